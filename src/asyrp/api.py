@@ -1,0 +1,130 @@
+"""Whole jobs on batches of images: invert and edit. The generators below them do the work."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.ddim import Convention, draw_noise, invert_steps, seeded_generators
+from asyrp.edit import Attribute, Shift, asymmetric, walk
+from asyrp.errors import AsyrpError
+from asyrp.schedule import paper_grid
+from asyrp.unet import HSpaceUNet
+
+Report = Callable[[int, int], None]
+"""Called with (done, total) after every step of a long job."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report nothing."""
+
+
+class Inversion(NamedTuple):
+    """Latents of images, and how well they lead back.
+
+    latents: x_T, (n, c, height, width). reconstructions: same shape, from x_T without an edit.
+    errors: mean squared error of each image's reconstruction in [-1, 1], (n,).
+    """
+
+    latents: Tensor
+    reconstructions: Tensor
+    errors: Tensor
+
+
+@torch.no_grad()
+def invert(
+    model: HSpaceUNet,
+    images: Tensor,
+    steps: int = 40,
+    convention: Convention = "source",
+    refinements: int = 0,
+    batch_size: int = 16,
+    report: Report = silent,
+) -> Inversion:
+    """Latents x_T of images by DDIM inversion, and their reconstructions.
+
+    Args:
+        images: (n, c, height, width) in [-1, 1].
+        convention, refinements: see `ddim.invert_steps`.
+
+    Raises:
+        AsyrpError: images of another shape than the network's.
+    """
+    _check_images(model, images)
+    grid = paper_grid(steps, model.schedule.length)
+    batches = math.ceil(len(images) / batch_size)
+    up = steps - 1 if convention == "source" else steps
+    ticks = _ticks(report, batches * (up + steps))
+    latents, reconstructions = [], []
+    for batch in images.to(model.device, model.dtype).split(batch_size):
+        for step in invert_steps(model, model.schedule, batch, grid, convention, refinements):
+            x = step.x
+            next(ticks)
+        latents.append(x)
+        for done in walk(model, x, grid):
+            x = done.x
+            next(ticks)
+        reconstructions.append(x)
+    back = torch.cat(reconstructions)
+    errors = (back.float() - images.to(back.device).float()).square().flatten(1).mean(1)
+    return Inversion(torch.cat(latents), back, errors)
+
+
+@torch.no_grad()
+def edit(
+    model: HSpaceUNet,
+    latents: Tensor,
+    attributes: Sequence[Attribute] = (),
+    steps: int = 40,
+    t_boost: int = 0,
+    seed: int = 0,
+    batch_size: int = 16,
+    shift: Shift = asymmetric,
+    report: Report = silent,
+) -> Tensor:
+    """Edited images, (n, c, height, width); without attributes the plain reconstruction.
+
+    Args:
+        latents: x_T, (n, c, height, width).
+        attributes: directions with strength and interval; their shifts add up.
+        t_boost: eta is 1 below it; image i draws from a generator of its own, seeded by (seed, i).
+
+    Raises:
+        AsyrpError: t_boost above a t_edit, or a number of steps the schedule does not have.
+    """
+    _check_images(model, latents)
+    grid = paper_grid(steps, model.schedule.length)
+    ticks = _ticks(report, math.ceil(len(latents) / batch_size) * steps)
+    finished = []
+    for start in range(0, len(latents), batch_size):
+        x = latents[start : start + batch_size].to(model.device, model.dtype)
+        generators = seeded_generators(len(x), seed, start)
+        for done in walk(model, x, grid, attributes, t_boost, generators, shift):
+            x = done.x
+            next(ticks)
+        finished.append(x)
+    return torch.cat(finished)
+
+
+def random_latents(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
+    """x_T ~ N(0, I), (count, c, height, width), each from a generator of its own."""
+    if count < 1:
+        raise AsyrpError(f"the number of samples must be 1 or more; got {count}")
+    like = torch.zeros(count, *model.image_shape, device=model.device, dtype=model.dtype)
+    return draw_noise(like, seeded_generators(count, seed))
+
+
+def _ticks(report: Report, total: int) -> Iterator[None]:
+    for done in range(1, total + 1):
+        report(done, total)
+        yield
+
+
+def _check_images(model: HSpaceUNet, images: Tensor) -> None:
+    if images.ndim != 4 or tuple(images.shape[1:]) != model.image_shape or not len(images):
+        raise AsyrpError(
+            f"this network needs images of shape (n, {', '.join(map(str, model.image_shape))}); "
+            f"got {tuple(images.shape)}"
+        )

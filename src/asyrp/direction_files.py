@@ -1,0 +1,176 @@
+"""Direction files: safetensors with a JSON card in the header."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
+from asyrp.edit import Attribute, check_phases
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
+from asyrp.unet import HSpaceUNet
+
+FORMAT = "asyrp-direction"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class DirectionCard:
+    """What travels with a direction.
+
+    t_edit, t_boost: timesteps of its three phases. trained_steps: S. fingerprint: of the network
+    it was trained on. text_cosine: cos(source, target) by `encoder`. strength: the one to use
+    unless another is asked for. training: settings and outcome, free form.
+    """
+
+    source: str
+    target: str
+    t_edit: int
+    t_boost: int
+    trained_steps: int
+    fingerprint: str
+    encoder: str = ""
+    text_cosine: float = 0.0
+    strength: float = 1.0
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wanted = {"source": str, "target": str, "fingerprint": str, "encoder": str}
+        wanted |= {"t_edit": int, "t_boost": int, "trained_steps": int, "training": dict}
+        for name, kind in wanted.items():
+            if not isinstance(getattr(self, name), kind):
+                raise AsyrpError(f"a direction's {name} must be {kind.__name__}")
+        if self.trained_steps < 1:
+            raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")
+        check_phases([self.t_edit], self.t_boost)
+
+
+class SavedDirection(NamedTuple):
+    """A direction and its card."""
+
+    direction: nn.Module
+    card: DirectionCard
+
+    def attribute(self, strength: float | None = None, t_edit: int | None = None) -> Attribute:
+        """As it is applied: the card's strength and interval unless others are given."""
+        return Attribute(
+            cast(Any, self.direction),
+            self.card.t_edit if t_edit is None else t_edit,
+            self.card.strength if strength is None else strength,
+            self.card.trained_steps,
+        )
+
+
+def save_direction(path: Path, direction: nn.Module, card: DirectionCard) -> None:
+    """Write a direction, whole or not at all."""
+    tensors, layout = _tensors(direction)
+    header = {"format": FORMAT, "version": str(VERSION), "layout": json.dumps(layout)}
+    header["card"] = json.dumps(asdict(card))
+    with atomic_path(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, header)
+
+
+def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> SavedDirection:
+    """Read a direction for a network.
+
+    Args:
+        force: use it on another network than it was trained on, if the shapes allow.
+
+    Raises:
+        AsyrpError: not a direction file, broken, not finite, or trained on another network.
+    """
+    header, tensors = _read(Path(path))
+    try:
+        known = {f.name for f in fields(DirectionCard)}
+        card = DirectionCard(**{k: v for k, v in json.loads(header["card"]).items() if k in known})
+        direction = _rebuild(json.loads(header["layout"]), tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise AsyrpError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from error
+    _check_fits(path, direction, model)
+    if not force and card.fingerprint != model.fingerprint():
+        raise AsyrpError(
+            f"{str(path)!r} was trained on another network (fingerprint "
+            f"{card.fingerprint[:12]}..., this one is {model.fingerprint()[:12]}...); load the "
+            "network it was trained on, or force it at your own risk"
+        )
+    return SavedDirection(direction.to(model.device).requires_grad_(False).eval(), card)
+
+
+def read_card(path: Path | str) -> DirectionCard:
+    """The card alone, for looking at a file without its network."""
+    header, _ = _read(Path(path))
+    try:
+        return DirectionCard(**json.loads(header["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AsyrpError(f"{str(path)!r} has no readable card: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise AsyrpError(f"needed a direction file; {str(path)!r} does not exist")
+    try:
+        with safe_open(path, "pt") as file:
+            header = dict(file.metadata() or {})
+            if header.get("format") != FORMAT:
+                raise AsyrpError(
+                    f"{str(path)!r} is a safetensors file but not an asyrp direction; "
+                    "make one with: asyrp train"
+                )
+            if header.get("version") != str(VERSION):
+                raise AsyrpError(
+                    f"{str(path)!r} has format version {header.get('version')}; this asyrp reads "
+                    f"version {VERSION}; update asyrp"
+                )
+            return header, {key: file.get_tensor(key).float() for key in file.keys()}
+    except SafetensorError as error:
+        raise AsyrpError(
+            f"{str(path)!r} is not a safetensors file or is cut short ({error}); "
+            "copy or train it again"
+        ) from error
+
+
+def _tensors(direction: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if isinstance(direction, ImplicitDirection):
+        layout = {"kind": "implicit", "layout": direction.layout, "use_time": direction.use_time}
+        return dict(direction.state_dict()), layout
+    if isinstance(direction, TimestepDirection):
+        return {str(t): dh for t, dh in direction.table.items()}, {"kind": "timestep"}
+    if isinstance(direction, GlobalDirection):
+        return {"dh": direction.dh.detach()}, {"kind": "global"}
+    raise AsyrpError(f"a {type(direction).__name__} cannot be saved; save its parts instead")
+
+
+def _rebuild(layout: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
+        raise AsyrpError("it holds values that are not finite")
+    if layout["kind"] == "implicit":
+        channels, emb_channels = tensors["time_proj.weight"].shape
+        direction = ImplicitDirection(
+            channels, emb_channels, layout["layout"], use_time=bool(layout["use_time"])
+        )
+        direction.load_state_dict(tensors)
+        return direction
+    if layout["kind"] == "timestep":
+        return TimestepDirection({int(t): dh for t, dh in tensors.items()})
+    if layout["kind"] == "global":
+        return GlobalDirection(tensors["dh"])
+    raise AsyrpError(f"unknown kind of direction {layout['kind']!r}")
+
+
+def _check_fits(path: Path | str, direction: nn.Module, model: HSpaceUNet) -> None:
+    if isinstance(direction, ImplicitDirection):
+        has = (direction.time_proj.out_features, direction.time_proj.in_features)
+        needed: tuple[int, ...] = (model.h_channels, model.emb_channels)
+    else:
+        has = tuple(next(direction.parameters()).shape)  # type: ignore[assignment]
+        needed = model.h_shape
+    if has[0] != needed[0] or len(has) != len(needed):
+        raise AsyrpError(
+            f"{str(path)!r} is for a bottleneck of shape {has}; this network has {needed}"
+        )

@@ -1,0 +1,27 @@
+"""What goes wrong, said in one line: what was needed, what came, what to do."""
+
+import importlib
+from types import ModuleType
+
+
+class AsyrpError(ValueError):
+    """An input that cannot be used. The command line prints it and exits with 2."""
+
+
+class MissingExtra(AsyrpError):
+    """A package that only some users need is not installed."""
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import a module of an optional extra.
+
+    Raises:
+        MissingExtra: naming the pip line that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtra(
+            f"this needs the package {module!r}, which is not installed; "
+            f"run: pip install 'asyrp[{extra}]'"
+        ) from error

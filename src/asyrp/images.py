@@ -1,0 +1,131 @@
+"""Pictures in files <-> tensors (b, 3, height, width) in [-1, 1]. The only place that knows uint8."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SMALLEST = 8  # pixels; anything smaller is no picture
+LARGEST = 64_000_000  # pixels; anything larger is refused before it is decoded
+
+
+class Picture(NamedTuple):
+    """A file's picture: its path and (3, height, width) in [-1, 1]."""
+
+    path: Path
+    image: Tensor
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The picture files directly in a folder, sorted by name.
+
+    Raises:
+        AsyrpError: no such folder, no picture in it, or two pictures of one stem.
+    """
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise AsyrpError(f"needed a folder of images; {str(folder)!r} does not exist")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise AsyrpError(
+            f"needed at least one image ({', '.join(SUFFIXES)}) in {str(folder)!r}; it has none"
+        )
+    _check_stems(paths)
+    return paths
+
+
+def _check_stems(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in seen:
+            raise AsyrpError(
+                f"outputs are named after inputs, and {seen[path.stem].name!r} and {path.name!r} "
+                "would share a name; rename one of them"
+            )
+        seen[path.stem] = path
+
+
+def read_image(path: Path, size: tuple[int, int]) -> Tensor:
+    """One picture, upright, centre-cropped to the shape of `size` and resized to it.
+
+    Transparency is laid on white, grey becomes RGB, EXIF rotation is applied.
+
+    Args:
+        size: (height, width) of the network's images.
+
+    Returns:
+        (3, height, width) in [-1, 1].
+
+    Raises:
+        AsyrpError: not a picture, broken, smaller than 8 or larger than 64 million pixels.
+    """
+    try:
+        with Image.open(path) as opened:
+            _check_pixels(path, opened.size)
+            upright = ImageOps.exif_transpose(opened)
+            rgba = upright.convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, AsyrpError):
+            raise
+        raise AsyrpError(f"{str(path)!r} is not a readable image ({error}); remove it") from error
+    white = Image.new("RGBA", rgba.size, "white")
+    rgb = Image.alpha_composite(white, rgba).convert("RGB")
+    height, width = size
+    fitted = rgb if rgb.size == (width, height) else ImageOps.fit(rgb, (width, height), 3)
+    return from_uint8(np.asarray(fitted)[None])[0]
+
+
+def _check_pixels(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if min(width, height) < SMALLEST:
+        raise AsyrpError(
+            f"an image must be at least {SMALLEST} pixels wide and high; {str(path)!r} is "
+            f"{width} x {height}; remove it or use a larger one"
+        )
+    if width * height > LARGEST:
+        raise AsyrpError(
+            f"an image may have at most {LARGEST:,} pixels; {str(path)!r} has {width * height:,}"
+        )
+
+
+def read_folder(folder: Path, size: tuple[int, int], most: int | None = None) -> list[Picture]:
+    """The pictures of a folder (or one file), in the order of their names."""
+    return [Picture(path, read_image(path, size)) for path in find_images(folder)[:most]]
+
+
+def from_uint8(pictures: np.ndarray) -> Tensor:
+    """(b, height, width, 3) uint8 -> (b, 3, height, width) float32 in [-1, 1]."""
+    array = torch.from_numpy(np.array(pictures))
+    return array.permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """(b, 3, height, width) -> (b, height, width, 3) uint8; values outside [-1, 1] are clipped."""
+    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
+    return scaled.byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def write_png(path: Path, image: Tensor, notes: dict[str, str] | None = None) -> None:
+    """One image (3, height, width) as a PNG, whole or not at all; `notes` become its text chunks."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in (notes or {}).items():
+        info.add_text(key, value)
+    with atomic_path(path) as temporary:
+        Image.fromarray(to_uint8(image[None])[0]).save(temporary, "PNG", pnginfo=info)
+
+
+def contact_sheet(rows: Sequence[Tensor], pad: int = 2) -> Tensor:
+    """Rows of images, each (n, 3, height, width), as one image (3, H, W) on white."""
+    padded = [torch.nn.functional.pad(row, (pad, pad, pad, pad), value=1.0) for row in rows]
+    return torch.cat([torch.cat(list(row), dim=2) for row in padded], dim=1)

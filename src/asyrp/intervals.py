@@ -1,0 +1,112 @@
+"""t_edit and t_boost from LPIPS curves (Kwon et al. 2023, sections 4.1 and 4.2)."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.scorers import PerceptualDistance, Thresholds
+
+
+class HasStates(Protocol):
+    """A step of a reverse walk: the x it led to, and P_t."""
+
+    @property
+    def t(self) -> int: ...
+    @property
+    def x(self) -> Tensor: ...
+    @property
+    def x0(self) -> Tensor: ...
+
+
+class Curves(NamedTuple):
+    """Distances to the image along its own reconstruction.
+
+    times: (n,) ascending timesteps. x0: LPIPS(x, P_t), (n, images). xt: LPIPS(x, x_t), same.
+    """
+
+    times: tuple[int, ...]
+    x0: np.ndarray
+    xt: np.ndarray
+
+
+class Interval(NamedTuple):
+    """A timestep and the bootstrap band over images in which it falls (5 % to 95 %)."""
+
+    t: int
+    low: int
+    high: int
+
+
+@torch.no_grad()
+def measure_curves(
+    images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
+) -> Curves:
+    """Curves of one batch of images (b, 3, height, width), from x_T and the plain reverse walk."""
+    times, x0_rows, xt_rows = [], [], []
+    for done in steps:
+        times.append(done.t)
+        x0_rows.append(distance(images, done.x0).double().cpu().numpy())
+        xt_rows.append(distance(images, x).double().cpu().numpy())
+        x = done.x
+    order = np.argsort(times)
+    x0, xt = np.stack(x0_rows)[order], np.stack(xt_rows)[order]
+    return Curves(tuple(sorted(times)), x0, xt)
+
+
+def joined(batches: Sequence[Curves]) -> Curves:
+    """The curves of several batches of images as one."""
+    x0 = np.concatenate([curves.x0 for curves in batches], axis=1)
+    return Curves(batches[0].times, x0, np.concatenate([c.xt for c in batches], axis=1))
+
+
+def first_reaching(times: Sequence[int], values: Sequence[float] | np.ndarray, level: float) -> int:
+    """The lowest timestep whose value is at least `level`.
+
+    Raises:
+        AsyrpError: the level is never reached.
+    """
+    for t, value in zip(times, values, strict=True):
+        if value >= level:
+            return t
+    raise AsyrpError(
+        f"the threshold {level:.3f} is never reached: the largest mean distance is "
+        f"{float(np.max(values)):.3f}; lower the threshold of this distance, or set the timestep"
+    )
+
+
+def find_t_edit(curves: Curves, cosine: float, thresholds: Thresholds, seed: int = 0) -> Interval:
+    """The lowest t with mean LPIPS(x, P_t) >= edit threshold x cos(source text, target text).
+
+    Raises:
+        AsyrpError: the threshold is never reached.
+    """
+    return _banded(curves.times, curves.x0, thresholds.edit * cosine, "t_edit", seed)
+
+
+def find_t_boost(curves: Curves, thresholds: Thresholds, seed: int = 0) -> Interval:
+    """The lowest t with mean LPIPS(x, x_t) >= boost threshold.
+
+    Raises:
+        AsyrpError: the threshold is never reached.
+    """
+    return _banded(curves.times, curves.xt, thresholds.boost, "t_boost", seed)
+
+
+def _banded(
+    times: Sequence[int], values: np.ndarray, level: float, name: str, seed: int, draws: int = 500
+) -> Interval:
+    try:
+        t = first_reaching(times, values.mean(1), level)
+    except AsyrpError as error:
+        raise AsyrpError(f"no {name}: {error} yourself with --{name.replace('_', '-')}") from error
+    rng = np.random.default_rng(seed)
+    images = values.shape[1]
+    resampled = values[:, rng.integers(images, size=(draws, images))].mean(2) >= level
+    ceiling = np.asarray([*times, times[-1]])
+    first = np.where(resampled.any(0), resampled.argmax(0), len(times))
+    low, high = np.quantile(ceiling[first], [0.05, 0.95], method="nearest")
+    return Interval(t, int(low), int(high))

@@ -1,0 +1,70 @@
+"""What the method asks of the networks that guide and measure it, as protocols."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn import functional
+
+
+class TextImageEncoder(Protocol):
+    """A frozen CLIP-like pair of towers."""
+
+    @property
+    def name(self) -> str:
+        """What a direction file records as its guide."""
+        ...
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """(b, 3, height, width) in [-1, 1] -> (b, d) of unit norm, differentiable."""
+        ...
+
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """n texts -> (n, d) of unit norm."""
+        ...
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where the LPIPS curves are cut; they belong to one perceptual distance.
+
+    edit: LPIPS(x, P_t) at t_edit for a text pair of cosine 1. boost: LPIPS(x, x_t) at t_boost.
+    The defaults are the paper's, for LPIPS with AlexNet (sections 4.1 and 4.2).
+    """
+
+    edit: float = 0.33
+    boost: float = 1.2
+
+
+class PerceptualDistance(Protocol):
+    """How different two images look."""
+
+    @property
+    def name(self) -> str:
+        """What a report records."""
+        ...
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Its cuts for t_edit and t_boost."""
+        ...
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Two batches (b, 3, height, width) in [-1, 1] -> (b,), 0 for equal images."""
+        ...
+
+
+def text_direction(
+    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
+) -> Tensor:
+    """dT = mean over templates of E(target) - E(source), unit norm, (d,)."""
+    sources = encoder.text_features([template.format(source) for template in templates])
+    targets = encoder.text_features([template.format(target) for template in templates])
+    return functional.normalize((targets - sources).mean(0), dim=0)
+
+
+def text_cosine(encoder: TextImageEncoder, source: str, target: str) -> float:
+    """cos(E(source), E(target)), which sets t_edit and weighs the reconstruction loss."""
+    features = encoder.text_features([source, target])
+    return float(functional.cosine_similarity(features[0], features[1], dim=0))

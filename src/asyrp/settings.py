@@ -1,0 +1,74 @@
+"""Settings of training, as data that every result carries. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from asyrp.errors import AsyrpError
+
+Kind = Literal["implicit", "timestep", "global"]
+Optimiser = Literal["adam", "sgd"]
+LossForm = Literal["mean", "log"]
+ClipSource = Literal["predicted", "clean"]
+FtLayout = Literal["ddpm", "adm"]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a direction is found. The defaults need no tuning (docs/training.md has what was tried)."""
+
+    kind: Kind = "implicit"
+    """What is trained: f_t, one dh a timestep, or one dh for all."""
+    layout: FtLayout = "ddpm"
+    """Order of f_t's layers: conv first (DDPM) or norm first (ADM)."""
+    zero_init: bool = True
+    """Start from dh = 0; off is the official code's default initialisation of f_t."""
+    steps: int = 40
+    """Length S of the timestep grid."""
+    epochs: int = 2
+    """Passes over the images."""
+    batch_size: int = 8
+    """Images a batch."""
+    optimiser: Optimiser = "adam"
+    """Adam, or plain SGD as in the official code."""
+    learning_rate: float = 2e-3
+    """Of the optimiser; the official code's SGD uses 0.5."""
+    lambda_clip: float = 1.0
+    """Weight of the directional loss."""
+    lambda_recon: float = 3.0
+    """Weight of the L1 loss, times cos(source text, target text)."""
+    clip_source: ClipSource = "predicted"
+    """Source image of the directional loss: P_t unedited (paper) or the clean image (official)."""
+    loss_form: LossForm = "mean"
+    """1 - cos averaged over images (paper), or -log((2 - L)/2) (official code)."""
+    validate_every: int = 4
+    """Batches between validations; 0 for none."""
+    patience: int = 4
+    """Validations without improvement before training stops."""
+    seed: int = 0
+    """Of the order of the images and of f_t's initialisation."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise AsyrpError(f"{name} must be 1 or more; got {getattr(self, name)}")
+        for name in ("lambda_clip", "lambda_recon", "validate_every"):
+            if getattr(self, name) < 0:
+                raise AsyrpError(f"{name} must be 0 or more; got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise AsyrpError(f"learning_rate must be above 0; got {self.learning_rate}")
+
+
+def official(kind: Kind = "implicit", layout: FtLayout = "ddpm") -> TrainSettings:
+    """The official code's training: SGD 0.5, batch 1, one epoch, clean CLIP source, -log form."""
+    return TrainSettings(
+        kind=kind,
+        layout=layout,
+        zero_init=False,
+        epochs=1,
+        batch_size=1,
+        optimiser="sgd",
+        learning_rate=0.5,
+        clip_source="clean",
+        loss_form="log",
+        validate_every=0,
+    )

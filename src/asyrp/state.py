@@ -1,0 +1,63 @@
+"""The state of a training run in one safetensors file: modules, optimiser, and a header."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
+
+
+def save_state(
+    path: Path,
+    modules: Mapping[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    header: Mapping[str, str],
+) -> None:
+    """Write modules, the optimiser's state and a header of strings, whole or not at all."""
+    tensors = {
+        f"{name}.{key}": value
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+    for index, state in optimiser.state_dict()["state"].items():
+        entries = {k: torch.as_tensor(v) for k, v in state.items() if v is not None}
+        tensors |= {f"optimiser.{index}.{key}": value for key, value in entries.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, temporary, dict(header))
+
+
+def load_state(
+    path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer
+) -> dict[str, str]:
+    """Read what `save_state` wrote into modules and optimiser; returns the header.
+
+    Raises:
+        AsyrpError: the file is broken, or of other networks.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            header = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        for name, module in modules.items():
+            module.load_state_dict(_under(f"{name}.", tensors))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise AsyrpError(
+            f"{str(path)!r} is not a checkpoint of this run ({reason}); delete it to start anew"
+        ) from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in _under("optimiser.", tensors).items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    return header
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

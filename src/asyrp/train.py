@@ -1,0 +1,298 @@
+"""Finding a direction: the walk of `edit`, with gradients on the direction only.
+
+Each optimiser step belongs to one timestep of one batch, and x is detached between steps, as in
+the official code. The unedited trajectory is walked once and kept for every epoch.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
+from asyrp.edit import Attribute, walk
+from asyrp.errors import AsyrpError
+from asyrp.losses import directional_loss, log_form, mean_form, reconstruction_loss
+from asyrp.schedule import Pair, paper_grid
+from asyrp.scorers import TextImageEncoder, text_cosine, text_direction
+from asyrp.settings import TrainSettings
+from asyrp.state import load_state, save_state
+from asyrp.unet import HSpaceUNet
+
+
+class Sources(NamedTuple):
+    """Images as training sees them, and their unedited walk over the editing interval.
+
+    latents: x_T, (n, c, height, width). x0: P_t, (k, n, c, height, width). features: the encoder's
+    view of what the edit is compared with, (k, n, d).
+    """
+
+    latents: Tensor
+    x0: Tensor
+    features: Tensor
+
+
+class Guide(NamedTuple):
+    """A text pair as the loss uses it: dT (d,), and cos(source text, target text)."""
+
+    encoder: TextImageEncoder
+    direction: Tensor
+    cosine: float
+
+
+class Losses(NamedTuple):
+    """The parts of the loss: total, 1 - cos averaged over images, L1."""
+
+    total: Tensor
+    directional: Tensor
+    reconstruction: Tensor
+
+
+class TrainStep(NamedTuple):
+    """One optimiser step, or one validation (`t` is None).
+
+    batch counts over all epochs of `batches`. grad_norm: of the direction's parameters.
+    best: whether this validation is the lowest so far.
+    """
+
+    batch: int
+    batches: int
+    t: int | None
+    total: float
+    directional: float
+    reconstruction: float
+    grad_norm: float
+    best: bool
+
+
+def new_guide(
+    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
+) -> Guide:
+    """The guide of a text pair.
+
+    Raises:
+        AsyrpError: a text is empty, or the encoder cannot tell the two apart.
+    """
+    for name, text in (("source", source), ("target", target)):
+        if not text.strip():
+            raise AsyrpError(f"the {name} text is empty; needed: a few words, as in 'smiling face'")
+    cosine = text_cosine(encoder, source, target)
+    if cosine > 1 - 1e-6:
+        raise AsyrpError(
+            f"{source!r} and {target!r} mean the same to {encoder.name}; "
+            "use a target text that names what should change"
+        )
+    return Guide(encoder, text_direction(encoder, source, target, templates), cosine)
+
+
+def editing_grid(t_edit: int, steps: int = 40, length: int = 1000) -> tuple[Pair, ...]:
+    """The pairs of the paper's grid on [T, t_edit].
+
+    Raises:
+        AsyrpError: none lies there.
+    """
+    grid = tuple(pair for pair in paper_grid(steps, length) if pair.t >= t_edit)
+    if not grid:
+        raise AsyrpError(f"no timestep of the grid lies at or above t_edit {t_edit}; lower t_edit")
+    return grid
+
+
+def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
+    """An untrained direction for a network: f_t, or tables of zeros."""
+    if settings.kind == "implicit":
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(settings.seed)
+            direction = ImplicitDirection(
+                model.h_channels, model.emb_channels, settings.layout, settings.zero_init
+            )
+        return direction.to(model.device)
+    zeros = torch.zeros(model.h_shape, device=model.device)
+    if settings.kind == "global":
+        return GlobalDirection(zeros)
+    return TimestepDirection({pair.t: zeros for pair in grid})
+
+
+@torch.no_grad()
+def prepare(
+    model: HSpaceUNet,
+    guide: Guide,
+    latents: Tensor,
+    grid: Sequence[Pair],
+    batch_size: int,
+    images: Tensor | None = None,
+) -> Iterator[Sources]:
+    """The unedited walk of each batch of latents; join them with `joined`.
+
+    images: clean images, (n, c, height, width), to compare with in place of P_t (official code).
+    """
+    for start in range(0, len(latents), batch_size):
+        batch = latents[start : start + batch_size]
+        x0 = torch.stack([done.x0 for done in walk(model, batch, grid)])
+        if images is None:
+            features = torch.stack([guide.encoder.image_features(p) for p in x0.float()])
+        else:
+            clean = guide.encoder.image_features(images[start : start + batch_size])
+            features = clean.expand(len(grid), *clean.shape)
+        yield Sources(batch, x0, features)
+
+
+def joined(parts: Sequence[Sources]) -> Sources:
+    """Several batches as one."""
+    x0 = torch.cat([part.x0 for part in parts], dim=1)
+    features = torch.cat([part.features for part in parts], dim=1)
+    return Sources(torch.cat([part.latents for part in parts]), x0, features)
+
+
+def loss_of(
+    x0: Tensor, x0_source: Tensor, features: Tensor, guide: Guide, settings: TrainSettings
+) -> Losses:
+    """lambda_clip L_dir + lambda_recon cos L1 between edited and source P_t (section 3.4)."""
+    edited = guide.encoder.image_features(x0.float())
+    directional = directional_loss(edited, features, guide.direction)
+    clip = log_form(directional) if settings.loss_form == "log" else mean_form(directional)
+    recon = reconstruction_loss(x0.float(), x0_source.float())
+    total = settings.lambda_clip * clip + settings.lambda_recon * guide.cosine * recon
+    return Losses(total, directional.mean(), recon)
+
+
+def fit(
+    model: HSpaceUNet,
+    direction: nn.Module,
+    guide: Guide,
+    sources: Sources,
+    grid: Sequence[Pair],
+    settings: TrainSettings,
+    validation: Sources | None = None,
+    checkpoint: Path | None = None,
+) -> Iterator[TrainStep]:
+    """Train `direction` in place; with validation it ends as the best that was validated.
+
+    Continues from `checkpoint` if that file exists; the file is replaced after every batch, and a
+    run that was killed and continued ends with the same direction as an unbroken one.
+
+    Raises:
+        AsyrpError: the loss is not finite, or the checkpoint belongs to another run.
+    """
+    run = _Run(model, direction, guide, grid, settings)
+    best = _copied(direction)
+    first, lowest, stale = 0, math.inf, 0
+    kept = {"direction": direction, "best": best}
+    if checkpoint and checkpoint.exists():
+        first, lowest, stale = _resume(checkpoint, kept, run)
+    order = _batches(len(sources.latents), settings)
+    for batch in range(first, len(order)):
+        if stale >= settings.patience:
+            break
+        yield from run.train_batch(sources, order[batch], batch, len(order))
+        if validation is not None and _is_due(batch + 1, len(order), settings):
+            losses = run.validate(validation)
+            improved = float(losses.total) < lowest
+            lowest, stale = (float(losses.total), 0) if improved else (lowest, stale + 1)
+            if improved:
+                best.load_state_dict(direction.state_dict())
+            yield _as_step(batch, len(order), None, losses, 0.0, improved)
+        if checkpoint:
+            header = {"batch": str(batch + 1), "lowest": repr(lowest), "stale": str(stale)}
+            save_state(checkpoint, kept, run.optimiser, {**header, "run": run.identity})
+    if lowest < math.inf:
+        direction.load_state_dict(best.state_dict())
+
+
+class _Run:
+    """What stays the same over a training run."""
+
+    def __init__(
+        self,
+        model: HSpaceUNet,
+        direction: nn.Module,
+        guide: Guide,
+        grid: Sequence[Pair],
+        settings: TrainSettings,
+    ):
+        self.model, self.direction, self.guide = model, direction, guide
+        self.grid, self.settings = grid, settings
+        kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+        make: Callable[..., torch.optim.Optimizer] = kinds[settings.optimiser]
+        self.optimiser = make(direction.parameters(), lr=settings.learning_rate)
+        fixed = [asdict(settings), [pair.t for pair in grid], guide.direction.tolist()]
+        self.identity = json.dumps(fixed)
+
+    def attribute(self) -> Attribute:
+        """The direction at strength 1, acting on the whole of the grid."""
+        return Attribute(self.direction, self.grid[-1].t, trained_steps=len(self.grid))
+
+    def train_batch(
+        self, sources: Sources, rows: Tensor, batch: int, batches: int
+    ) -> Iterator[TrainStep]:
+        """One optimiser step for each timestep."""
+        steps = walk(self.model, sources.latents[rows], self.grid, [self.attribute()])
+        for k, done in enumerate(steps):
+            x0, features = sources.x0[k, rows], sources.features[k, rows]
+            losses = loss_of(done.x0, x0, features, self.guide, self.settings)
+            if not math.isfinite(float(losses.total)):
+                raise AsyrpError(
+                    f"the loss is {float(losses.total)} at t = {done.t}: training diverged; "
+                    "lower the learning rate"
+                )
+            self.optimiser.zero_grad(set_to_none=True)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.get_total_norm(
+                p.grad for p in self.direction.parameters() if p.grad is not None
+            )
+            self.optimiser.step()
+            yield _as_step(batch, batches, done.t, losses, float(norm), False)
+
+    @torch.no_grad()
+    def validate(self, sources: Sources) -> Losses:
+        """The loss at the last timestep of the editing interval, by when the edit is whole."""
+        size, totals = self.settings.batch_size, []
+        for start in range(0, len(sources.latents), size):
+            rows = slice(start, start + size)
+            steps = walk(self.model, sources.latents[rows], self.grid, [self.attribute()])
+            *_, last = steps
+            x0, features = sources.x0[-1, rows], sources.features[-1, rows]
+            losses = loss_of(last.x0, x0, features, self.guide, self.settings)
+            totals.append(torch.stack(losses) * len(last.x0))
+        return Losses(*(torch.stack(totals).sum(0) / len(sources.latents)).unbind())
+
+
+def _resume(path: Path, kept: dict[str, nn.Module], run: _Run) -> tuple[int, float, int]:
+    header = load_state(path, kept, run.optimiser)
+    if header.get("run") != run.identity:
+        raise AsyrpError(
+            f"{str(path)!r} belongs to a run with other settings, texts or interval; "
+            "delete it to start anew"
+        )
+    return int(header["batch"]), float(header["lowest"]), int(header["stale"])
+
+
+def _batches(count: int, settings: TrainSettings) -> list[Tensor]:
+    """Rows of every batch of every epoch, shuffled anew each epoch."""
+    order: list[Tensor] = []
+    for epoch in range(settings.epochs):
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
+        order += torch.randperm(count, generator=generator).split(settings.batch_size)
+    return order
+
+
+def _is_due(done: int, total: int, settings: TrainSettings) -> bool:
+    every = settings.validate_every
+    return every > 0 and (done % every == 0 or done == total)
+
+
+def _copied(direction: nn.Module) -> nn.Module:
+    import copy
+
+    return copy.deepcopy(direction)
+
+
+def _as_step(
+    batch: int, batches: int, t: int | None, losses: Losses, norm: float, best: bool
+) -> TrainStep:
+    total, directional, recon = (float(value.detach()) for value in losses)
+    return TrainStep(batch, batches, t, total, directional, recon, norm, best)

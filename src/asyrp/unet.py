@@ -1,0 +1,188 @@
+"""A diffusers U-Net cut at its bottleneck: h is a value that callers may change.
+
+`decode(encode(x, t))` is the network's own forward, bit for bit; everything that Asyrp does to a
+network is arithmetic on `Encoded.h` between the two halves.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+
+from asyrp.errors import AsyrpError
+from asyrp.schedule import NoiseSchedule
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+
+
+class Encoded(NamedTuple):
+    """What the decoder needs: the bottleneck h (b, c, h', w'), the skips, and the inputs.
+
+    emb: (b, e) time embedding, class embedding included.
+    """
+
+    h: Tensor
+    skips: tuple[Tensor, ...]
+    emb: Tensor
+    x: Tensor
+    t: Tensor
+
+
+class HSpaceUNet(nn.Module):
+    """A frozen noise predictor with its bottleneck exposed.
+
+    Args:
+        unet: any `UNet2DModel` with a mid block.
+        schedule: the noise schedule it was trained on.
+        prediction: what its output means; `decode` always returns eps.
+        time_scale: factor from our timesteps to the network's (1000 / T for networks of
+            improved-diffusion with rescaled timesteps).
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        schedule: NoiseSchedule,
+        prediction: Prediction = "epsilon",
+        time_scale: float = 1.0,
+    ):
+        super().__init__()
+        _check(unet, prediction)
+        self.unet = unet.eval().requires_grad_(False)
+        self.schedule = schedule
+        self.prediction = prediction
+        self.time_scale = time_scale
+        self._alpha_bars = torch.tensor(schedule.alpha_bars, dtype=torch.float64)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The diffusers config of the network."""
+        return cast(Mapping[str, Any], self.unet.config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return cast(torch.dtype, self.unet.dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return cast(torch.device, self.unet.device)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of its images."""
+        size = self.config["sample_size"]
+        height, width = (size, size) if isinstance(size, int) else tuple(size)
+        return int(self.config["in_channels"]), height, width
+
+    @property
+    def h_channels(self) -> int:
+        """Channels of h."""
+        return int(self.config["block_out_channels"][-1])
+
+    @property
+    def h_shape(self) -> tuple[int, ...]:
+        """(c, h', w'), found by one pass of the encoder."""
+        with torch.no_grad():
+            zeros = torch.zeros(1, *self.image_shape, device=self.device, dtype=self.dtype)
+            labels = torch.zeros(1, device=self.device, dtype=torch.long)
+            conditional = self.unet.class_embedding is not None
+            return tuple(self.encode(zeros, 0, labels if conditional else None).h.shape[1:])
+
+    @property
+    def emb_channels(self) -> int:
+        """Channels of the time embedding."""
+        return int(self.unet.time_embedding.linear_2.out_features)
+
+    def encode(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Encoded:
+        """The network up to and including its mid block.
+
+        Args:
+            x: (b, c, height, width).
+            t: timestep in 0..T-1, one for all or (b,).
+            class_labels: (b,), for class-conditional networks only.
+        """
+        t = torch.as_tensor(t, device=x.device).expand(x.shape[0])
+        emb = self._embed(t, class_labels)
+        sample = 2 * x - 1.0 if self.config["center_input_sample"] else x
+        sample = self.unet.conv_in(sample)
+        skips: tuple[Tensor, ...] = (sample,)
+        for block in self.unet.down_blocks:
+            sample, block_skips = block(hidden_states=sample, temb=emb)
+            skips += tuple(block_skips)
+        return Encoded(self.unet.mid_block(sample, emb), skips, emb, x, t)
+
+    def decode_raw(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
+        """The rest of the network, from `h` (its own where none is given): its own output."""
+        sample = encoded.h if h is None else h
+        skips = encoded.skips
+        for block in self.unet.up_blocks:
+            count = len(block.resnets)
+            sample = block(sample, skips[-count:], encoded.emb)
+            skips = skips[:-count]
+        sample = self.unet.conv_act(self.unet.conv_norm_out(sample))
+        return cast(Tensor, self.unet.conv_out(sample))
+
+    def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
+        """The predicted noise eps, (b, c, height, width); learned variances are left out."""
+        raw = self.decode_raw(encoded, h)[:, : encoded.x.shape[1]]
+        if self.prediction == "epsilon":
+            return raw
+        alpha_bar = self._alpha_bars.to(raw.device)[encoded.t].view(-1, 1, 1, 1)
+        signal, noise = alpha_bar.sqrt().to(raw.dtype), (1 - alpha_bar).sqrt().to(raw.dtype)
+        if self.prediction == "v_prediction":
+            return signal * raw + noise * encoded.x
+        return (encoded.x - signal * raw) / noise
+
+    def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
+        """Predicted noise eps of x at t."""
+        return self.decode(self.encode(x, t, class_labels))
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of what the network computes: config, schedule, prediction, weights.
+
+        Weights are hashed in their present precision; directions and latents carry it.
+        """
+        digest = hashlib.sha256()
+        settings = {k: v for k, v in sorted(self.config.items()) if not k.startswith("_")}
+        fixed = [settings, self.prediction, self.time_scale, self.schedule.alpha_bars]
+        digest.update(json.dumps(fixed, default=str).encode())
+        for name, value in sorted(self.unet.state_dict().items()):
+            digest.update(f"{name}{tuple(value.shape)}".encode())
+            digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _embed(self, t: Tensor, class_labels: Tensor | None) -> Tensor:
+        wanted = self.unet.class_embedding is not None
+        if wanted != (class_labels is not None):
+            needs = "needs class_labels (one for each image)" if wanted else "takes no class_labels"
+            raise AsyrpError(f"this network {needs}")
+        t = t if self.time_scale == 1.0 else t * self.time_scale
+        emb: Tensor = self.unet.time_embedding(self.unet.time_proj(t).to(self.dtype))
+        if class_labels is None:
+            return emb
+        if self.config["class_embed_type"] == "timestep":
+            class_labels = self.unet.time_proj(class_labels)
+        return emb + self.unet.class_embedding(class_labels).to(self.dtype)
+
+
+def _check(unet: UNet2DModel, prediction: str) -> None:
+    if prediction not in get_args(Prediction):
+        known = ", ".join(get_args(Prediction))
+        raise AsyrpError(f"prediction must be one of {known}; got {prediction!r}")
+    if unet.mid_block is None:
+        raise AsyrpError("h-space is the output of the mid block, and this network has none")
+    if unet.config["time_embedding_type"] == "fourier" or _has_skip_convs(unet):
+        raise AsyrpError(
+            "this network is a score-SDE model (Fourier time embedding or skip convolutions); "
+            "needed: a UNet2DModel with discrete timesteps"
+        )
+
+
+def _has_skip_convs(unet: UNet2DModel) -> bool:
+    return any(hasattr(block, "skip_conv") for block in (*unet.down_blocks, *unet.up_blocks))

@@ -1,0 +1,85 @@
+"""The world's diffusion model: a plain diffusers U-Net, trained on v-prediction.
+
+v-prediction (Salimans and Ho 2022, section 4) keeps P_t bounded near t = T, where the error of an
+epsilon network reaches x0 multiplied by 1/sqrt(alpha_bar) = 157.
+"""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from torch import Tensor
+from torch.nn import functional
+
+UNET_CONFIG = {
+    "sample_size": 64,
+    "in_channels": 3,
+    "out_channels": 3,
+    "layers_per_block": 1,
+    "block_out_channels": (16, 32, 64, 128),
+    "down_block_types": ("DownBlock2D",) * 4,
+    "up_block_types": ("UpBlock2D",) * 4,
+    "norm_num_groups": 8,
+    "attention_head_dim": 32,
+}
+SCHEDULER_CONFIG = {
+    "num_train_timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "prediction_type": "v_prediction",
+    "clip_sample": False,
+    "set_alpha_to_one": True,
+    "timestep_spacing": "trailing",
+}
+
+
+def new_unet() -> UNet2DModel:
+    """The network of avatars-64, untrained."""
+    unet: UNet2DModel = UNet2DModel(**UNET_CONFIG)
+    return unet.to(memory_format=torch.channels_last)
+
+
+def new_scheduler() -> DDIMScheduler:
+    """The scheduler that is saved beside it."""
+    scheduler: DDIMScheduler = DDIMScheduler(**SCHEDULER_CONFIG)
+    return scheduler
+
+
+def v_loss(
+    unet: UNet2DModel, pictures: np.ndarray, batch: int, seed: int
+) -> Callable[[int], Tensor]:
+    """The loss of one step: |v(x_t, t) - v|^2 with v = sqrt(abar) eps - sqrt(1 - abar) x0.
+
+    Timesteps are stratified over the batch, which lowers the variance of the loss.
+    """
+    alpha_bar = new_scheduler().alphas_cumprod.double()
+
+    def loss_at(step: int) -> Tensor:
+        rng = np.random.default_rng([seed, step])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        x0 = to_unit(pictures[np.sort(rng.integers(len(pictures), size=batch))])
+        eps = torch.randn(x0.shape, generator=generator)
+        strata = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+        t = (strata * 1000).long().clamp(max=999)
+        signal = alpha_bar[t].sqrt().float().view(-1, 1, 1, 1)
+        noise = (1 - alpha_bar[t]).sqrt().float().view(-1, 1, 1, 1)
+        x_t = (signal * x0 + noise * eps).contiguous(memory_format=torch.channels_last)
+        return functional.mse_loss(unet(x_t, t).sample, signal * eps - noise * x0)
+
+    return loss_at
+
+
+def to_unit(pictures: np.ndarray) -> Tensor:
+    """(b, h, w, 3) uint8 -> (b, 3, h, w) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def save_pipeline(unet: UNet2DModel, folder: Path) -> None:
+    """Write network and scheduler as a diffusers pipeline folder, weights in fp16."""
+    pipeline = DDIMPipeline(copy.deepcopy(unet).half(), new_scheduler())
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    pipeline.save_pretrained(folder, safe_serialization=True)
