@@ -1,0 +1,5 @@
+"""python -m asyrp."""
+
+from asyrp.cli import script
+
+script()

@@ -1,0 +1,51 @@
+"""The command line: parse, run one command, turn errors into one line and exit code 2."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import tyro
+
+from asyrp.errors import AsyrpError
+from asyrp.options import COMMANDS
+
+DESCRIPTION = "Edit images in the semantic latent space of a frozen diffusion model (Asyrp)."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, or 2 for an input that cannot be used."""
+    if argv is None:
+        argv = sys.argv[1:]
+    if list(argv) == ["--version"]:
+        from asyrp import __version__
+
+        print(f"asyrp {__version__}")
+        return 0
+    options = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="asyrp", description=DESCRIPTION, args=list(argv)
+    )
+    name = next(name for name, kind in COMMANDS.items() if isinstance(options, kind))
+    return _guarded(name, options)
+
+
+def _guarded(name: str, options: object) -> int:
+    try:
+        import_module(f"asyrp.commands.{name}").run(options)
+    except AsyrpError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        return _refuse(f"{error.strerror or error}{place}; nothing was left half written")
+    except KeyboardInterrupt:
+        return _refuse("stopped; run the same command again to continue")
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"asyrp: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def script() -> None:
+    """The `asyrp` command."""
+    raise SystemExit(main())

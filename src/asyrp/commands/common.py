@@ -1,0 +1,162 @@
+"""What the commands share: networks, pictures, progress, and the record of a run."""
+
+import json
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from asyrp.api import Inversion, Report, invert
+from asyrp.checkpoints import load_model
+from asyrp.direction_files import SavedDirection, load_direction
+from asyrp.edit import Attribute, check_phases
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
+from asyrp.images import Picture, read_folder
+from asyrp.jobs import boost_of, parse_direction
+from asyrp.options import Applying, Inverting, Network
+from asyrp.schedule import check_steps
+from asyrp.unet import HSpaceUNet
+
+POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
+
+
+def say(line: str) -> None:
+    """One line to the user."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Report]:
+    """A progress bar, fed with (done, total)."""
+    with tqdm(desc=what, unit="step", leave=True, dynamic_ncols=True) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
+
+
+def network(options: Network) -> HSpaceUNet:
+    """The network of a command.
+
+    Raises:
+        AsyrpError: unknown network, or a device that this machine does not have.
+    """
+    if options.batch_size < 1:
+        raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
+    torch.set_flush_denormal(True)
+    try:
+        torch.empty(1, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise AsyrpError(f"no device {options.device!r} here ({reason}); try cpu") from error
+    return load_model(options.model, options.device, options.dtype)
+
+
+def pictures(folder: Path, model: HSpaceUNet) -> list[Picture]:
+    """The pictures of a folder in the network's shape."""
+    channels, height, width = model.image_shape
+    if channels != 3:
+        raise AsyrpError(f"this command edits RGB pictures; the network has {channels} channels")
+    return read_folder(folder, (height, width))
+
+
+def inverted(
+    model: HSpaceUNet, found: list[Picture], options: Inverting, batch_size: int
+) -> Inversion:
+    """Invert with a progress bar, and say how well the latents lead back."""
+    check_steps(options.steps, model.schedule.length)
+    if options.refinements < 0:
+        raise AsyrpError(f"refinements must be 0 or more; got {options.refinements}")
+    images = torch.stack([picture.image for picture in found])
+    with progress(f"inverting {len(found)} images") as report:
+        done = invert(
+            model,
+            images,
+            options.steps,
+            options.convention,
+            options.refinements,
+            batch_size,
+            report,
+        )
+    say(
+        f"reconstruction error (MSE in [-1, 1]): mean {done.errors.mean():.5f}, "
+        f"worst {done.errors.max():.5f}"
+    )
+    poor = [p.path.name for p, e in zip(found, done.errors, strict=True) if e > POOR_RECONSTRUCTION]
+    if poor:
+        say(
+            f"warning: {len(poor)} of {len(found)} do not come back well ({', '.join(poor[:4])}); "
+            "their edits will not either; try --refinements 2"
+        )
+    return done
+
+
+class Applied(NamedTuple):
+    """Directions as a walk takes them."""
+
+    saved: list[SavedDirection]
+    attributes: list[Attribute]
+    t_boost: int
+
+
+def applied(model: HSpaceUNet, options: Applying) -> Applied:
+    """Load the directions of a command, strengths multiplied.
+
+    Raises:
+        AsyrpError: a file that cannot be used, or t_boost above a t_edit.
+    """
+    saved, attributes = [], []
+    for text in options.direction:
+        path, strength = parse_direction(text)
+        one = load_direction(path, model, options.force)
+        saved.append(one)
+        total = strength * options.strength * one.card.strength
+        attributes.append(one.attribute(total, options.t_edit))
+    t_boost = boost_of(saved, options.t_boost)
+    check_phases([attribute.t_edit for attribute in attributes], t_boost)
+    return Applied(saved, attributes, t_boost)
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder for results (it may exist)."""
+    if path.exists() and not path.is_dir():
+        raise AsyrpError(f"needed a folder for the results; {str(path)!r} is a file")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """JSON, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
+
+
+def record(command: str, options: object, model: HSpaceUNet, **more: Any) -> dict[str, Any]:
+    """What is needed to repeat a run exactly: the options, versions and fingerprints."""
+    packages = ("asyrp", "torch", "diffusers", "numpy", "pillow")
+    return {
+        "command": command,
+        "options": asdict(options),  # type: ignore[call-overload]
+        "network": {"fingerprint": model.fingerprint(), "prediction": model.prediction},
+        "versions": {name: _version(name) for name in packages},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **more,
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,47 @@
+"""asyrp inspect."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from asyrp.checkpoints import load_model
+from asyrp.direction_files import read_card
+from asyrp.errors import AsyrpError
+from asyrp.latent_files import load_latents
+from asyrp.options import Inspect
+
+
+def run(options: Inspect) -> None:
+    """Print what a file or a network is, a fact a line."""
+    path = Path(options.what)
+    facts = _of_file(path) if path.is_file() else _of_model(options.what)
+    for name, value in facts.items():
+        print(f"{name:18} {value}")
+
+
+def _of_file(path: Path) -> dict[str, object]:
+    try:
+        latents = load_latents(path)
+    except AsyrpError:
+        return asdict(read_card(path))
+    shape = tuple(latents.x.shape)
+    mean = sum(latents.errors) / len(latents.errors)
+    return {
+        "latents": f"{shape[0]} of shape {shape[1:]}",
+        "steps": latents.steps,
+        "fingerprint": latents.fingerprint,
+        "mean error": f"{mean:.5f}",
+    }
+
+
+def _of_model(spec: str) -> dict[str, object]:
+    model = load_model(spec)
+    count = sum(p.numel() for p in model.parameters())
+    return {
+        "network": spec,
+        "parameters": f"{count:,}",
+        "images": model.image_shape,
+        "h": model.h_shape,
+        "prediction": model.prediction,
+        "timesteps": model.schedule.length,
+        "fingerprint": model.fingerprint(),
+    }

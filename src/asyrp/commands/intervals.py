@@ -1,0 +1,56 @@
+"""asyrp intervals."""
+
+from asyrp.commands.common import inverted, network, new_folder, pictures, say, write_json
+from asyrp.jobs import MOST_CURVE_IMAGES, Found, curves_of, find_intervals
+from asyrp.options import Intervals
+from asyrp.plots import plot_curves, save_figure
+from asyrp.registry import load_distance, load_encoder
+from asyrp.scorers import Thresholds
+from asyrp.train import new_guide
+
+
+def run(options: Intervals) -> None:
+    """Write intervals.json and curves.png."""
+    model = network(options.network)
+    found = pictures(options.images, model)[:MOST_CURVE_IMAGES]
+    distance = load_distance(options.guides.distance)
+    guide = new_guide(load_encoder(options.guides.encoder), options.source, options.target)
+    own = distance.thresholds
+    thresholds = Thresholds(
+        own.edit if options.threshold_edit is None else options.threshold_edit,
+        own.boost if options.threshold_boost is None else options.threshold_boost,
+    )
+    done = inverted(model, found, options.inverting, options.network.batch_size)
+    images = done.reconstructions
+    size = options.network.batch_size
+    curves = curves_of(model, images, done.latents, distance, options.inverting.steps, size)
+    result = find_intervals(curves, guide.cosine, thresholds)
+    out = new_folder(options.out)
+    write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))
+    save_figure(plot_curves(result, guide.cosine, thresholds), out / "curves.png")
+    say(describe(result, guide.cosine))
+
+
+def as_json(
+    found: Found, cosine: float, thresholds: Thresholds, distance: str
+) -> dict[str, object]:
+    """The numbers behind the plot."""
+    return {
+        "t_edit": found.t_edit._asdict(),
+        "t_boost": found.t_boost._asdict(),
+        "text_cosine": cosine,
+        "thresholds": {"edit": thresholds.edit, "boost": thresholds.boost},
+        "distance": distance,
+        "times": found.curves.times,
+        "x0": found.curves.x0.mean(1).tolist(),
+        "xt": found.curves.xt.mean(1).tolist(),
+    }
+
+
+def describe(found: Found, cosine: float) -> str:
+    """One line for the user."""
+    edit, boost = found.t_edit, found.t_boost
+    return (
+        f"text cosine {cosine:.3f}; t_edit {edit.t} (90 % band {edit.low} to {edit.high}), "
+        f"t_boost {boost.t} ({boost.low} to {boost.high})"
+    )

@@ -1,0 +1,34 @@
+"""asyrp sample."""
+
+from asyrp.api import edit, random_latents
+from asyrp.commands.common import (
+    applied, network, new_folder, progress, record, say, write_json,
+)  # fmt: skip
+from asyrp.images import contact_sheet, write_png
+from asyrp.options import Sample
+
+
+def run(options: Sample) -> None:
+    """Write samples 0000.png ..., a sheet of them, and run.json."""
+    model = network(options.network)
+    chosen = applied(model, options.applying)
+    latents = random_latents(model, options.count, options.applying.seed)
+    with progress(f"drawing {options.count} samples") as report:
+        images = edit(
+            model,
+            latents,
+            chosen.attributes,
+            options.steps,
+            chosen.t_boost,
+            options.applying.seed,
+            options.network.batch_size,
+            report=report,
+        )
+    out = new_folder(options.out)
+    for index, image in enumerate(images):
+        write_png(out / f"{index:04d}.png", image)
+    columns = min(8, len(images))
+    rows = [images[i : i + columns] for i in range(0, len(images) // columns * columns, columns)]
+    write_png(out / "sheet.png", contact_sheet(rows))
+    write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
+    say(f"wrote {len(images)} samples to {out}")

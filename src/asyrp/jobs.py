@@ -1,0 +1,151 @@
+"""Whole jobs between files and the engine, shared by the commands and the demo."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asyrp.direction_files import DirectionCard, SavedDirection
+from asyrp.edit import walk
+from asyrp.errors import AsyrpError
+from asyrp.intervals import Curves, Interval, find_t_boost, find_t_edit, measure_curves
+from asyrp.intervals import joined as joined_curves
+from asyrp.schedule import paper_grid
+from asyrp.scorers import PerceptualDistance, Thresholds
+from asyrp.settings import TrainSettings
+from asyrp.train import Guide, TrainStep, editing_grid, fit, joined, new_direction, prepare
+from asyrp.unet import HSpaceUNet
+
+MOST_CURVE_IMAGES = 32
+
+
+class Found(NamedTuple):
+    """The two intervals and the curves they were read off."""
+
+    t_edit: Interval
+    t_boost: Interval
+    curves: Curves
+
+
+@torch.no_grad()
+def curves_of(
+    model: HSpaceUNet,
+    images: Tensor,
+    latents: Tensor,
+    distance: PerceptualDistance,
+    steps: int = 40,
+    batch_size: int = 16,
+) -> Curves:
+    """LPIPS curves over at most 32 of the images, (n, c, height, width)."""
+    grid = paper_grid(steps, model.schedule.length)
+    parts = []
+    most = slice(0, MOST_CURVE_IMAGES)
+    for x0, x in zip(
+        images[most].split(batch_size), latents[most].split(batch_size), strict=True
+    ):
+        parts.append(measure_curves(x0.to(x), x, walk(model, x, grid), distance))
+    return joined_curves(parts)
+
+
+def find_intervals(curves: Curves, cosine: float, thresholds: Thresholds) -> Found:
+    """t_edit and t_boost; boosting never reaches into the editing interval."""
+    t_edit = find_t_edit(curves, cosine, thresholds)
+    t_boost = find_t_boost(curves, thresholds)
+    if t_boost.t > t_edit.t:
+        t_boost = t_boost._replace(t=t_edit.t)
+    return Found(t_edit, t_boost, curves)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images and their latents: (n, c, height, width) each."""
+
+    images: Tensor
+    latents: Tensor
+
+    def __getitem__(self, rows: slice) -> "Pictures":
+        return replace(self, images=self.images[rows], latents=self.latents[rows])
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+class Trained(NamedTuple):
+    """A step of training, with the direction as it is now."""
+
+    step: TrainStep
+    direction: nn.Module
+
+
+def train_direction(
+    model: HSpaceUNet,
+    guide: Guide,
+    pictures: Pictures,
+    validation: Pictures,
+    t_edit: int,
+    settings: TrainSettings,
+    checkpoint: Path | None = None,
+) -> Iterator[Trained]:
+    """Prepare the unedited walks and train; the last yielded direction is the one to keep."""
+    grid = editing_grid(t_edit, settings.steps, model.schedule.length)
+
+    def sources(part: Pictures) -> Any:
+        clean = part.images.to(model.device) if settings.clip_source == "clean" else None
+        batches = prepare(model, guide, part.latents, grid, settings.batch_size, clean)
+        return joined(list(batches))
+
+    direction = new_direction(model, grid, settings)
+    checked = sources(validation) if len(validation) else None
+    steps = fit(model, direction, guide, sources(pictures), grid, settings, checked, checkpoint)
+    for step in steps:
+        yield Trained(step, direction)
+
+
+def make_card(
+    model: HSpaceUNet,
+    texts: tuple[str, str],
+    guide: Guide,
+    phases: tuple[int, int],
+    settings: TrainSettings,
+    outcome: Mapping[str, Any],
+) -> DirectionCard:
+    """The card of a direction that was just trained; phases are (t_edit, t_boost)."""
+    return DirectionCard(
+        source=texts[0],
+        target=texts[1],
+        t_edit=phases[0],
+        t_boost=phases[1],
+        trained_steps=settings.steps,
+        fingerprint=model.fingerprint(),
+        encoder=guide.encoder.name,
+        text_cosine=guide.cosine,
+        training={**asdict(settings), **outcome},
+    )
+
+
+def boost_of(directions: Sequence[SavedDirection], asked: int | None) -> int:
+    """t_boost of a walk: the one asked for, or the lowest of the directions'; 0 without any."""
+    if asked is not None:
+        return asked
+    return min((saved.card.t_boost for saved in directions), default=0)
+
+
+def parse_direction(text: str) -> tuple[Path, float]:
+    """FILE or FILE:STRENGTH.
+
+    Raises:
+        AsyrpError: the strength is no number.
+    """
+    name, colon, strength = text.rpartition(":")
+    if not colon or Path(text).is_file():
+        return Path(text), 1.0
+    try:
+        return Path(name), float(strength)
+    except ValueError as error:
+        raise AsyrpError(
+            f"needed FILE or FILE:STRENGTH with a number for STRENGTH; got {text!r}"
+        ) from error
+
