@@ -59,7 +59,8 @@ class ImplicitDirection(nn.Module):
 
     def forward(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
         """dh, of h's shape. `t` enters through `emb` alone."""
-        hidden = h if self.norm_in is None else functional.silu(self.norm_in(h))
+        # contiguous: torch 2.13's CPU GroupNorm crashes in backward on channels_last without grad
+        hidden = h if self.norm_in is None else functional.silu(self.norm_in(h.contiguous()))
         hidden = self.conv_in(hidden)
         if self.use_time:
             hidden = hidden + self.time_proj(functional.silu(emb))[:, :, None, None]

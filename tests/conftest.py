@@ -1,0 +1,68 @@
+"""Tiny networks and what every test shares."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import UNet2DModel
+from hypothesis import settings
+from torch import Tensor
+
+from asyrp.schedule import linear
+from asyrp.unet import HSpaceUNet, Prediction
+
+settings.register_profile("asyrp", deadline=None, database=None, derandomize=True)
+settings.load_profile("asyrp")
+torch.set_num_threads(1)
+
+Maker = Callable[..., HSpaceUNet]
+
+TINY: dict[str, Any] = {
+    "sample_size": 16,
+    "block_out_channels": (8, 16),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "UpBlock2D"),
+    "attention_head_dim": None,
+    "norm_num_groups": 4,
+}
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of files that tests compare with."""
+    return Path(__file__).parent / "data"
+
+
+def tiny_unet(**changes: Any) -> UNet2DModel:
+    """A U-Net of a few thousand random weights, the same at every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        return UNet2DModel(**{**TINY, **changes})
+
+
+def tiny_model(
+    prediction: Prediction = "epsilon", dtype: torch.dtype = torch.float32, **changes: Any
+) -> HSpaceUNet:
+    """`tiny_unet` wrapped, on the linear schedule of 1000 timesteps."""
+    return HSpaceUNet(tiny_unet(**changes).to(dtype), linear(), prediction)
+
+
+@pytest.fixture(scope="session")
+def model() -> HSpaceUNet:
+    """One shared tiny network, float32."""
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def model64() -> HSpaceUNet:
+    """The same in float64."""
+    return tiny_model(dtype=torch.float64)
+
+
+def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Standard normal, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
