@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def numpy_invert_source(
 ) -> list[np.ndarray]:
     """The official code's inversion: the image is x at times[0], eps at the lower end."""
     states = []
-    for low, high in zip(times[:-1], times[1:], strict=True):
+    for low, high in pairwise(times):
         x = _raised(x, model(x, low), table[low], table[high])
         states.append(x)
     return states

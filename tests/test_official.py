@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import official
 import pytest
 import torch
-from official import Official
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+import official
 from asyrp.ddim import invert_steps, predict_x0, step, step_up
 from asyrp.edit import Attribute, asymmetric, walk
 from asyrp.losses import directional_loss, log_form, reconstruction_loss
 from asyrp.schedule import Pair, pairs, paper_grid
 from asyrp.unet import HSpaceUNet
+from official import Official
 
 FOLDER = Path(__file__).parent / "data" / "official"
 T_EDIT, T_BOOST, STRENGTH = 500, 200, 0.8

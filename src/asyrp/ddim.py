@@ -144,7 +144,9 @@ def draw_noise(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
             f"{len(like)} images need {len(like)} generators, one each; got {len(generators)}"
         )
     shape = like.shape[1:]
-    rows = [torch.randn(shape, generator=g, device=g.device, dtype=torch.float32) for g in generators]
+    rows = [
+        torch.randn(shape, generator=g, device=g.device, dtype=torch.float32) for g in generators
+    ]
     return torch.stack(rows).to(like)
 
 

@@ -19,7 +19,9 @@ class Direction(Protocol):
     h: (b, c, h', w'); emb: (b, e) time embedding; t: timestep. Returns dh, broadcastable to h.
     """
 
-    def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor: ...
+    def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
+        """The dh at timestep t."""
+        ...
 
 
 class ImplicitDirection(nn.Module):

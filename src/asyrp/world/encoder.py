@@ -1,21 +1,24 @@
 """The built-in text-image encoder: a small CLIP for the faces of the world."""
 
 import difflib
+import importlib.resources
+import json
 import warnings
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import cast
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
 from asyrp.world.avatars import SIZE
-from asyrp.world.captions import split_words, vocabulary
+from asyrp.world.captions import ALIASES, FUNCTION_WORDS, split_words, vocabulary
 
+NAME = "avatars-64-clip"
 DIM = 128
 LONGEST = 32  # words of a text
 
@@ -26,9 +29,9 @@ class AvatarEncoder(nn.Module):
     Its gradient guides training, so the image tower has smooth activations and average pooling.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, words: Sequence[str] | None = None) -> None:
         super().__init__()
-        self._words = vocabulary()
+        self._words = tuple(words or vocabulary())
         self._index = {word: i + 1 for i, word in enumerate(self._words)}
         self.image_tower = _image_tower()
         self.words = nn.Embedding(len(self._words) + 1, DIM, padding_idx=0)
@@ -42,11 +45,11 @@ class AvatarEncoder(nn.Module):
     @property
     def name(self) -> str:
         """What a direction file records as its guide."""
-        return "avatars-64-clip"
+        return NAME
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The words it knows."""
+        """The words it was trained on, sorted; it also reads their plurals and captions.ALIASES."""
         return self._words
 
     def image_features(self, images: Tensor) -> Tensor:
@@ -61,10 +64,10 @@ class AvatarEncoder(nn.Module):
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """n texts -> (n, 128) of unit norm.
 
-        Unknown words are named in a warning.
+        Unknown words, and words beyond the first 32, are named in a warning and left out.
 
         Raises:
-            AsyrpError: a text without any word it knows.
+            AsyrpError: a text that is empty, or without any known word beside a, with, of ...
         """
         for text in texts:
             self._check(text)
@@ -74,12 +77,13 @@ class AvatarEncoder(nn.Module):
         """Word indices (n, 32), 0 where a text has ended; unknown words are left out."""
         rows = torch.zeros(len(texts), LONGEST, dtype=torch.long)
         for row, text in zip(rows, texts, strict=True):
-            known = [self._index[w] for w in split_words(text) if w in self._index][:LONGEST]
+            forms = [self._form(word) for word in split_words(text)]
+            known = [self._index[form] for form in forms if form][:LONGEST]
             row[: len(known)] = torch.tensor(known)
         return rows.to(self.places.device)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """(n, length) word indices -> (n, 128) of unit norm."""
+        """(n, length) word indices -> (n, 128) of unit norm, differentiable."""
         tokens = tokens[:, : max(1, int((tokens > 0).sum(1).max()))]
         mask = tokens == 0
         hidden = self.words(tokens) + self.places[: tokens.shape[1]]
@@ -89,25 +93,37 @@ class AvatarEncoder(nn.Module):
         return functional.normalize(self.text_out(pooled), dim=1)
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of a text that it does not know."""
-        return [word for word in split_words(text) if word not in self._index]
+        """The words of a text that it leaves out."""
+        return [word for word in split_words(text) if self._form(word) is None]
+
+    def _form(self, word: str) -> str | None:
+        """The vocabulary's form of a word: itself, a synonym, its singular or plural."""
+        forms = (word, ALIASES.get(word, ""), word.removesuffix("s"), f"{word}s")
+        more = (ALIASES.get(word.removesuffix("s"), ""), word.removesuffix("es"))
+        return next((form for form in forms + more if form in self._index), None)
 
     def _check(self, text: str) -> None:
         words, unknown = split_words(text), self.unknown_words(text)
         if not words:
-            raise AsyrpError("the text is empty; needed: a few words, as in 'smiling face'")
-        hints = sorted({hit for w in unknown for hit in difflib.get_close_matches(w, self._words)})
-        known = ", ".join(hints or ["smiling", "angry", "glasses", "beard", "bald", "zombie"])
-        if len(unknown) == len(words):
+            raise AsyrpError(f"a text must say something, got {text!r}; try 'smiling face'")
+        known = [word for word in words if word not in unknown]
+        if not set(known) - FUNCTION_WORDS:
             raise AsyrpError(
-                f"{self.name} knows no word of {text!r}; words it knows include: {known}"
+                f"{NAME} knows no word of {text!r} that says something; it knows "
+                f"{len(self._words)} words, such as {self._near(unknown)}"
             )
-        if unknown:
+        left_out = unknown + known[LONGEST:]
+        if left_out:
             warnings.warn(
-                f"{self.name} does not know {', '.join(unknown)} and leaves it out of {text!r}; "
-                f"words it knows include: {known}",
+                f"{NAME} leaves these words of {text!r} out: {', '.join(left_out)}; "
+                f"words it knows include {self._near(unknown)}",
                 stacklevel=3,
             )
+
+    def _near(self, words: Sequence[str]) -> str:
+        readable = [*self._words, *ALIASES]
+        close = [near for word in words for near in difflib.get_close_matches(word, readable, 2)]
+        return ", ".join(dict.fromkeys([*close, "smiling", "glasses", "beard"]))
 
 
 def _image_tower() -> nn.Sequential:
@@ -132,10 +148,33 @@ def _image_tower() -> nn.Sequential:
     )
 
 
+def save_encoder(encoder: AvatarEncoder, path: Path) -> None:
+    """Write weights in fp16 and the vocabulary in one safetensors file."""
+    tensors = {key: value.half().contiguous() for key, value in encoder.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, {"vocabulary": json.dumps(encoder.vocabulary)})
+
+
 def load_encoder(path: Path | None = None) -> AvatarEncoder:
-    """The shipped encoder (or one from a file), frozen, in float32."""
-    default = Path(str(files("asyrp.world").joinpath("weights", "encoder.safetensors")))
-    encoder = AvatarEncoder()
-    state = {k: v.float() for k, v in load_file(path or default).items()}
-    encoder.load_state_dict(state)
-    return cast(AvatarEncoder, encoder.eval().requires_grad_(False))
+    """The shipped encoder (or one from a file), frozen, in eval mode and float32.
+
+    Raises:
+        AsyrpError: there is no such file, or it holds something else.
+    """
+    if path is None:
+        package = importlib.resources.files("asyrp.world")
+        with importlib.resources.as_file(package / "weights" / "encoder.safetensors") as shipped:
+            return load_encoder(shipped)
+    try:
+        with safe_open(path, "pt") as file:
+            words = json.loads((file.metadata() or {}).get("vocabulary", "null"))
+            encoder = AvatarEncoder(words)
+            encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise AsyrpError(
+            f"{str(path)!r} is not an encoder of avatars-64 ({reason}); "
+            "give a file that `save_encoder` wrote"
+        ) from error
+    return encoder.eval().requires_grad_(False)

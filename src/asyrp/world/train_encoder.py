@@ -1,21 +1,27 @@
 """Training of the built-in text-image encoder: matching captions, and directions of exact swaps."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from asyrp.files import atomic_path
 from asyrp.images import from_uint8
 from asyrp.world.avatars import FACTORS, draw, sample_face
-from asyrp.world.captions import caption, pair, queries
-from asyrp.world.encoder import AvatarEncoder
+from asyrp.world.captions import caption, pair
+from asyrp.world.encoder import AvatarEncoder, save_encoder
 from asyrp.world.loop import LoopSettings, LoopStep, optimise
+from asyrp.world.measure_encoder import card, evaluate, soften
 from asyrp.world.pictures import labels, pictures
 
-FACES, SWAPS, UNSEEN, BATCH = 16_000, 4_000, 0.12, 96
+FACES, SWAPS, UNSEEN, BATCH, PAIRS, SEED = 16_000, 4_000, 0.12, 96, 48, 7
+STEPS = 920  # of the shipped weights
 
 
 def swap(index: int) -> tuple[str, str]:
@@ -25,28 +31,39 @@ def swap(index: int) -> tuple[str, str]:
     return factor, str(rng.choice(list(FACTORS[factor])))
 
 
-def swapped_pictures(count: int) -> np.ndarray:
-    """The first faces of the split with one value swapped, (count, 64, 64, 3) uint8."""
-    faces = [sample_face("encoder", i, UNSEEN).replaced(*swap(i)) for i in range(count)]
-    return np.stack([draw(face) for face in faces])
+def draw_swap(index: int) -> np.ndarray:
+    """Face number `index` of the split with one value swapped, (64, 64, 3) uint8."""
+    return draw(sample_face("encoder", index, UNSEEN).replaced(*swap(index)))
+
+
+def swapped_pictures(count: int, cache: Path) -> np.ndarray:
+    """The first faces of the split, each with one value swapped, (count, 64, 64, 3) uint8."""
+    path = cache / f"encoder-swaps-{count}.npy"
+    if path.exists():
+        kept: np.ndarray = np.load(path, mmap_mode="r")
+        return kept
+    with ProcessPoolExecutor(2) as pool:
+        drawn = np.stack(list(pool.map(draw_swap, range(count), chunksize=100)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, drawn)
+    return drawn
 
 
 def degraded(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur (sigma 0 to 3 pixels) and noise (0 to 0.3), as P_t shows them; half the batch stays."""
+    """Blur (sigma 0 to 3 pixels) and noise (0 to 0.3), as P_t shows them.
+
+    The first half is blurred by one sigma; all but the last quarter have noise above 0.02.
+    """
     sigma = float(torch.rand((), generator=generator)) * 3 + 0.05
-    grid = torch.arange(-6, 7).float()
-    kernel = torch.exp(-(grid**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, 13)
     half = len(images) // 2
-    soft = functional.conv2d(functional.pad(images[:half], (6, 6, 6, 6), "replicate"), kernel, groups=3)
-    soft = functional.conv2d(soft, kernel.transpose(2, 3), groups=3)
     level = torch.rand(len(images), 1, 1, 1, generator=generator) * 0.3
     level[half + half // 2 :] = 0.02
-    mixed = torch.cat([soft, images[half:]])
+    mixed = torch.cat([soften(images[:half], sigma), images[half:]])
     return mixed + level * torch.randn(images.shape, generator=generator)
 
 
-def matches(mentions: list[dict[str, str]], rows: np.ndarray) -> Tensor:
+def matches(mentions: Sequence[Mapping[str, str]], rows: np.ndarray) -> Tensor:
     """Which pictures every caption is true of, (captions, pictures) bool, from their labels."""
     fits = torch.ones(len(mentions), len(rows), dtype=torch.bool)
     names = list(FACTORS)
@@ -60,7 +77,10 @@ def matches(mentions: list[dict[str, str]], rows: np.ndarray) -> Tensor:
 def encoder_loss(
     encoder: AvatarEncoder, data: np.ndarray, swaps: np.ndarray, seed: int
 ) -> Callable[[int], Tensor]:
-    """Sigmoid loss over all caption-picture pairs, and 1 - cos(dI, dT) of exact swaps."""
+    """SigLIP's sigmoid loss (Zhai et al. 2023) over all caption-picture pairs, plus `directional`.
+
+    A caption has many positives: every picture of the batch that it is true of.
+    """
     known = labels("encoder", len(data), UNSEEN)
 
     def loss_at(step: int) -> Tensor:
@@ -71,7 +91,7 @@ def encoder_loss(
         images = degraded(from_uint8(data[rows]), generator)
         text = encoder.embed(encoder.tokens([c.text for c in made]))
         logits = text @ encoder.image_features(images).T * encoder.logit_scale.exp()
-        signs = matches([dict(c.mentions) for c in made], known[rows]).float() * 2 - 1
+        signs = matches([c.mentions for c in made], known[rows]).float() * 2 - 1
         contrast = -functional.logsigmoid(signs * (logits + encoder.logit_bias)).sum(1).mean() / 8
         return contrast + 2 * directional(encoder, data, swaps, rng, generator)
 
@@ -85,31 +105,36 @@ def directional(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> Tensor:
-    """1 - cos(dI, dT) of swaps; dI from value a to b is T(b) - T(noun) less T(a) - T(noun)."""
-    rows = rng.integers(len(swaps), size=48)
-    old, new = [], []
-    keep = []
-    for k, i in enumerate(rows):
-        face, (factor, value) = sample_face("encoder", int(i), UNSEEN), swap(int(i))
-        if face.values[factor] == value or face.label(factor) is None:
-            continue
-        keep.append(k)
-        new.append(pair(factor, value, rng))
-        old.append(pair(factor, face.values[factor], rng))
-    picked = rows[keep]
+    """What makes directions usable: dI of an exact swap against the texts' directions.
+
+    With n = T(new value) - T(noun) and o = T(old value) - T(noun), each over its norm: the sum of
+    1 - cos(dI, n - o), of (0.65 - cos(dI, n))+, and 4 times the mean squared cosine of dI with
+    the n of swaps of other factors.
+    """
+    picked = [i for i in rng.integers(len(swaps), size=PAIRS) if _visible_swap(int(i))]
+    texts = [two for i in picked for two in _text_pairs(int(i), rng)]
     both = torch.cat([from_uint8(data[picked]), from_uint8(swaps[picked])])
-    order = torch.arange(len(both)).view(2, -1).T.flatten()  # each picture and its swap side by side
-    features = encoder.image_features(degraded(both[order], generator)).view(-1, 2, 128)
-    dI = functional.normalize(features[:, 1] - features[:, 0], dim=1)
-    flat = [t for texts in zip(new, old, strict=True) for two in texts for t in two]
-    text = encoder.embed(encoder.tokens(flat)).view(-1, 4, 128)
-    to_new = functional.normalize(text[:, 1] - text[:, 0], dim=1)
-    away = functional.normalize(text[:, 3] - text[:, 2], dim=1)
-    exact = 1 - (dI * functional.normalize(to_new - away, dim=1)).sum(1)
-    towards = (0.65 - (dI * to_new).sum(1)).clamp(min=0)
+    order = torch.arange(len(both)).view(2, -1).T.flatten()  # each picture beside its swap
+    features = encoder.image_features(degraded(both[order], generator)).view(len(picked), 2, -1)
+    image = functional.normalize(features[:, 1] - features[:, 0], dim=1)
+    words = encoder.embed(encoder.tokens([t for two in texts for t in two])).view(-1, 2, 2, 128)
+    new, old = functional.normalize(words[:, :, 1] - words[:, :, 0], dim=2).unbind(1)
+    exact = 1 - (image * functional.normalize(new - old, dim=1)).sum(1)
+    towards = (0.65 - (image * new).sum(1)).clamp(min=0)
     codes = torch.tensor([list(FACTORS).index(swap(int(i))[0]) for i in picked])
-    cross = (to_new @ dI.T)[codes[:, None] != codes[None]]
+    cross = (new @ image.T)[codes[:, None] != codes[None]]
     return exact.mean() + towards.mean() + 4 * cross.square().mean()
+
+
+def _visible_swap(index: int) -> bool:
+    face, (factor, value) = sample_face("encoder", index, UNSEEN), swap(index)
+    return face.label(factor) not in (None, value)
+
+
+def _text_pairs(index: int, rng: np.random.Generator) -> list[tuple[str, str]]:
+    """(noun, new value) and (noun, old value)."""
+    face, (factor, value) = sample_face("encoder", index, UNSEEN), swap(index)
+    return [pair(factor, value, rng), pair(factor, face.values[factor], rng)]
 
 
 def train(
@@ -117,22 +142,38 @@ def train(
 ) -> Iterator[LoopStep]:
     """Train; the last step's `ema` is the encoder."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(1)
+        torch.default_generator.manual_seed(1)
         encoder = AvatarEncoder()
     settings = LoopSettings(steps, learning_rate=2e-3, ema_decay=0.995, weight_decay=0.01)
-    yield from optimise(encoder, encoder_loss(encoder, data, swaps, 7), settings, checkpoint)
+    yield from optimise(encoder, encoder_loss(encoder, data, swaps, SEED), settings, checkpoint)
 
 
-@torch.no_grad()
-def zero_shot(encoder: AvatarEncoder, count: int = 2000) -> dict[str, float]:
-    """Share of visible values named right by the nearest text, on the test split."""
-    images = from_uint8(pictures("test", count, None, 0.1))
-    known = torch.from_numpy(labels("test", count, 0.1).astype(np.int64))
-    features = torch.cat([encoder.image_features(part) for part in images.split(250)])
-    scores = {}
-    for column, factor in enumerate(FACTORS):
-        texts = [encoder.text_features(words).mean(0) for words in queries(factor).values()]
-        named = (features @ torch.stack(texts).T).argmax(1)
-        shown = known[:, column] >= 0
-        scores[factor] = float((named == known[:, column])[shown].double().mean())
-    return scores
+def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
+    """Draw what is not in the cache, train (or continue), and write weights and their card.
+
+    Writes encoder.safetensors and encoder.md into `out`; the checkpoint stays in `cache`.
+    """
+    data = pictures("encoder", FACES, cache, UNSEEN)
+    swaps = swapped_pictures(SWAPS, cache)
+    checkpoint = cache / f"encoder-{steps}.safetensors"
+    started, done = time.monotonic(), 0
+    for step in train(data, swaps, steps, checkpoint):
+        done += 1
+        yield step
+    pace = f"{(time.monotonic() - started) / done:.2f} s a step" if done else "trained before"
+    finish(checkpoint, out, cache, steps, pace)
+
+
+def finish(checkpoint: Path, out: Path, cache: Path, steps: int, pace: str) -> None:
+    """Write the averaged network of a checkpoint and its measured card."""
+    state = load_file(checkpoint)
+    encoder = AvatarEncoder()
+    ema = {key.removeprefix("ema."): v for key, v in state.items() if key.startswith("ema.")}
+    encoder.load_state_dict({key: v.half().float() for key, v in ema.items()})
+    encoder.eval().requires_grad_(False)
+    save_encoder(encoder, out / "encoder.safetensors")
+    data = f"{FACES} faces (unseen {UNSEEN}) and {SWAPS} exact swaps of the split `encoder`"
+    recipe = f"{steps} steps of {BATCH} captioned pictures and up to {PAIRS} swaps, {pace}"
+    text = card(evaluate(encoder, cache), data, recipe)
+    with atomic_path(out / "encoder.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
