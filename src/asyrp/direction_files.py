@@ -41,7 +41,7 @@ class DirectionCard:
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        wanted = {"source": str, "target": str, "fingerprint": str, "encoder": str}
+        wanted: dict[str, type] = {"source": str, "target": str, "fingerprint": str, "encoder": str}
         wanted |= {"t_edit": int, "t_boost": int, "trained_steps": int, "training": dict}
         for name, kind in wanted.items():
             if not isinstance(getattr(self, name), kind):

@@ -1,4 +1,4 @@
-"""Pictures in files <-> tensors (b, 3, height, width) in [-1, 1]. The only place that knows uint8."""
+"""Pictures in files <-> tensors (b, 3, height, width) in [-1, 1]; uint8 ends here."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,7 +115,7 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def write_png(path: Path, image: Tensor, notes: dict[str, str] | None = None) -> None:
-    """One image (3, height, width) as a PNG, whole or not at all; `notes` become its text chunks."""
+    """One image (3, height, width) as a PNG, whole or not at all; `notes` are its text chunks."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()

@@ -43,9 +43,7 @@ def curves_of(
     grid = paper_grid(steps, model.schedule.length)
     parts = []
     most = slice(0, MOST_CURVE_IMAGES)
-    for x0, x in zip(
-        images[most].split(batch_size), latents[most].split(batch_size), strict=True
-    ):
+    for x0, x in zip(images[most].split(batch_size), latents[most].split(batch_size), strict=True):
         parts.append(measure_curves(x0.to(x), x, walk(model, x, grid), distance))
     return joined_curves(parts)
 
@@ -148,4 +146,3 @@ def parse_direction(text: str) -> tuple[Path, float]:
         raise AsyrpError(
             f"needed FILE or FILE:STRENGTH with a number for STRENGTH; got {text!r}"
         ) from error
-

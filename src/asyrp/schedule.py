@@ -31,7 +31,7 @@ class NoiseSchedule:
 
     def __post_init__(self) -> None:
         table = np.asarray(self.alpha_bars)
-        if not (len(table) > 1 and 0 < table[-1] and table[0] < 1 and (np.diff(table) < 0).all()):
+        if not (len(table) > 1 and table[-1] > 0 and table[0] < 1 and (np.diff(table) < 0).all()):
             raise AsyrpError(
                 "a noise schedule needs at least two alpha_bar values that fall strictly between "
                 f"1 and 0; got {len(table)} values from {table[:1]} to {table[-1:]}"

@@ -14,7 +14,7 @@ FtLayout = Literal["ddpm", "adm"]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a direction is found. The defaults need no tuning (docs/training.md has what was tried)."""
+    """How a direction is found. docs/training.md says what was tried for the defaults."""
 
     kind: Kind = "implicit"
     """What is trained: f_t, one dh a timestep, or one dh for all."""

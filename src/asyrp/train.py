@@ -106,7 +106,7 @@ def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettin
     """An untrained direction for a network: f_t, or tables of zeros."""
     if settings.kind == "implicit":
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(settings.seed)
+            torch.random.manual_seed(settings.seed)
             direction = ImplicitDirection(
                 model.h_channels, model.emb_channels, settings.layout, settings.zero_init
             )

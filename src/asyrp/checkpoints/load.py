@@ -47,9 +47,7 @@ def _is_hub_id(spec: str) -> bool:
     return bool(slash and owner and name) and "/" not in name and not owner.startswith((".", "~"))
 
 
-def _from_folder(
-    folder: Path, device: str | torch.device, dtype: Precision
-) -> HSpaceUNet:
+def _from_folder(folder: Path, device: str | torch.device, dtype: Precision) -> HSpaceUNet:
     root = folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
     if not (root / "config.json").is_file():
         raise AsyrpError(
@@ -102,7 +100,9 @@ def _wrapped(
     dtype: Precision,
 ) -> HSpaceUNet:
     try:
-        unet = UNet2DModel.from_pretrained(source, **where, use_safetensors=True, low_cpu_mem_usage=False)
+        unet = UNet2DModel.from_pretrained(
+            source, **where, use_safetensors=True, low_cpu_mem_usage=False
+        )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise AsyrpError(
             f"{source!r} does not load as a UNet2DModel: {str(error).strip().splitlines()[0]}"

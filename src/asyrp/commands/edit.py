@@ -2,7 +2,15 @@
 
 from asyrp.api import edit
 from asyrp.commands.common import (
-    applied, inverted, network, new_folder, pictures, progress, record, say, write_json,
+    applied,
+    inverted,
+    network,
+    new_folder,
+    pictures,
+    progress,
+    record,
+    say,
+    write_json,
 )  # fmt: skip
 from asyrp.errors import AsyrpError
 from asyrp.images import write_png

@@ -2,7 +2,13 @@
 
 from asyrp.api import edit, random_latents
 from asyrp.commands.common import (
-    applied, network, new_folder, progress, record, say, write_json,
+    applied,
+    network,
+    new_folder,
+    progress,
+    record,
+    say,
+    write_json,
 )  # fmt: skip
 from asyrp.images import contact_sheet, write_png
 from asyrp.options import Sample

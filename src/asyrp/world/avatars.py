@@ -122,7 +122,7 @@ class Face:
 
 
 def visible(values: Mapping[str, str], factor: str) -> bool:
-    """Whether a factor can be seen: sunglasses hide eyes; nothing shows a bald, shaven hair colour."""
+    """Whether a factor shows: sunglasses hide eyes; a bald, shaven head has no hair colour."""
     if factor == "eyes":
         return values["eyewear"] != "sunglasses"
     if factor == "hair_color":

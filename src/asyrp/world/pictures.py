@@ -39,9 +39,8 @@ def pictures(
     drawn = np.concatenate(list(_drawn_chunks(split, count, unseen, workers)))
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            with open(temporary, "wb") as file:
-                np.save(file, drawn)
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, drawn)
     return drawn
 
 
