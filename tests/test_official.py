@@ -11,8 +11,8 @@ from torch.nn import functional
 
 import official
 from asyrp.ddim import invert_steps, predict_x0, step, step_up
-from asyrp.edit import Attribute, asymmetric, walk
 from asyrp.losses import directional_loss, log_form, reconstruction_loss
+from asyrp.process import Attribute, asymmetric, walk
 from asyrp.schedule import Pair, pairs, paper_grid
 from asyrp.unet import HSpaceUNet
 from official import Official
@@ -118,7 +118,7 @@ def test_boosted_walk(net: Official) -> None:
 
 def test_boosted_walk_by_walk_itself(net: Official, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter(net.expected["boost_noise"])
-    monkeypatch.setattr("asyrp.edit.draw_noise", lambda like, generators: next(drawn))
+    monkeypatch.setattr("asyrp.process.draw_noise", lambda like, generators: next(drawn))
     x_t = net.expected["inversion_x"][-1]
     steps = list(walk(net.model, x_t, GRID, [attribute(net)], t_boost=T_BOOST))
     assert_same(torch.stack([done.x for done in steps]), net.expected["boosted_x"])

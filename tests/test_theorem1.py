@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asyrp.directions import GlobalDirection
-from asyrp.edit import (
+from asyrp.process import (
     Attribute,
     Change,
     Predictions,

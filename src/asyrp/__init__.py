@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AsyrpError": "asyrp.errors",
-    "Attribute": "asyrp.edit",
+    "Attribute": "asyrp.process",
     "HSpaceUNet": "asyrp.unet",
     "TrainSettings": "asyrp.settings",
     "edit": "asyrp.api",
@@ -17,7 +17,7 @@ _HOMES = {
     "load_model": "asyrp.checkpoints",
     "random_latents": "asyrp.api",
     "save_direction": "asyrp.direction_files",
-    "walk": "asyrp.edit",
+    "walk": "asyrp.process",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from asyrp.ddim import Convention, draw_noise, invert_steps, seeded_generators
-from asyrp.edit import Attribute, Shift, asymmetric, walk
 from asyrp.errors import AsyrpError
+from asyrp.process import Attribute, Shift, asymmetric, walk
 from asyrp.schedule import paper_grid
 from asyrp.unet import HSpaceUNet
 

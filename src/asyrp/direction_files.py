@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
-from asyrp.edit import Attribute, check_phases
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
+from asyrp.process import Attribute, check_phases
 from asyrp.unet import HSpaceUNet
 
 FORMAT = "asyrp-direction"

@@ -41,6 +41,14 @@ class Interval(NamedTuple):
     high: int
 
 
+class Found(NamedTuple):
+    """The two intervals and the curves they were read off."""
+
+    t_edit: Interval
+    t_boost: Interval
+    curves: Curves
+
+
 @torch.no_grad()
 def measure_curves(
     images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
@@ -94,6 +102,15 @@ def find_t_boost(curves: Curves, thresholds: Thresholds, seed: int = 0) -> Inter
         AsyrpError: the threshold is never reached.
     """
     return _banded(curves.times, curves.xt, thresholds.boost, "t_boost", seed)
+
+
+def find_intervals(curves: Curves, cosine: float, thresholds: Thresholds) -> Found:
+    """t_edit and t_boost; boosting never reaches into the editing interval."""
+    t_edit = find_t_edit(curves, cosine, thresholds)
+    t_boost = find_t_boost(curves, thresholds)
+    if t_boost.t > t_edit.t:
+        t_boost = t_boost._replace(t=t_edit.t)
+    return Found(t_edit, t_boost, curves)
 
 
 def _banded(

@@ -9,25 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.direction_files import DirectionCard, SavedDirection
-from asyrp.edit import walk
 from asyrp.errors import AsyrpError
-from asyrp.intervals import Curves, Interval, find_t_boost, find_t_edit, measure_curves
+from asyrp.intervals import Curves, measure_curves
 from asyrp.intervals import joined as joined_curves
+from asyrp.process import walk
 from asyrp.schedule import paper_grid
-from asyrp.scorers import PerceptualDistance, Thresholds
+from asyrp.scorers import PerceptualDistance
 from asyrp.settings import TrainSettings
 from asyrp.train import Guide, TrainStep, editing_grid, fit, joined, new_direction, prepare
 from asyrp.unet import HSpaceUNet
 
 MOST_CURVE_IMAGES = 32
-
-
-class Found(NamedTuple):
-    """The two intervals and the curves they were read off."""
-
-    t_edit: Interval
-    t_boost: Interval
-    curves: Curves
 
 
 @torch.no_grad()
@@ -46,15 +38,6 @@ def curves_of(
     for x0, x in zip(images[most].split(batch_size), latents[most].split(batch_size), strict=True):
         parts.append(measure_curves(x0.to(x), x, walk(model, x, grid), distance))
     return joined_curves(parts)
-
-
-def find_intervals(curves: Curves, cosine: float, thresholds: Thresholds) -> Found:
-    """t_edit and t_boost; boosting never reaches into the editing interval."""
-    t_edit = find_t_edit(curves, cosine, thresholds)
-    t_boost = find_t_boost(curves, thresholds)
-    if t_boost.t > t_edit.t:
-        t_boost = t_boost._replace(t=t_edit.t)
-    return Found(t_edit, t_boost, curves)
 
 
 @dataclass(frozen=True)

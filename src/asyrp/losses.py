@@ -9,7 +9,8 @@ EPSILON = 1e-7  # keeps a vanishing image direction finite, as the official code
 def image_direction(edited: Tensor, source: Tensor) -> Tensor:
     """dI = E(edited) - E(source) over its norm; features (b, d) of unit norm."""
     difference = edited - source
-    return difference / (difference.norm(dim=1, keepdim=True) + EPSILON)
+    direction: Tensor = difference / (difference.norm(dim=1, keepdim=True) + EPSILON)
+    return direction
 
 
 def directional_loss(edited: Tensor, source: Tensor, text: Tensor) -> Tensor:

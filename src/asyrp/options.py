@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from asyrp.settings import TrainSettings
 
-Repeated = tyro.conf.UseAppendAction
+Repeated: Any = tyro.conf.UseAppendAction
 Flat = tyro.conf.arg(name="")
 
 
@@ -205,7 +205,7 @@ class Demo:
     )
 
 
-COMMANDS = {
+COMMANDS: dict[str, Any] = {
     "demo": Demo,
     "invert": Invert,
     "intervals": Intervals,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from asyrp.files import atomic_path
-from asyrp.jobs import Found
+from asyrp.intervals import Found
 from asyrp.scorers import Thresholds
 
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of the Okabe-Ito palette, safe for colour-blind eyes

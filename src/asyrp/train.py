@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
-from asyrp.edit import Attribute, walk
 from asyrp.errors import AsyrpError
 from asyrp.losses import directional_loss, log_form, mean_form, reconstruction_loss
+from asyrp.process import Attribute, walk
 from asyrp.schedule import Pair, paper_grid
 from asyrp.scorers import TextImageEncoder, text_cosine, text_direction
 from asyrp.settings import TrainSettings

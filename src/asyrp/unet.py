@@ -168,7 +168,7 @@ class HSpaceUNet(nn.Module):
             return emb
         if self.config["class_embed_type"] == "timestep":
             class_labels = self.unet.time_proj(class_labels)
-        return emb + self.unet.class_embedding(class_labels).to(self.dtype)
+        return cast(Tensor, emb + self.unet.class_embedding(class_labels).to(self.dtype))
 
 
 def _check(unet: UNet2DModel, prediction: str) -> None:

@@ -110,5 +110,7 @@ def _wrapped(
     schedule = from_config(scheduler) if scheduler else linear()
     prediction = scheduler.get("prediction_type", "epsilon")
     model = HSpaceUNet(unet.float(), schedule, prediction)
-    layout = torch.channels_last if str(device) == "cpu" else torch.contiguous_format
-    return model.to(device=device, dtype=getattr(torch, dtype), memory_format=layout)
+    if str(device) == "cpu":
+        model.unet.to(memory_format=torch.channels_last)
+    moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
+    return moved

@@ -16,12 +16,12 @@ from tqdm import tqdm
 from asyrp.api import Inversion, Report, invert
 from asyrp.checkpoints import load_model
 from asyrp.direction_files import SavedDirection, load_direction
-from asyrp.edit import Attribute, check_phases
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
 from asyrp.images import Picture, read_folder
 from asyrp.jobs import boost_of, parse_direction
 from asyrp.options import Applying, Inverting, Network
+from asyrp.process import Attribute, check_phases
 from asyrp.schedule import check_steps
 from asyrp.unet import HSpaceUNet
 

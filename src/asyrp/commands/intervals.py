@@ -1,7 +1,8 @@
 """asyrp intervals."""
 
 from asyrp.commands.common import inverted, network, new_folder, pictures, say, write_json
-from asyrp.jobs import MOST_CURVE_IMAGES, Found, curves_of, find_intervals
+from asyrp.intervals import Found, find_intervals
+from asyrp.jobs import MOST_CURVE_IMAGES, curves_of
 from asyrp.options import Intervals
 from asyrp.plots import plot_curves, save_figure
 from asyrp.registry import load_distance, load_encoder

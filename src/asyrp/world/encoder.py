@@ -170,7 +170,7 @@ def load_encoder(path: Path | None = None) -> AvatarEncoder:
         with safe_open(path, "pt") as file:
             words = json.loads((file.metadata() or {}).get("vocabulary", "null"))
             encoder = AvatarEncoder(words)
-            encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+            encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise AsyrpError(

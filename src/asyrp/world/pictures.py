@@ -35,7 +35,8 @@ def pictures(
     """
     path = cache / f"{split}-{count}-{unseen:g}.npy" if cache else None
     if path and path.exists():
-        return np.load(path, mmap_mode="r")
+        kept: np.ndarray = np.load(path, mmap_mode="r")
+        return kept
     drawn = np.concatenate(list(_drawn_chunks(split, count, unseen, workers)))
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)

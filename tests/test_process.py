@@ -7,7 +7,8 @@ from torch import Tensor
 
 from asyrp.ddim import generate, predict_x0, seeded_generators
 from asyrp.directions import GlobalDirection, ImplicitDirection, Scaled, Sum
-from asyrp.edit import (
+from asyrp.errors import AsyrpError
+from asyrp.process import (
     Attribute,
     asymmetric,
     check_phases,
@@ -15,7 +16,6 @@ from asyrp.edit import (
     symmetric,
     walk,
 )
-from asyrp.errors import AsyrpError
 from asyrp.schedule import CLEAN, pairs, paper_grid
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model
