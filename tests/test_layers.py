@@ -13,7 +13,7 @@ LAYERS = {
     0: {"errors", "files", "schedule", "images", "settings", "state"},
     1: {"unet", "checkpoints"},
     2: {"ddim", "directions", "scorers"},
-    3: {"edit", "intervals", "losses", "metrics", "direction_files", "latent_files", "plots"},
+    3: {"process", "intervals", "losses", "metrics", "direction_files", "latent_files", "plots"},
     4: {"train", "studies", "baselines", "world", "registry", "jobs", "api"},
     5: {"options", "commands", "cli", "app", "__main__"},
 }
