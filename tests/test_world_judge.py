@@ -173,3 +173,16 @@ def test_run_writes_weights_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyP
     card = (tmp_path / "judge.md").read_text()
     assert all(f"| {factor} |" in card for factor in FACTORS)
     assert "MIT" in card
+    assert not list(tmp_path.glob("*.checkpoint.safetensors"))
+
+
+def test_run_refuses_a_checkpoint_without_steps_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("resvg_py")
+    monkeypatch.setattr(train_judge, "FACES", 20)
+    monkeypatch.setattr(train_judge, "BATCH", 8)
+    data, known = synthetic()
+    list(train(data, known, 1, tmp_path / "judge.checkpoint.safetensors"))
+    with pytest.raises(AsyrpError, match="delete"):
+        list(run(tmp_path, tmp_path, 1))

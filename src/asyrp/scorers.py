@@ -16,6 +16,15 @@ class TextImageEncoder(Protocol):
         """What a direction file records as its guide."""
         ...
 
+    @property
+    def text_common(self) -> float:
+        """Share that all its texts have in common but that its features leave out; 0 for CLIP.
+
+        CLIP's texts lie in a narrow cone (cosines of 0.5 to 0.95), which t_edit and lambda_recon
+        are made for; an encoder whose texts spread over the sphere says here how narrow to take it.
+        """
+        ...
+
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> (b, d) of unit norm, differentiable."""
         ...
@@ -67,4 +76,5 @@ def text_direction(
 def text_cosine(encoder: TextImageEncoder, source: str, target: str) -> float:
     """cos(E(source), E(target)), which sets t_edit and weighs the reconstruction loss."""
     features = encoder.text_features([source, target])
-    return float(functional.cosine_similarity(features[0], features[1], dim=0))
+    cosine = float(functional.cosine_similarity(features[0], features[1], dim=0))
+    return encoder.text_common + (1 - encoder.text_common) * cosine
