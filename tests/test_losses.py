@@ -78,6 +78,9 @@ class Letters:
 
     name = "letters"
 
+    def __init__(self, text_common: float = 0.0):
+        self.text_common = text_common
+
     def text_features(self, texts: Sequence[str]) -> Tensor:
         rows = [[float(text.count(letter)) + 0.1 for letter in "abcdefgh"] for text in texts]
         return functional.normalize(torch.tensor(rows, dtype=torch.float64), dim=1)
@@ -102,3 +105,8 @@ def test_text_cosine_is_that_of_the_raw_texts() -> None:
     a, b = Letters().text_features(["cab", "fade"])
     assert text_cosine(Letters(), "cab", "fade") == pytest.approx(float(a @ b))
     assert text_cosine(Letters(), "cab", "cab") == pytest.approx(1.0)
+
+
+def test_text_cosine_of_an_encoder_without_clips_cone() -> None:
+    spread, narrow = text_cosine(Letters(), "cab", "fade"), text_cosine(Letters(0.8), "cab", "fade")
+    assert narrow == pytest.approx(0.8 + 0.2 * spread)

@@ -16,7 +16,7 @@ from asyrp.process import walk
 from asyrp.schedule import paper_grid
 from asyrp.scorers import PerceptualDistance
 from asyrp.settings import TrainSettings
-from asyrp.train import Guide, TrainStep, editing_grid, fit, joined, new_direction, prepare
+from asyrp.train import Guide, TrainStep, Window, fit, joined, new_direction, prepare
 from asyrp.unet import HSpaceUNet
 
 MOST_CURVE_IMAGES = 32
@@ -66,18 +66,18 @@ def train_direction(
     guide: Guide,
     pictures: Pictures,
     validation: Pictures,
-    t_edit: int,
+    window: Window,
     settings: TrainSettings,
     checkpoint: Path | None = None,
 ) -> Iterator[Trained]:
     """Prepare the unedited walks and train; the last yielded direction is the one to keep."""
-    grid = editing_grid(t_edit, settings.steps, model.schedule.length)
 
     def sources(part: Pictures) -> Any:
         clean = part.images.to(model.device) if settings.clip_source == "clean" else None
-        batches = prepare(model, guide, part.latents, grid, settings.batch_size, clean)
+        batches = prepare(model, guide, part.latents, window, settings.batch_size, clean)
         return joined(list(batches))
 
+    grid = window.grid
     direction = new_direction(model, grid, settings)
     checked = sources(validation) if len(validation) else None
     steps = fit(model, direction, guide, sources(pictures), grid, settings, checked, checkpoint)

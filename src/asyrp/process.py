@@ -27,13 +27,19 @@ class Attribute:
     """A direction as it is applied.
 
     t_edit: the last timestep at which it acts. strength: factor on dh, negative to reverse.
-    trained_steps: S, the length of the grid it was trained on.
+    trained_steps: S, the length of the grid it was trained on. t_start: the first timestep at
+    which it acts; the paper's is T, and so is the default.
     """
 
     direction: Direction
     t_edit: int
     strength: float = 1.0
     trained_steps: int = 40
+    t_start: int = 1_000_000
+
+    def acts(self, t: int) -> bool:
+        """Whether t lies in its editing interval [t_start, t_edit]."""
+        return self.t_edit <= t <= self.t_start
 
     def dh(self, h: Tensor, emb: Tensor, t: int, steps: int) -> Tensor:
         """strength * S / S~ * dh_t: the sum of dh over a walk is that of training (section 4.1)."""
@@ -86,7 +92,7 @@ def walk(
 
     Args:
         x: (b, c, height, width), x_T of each image.
-        attributes: each acts at every t >= its own t_edit.
+        attributes: each acts on its own interval [t_start, t_edit].
         t_boost: eta is 1 at every t < t_boost, else 0; at most every t_edit.
         generators: one an image, needed where t_boost > 0.
 
@@ -95,7 +101,7 @@ def walk(
     """
     check_phases([a.t_edit for a in attributes], t_boost)
     for pair in grid:
-        active = [a for a in attributes if pair.t >= a.t_edit]
+        active = [a for a in attributes if a.acts(pair.t)]
         encoded = model.encode(x, pair.t)
         eps_x0, eps = _predictions(model, encoded, active, pair.t, len(grid), shift)
         boosted = pair.t < t_boost

@@ -28,8 +28,8 @@ from asyrp.unet import HSpaceUNet
 class Sources(NamedTuple):
     """Images as training sees them, and their unedited walk over the editing interval.
 
-    latents: x_T, (n, c, height, width). x0: P_t, (k, n, c, height, width). features: the encoder's
-    view of what the edit is compared with, (k, n, d).
+    latents: x at t_start, (n, c, height, width). x0: P_t, (k, n, c, height, width). features:
+    the encoder's view of what the edit is compared with, (k, n, d).
     """
 
     latents: Tensor
@@ -90,16 +90,27 @@ def new_guide(
     return Guide(encoder, text_direction(encoder, source, target, templates), cosine)
 
 
-def editing_grid(t_edit: int, steps: int = 40, length: int = 1000) -> tuple[Pair, ...]:
-    """The pairs of the paper's grid on [T, t_edit].
+class Window(NamedTuple):
+    """The pairs before the editing interval, and those of it."""
+
+    lead: tuple[Pair, ...]
+    grid: tuple[Pair, ...]
+
+
+def editing_window(t_start: int, t_edit: int, steps: int = 40, length: int = 1000) -> Window:
+    """The paper's grid from T down to t_edit, cut at t_start.
 
     Raises:
-        AsyrpError: none lies there.
+        AsyrpError: no timestep lies in [t_start, t_edit].
     """
-    grid = tuple(pair for pair in paper_grid(steps, length) if pair.t >= t_edit)
+    pairs = paper_grid(steps, length)
+    grid = tuple(pair for pair in pairs if t_edit <= pair.t <= t_start)
     if not grid:
-        raise AsyrpError(f"no timestep of the grid lies at or above t_edit {t_edit}; lower t_edit")
-    return grid
+        raise AsyrpError(
+            f"no timestep of the {steps}-step grid lies between t_start {t_start} and "
+            f"t_edit {t_edit}; raise t_start or lower t_edit"
+        )
+    return Window(tuple(pair for pair in pairs if pair.t > t_start), grid)
 
 
 def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
@@ -122,7 +133,7 @@ def prepare(
     model: HSpaceUNet,
     guide: Guide,
     latents: Tensor,
-    grid: Sequence[Pair],
+    window: Window,
     batch_size: int,
     images: Tensor | None = None,
 ) -> Iterator[Sources]:
@@ -132,12 +143,14 @@ def prepare(
     """
     for start in range(0, len(latents), batch_size):
         batch = latents[start : start + batch_size]
-        x0 = torch.stack([done.x0 for done in walk(model, batch, grid)])
+        for done in walk(model, batch, window.lead):
+            batch = done.x
+        x0 = torch.stack([done.x0 for done in walk(model, batch, window.grid)])
         if images is None:
             features = torch.stack([guide.encoder.image_features(p) for p in x0.float()])
         else:
             clean = guide.encoder.image_features(images[start : start + batch_size])
-            features = clean.expand(len(grid), *clean.shape)
+            features = clean.expand(len(window.grid), *clean.shape)
         yield Sources(batch, x0, features)
 
 
@@ -191,8 +204,8 @@ def fit(
         yield from run.train_batch(sources, order[batch], batch, len(order))
         if validation is not None and _is_due(batch + 1, len(order), settings):
             losses = run.validate(validation)
-            improved = float(losses.total) < lowest
-            lowest, stale = (float(losses.total), 0) if improved else (lowest, stale + 1)
+            improved = losses.total.item() < lowest
+            lowest, stale = (losses.total.item(), 0) if improved else (lowest, stale + 1)
             if improved:
                 best.load_state_dict(direction.state_dict())
             yield _as_step(batch, len(order), None, losses, 0.0, improved)
@@ -234,9 +247,9 @@ class _Run:
         for k, done in enumerate(steps):
             x0, features = sources.x0[k, rows], sources.features[k, rows]
             losses = loss_of(done.x0, x0, features, self.guide, self.settings)
-            if not math.isfinite(float(losses.total)):
+            if not math.isfinite(losses.total.item()):
                 raise AsyrpError(
-                    f"the loss is {float(losses.total)} at t = {done.t}: training diverged; "
+                    f"the loss is {losses.total.item()} at t = {done.t}: training diverged; "
                     "lower the learning rate"
                 )
             self.optimiser.zero_grad(set_to_none=True)
