@@ -13,8 +13,17 @@ LAYERS = {
     0: {"errors", "files", "schedule", "images", "settings", "state"},
     1: {"unet", "checkpoints"},
     2: {"ddim", "directions", "scorers"},
-    3: {"process", "intervals", "losses", "metrics", "direction_files", "latent_files", "plots"},
-    4: {"train", "studies", "baselines", "world", "registry", "jobs", "api"},
+    3: {
+        "process",
+        "guide",
+        "intervals",
+        "losses",
+        "metrics",
+        "direction_files",
+        "latent_files",
+        "plots",
+    },
+    4: {"sources", "train", "studies", "baselines", "world", "registry", "jobs", "api"},
     5: {"options", "commands", "cli", "app", "__main__"},
 }
 EDGES = ("cli", "app", "options", "commands", "demo", "report", "__main__")  # may print

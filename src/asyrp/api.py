@@ -10,7 +10,7 @@ from torch import Tensor
 from asyrp.ddim import Convention, draw_noise, invert_steps, seeded_generators
 from asyrp.errors import AsyrpError
 from asyrp.process import Attribute, Shift, asymmetric, walk
-from asyrp.schedule import paper_grid
+from asyrp.schedule import below, paper_grid
 from asyrp.unet import HSpaceUNet
 
 Report = Callable[[int, int], None]
@@ -24,7 +24,8 @@ def silent(done: int, total: int) -> None:
 class Inversion(NamedTuple):
     """Latents of images, and how well they lead back.
 
-    latents: x_T, (n, c, height, width). reconstructions: same shape, from x_T without an edit.
+    latents: x_T (or x where the inversion stopped), (n, c, height, width). reconstructions: same
+    shape, from there without an edit.
     errors: mean squared error of each image's reconstruction in [-1, 1], (n,).
     """
 
@@ -42,21 +43,23 @@ def invert(
     refinements: int = 0,
     batch_size: int = 16,
     report: Report = silent,
+    up_to: int | None = None,
 ) -> Inversion:
     """Latents x_T of images by DDIM inversion, and their reconstructions.
 
     Args:
         images: (n, c, height, width) in [-1, 1].
         convention, refinements: see `ddim.invert_steps`.
+        up_to: the timestep at which to stop; None for T.
 
     Raises:
         AsyrpError: images of another shape than the network's.
     """
     _check_images(model, images)
-    grid = paper_grid(steps, model.schedule.length)
+    grid = below(paper_grid(steps, model.schedule.length), up_to)
     batches = math.ceil(len(images) / batch_size)
-    up = steps - 1 if convention == "source" else steps
-    ticks = _ticks(report, batches * (up + steps))
+    up = len(grid) - 1 if convention == "source" else len(grid)
+    ticks = _ticks(report, batches * (up + len(grid)))
     latents, reconstructions = [], []
     for batch in images.to(model.device, model.dtype).split(batch_size):
         for step in invert_steps(model, model.schedule, batch, grid, convention, refinements):

@@ -1,6 +1,7 @@
 """Direction files: safetensors with a JSON card in the header."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
-from asyrp.process import Attribute, check_phases
+from asyrp.process import Attribute, check_phases, check_start
 from asyrp.unet import HSpaceUNet
 
 FORMAT = "asyrp-direction"
@@ -24,9 +25,10 @@ VERSION = 1
 class DirectionCard:
     """What travels with a direction.
 
-    t_edit, t_boost: timesteps of its three phases. trained_steps: S. fingerprint: of the network
-    it was trained on. text_cosine: cos(source, target) by `encoder`. strength: the one to use
-    unless another is asked for. training: settings and outcome, free form.
+    t_edit, t_boost: timesteps of its three phases; t_start: where the first begins, None for T.
+    trained_steps: S. fingerprint: of the network it was trained on. text_cosine: cos(source,
+    target) by `encoder`. strength: the dose that `--strength 1` stands for. training: settings
+    and outcome, free form.
     """
 
     source: str
@@ -38,6 +40,7 @@ class DirectionCard:
     encoder: str = ""
     text_cosine: float = 0.0
     strength: float = 1.0
+    t_start: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,9 +49,14 @@ class DirectionCard:
         for name, kind in wanted.items():
             if not isinstance(getattr(self, name), kind):
                 raise AsyrpError(f"a direction's {name} must be {kind.__name__}")
+        if not isinstance(self.strength, float | int) or not math.isfinite(self.strength):
+            raise AsyrpError(f"a direction's strength must be a number; got {self.strength!r}")
+        if not isinstance(self.t_start, int | None):
+            raise AsyrpError(f"a direction's t_start must be int or null; got {self.t_start!r}")
         if self.trained_steps < 1:
             raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")
         check_phases([self.t_edit], self.t_boost)
+        check_start(self.t_start, self.t_edit)
 
 
 class SavedDirection(NamedTuple):
@@ -57,13 +65,19 @@ class SavedDirection(NamedTuple):
     direction: nn.Module
     card: DirectionCard
 
-    def attribute(self, strength: float | None = None, t_edit: int | None = None) -> Attribute:
+    def attribute(
+        self,
+        strength: float | None = None,
+        t_edit: int | None = None,
+        t_start: int | None = None,
+    ) -> Attribute:
         """As it is applied: the card's strength and interval unless others are given."""
         return Attribute(
             cast(Any, self.direction),
             self.card.t_edit if t_edit is None else t_edit,
             self.card.strength if strength is None else strength,
             self.card.trained_steps,
+            self.card.t_start if t_start is None else t_start,
         )
 
 

@@ -1,4 +1,4 @@
-"""t_edit and t_boost from LPIPS curves (Kwon et al. 2023, sections 4.1 and 4.2)."""
+"""t_start, t_edit and t_boost from LPIPS curves (Kwon et al. 2023, sections 4.1 and 4.2)."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
@@ -42,8 +42,9 @@ class Interval(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The two intervals and the curves they were read off."""
+    """The ends of the phases and the curves they were read off."""
 
+    t_start: int
     t_edit: Interval
     t_boost: Interval
     curves: Curves
@@ -104,13 +105,34 @@ def find_t_boost(curves: Curves, thresholds: Thresholds, seed: int = 0) -> Inter
     return _banded(curves.times, curves.xt, thresholds.boost, "t_boost", seed)
 
 
+def find_t_start(curves: Curves, thresholds: Thresholds) -> int:
+    """The highest t with mean LPIPS(x, P_t) <= start threshold; T without one, as in the paper.
+
+    Above it P_t is not yet this image but an average of many, and an edit there changes who it is
+    (docs/training.md measures it).
+
+    Raises:
+        AsyrpError: the distance lies above the threshold at every timestep.
+    """
+    if thresholds.start is None:
+        return curves.times[-1]
+    below = np.flatnonzero(curves.x0.mean(1) <= thresholds.start)
+    if not len(below):
+        raise AsyrpError(
+            f"no t_start: LPIPS(x, P_t) is above {thresholds.start:.3f} at every timestep; raise "
+            "the threshold, or set the timestep yourself with --t-start"
+        )
+    return curves.times[int(below[-1])]
+
+
 def find_intervals(curves: Curves, cosine: float, thresholds: Thresholds) -> Found:
-    """t_edit and t_boost; boosting never reaches into the editing interval."""
+    """The three phases; boosting never reaches into the editing interval."""
+    t_start = find_t_start(curves, thresholds)
     t_edit = find_t_edit(curves, cosine, thresholds)
     t_boost = find_t_boost(curves, thresholds)
     if t_boost.t > t_edit.t:
         t_boost = t_boost._replace(t=t_edit.t)
-    return Found(t_edit, t_boost, curves)
+    return Found(t_start, t_edit, t_boost, curves)
 
 
 def _banded(

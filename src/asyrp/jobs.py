@@ -10,16 +10,26 @@ from torch import Tensor, nn
 
 from asyrp.direction_files import DirectionCard, SavedDirection
 from asyrp.errors import AsyrpError
+from asyrp.guide import Guide
 from asyrp.intervals import Curves, measure_curves
 from asyrp.intervals import joined as joined_curves
 from asyrp.process import walk
 from asyrp.schedule import paper_grid
 from asyrp.scorers import PerceptualDistance
 from asyrp.settings import TrainSettings
-from asyrp.train import Guide, TrainStep, Window, fit, joined, new_direction, prepare
+from asyrp.sources import Sources, Window, editing_window, joined, prepare
+from asyrp.train import TrainStep, fit, new_direction
 from asyrp.unet import HSpaceUNet
 
 MOST_CURVE_IMAGES = 32
+
+
+class Phases(NamedTuple):
+    """Timesteps: edit on [t_start, t_edit], boost below t_boost."""
+
+    t_start: int
+    t_edit: int
+    t_boost: int
 
 
 @torch.no_grad()
@@ -42,10 +52,14 @@ def curves_of(
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images and their latents: (n, c, height, width) each."""
+    """Images and their latents, (n, c, height, width) each.
+
+    at: the timestep of the latents, None for T.
+    """
 
     images: Tensor
     latents: Tensor
+    at: int | None = None
 
     def __getitem__(self, rows: slice) -> "Pictures":
         return replace(self, images=self.images[rows], latents=self.latents[rows])
@@ -54,51 +68,55 @@ class Pictures:
         return len(self.latents)
 
 
-class Trained(NamedTuple):
-    """A step of training, with the direction as it is now."""
+class Training(NamedTuple):
+    """A direction, and the steps that train it in place when they are walked."""
 
-    step: TrainStep
     direction: nn.Module
+    steps: Iterator[TrainStep]
 
 
-def train_direction(
+def start_training(
     model: HSpaceUNet,
     guide: Guide,
     pictures: Pictures,
     validation: Pictures,
-    window: Window,
+    phases: Phases,
     settings: TrainSettings,
     checkpoint: Path | None = None,
-) -> Iterator[Trained]:
-    """Prepare the unedited walks and train; the last yielded direction is the one to keep."""
+) -> Training:
+    """Walk the unedited trajectories and begin; the direction is ready when the steps end."""
+    length = model.schedule.length
 
-    def sources(part: Pictures) -> Any:
+    def window(part: Pictures) -> Window:
+        return editing_window(phases.t_start, phases.t_edit, settings.steps, length, part.at)
+
+    def sources(part: Pictures) -> Sources:
         clean = part.images.to(model.device) if settings.clip_source == "clean" else None
-        batches = prepare(model, guide, part.latents, window, settings.batch_size, clean)
+        batches = prepare(model, guide, part.latents, window(part), settings.batch_size, clean)
         return joined(list(batches))
 
-    grid = window.grid
+    grid = window(pictures).grid
     direction = new_direction(model, grid, settings)
     checked = sources(validation) if len(validation) else None
     steps = fit(model, direction, guide, sources(pictures), grid, settings, checked, checkpoint)
-    for step in steps:
-        yield Trained(step, direction)
+    return Training(direction, steps)
 
 
 def make_card(
     model: HSpaceUNet,
     texts: tuple[str, str],
     guide: Guide,
-    phases: tuple[int, int],
+    phases: Phases,
     settings: TrainSettings,
     outcome: Mapping[str, Any],
 ) -> DirectionCard:
-    """The card of a direction that was just trained; phases are (t_edit, t_boost)."""
+    """The card of a direction that was just trained."""
     return DirectionCard(
         source=texts[0],
         target=texts[1],
-        t_edit=phases[0],
-        t_boost=phases[1],
+        t_start=phases.t_start,
+        t_edit=phases.t_edit,
+        t_boost=phases.t_boost,
         trained_steps=settings.steps,
         fingerprint=model.fingerprint(),
         encoder=guide.encoder.name,

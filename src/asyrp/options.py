@@ -30,8 +30,6 @@ class Network:
 class Inverting:
     """How images become latents."""
 
-    steps: int = 40
-    """Timesteps of the grid (2 to T)."""
     convention: Literal["source", "target"] = "source"
     """Where the noise of an inversion step is evaluated: at its start (the paper's code) or end."""
     refinements: int = 1
@@ -46,6 +44,8 @@ class Invert:
     """Folder of images, or one image."""
     out: Path
     """Folder for latents.safetensors, the reconstructions and run.json."""
+    steps: int = 40
+    """Timesteps of the grid (2 to T)."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
 
@@ -72,6 +72,8 @@ class Intervals:
     """What they should show, as in 'smiling face'."""
     out: Path
     """Folder for intervals.json and the plot of the curves."""
+    steps: int = 40
+    """Timesteps of the grid (2 to T)."""
     threshold_edit: float | None = None
     """LPIPS(x, P_t) at t_edit for texts of cosine 1; default: that of the distance."""
     threshold_boost: float | None = None
@@ -95,10 +97,14 @@ class Train:
     """Folder of images to train on."""
     random: int = 0
     """Train on this many random samples instead of images."""
-    validation: int = 8
-    """Images held out of training to choose the best state by (the last of the folder)."""
+    validation: int = 16
+    """Images held out to find the phases and the best state on: the last of the folder by name,
+    at most a quarter."""
     previews: Path | None = None
-    """Folder for a sheet of edited validation images after every validation that is the best."""
+    """Folder for latest.png, the held-out images edited with the best direction so far."""
+    t_start: int | None = None
+    """First timestep of editing; default: from the LPIPS curves where the distance has a
+    threshold for it, else T as in the paper."""
     t_edit: int | None = None
     """Last timestep of editing; default: from the LPIPS curves."""
     t_boost: int | None = None
@@ -119,6 +125,8 @@ class Applying:
     """FILE or FILE:STRENGTH; several add up, each on its own interval."""
     strength: float = 1.0
     """Factor on every direction; negative reverses it."""
+    t_start: int | None = None
+    """First timestep of editing for every direction; default: each file's own."""
     t_edit: int | None = None
     """Last timestep of editing for every direction; default: each file's own."""
     t_boost: int | None = None
@@ -137,6 +145,8 @@ class Edit:
     """Folder of images, or one image."""
     out: Path
     """Folder for the edited images."""
+    steps: int = 40
+    """Timesteps of the grid (2 to T)."""
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
@@ -196,10 +206,12 @@ class Demo:
     """The factor of the world that the judge looks at."""
     value: str = "smiling"
     """The value it should take."""
-    test_faces: int = 48
+    test_faces: int = 40
     """Held-out faces that do not show the value yet."""
     train_faces: int = 64
     """Faces to train on."""
+    validation_faces: int = 16
+    """Faces to find the phases, the strength and the best state on."""
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings
     )

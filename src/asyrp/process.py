@@ -28,18 +28,21 @@ class Attribute:
 
     t_edit: the last timestep at which it acts. strength: factor on dh, negative to reverse.
     trained_steps: S, the length of the grid it was trained on. t_start: the first timestep at
-    which it acts; the paper's is T, and so is the default.
+    which it acts; None is the paper's T.
     """
 
     direction: Direction
     t_edit: int
     strength: float = 1.0
     trained_steps: int = 40
-    t_start: int = 1_000_000
+    t_start: int | None = None
+
+    def __post_init__(self) -> None:
+        check_start(self.t_start, self.t_edit)
 
     def acts(self, t: int) -> bool:
         """Whether t lies in its editing interval [t_start, t_edit]."""
-        return self.t_edit <= t <= self.t_start
+        return self.t_edit <= t and (self.t_start is None or t <= self.t_start)
 
     def dh(self, h: Tensor, emb: Tensor, t: int, steps: int) -> Tensor:
         """strength * S / S~ * dh_t: the sum of dh over a walk is that of training (section 4.1)."""
@@ -128,6 +131,15 @@ def _predictions(
         return sum((a.dh(h, encoded.emb, t, steps) for a in active), torch.zeros_like(h))
 
     return shift(model, encoded, change)
+
+
+def check_start(t_start: int | None, t_edit: int) -> None:
+    """Raise AsyrpError unless editing begins no later than it ends."""
+    if t_start is not None and t_start < t_edit:
+        raise AsyrpError(
+            f"editing begins at the higher timestep: t_start must be at least t_edit; got t_start "
+            f"{t_start} < t_edit {t_edit}; raise t_start or lower t_edit"
+        )
 
 
 def check_phases(t_edits: Sequence[int], t_boost: int) -> None:

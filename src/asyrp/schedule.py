@@ -137,6 +137,11 @@ def times(grid: Sequence[Pair]) -> tuple[int, ...]:
     return tuple(pair.t for pair in reversed(grid))
 
 
+def below(grid: Sequence[Pair], t_top: int | None) -> tuple[Pair, ...]:
+    """The pairs of a grid from timestep t_top down; all of them for None."""
+    return tuple(pair for pair in grid if t_top is None or pair.t <= t_top)
+
+
 def check_steps(steps: int, length: int) -> None:
     """Raise AsyrpError unless 2 <= steps <= length."""
     if not 2 <= steps <= length:

@@ -39,11 +39,13 @@ class Thresholds:
     """Where the LPIPS curves are cut; they belong to one perceptual distance.
 
     edit: LPIPS(x, P_t) at t_edit for a text pair of cosine 1. boost: LPIPS(x, x_t) at t_boost.
+    start: LPIPS(x, P_t) at the first edited timestep; None is the paper's choice, T.
     The defaults are the paper's, for LPIPS with AlexNet (sections 4.1 and 4.2).
     """
 
     edit: float = 0.33
     boost: float = 1.2
+    start: float | None = None
 
 
 class PerceptualDistance(Protocol):

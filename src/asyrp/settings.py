@@ -32,6 +32,8 @@ class TrainSettings:
     """Adam, or plain SGD as in the official code."""
     learning_rate: float = 2e-3
     """Of the optimiser; the official code's SGD uses 0.5."""
+    decay: bool = True
+    """Let the learning rate fall to 0 linearly; off is the official code."""
     lambda_clip: float = 1.0
     """Weight of the directional loss."""
     lambda_recon: float = 3.0
@@ -68,6 +70,7 @@ def official(kind: Kind = "implicit", layout: FtLayout = "ddpm") -> TrainSetting
         batch_size=1,
         optimiser="sgd",
         learning_rate=0.5,
+        decay=False,
         clip_source="clean",
         loss_form="log",
         validate_every=0,

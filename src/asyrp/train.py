@@ -4,6 +4,7 @@ Each optimiser step belongs to one timestep of one batch, and x is detached betw
 the official code. The unedited trajectory is walked once and kept for every epoch.
 """
 
+import copy
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,33 +17,14 @@ from torch import Tensor, nn
 
 from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
+from asyrp.guide import Guide
 from asyrp.losses import directional_loss, log_form, mean_form, reconstruction_loss
 from asyrp.process import Attribute, walk
-from asyrp.schedule import Pair, paper_grid
-from asyrp.scorers import TextImageEncoder, text_cosine, text_direction
+from asyrp.schedule import Pair
 from asyrp.settings import TrainSettings
+from asyrp.sources import Sources
 from asyrp.state import load_state, save_state
 from asyrp.unet import HSpaceUNet
-
-
-class Sources(NamedTuple):
-    """Images as training sees them, and their unedited walk over the editing interval.
-
-    latents: x at t_start, (n, c, height, width). x0: P_t, (k, n, c, height, width). features:
-    the encoder's view of what the edit is compared with, (k, n, d).
-    """
-
-    latents: Tensor
-    x0: Tensor
-    features: Tensor
-
-
-class Guide(NamedTuple):
-    """A text pair as the loss uses it: dT (d,), and cos(source text, target text)."""
-
-    encoder: TextImageEncoder
-    direction: Tensor
-    cosine: float
 
 
 class Losses(NamedTuple):
@@ -70,49 +52,6 @@ class TrainStep(NamedTuple):
     best: bool
 
 
-def new_guide(
-    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
-) -> Guide:
-    """The guide of a text pair.
-
-    Raises:
-        AsyrpError: a text is empty, or the encoder cannot tell the two apart.
-    """
-    for name, text in (("source", source), ("target", target)):
-        if not text.strip():
-            raise AsyrpError(f"the {name} text is empty; needed: a few words, as in 'smiling face'")
-    cosine = text_cosine(encoder, source, target)
-    if cosine > 1 - 1e-6:
-        raise AsyrpError(
-            f"{source!r} and {target!r} mean the same to {encoder.name}; "
-            "use a target text that names what should change"
-        )
-    return Guide(encoder, text_direction(encoder, source, target, templates), cosine)
-
-
-class Window(NamedTuple):
-    """The pairs before the editing interval, and those of it."""
-
-    lead: tuple[Pair, ...]
-    grid: tuple[Pair, ...]
-
-
-def editing_window(t_start: int, t_edit: int, steps: int = 40, length: int = 1000) -> Window:
-    """The paper's grid from T down to t_edit, cut at t_start.
-
-    Raises:
-        AsyrpError: no timestep lies in [t_start, t_edit].
-    """
-    pairs = paper_grid(steps, length)
-    grid = tuple(pair for pair in pairs if t_edit <= pair.t <= t_start)
-    if not grid:
-        raise AsyrpError(
-            f"no timestep of the {steps}-step grid lies between t_start {t_start} and "
-            f"t_edit {t_edit}; raise t_start or lower t_edit"
-        )
-    return Window(tuple(pair for pair in pairs if pair.t > t_start), grid)
-
-
 def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
     """An untrained direction for a network: f_t, or tables of zeros."""
     if settings.kind == "implicit":
@@ -126,39 +65,6 @@ def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettin
     if settings.kind == "global":
         return GlobalDirection(zeros)
     return TimestepDirection({pair.t: zeros for pair in grid})
-
-
-@torch.no_grad()
-def prepare(
-    model: HSpaceUNet,
-    guide: Guide,
-    latents: Tensor,
-    window: Window,
-    batch_size: int,
-    images: Tensor | None = None,
-) -> Iterator[Sources]:
-    """The unedited walk of each batch of latents; join them with `joined`.
-
-    images: clean images, (n, c, height, width), to compare with in place of P_t (official code).
-    """
-    for start in range(0, len(latents), batch_size):
-        batch = latents[start : start + batch_size]
-        for done in walk(model, batch, window.lead):
-            batch = done.x
-        x0 = torch.stack([done.x0 for done in walk(model, batch, window.grid)])
-        if images is None:
-            features = torch.stack([guide.encoder.image_features(p) for p in x0.float()])
-        else:
-            clean = guide.encoder.image_features(images[start : start + batch_size])
-            features = clean.expand(len(window.grid), *clean.shape)
-        yield Sources(batch, x0, features)
-
-
-def joined(parts: Sequence[Sources]) -> Sources:
-    """Several batches as one."""
-    x0 = torch.cat([part.x0 for part in parts], dim=1)
-    features = torch.cat([part.features for part in parts], dim=1)
-    return Sources(torch.cat([part.latents for part in parts]), x0, features)
 
 
 def loss_of(
@@ -192,7 +98,7 @@ def fit(
         AsyrpError: the loss is not finite, or the checkpoint belongs to another run.
     """
     run = _Run(model, direction, guide, grid, settings)
-    best = _copied(direction)
+    best = copy.deepcopy(direction)
     first, lowest, stale = 0, math.inf, 0
     kept = {"direction": direction, "best": best}
     if checkpoint and checkpoint.exists():
@@ -243,6 +149,8 @@ class _Run:
         self, sources: Sources, rows: Tensor, batch: int, batches: int
     ) -> Iterator[TrainStep]:
         """One optimiser step for each timestep."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(batch, batches, self.settings)
         steps = walk(self.model, sources.latents[rows], self.grid, [self.attribute()])
         for k, done in enumerate(steps):
             x0, features = sources.x0[k, rows], sources.features[k, rows]
@@ -274,6 +182,11 @@ class _Run:
         return Losses(*(torch.stack(totals).sum(0) / len(sources.latents)).unbind())
 
 
+def rate_at(batch: int, batches: int, settings: TrainSettings) -> float:
+    """The learning rate of a batch."""
+    return settings.learning_rate * (1 - batch / batches if settings.decay else 1)
+
+
 def _resume(path: Path, kept: dict[str, nn.Module], run: _Run) -> tuple[int, float, int]:
     header = load_state(path, kept, run.optimiser)
     if header.get("run") != run.identity:
@@ -296,12 +209,6 @@ def _batches(count: int, settings: TrainSettings) -> list[Tensor]:
 def _is_due(done: int, total: int, settings: TrainSettings) -> bool:
     every = settings.validate_every
     return every > 0 and (done % every == 0 or done == total)
-
-
-def _copied(direction: nn.Module) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(direction)
 
 
 def _as_step(

@@ -3,7 +3,7 @@
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from asyrp.api import Inversion, Report, invert
@@ -18,7 +19,7 @@ from asyrp.checkpoints import load_model
 from asyrp.direction_files import SavedDirection, load_direction
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
-from asyrp.images import Picture, read_folder
+from asyrp.images import read_folder
 from asyrp.jobs import boost_of, parse_direction
 from asyrp.options import Applying, Inverting, Network
 from asyrp.process import Attribute, check_phases
@@ -62,40 +63,59 @@ def network(options: Network) -> HSpaceUNet:
     return load_model(options.model, options.device, options.dtype)
 
 
-def pictures(folder: Path, model: HSpaceUNet) -> list[Picture]:
-    """The pictures of a folder in the network's shape."""
+class Gallery(NamedTuple):
+    """The pictures of a folder in the network's shape: paths, and (n, 3, height, width)."""
+
+    paths: list[Path]
+    images: Tensor
+
+    @property
+    def names(self) -> list[str]:
+        """The file names."""
+        return [path.name for path in self.paths]
+
+
+def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Gallery:
+    """Read a folder (or one picture)."""
     channels, height, width = model.image_shape
     if channels != 3:
         raise AsyrpError(f"this command edits RGB pictures; the network has {channels} channels")
-    return read_folder(folder, (height, width))
+    found = read_folder(folder, (height, width), most)
+    return Gallery([one.path for one in found], torch.stack([one.image for one in found]))
 
 
 def inverted(
-    model: HSpaceUNet, found: list[Picture], options: Inverting, batch_size: int
+    model: HSpaceUNet,
+    images: Tensor,
+    names: Sequence[str],
+    steps: int,
+    options: Inverting,
+    batch_size: int,
+    up_to: int | None = None,
 ) -> Inversion:
     """Invert with a progress bar, and say how well the latents lead back."""
-    check_steps(options.steps, model.schedule.length)
+    check_steps(steps, model.schedule.length)
     if options.refinements < 0:
         raise AsyrpError(f"refinements must be 0 or more; got {options.refinements}")
-    images = torch.stack([picture.image for picture in found])
-    with progress(f"inverting {len(found)} images") as report:
+    with progress(f"inverting {len(images)} images") as report:
         done = invert(
             model,
             images,
-            options.steps,
+            steps,
             options.convention,
             options.refinements,
             batch_size,
             report,
+            up_to,
         )
     say(
         f"reconstruction error (MSE in [-1, 1]): mean {done.errors.mean():.5f}, "
         f"worst {done.errors.max():.5f}"
     )
-    poor = [p.path.name for p, e in zip(found, done.errors, strict=True) if e > POOR_RECONSTRUCTION]
+    poor = [name for name, e in zip(names, done.errors, strict=True) if e > POOR_RECONSTRUCTION]
     if poor:
         say(
-            f"warning: {len(poor)} of {len(found)} do not come back well ({', '.join(poor[:4])}); "
+            f"warning: {len(poor)} of {len(images)} do not come back well ({', '.join(poor[:4])}); "
             "their edits will not either; try --refinements 2"
         )
     return done
@@ -121,7 +141,7 @@ def applied(model: HSpaceUNet, options: Applying) -> Applied:
         one = load_direction(path, model, options.force)
         saved.append(one)
         total = strength * options.strength * one.card.strength
-        attributes.append(one.attribute(total, options.t_edit))
+        attributes.append(one.attribute(total, options.t_edit, options.t_start))
     t_boost = boost_of(saved, options.t_boost)
     check_phases([attribute.t_edit for attribute in attributes], t_boost)
     return Applied(saved, attributes, t_boost)

@@ -26,27 +26,28 @@ def run(options: Edit) -> None:
     model = network(options.network)
     chosen = applied(model, options.applying)
     found = pictures(options.images, model)
-    done = inverted(model, found, options.inverting, options.network.batch_size)
-    with progress(f"editing {len(found)} images") as report:
+    size = options.network.batch_size
+    done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
+    with progress(f"editing {len(found.paths)} images") as report:
         edited = edit(
             model,
             done.latents,
             chosen.attributes,
-            options.inverting.steps,
+            options.steps,
             chosen.t_boost,
             options.applying.seed,
-            options.network.batch_size,
+            size,
             report=report,
         )
     out = new_folder(options.out)
     titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
-    for picture, image in zip(found, edited, strict=True):
-        write_png(out / f"{picture.path.stem}.png", image, {"Software": MARK, "Edit": str(titles)})
-    errors = {p.path.name: float(e) for p, e in zip(found, done.errors, strict=True)}
+    for path, image in zip(found.paths, edited, strict=True):
+        write_png(out / f"{path.stem}.png", image, {"Software": MARK, "Edit": str(titles)})
+    errors = dict(zip(found.names, done.errors.tolist(), strict=True))
     more = {
         "directions": [one.card for one in chosen.saved],
         "t_boost": chosen.t_boost,
         "reconstruction_mse": errors,
     }
     write_json(out / "run.json", record("edit", options, model, **more))
-    say(f"wrote {len(found)} images and run.json to {out}")
+    say(f"wrote {len(found.paths)} images and run.json to {out}")

@@ -1,19 +1,19 @@
 """asyrp intervals."""
 
 from asyrp.commands.common import inverted, network, new_folder, pictures, say, write_json
+from asyrp.guide import new_guide
 from asyrp.intervals import Found, find_intervals
 from asyrp.jobs import MOST_CURVE_IMAGES, curves_of
 from asyrp.options import Intervals
 from asyrp.plots import plot_curves, save_figure
 from asyrp.registry import load_distance, load_encoder
 from asyrp.scorers import Thresholds
-from asyrp.train import new_guide
 
 
 def run(options: Intervals) -> None:
     """Write intervals.json and curves.png."""
     model = network(options.network)
-    found = pictures(options.images, model)[:MOST_CURVE_IMAGES]
+    found = pictures(options.images, model, MOST_CURVE_IMAGES)
     distance = load_distance(options.guides.distance)
     guide = new_guide(load_encoder(options.guides.encoder), options.source, options.target)
     own = distance.thresholds
@@ -21,10 +21,9 @@ def run(options: Intervals) -> None:
         own.edit if options.threshold_edit is None else options.threshold_edit,
         own.boost if options.threshold_boost is None else options.threshold_boost,
     )
-    done = inverted(model, found, options.inverting, options.network.batch_size)
-    images = done.reconstructions
     size = options.network.batch_size
-    curves = curves_of(model, images, done.latents, distance, options.inverting.steps, size)
+    done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
+    curves = curves_of(model, done.reconstructions, done.latents, distance, options.steps, size)
     result = find_intervals(curves, guide.cosine, thresholds)
     out = new_folder(options.out)
     write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))

@@ -1,7 +1,5 @@
 """asyrp invert."""
 
-from pathlib import Path
-
 from asyrp.commands.common import inverted, network, new_folder, pictures, record, write_json
 from asyrp.images import write_png
 from asyrp.latent_files import Latents, save_latents
@@ -12,13 +10,14 @@ def run(options: Invert) -> None:
     """Write latents.safetensors, the reconstructions and run.json."""
     model = network(options.network)
     found = pictures(options.images, model)
-    done = inverted(model, found, options.inverting, options.network.batch_size)
+    size = options.network.batch_size
+    done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
     out = new_folder(options.out)
-    names = tuple(picture.path.name for picture in found)
+    names = tuple(found.names)
     errors = tuple(done.errors.tolist())
-    kept = Latents(done.latents, names, options.inverting.steps, model.fingerprint(), errors)
+    kept = Latents(done.latents, names, options.steps, model.fingerprint(), errors)
     save_latents(out / "latents.safetensors", kept)
-    for picture, image in zip(found, done.reconstructions, strict=True):
-        write_png(out / f"{Path(picture.path).stem}.png", image)
+    for path, image in zip(found.paths, done.reconstructions, strict=True):
+        write_png(out / f"{path.stem}.png", image)
     by_name = dict(zip(names, errors, strict=True))
     write_json(out / "run.json", record("invert", options, model, reconstruction_mse=by_name))

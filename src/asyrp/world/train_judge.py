@@ -21,6 +21,7 @@ from asyrp.world.judge import Judge, load_judge
 from asyrp.world.loop import LoopSettings, LoopStep, optimise
 from asyrp.world.pictures import HIDDEN, labels, pictures
 
+STEPS = 1_400  # of the shipped weights
 FACES, UNSEEN, BATCH = 24_000, 0.12, 64
 TEST_FACES, TEST_UNSEEN = 4_000, 0.1
 MOST_BLUR, MOST_NOISE, MOST_LIGHT = 0.8, 0.08, 0.03  # sigma in pixels, sigma, share
@@ -143,7 +144,7 @@ def save_judge(judge: nn.Module, path: Path) -> None:
         save_file(state, temporary)
 
 
-def run(cache: Path, out: Path, steps: int) -> Iterator[LoopStep]:
+def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
     """Draw, train, test, and write judge.safetensors and judge.md into the folder `out`.
 
     A run that was stopped continues from a checkpoint in `cache`, which is removed at the end.

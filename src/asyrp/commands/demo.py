@@ -1,0 +1,209 @@
+"""asyrp demo: the whole job on the built-in world, measured by its judge."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asyrp.api import Inversion, edit
+from asyrp.checkpoints import load_model
+from asyrp.commands.common import inverted, new_folder, progress, say, write_json
+from asyrp.commands.report import summary, write_report
+from asyrp.commands.train import Material, checkpoint_of, gather, train
+from asyrp.commands.world import draw_folder
+from asyrp.direction_files import SavedDirection, save_direction
+from asyrp.errors import AsyrpError
+from asyrp.guide import Guide, new_guide
+from asyrp.images import contact_sheet, write_png
+from asyrp.options import Demo, Inverting, Train
+from asyrp.plots import plot_curves, save_figure
+from asyrp.registry import load_distance, load_encoder
+from asyrp.unet import HSpaceUNet
+from asyrp.world.avatars import Face, draw, sample_face
+from asyrp.world.diffusion import to_unit
+from asyrp.world.judge import load_judge
+from asyrp.world.score import Score, answers, check_target, score
+
+STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+STRIP_FACES, SHEET_FACES = 6, 12
+
+
+class Tested(NamedTuple):
+    """Test faces before, reconstructed and edited, and what the judge says."""
+
+    inversion: Inversion
+    edited: Tensor
+    plain: Score
+    score: Score
+
+
+def run(options: Demo) -> None:
+    """Write report.html, report.json, the direction and the pictures."""
+    check_target(options.factor, options.value)
+    if min(options.train_faces, options.test_faces) < 1:
+        raise AsyrpError("--train-faces and --test-faces must be 1 or more")
+    torch.set_flush_denormal(True)
+    seconds: dict[str, float] = {}
+    with timed(seconds, "load"):
+        model = load_model("avatars-64")
+        guide = new_guide(load_encoder("avatars-64-clip"), options.source, options.target)
+        out = new_folder(options.out)
+    with timed(seconds, "draw faces"):
+        _draw_training_faces(out / "faces", options)
+        faces = test_faces(options)
+        images = to_unit(np.stack([draw(face) for face in faces]))
+    job = Train(
+        options.source,
+        options.target,
+        out / "direction.safetensors",
+        images=out / "faces",
+        validation=options.validation_faces,
+        previews=out,
+        training=options.training,
+    )
+    with timed(seconds, "invert, find intervals"):
+        material = gather(model, guide, job)
+    with timed(seconds, "train"):
+        saved = train(model, guide, material, job)
+        save_direction(job.out, *saved)
+        checkpoint_of(job).unlink(missing_ok=True)
+    with timed(seconds, "invert and edit test faces"):
+        tested = _test(model, saved, faces, images, options)
+    with timed(seconds, "pictures"):
+        figures = _pictures(model, saved, guide, material, images, tested, out)
+    content = _content(options, saved, material, tested, images, seconds)
+    write_json(out / "report.json", content)
+    write_report(out / "report.html", content, figures)
+    say(summary(content))
+    say(f"wrote {out / 'report.html'} after {sum(seconds.values()):.0f} s")
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Keep the seconds of a stage."""
+    started = time.perf_counter()
+    yield
+    seconds[stage] = round(time.perf_counter() - started, 2)
+
+
+def _draw_training_faces(folder: Path, options: Demo) -> None:
+    """Faces of `train`, then of `validation`, whose names come last and are held out."""
+    new_folder(folder)
+    draw_folder(new_folder(folder), "train", range(options.train_faces))
+    for index in range(options.validation_faces):
+        image = to_unit(draw(sample_face("validation", index))[None])[0]
+        write_png(folder / f"validation-{index:05d}.png", image)
+
+
+def test_faces(options: Demo) -> list[Face]:
+    """The first faces of `test` that show the factor, but not the value."""
+    every = (sample_face("test", index) for index in count())
+    lacking = (face for face in every if face.label(options.factor) not in (None, options.value))
+    return list(islice(lacking, options.test_faces))
+
+
+def _test(
+    model: HSpaceUNet,
+    saved: SavedDirection,
+    faces: Sequence[Face],
+    images: Tensor,
+    options: Demo,
+) -> Tested:
+    names, steps = [f"test face {i}" for i in range(len(images))], options.training.steps
+    inversion = inverted(model, images, names, steps, Inverting(), 16)
+    with progress(f"editing {len(images)} faces") as report:
+        edited = edit(
+            model,
+            inversion.latents,
+            [saved.attribute()],
+            steps,
+            saved.card.t_boost,
+            report=report,
+        )
+    judge, target = load_judge(), (options.factor, options.value)
+    before = answers(judge, images)
+    plain = score(before, answers(judge, inversion.reconstructions), faces, *target)
+    return Tested(inversion, edited, plain, score(before, answers(judge, edited), faces, *target))
+
+
+def _pictures(
+    model: HSpaceUNet,
+    saved: SavedDirection,
+    guide: Guide,
+    material: Material,
+    images: Tensor,
+    tested: Tested,
+    out: Path,
+) -> dict[str, Path]:
+    """Caption -> file, in the order of the report."""
+    some = slice(0, SHEET_FACES)
+    sheet = [images[some], tested.inversion.reconstructions[some], tested.edited[some]]
+    write_png(out / "faces.png", enlarged(contact_sheet(sheet)))
+    columns = [
+        edit(
+            model,
+            tested.inversion.latents[:STRIP_FACES],
+            [saved.attribute(strength * saved.card.strength)],
+            saved.card.trained_steps,
+            saved.card.t_boost,
+        )
+        for strength in STRENGTHS
+    ]
+    strip = contact_sheet(list(torch.stack(columns, dim=1)))
+    write_png(out / "strip.png", enlarged(strip))
+    figures = {
+        "Test faces: original, reconstruction, edit.": out / "faces.png",
+        f"Strengths {', '.join(map(str, STRENGTHS))}.": out / "strip.png",
+    }
+    if material.found is not None:
+        thresholds = load_distance("st-lpips-alex").thresholds
+        save_figure(plot_curves(material.found, guide.cosine, thresholds), out / "curves.png")
+        figures["LPIPS curves of the validation faces."] = out / "curves.png"
+    return figures
+
+
+def enlarged(image: Tensor, factor: int = 2) -> Tensor:
+    """(3, h, w) with every pixel repeated."""
+    return image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+
+
+def _content(
+    options: Demo,
+    saved: SavedDirection,
+    material: Material,
+    tested: Tested,
+    images: Tensor,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    distance = load_distance("st-lpips-alex")(images, tested.edited)
+    card = saved.card
+    return {
+        "source": options.source,
+        "target": options.target,
+        "factor": options.factor,
+        "value": options.value,
+        "success_before": tested.plain.success,
+        "success_after": tested.score.success,
+        "leakage": tested.score.leakage,
+        "leakage_reconstruction": tested.plain.leakage,
+        "leakage_by_factor": tested.score.by_factor,
+        "leakage_reconstruction_by_factor": tested.plain.by_factor,
+        "perceptual_distance": distance.mean().item(),
+        "reconstruction_mse": tested.inversion.errors.mean().item(),
+        "t_start": card.t_start,
+        "t_edit": card.t_edit,
+        "t_boost": card.t_boost,
+        "strength": card.strength,
+        "text_cosine": card.text_cosine,
+        "train_faces": len(material.train),
+        "validation_faces": len(material.held),
+        "test_faces": len(images),
+        "training": card.training,
+        "seconds": {**seconds, "total": round(sum(seconds.values()), 2)},
+    }

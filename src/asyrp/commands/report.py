@@ -1,0 +1,85 @@
+"""The demo's report: numbers and pictures on one page that needs nothing beside it."""
+
+import base64
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asyrp.files import atomic_path
+
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+img{max-width:100%;image-rendering:auto} figure{margin:1.5rem 0} figcaption{color:#555}
+table{border-collapse:collapse} td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd}
+td{text-align:right} td:first-child,th:first-child{text-align:left}
+""".strip()
+
+
+def write_report(path: Path, content: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
+    """Write report.html from the content of report.json and captioned pictures."""
+    title = f"{content['source']} → {content['target']}"
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{html.escape(summary(content))}</p>",
+        *(_figure(caption, picture) for caption, picture in figures.items()),
+        "<h2>Numbers</h2>",
+        _table(_facts(content), ("what", "value")),
+        "<h2>Other attributes that changed, %</h2>",
+        _table(_leaks(content), ("attribute", "edit", "reconstruction")),
+        "<h2>Seconds</h2>",
+        _table({k: (f"{v:.1f}",) for k, v in content["seconds"].items()}, ("stage", "seconds")),
+    ]
+    head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
+    page = f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>"
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def summary(content: Mapping[str, Any]) -> str:
+    """The result in a sentence."""
+    beyond = content["leakage"] - content["leakage_reconstruction"]
+    return (
+        f"{content['test_faces']} held-out faces, of which {percent(content['success_before'])} "
+        f"were judged {content['value']} before the edit and {percent(content['success_after'])} "
+        f"after it; {percent(content['leakage'])} of the other attributes changed, "
+        f"{percent(beyond)} beyond what the reconstruction alone changes."
+    )
+
+
+def percent(share: float) -> str:
+    """0.0123 -> '1.2 %'."""
+    return f"{100 * share:.1f} %"
+
+
+def _facts(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    names = ["t_start", "t_edit", "t_boost", "strength", "text_cosine", "perceptual_distance"]
+    names += ["reconstruction_mse", "train_faces", "validation_faces", "test_faces"]
+    return {name: (_short(content[name]),) for name in names}
+
+
+def _leaks(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    edit, plain = content["leakage_by_factor"], content["leakage_reconstruction_by_factor"]
+    return {name: (f"{100 * edit[name]:.1f}", f"{100 * plain[name]:.1f}") for name in edit}
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(rows: Mapping[str, tuple[str, ...]], head: tuple[str, ...]) -> str:
+    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(
+        f"<tr><td>{html.escape(name)}</td>"
+        + "".join(f"<td>{html.escape(value)}</td>" for value in values)
+        + "</tr>"
+        for name, values in rows.items()
+    )
+    return f"<table><tr>{cells}</tr>{body}</table>"
+
+
+def _figure(caption: str, picture: Path) -> str:
+    data = base64.b64encode(picture.read_bytes()).decode()
+    text = html.escape(caption)
+    image = f"<img alt='{text}' src='data:image/png;base64,{data}'>"
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"

@@ -1,0 +1,167 @@
+"""asyrp train."""
+
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from torch import nn
+from tqdm import tqdm
+
+from asyrp.api import edit, random_latents
+from asyrp.commands.common import inverted, network, new_folder, pictures, progress, say
+from asyrp.commands.intervals import describe
+from asyrp.direction_files import SavedDirection, save_direction
+from asyrp.directions import Direction
+from asyrp.errors import AsyrpError
+from asyrp.guide import Guide, new_guide
+from asyrp.images import contact_sheet, write_png
+from asyrp.intervals import Found, find_intervals
+from asyrp.jobs import Phases, Pictures, curves_of, make_card, start_training
+from asyrp.options import Train
+from asyrp.process import Attribute, check_phases, check_start
+from asyrp.registry import load_distance, load_encoder
+from asyrp.unet import HSpaceUNet
+
+MOST_MEASURED = 16  # images for the LPIPS curves; more move the intervals by less than a step
+MOST_PREVIEWED = 8
+
+
+class Material(NamedTuple):
+    """What a direction is found from; `found` is None where all phases were asked for."""
+
+    train: Pictures
+    held: Pictures
+    phases: Phases
+    found: Found | None
+
+
+def run(options: Train) -> None:
+    """Write the direction; its checkpoint lies beside it until it is finished."""
+    check(options)
+    model = network(options.network)
+    guide = new_guide(load_encoder(options.guides.encoder), options.source, options.target)
+    material = gather(model, guide, options)
+    save_direction(options.out, *train(model, guide, material, options))
+    checkpoint_of(options).unlink(missing_ok=True)
+    say(f"wrote {options.out}")
+
+
+def check(options: Train) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    if options.out.suffix != ".safetensors":
+        raise AsyrpError(f"--out must be a .safetensors file; got {str(options.out)!r}")
+    if not options.out.parent.is_dir():
+        raise AsyrpError(
+            f"the folder of --out must exist; {str(options.out.parent)!r} does not; make it"
+        )
+    if (options.images is None) == (options.random == 0):
+        raise AsyrpError("needed either --images DIR or --random N to train on")
+    if options.random < 0 or options.validation < 0:
+        raise AsyrpError("--random and --validation must be 0 or more")
+    if options.t_edit is not None:
+        check_start(options.t_start, options.t_edit)
+        check_phases([options.t_edit], options.t_boost or 0)
+
+
+def checkpoint_of(options: Train) -> Path:
+    """Where an unfinished training is kept."""
+    return options.out.with_suffix(".checkpoint.safetensors")
+
+
+def gather(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
+    """Images with latents, and the phases; the last `validation` images are held out."""
+    return (_from_samples if options.random else _from_folder)(model, guide, options)
+
+
+def _from_samples(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
+    settings, size = options.training, options.network.batch_size
+    latents = random_latents(model, options.random, settings.seed)
+    with progress(f"drawing {options.random} samples") as report:
+        images = edit(model, latents, (), settings.steps, batch_size=size, report=report)
+    every = Pictures(images, latents)
+    cut = len(images) - _held_out(len(images), options.validation)
+    held = every[cut:]
+    phases, found = _phases(model, guide, held if len(held) else every, options)
+    return Material(every[:cut], held, phases, found)
+
+
+def _from_folder(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
+    gallery = pictures(options.images or Path(), model)
+    cut = len(gallery.paths) - _held_out(len(gallery.paths), options.validation)
+
+    def with_latents(rows: slice, at: int | None) -> Pictures:
+        names, images = gallery.names[rows], gallery.images[rows]
+        if not names:
+            return Pictures(images, images, at)
+        steps, size = options.training.steps, options.network.batch_size
+        done = inverted(model, images, names, steps, options.inverting, size, at)
+        return Pictures(done.reconstructions, done.latents, at)
+
+    held = with_latents(slice(cut, None), None)
+    measured = held if len(held) else with_latents(slice(0, MOST_MEASURED), None)
+    phases, found = _phases(model, guide, measured, options)
+    return Material(with_latents(slice(0, cut), phases.t_start), held, phases, found)
+
+
+def _held_out(count: int, asked: int) -> int:
+    return min(asked, count // 4)
+
+
+def _phases(
+    model: HSpaceUNet, guide: Guide, measured: Pictures, options: Train
+) -> tuple[Phases, Found | None]:
+    """The timesteps asked for, and the rest from the LPIPS curves of images at T."""
+    start, end, boost = options.t_start, options.t_edit, options.t_boost
+    if start is not None and end is not None and boost is not None:
+        return Phases(start, end, boost), None
+    distance = load_distance(options.guides.distance)
+    few = measured[:MOST_MEASURED]
+    curves = curves_of(model, few.images, few.latents, distance, options.training.steps)
+    found = find_intervals(curves, guide.cosine, distance.thresholds)
+    say(describe(found, guide.cosine))
+    end = found.t_edit.t if end is None else end
+    start = max(end, found.t_start) if start is None else start
+    boost = min(end, found.t_boost.t) if boost is None else boost
+    check_start(start, end)
+    check_phases([end], boost)
+    return Phases(start, end, boost), found
+
+
+def train(model: HSpaceUNet, guide: Guide, material: Material, options: Train) -> SavedDirection:
+    """Train with a progress bar, previews and a checkpoint."""
+    settings, checkpoint = options.training, checkpoint_of(options)
+    if checkpoint.exists():
+        say(f"continuing from {checkpoint}")
+    direction, steps = start_training(
+        model, guide, material.train, material.held, material.phases, settings, checkpoint
+    )
+    outcome: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
+    with tqdm(desc=f"{options.source} -> {options.target}", unit="batch", leave=True) as bar:
+        for step in steps:
+            bar.total = step.batches
+            bar.update(step.batch + (step.t is None) - bar.n)
+            bar.set_postfix(t=step.t, loss=f"{step.total:.3f}", clip=f"{step.directional:.3f}")
+            if step.best:
+                outcome |= {"batches": step.batch + 1, "validation_loss": step.total}
+                _preview(model, direction, material, options)
+        bar.update(max(0, (bar.total or 0) - bar.n))
+    texts = (options.source, options.target)
+    return SavedDirection(
+        direction.requires_grad_(False),
+        make_card(model, texts, guide, material.phases, settings, outcome),
+    )
+
+
+def _preview(model: HSpaceUNet, direction: nn.Module, material: Material, options: Train) -> None:
+    """previews/latest.png: held-out images, reconstructions above edits."""
+    if options.previews is None:
+        return
+    held, phases = material.held[:MOST_PREVIEWED], material.phases
+    act = Attribute(
+        cast(Direction, direction),
+        phases.t_edit,
+        trained_steps=options.training.steps,
+        t_start=phases.t_start,
+    )
+    edited = edit(model, held.latents, [act], options.training.steps)
+    sheet = contact_sheet([held.images, edited])
+    write_png(new_folder(options.previews) / "latest.png", sheet)

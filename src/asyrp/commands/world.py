@@ -1,0 +1,59 @@
+"""asyrp world: draw faces, train the world's networks again."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from asyrp.commands.common import new_folder, say, write_json
+from asyrp.errors import AsyrpError
+from asyrp.images import write_png
+from asyrp.options import World
+from asyrp.world.avatars import FACTORS, draw, sample_face
+from asyrp.world.diffusion import to_unit
+from asyrp.world.loop import LoopStep
+
+
+def run(options: World) -> None:
+    """Write faces with their labels, or the weights of one network with their card."""
+    if options.count < 1 or (options.steps is not None and options.steps < 1):
+        raise AsyrpError("--count and --steps must be 1 or more")
+    out = new_folder(options.out)
+    if options.part == "draw":
+        draw_folder(out, options.split, range(options.count))
+        return
+    start, default = _trainer(options.part)
+    steps = options.steps or default
+    torch.set_flush_denormal(True)
+    new_folder(options.cache)
+    say(f"drawing pictures into {options.cache}, then {steps} steps; stop and continue at will")
+    with tqdm(total=steps, desc=options.part, unit="step") as bar:
+        for step in start(options.cache, out, steps):
+            bar.update(step.step - bar.n)
+            bar.set_postfix(loss=f"{step.loss:.4f}")
+    say(f"wrote the weights and their card to {out}")
+
+
+def draw_folder(out: Path, split: str, indices: range) -> None:
+    """Faces as 00000.png ..., and labels.json: factor -> value of each (null where hidden)."""
+    labels = {}
+    for index in tqdm(indices, desc="drawing", unit="face"):
+        face, name = sample_face(split, index), f"{index:05d}"
+        write_png(out / f"{name}.png", to_unit(draw(face)[None])[0])
+        labels[name] = {factor: face.label(factor) for factor in FACTORS}
+    write_json(out / "labels.json", labels)
+
+
+def _trainer(part: str) -> tuple[Callable[[Path, Path, int], Iterator[LoopStep]], int]:
+    if part == "diffusion":
+        from asyrp.world import train_diffusion
+
+        return train_diffusion.run, train_diffusion.STEPS
+    if part == "encoder":
+        from asyrp.world import train_encoder
+
+        return train_encoder.run, train_encoder.STEPS
+    from asyrp.world import train_judge
+
+    return train_judge.run, train_judge.STEPS

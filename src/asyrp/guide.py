@@ -1,0 +1,37 @@
+"""A text pair as training uses it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.scorers import TextImageEncoder, text_cosine, text_direction
+
+
+class Guide(NamedTuple):
+    """A text pair as the loss uses it: dT (d,), and cos(source text, target text)."""
+
+    encoder: TextImageEncoder
+    direction: Tensor
+    cosine: float
+
+
+def new_guide(
+    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
+) -> Guide:
+    """The guide of a text pair.
+
+    Raises:
+        AsyrpError: a text is empty, or the encoder cannot tell the two apart.
+    """
+    for name, text in (("source", source), ("target", target)):
+        if not text.strip():
+            raise AsyrpError(f"the {name} text is empty; needed: a few words, as in 'smiling face'")
+    cosine = text_cosine(encoder, source, target)
+    if cosine > 1 - 1e-6:
+        raise AsyrpError(
+            f"{source!r} and {target!r} mean the same to {encoder.name}; "
+            "use a target text that names what should change"
+        )
+    return Guide(encoder, text_direction(encoder, source, target, templates), cosine)

@@ -1,0 +1,83 @@
+"""What training compares with: the unedited walk of every image, walked once and kept."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.guide import Guide
+from asyrp.process import walk
+from asyrp.schedule import Pair, below, paper_grid
+from asyrp.unet import HSpaceUNet
+
+
+class Sources(NamedTuple):
+    """Images as training sees them, and their unedited walk over the editing interval.
+
+    latents: x at t_start, (n, c, height, width). x0: P_t, (k, n, c, height, width). features:
+    the encoder's view of what the edit is compared with, (k, n, d).
+    """
+
+    latents: Tensor
+    x0: Tensor
+    features: Tensor
+
+
+class Window(NamedTuple):
+    """The pairs before the editing interval, and those of it."""
+
+    lead: tuple[Pair, ...]
+    grid: tuple[Pair, ...]
+
+
+def editing_window(
+    t_start: int, t_edit: int, steps: int = 40, length: int = 1000, t_top: int | None = None
+) -> Window:
+    """The paper's grid from t_top (T for None) down to t_edit, cut at t_start.
+
+    Raises:
+        AsyrpError: no timestep lies in [t_start, t_edit].
+    """
+    pairs = below(paper_grid(steps, length), t_top)
+    grid = tuple(pair for pair in pairs if t_edit <= pair.t <= t_start)
+    if not grid:
+        raise AsyrpError(
+            f"no timestep of the {steps}-step grid lies between t_start {t_start} and "
+            f"t_edit {t_edit}; raise t_start or lower t_edit"
+        )
+    return Window(tuple(pair for pair in pairs if pair.t > t_start), grid)
+
+
+@torch.no_grad()
+def prepare(
+    model: HSpaceUNet,
+    guide: Guide,
+    latents: Tensor,
+    window: Window,
+    batch_size: int,
+    images: Tensor | None = None,
+) -> Iterator[Sources]:
+    """The unedited walk of each batch of latents; join them with `joined`.
+
+    images: clean images, (n, c, height, width), to compare with in place of P_t (official code).
+    """
+    for start in range(0, len(latents), batch_size):
+        batch = latents[start : start + batch_size]
+        for done in walk(model, batch, window.lead):
+            batch = done.x
+        x0 = torch.stack([done.x0 for done in walk(model, batch, window.grid)])
+        if images is None:
+            features = torch.stack([guide.encoder.image_features(p) for p in x0.float()])
+        else:
+            clean = guide.encoder.image_features(images[start : start + batch_size])
+            features = clean.expand(len(window.grid), *clean.shape)
+        yield Sources(batch, x0, features)
+
+
+def joined(parts: Sequence[Sources]) -> Sources:
+    """Several batches as one."""
+    x0 = torch.cat([part.x0 for part in parts], dim=1)
+    features = torch.cat([part.features for part in parts], dim=1)
+    return Sources(torch.cat([part.latents for part in parts]), x0, features)
