@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asyrp.api import Inversion, edit
-from asyrp.checkpoints import load_model
-from asyrp.commands.common import inverted, new_folder, progress, say, write_json
+from asyrp.api import Inversion, Report, edit, silent
+from asyrp.commands.common import inverted, network, new_folder, progress, say, write_json
 from asyrp.commands.report import summary, write_report
 from asyrp.commands.train import Material, checkpoint_of, gather, train
 from asyrp.commands.world import draw_folder
@@ -34,6 +33,15 @@ STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 STRIP_FACES, SHEET_FACES = 6, 12
 
 
+class Learned(NamedTuple):
+    """A direction and what it was found with."""
+
+    model: HSpaceUNet
+    guide: Guide
+    material: Material
+    saved: SavedDirection
+
+
 class Tested(NamedTuple):
     """Test faces before, reconstructed and edited, and what the judge says."""
 
@@ -48,16 +56,26 @@ def run(options: Demo) -> None:
     check_target(options.factor, options.value)
     if min(options.train_faces, options.test_faces) < 1:
         raise AsyrpError("--train-faces and --test-faces must be 1 or more")
-    torch.set_flush_denormal(True)
     seconds: dict[str, float] = {}
-    with timed(seconds, "load"):
-        model = load_model("avatars-64")
-        guide = new_guide(load_encoder("avatars-64-clip"), options.source, options.target)
-        out = new_folder(options.out)
+    out = new_folder(options.out)
     with timed(seconds, "draw faces"):
         _draw_training_faces(out / "faces", options)
         faces = test_faces(options)
         images = to_unit(np.stack([draw(face) for face in faces]))
+    learned = _learn(options, out, seconds)
+    with timed(seconds, "invert and edit test faces"):
+        tested = _test(learned, faces, images, options)
+    with timed(seconds, "pictures"):
+        figures = _pictures(learned, images, tested, out)
+    content = _content(options, learned, tested, images, seconds)
+    write_json(out / "report.json", content)
+    write_report(out / "report.html", content, figures)
+    say(summary(content))
+    say(f"wrote {out / 'report.html'} after {sum(seconds.values()):.0f} s")
+
+
+def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
+    """What `asyrp train` does, a stage at a time."""
     job = Train(
         options.source,
         options.target,
@@ -67,21 +85,16 @@ def run(options: Demo) -> None:
         previews=out,
         training=options.training,
     )
+    with timed(seconds, "load networks"):
+        model = network(job.network)
+        guide = new_guide(load_encoder(job.guides.encoder), options.source, options.target)
     with timed(seconds, "invert, find intervals"):
         material = gather(model, guide, job)
     with timed(seconds, "train"):
         saved = train(model, guide, material, job)
         save_direction(job.out, *saved)
         checkpoint_of(job).unlink(missing_ok=True)
-    with timed(seconds, "invert and edit test faces"):
-        tested = _test(model, saved, faces, images, options)
-    with timed(seconds, "pictures"):
-        figures = _pictures(model, saved, guide, material, images, tested, out)
-    content = _content(options, saved, material, tested, images, seconds)
-    write_json(out / "report.json", content)
-    write_report(out / "report.html", content, figures)
-    say(summary(content))
-    say(f"wrote {out / 'report.html'} after {sum(seconds.values()):.0f} s")
+    return Learned(model, guide, material, saved)
 
 
 @contextmanager
@@ -108,62 +121,45 @@ def test_faces(options: Demo) -> list[Face]:
     return list(islice(lacking, options.test_faces))
 
 
-def _test(
-    model: HSpaceUNet,
-    saved: SavedDirection,
-    faces: Sequence[Face],
-    images: Tensor,
-    options: Demo,
-) -> Tested:
+def _test(learned: Learned, faces: Sequence[Face], images: Tensor, options: Demo) -> Tested:
     names, steps = [f"test face {i}" for i in range(len(images))], options.training.steps
-    inversion = inverted(model, images, names, steps, Inverting(), 16)
+    inversion = inverted(learned.model, images, names, steps, Inverting(), 16)
     with progress(f"editing {len(images)} faces") as report:
-        edited = edit(
-            model,
-            inversion.latents,
-            [saved.attribute()],
-            steps,
-            saved.card.t_boost,
-            report=report,
-        )
+        edited = learned_edit(learned, inversion.latents, 1.0, report)
     judge, target = load_judge(), (options.factor, options.value)
     before = answers(judge, images)
     plain = score(before, answers(judge, inversion.reconstructions), faces, *target)
     return Tested(inversion, edited, plain, score(before, answers(judge, edited), faces, *target))
 
 
-def _pictures(
-    model: HSpaceUNet,
-    saved: SavedDirection,
-    guide: Guide,
-    material: Material,
-    images: Tensor,
-    tested: Tested,
-    out: Path,
-) -> dict[str, Path]:
+def learned_edit(
+    learned: Learned, latents: Tensor, strength: float, report: Report = silent
+) -> Tensor:
+    """Edit with the direction, its card's strength counting as 1."""
+    card = learned.saved.card
+    act = learned.saved.attribute(strength * card.strength)
+    steps, t_boost = card.trained_steps, card.t_boost
+    return edit(learned.model, latents, [act], steps, t_boost, report=report)
+
+
+def _pictures(learned: Learned, images: Tensor, tested: Tested, out: Path) -> dict[str, Path]:
     """Caption -> file, in the order of the report."""
     some = slice(0, SHEET_FACES)
     sheet = [images[some], tested.inversion.reconstructions[some], tested.edited[some]]
     write_png(out / "faces.png", enlarged(contact_sheet(sheet)))
-    columns = [
-        edit(
-            model,
-            tested.inversion.latents[:STRIP_FACES],
-            [saved.attribute(strength * saved.card.strength)],
-            saved.card.trained_steps,
-            saved.card.t_boost,
-        )
-        for strength in STRENGTHS
-    ]
+    few = tested.inversion.latents[:STRIP_FACES]
+    columns = [learned_edit(learned, few, strength) for strength in STRENGTHS]
     strip = contact_sheet(list(torch.stack(columns, dim=1)))
     write_png(out / "strip.png", enlarged(strip))
     figures = {
         "Test faces: original, reconstruction, edit.": out / "faces.png",
         f"Strengths {', '.join(map(str, STRENGTHS))}.": out / "strip.png",
     }
-    if material.found is not None:
+    found = learned.material.found
+    if found is not None:
         thresholds = load_distance("st-lpips-alex").thresholds
-        save_figure(plot_curves(material.found, guide.cosine, thresholds), out / "curves.png")
+        figure = plot_curves(found, learned.guide.cosine, thresholds)
+        save_figure(figure, out / "curves.png")
         figures["LPIPS curves of the validation faces."] = out / "curves.png"
     return figures
 
@@ -175,14 +171,13 @@ def enlarged(image: Tensor, factor: int = 2) -> Tensor:
 
 def _content(
     options: Demo,
-    saved: SavedDirection,
-    material: Material,
+    learned: Learned,
     tested: Tested,
     images: Tensor,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     distance = load_distance("st-lpips-alex")(images, tested.edited)
-    card = saved.card
+    card, material = learned.saved.card, learned.material
     return {
         "source": options.source,
         "target": options.target,

@@ -1,39 +1,13 @@
-"""The options of every command, as data. Imports nothing heavy, so that --help is instant."""
+"""Options of the commands that invert, train, edit and sample."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import tyro
 
+from asyrp.options.shared import Applying, Flat, Guides, Inverting, Network
 from asyrp.settings import TrainSettings
-
-Repeated: Any = tyro.conf.UseAppendAction
-Flat = tyro.conf.arg(name="")
-
-
-@dataclass(frozen=True)
-class Network:
-    """Which network, where and how precise."""
-
-    model: str = "avatars-64"
-    """Built-in name, diffusers folder, or Hub id."""
-    device: str = "cpu"
-    """Torch device, as in cpu, cuda or cuda:1."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the network."""
-    batch_size: int = 16
-    """Images a batch; results do not depend on it."""
-
-
-@dataclass(frozen=True)
-class Inverting:
-    """How images become latents."""
-
-    convention: Literal["source", "target"] = "source"
-    """Where the noise of an inversion step is evaluated: at its start (the paper's code) or end."""
-    refinements: int = 1
-    """Fixed-point iterations a step, one more network call each; 0 is the paper's code."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +22,6 @@ class Invert:
     """Timesteps of the grid (2 to T)."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
-
-
-@dataclass(frozen=True)
-class Guides:
-    """The networks that guide and measure."""
-
-    encoder: str = "avatars-64-clip"
-    """Text-image encoder."""
-    distance: str = "st-lpips-alex"
-    """Perceptual distance."""
 
 
 @dataclass(frozen=True)
@@ -118,26 +82,6 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Applying:
-    """Which directions, and how strongly."""
-
-    direction: Annotated[tuple[str, ...], Repeated] = ()
-    """FILE or FILE:STRENGTH; several add up, each on its own interval."""
-    strength: float = 1.0
-    """Factor on every direction; negative reverses it."""
-    t_start: int | None = None
-    """First timestep of editing for every direction; default: each file's own."""
-    t_edit: int | None = None
-    """Last timestep of editing for every direction; default: each file's own."""
-    t_boost: int | None = None
-    """Timestep below which noise is added; default: the lowest of the files'."""
-    seed: int = 0
-    """Of the noise: one generator an image."""
-    force: bool = False
-    """Use directions of another network, at your own risk."""
-
-
-@dataclass(frozen=True)
 class Edit:
     """Edit images with directions: one PNG an input, and a run.json that repeats the run."""
 
@@ -172,58 +116,3 @@ class Inspect:
 
     what: tyro.conf.Positional[str]
     """A direction or latent file, or a network (built-in name, folder, Hub id)."""
-
-
-@dataclass(frozen=True)
-class World:
-    """Make the built-in world again: draw faces, train its networks."""
-
-    part: tyro.conf.Positional[Literal["draw", "diffusion", "encoder", "judge"]]
-    """What to make."""
-    out: Path
-    """Folder for the result."""
-    count: int = 64
-    """draw: number of faces."""
-    split: Literal["train", "validation", "test"] = "train"
-    """draw: which faces."""
-    steps: int | None = None
-    """Training steps; default: those of the shipped weights."""
-    cache: Path = Path("world-cache")
-    """Folder for drawn pictures and checkpoints; a run that was stopped continues from it."""
-
-
-@dataclass(frozen=True)
-class Demo:
-    """The whole job on the built-in world: invert, intervals, train, edit, report."""
-
-    out: Path = Path("demo")
-    """Folder for report.html, report.json and the pictures."""
-    source: str = "face"
-    """What the faces show."""
-    target: str = "smiling face"
-    """What they should show."""
-    factor: str = "mouth"
-    """The factor of the world that the judge looks at."""
-    value: str = "smiling"
-    """The value it should take."""
-    test_faces: int = 40
-    """Held-out faces that do not show the value yet."""
-    train_faces: int = 64
-    """Faces to train on."""
-    validation_faces: int = 16
-    """Faces to find the phases, the strength and the best state on."""
-    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
-        default_factory=TrainSettings
-    )
-
-
-COMMANDS: dict[str, Any] = {
-    "demo": Demo,
-    "invert": Invert,
-    "intervals": Intervals,
-    "train": Train,
-    "edit": Edit,
-    "sample": Sample,
-    "inspect": Inspect,
-    "world": World,
-}
