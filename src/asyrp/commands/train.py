@@ -80,7 +80,7 @@ def _from_samples(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
     every = Pictures(images, latents)
     cut = len(images) - _held_out(len(images), options.validation)
     held = every[cut:]
-    phases, found = _phases(model, guide, held if len(held) else every, options)
+    phases, found = phases_of(model, guide, held if len(held) else every, options)
     return Material(every[:cut], held, phases, found)
 
 
@@ -98,7 +98,7 @@ def _from_folder(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
 
     held = with_latents(slice(cut, None), None)
     measured = held if len(held) else with_latents(slice(0, MOST_MEASURED), None)
-    phases, found = _phases(model, guide, measured, options)
+    phases, found = phases_of(model, guide, measured, options)
     return Material(with_latents(slice(0, cut), phases.t_start), held, phases, found)
 
 
@@ -106,7 +106,7 @@ def _held_out(count: int, asked: int) -> int:
     return min(asked, count // 4)
 
 
-def _phases(
+def phases_of(
     model: HSpaceUNet, guide: Guide, measured: Pictures, options: Train
 ) -> tuple[Phases, Found | None]:
     """The timesteps asked for, and the rest from the LPIPS curves of images at T."""

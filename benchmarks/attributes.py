@@ -1,0 +1,203 @@
+"""Twelve attributes of the built-in world, trained with the defaults and judged on test faces.
+
+Run: python benchmarks/attributes.py
+It writes docs/attributes.md and a sheet an attribute into docs/images; directions and latents
+stay in --out. Stopped and run again, it goes on with the attribute it was at.
+"""
+
+import json
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import tyro
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from asyrp.api import edit
+from asyrp.commands.common import inverted, network, say, write_json
+from asyrp.commands.demo import enlarged
+from asyrp.commands.train import Material, phases_of, train
+from asyrp.direction_files import save_direction
+from asyrp.guide import new_guide
+from asyrp.images import contact_sheet, write_png
+from asyrp.jobs import Pictures
+from asyrp.options import Inverting, Network, Train
+from asyrp.registry import load_encoder
+from asyrp.unet import HSpaceUNet
+from asyrp.world.avatars import Face, draw, sample_face
+from asyrp.world.diffusion import to_unit
+from asyrp.world.judge import Judge, load_judge
+from asyrp.world.score import answers, score
+
+# factor, value, source text, target text
+ATTRIBUTES = (
+    ("mouth", "smiling", "face", "smiling face"),
+    ("mouth", "sad", "face", "sad face"),
+    ("mouth", "surprised", "face", "surprised face"),
+    ("brows", "angry", "face", "angry face"),
+    ("eyes", "closed", "person", "person with closed eyes"),
+    ("eyewear", "glasses", "person", "person with glasses"),
+    ("eyewear", "sunglasses", "person", "person with sunglasses"),
+    ("facial_hair", "beard", "person", "person with a beard"),
+    ("hair", "bald", "person", "bald person"),
+    ("hair_color", "blonde", "person", "person with blonde hair"),
+    ("hair_color", "blue", "person", "person with blue hair"),
+    ("skin", "green", "person", "person with green skin"),
+)
+UNSEEN = ("blue", "green")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train and judge twelve attributes."""
+
+    out: Path = Path("build/attributes")
+    """Folder for what is kept between runs."""
+    docs: Path = Path("docs")
+    """Folder for attributes.md and images/."""
+    test_faces: int = 64
+    """Test faces of each attribute that do not show it."""
+    pool: int = 112
+    """Test faces to choose them from."""
+    only: tuple[str, ...] = ()
+    """Values to do; default: all."""
+    again: bool = False
+    """Do them again even if they were done before."""
+
+
+class Shared(NamedTuple):
+    """What all attributes have in common: networks, and faces inverted once."""
+
+    model: HSpaceUNet
+    judge: Judge
+    train: Pictures
+    held: Pictures
+    test: Pictures
+    originals: Tensor
+
+
+def shared(options: Options) -> Shared:
+    """Load, draw and invert, or read the latents of an earlier run."""
+    model = network(Network())
+    parts = []
+    for split, number in (("train", 64), ("validation", 16), ("test", options.pool)):
+        images = to_unit(np.stack([draw(sample_face(split, i)) for i in range(number)]))
+        parts.append((images, inverted_once(model, images, options.out / f"{split}-{number}")))
+    (_, train_part), (_, held), (originals, test) = parts
+    return Shared(model, load_judge(), train_part, held, test, originals)
+
+
+def inverted_once(model: HSpaceUNet, images: Tensor, path: Path) -> Pictures:
+    """Latents at T and reconstructions, kept in a file."""
+    kept = path.with_suffix(".safetensors")
+    if not kept.exists():
+        names = [f"{path.stem} {i}" for i in range(len(images))]
+        done = inverted(model, images, names, 40, Inverting(), 16)
+        save_file({"x": done.latents, "back": done.reconstructions}, kept)
+    tensors = load_file(kept)
+    return Pictures(tensors["back"], tensors["x"])
+
+
+def lacking(factor: str, value: str, pool: int, most: int) -> list[int]:
+    """Test faces that show the factor but not the value."""
+    shown = (i for i in range(pool) if sample_face("test", i).label(factor) is not None)
+    return [i for i in shown if sample_face("test", i).label(factor) != value][:most]
+
+
+def one(options: Options, have: Shared, attribute: tuple[str, str, str, str]) -> dict[str, object]:
+    """Train one direction with the defaults of `asyrp train` and judge it."""
+    factor, value, source, target = attribute
+    guide = new_guide(load_encoder("avatars-64-clip"), source, target)
+    job = Train(source, target, options.out / f"{value}.safetensors", images=options.out)
+    started = time.perf_counter()
+    phases, found = phases_of(have.model, guide, have.held, job)
+    saved = train(have.model, guide, Material(have.train, have.held, phases, found), job)
+    seconds = time.perf_counter() - started
+    save_direction(job.out, *saved)
+    rows = lacking(factor, value, options.pool, options.test_faces)
+    faces: list[Face] = [sample_face("test", i) for i in rows]
+    edited = edit(
+        have.model, have.test.latents[rows], [saved.attribute()], t_boost=saved.card.t_boost
+    )
+    before = answers(have.judge, have.originals[rows])
+    plain = score(before, answers(have.judge, have.test.images[rows]), faces, factor, value)
+    after = score(before, answers(have.judge, edited), faces, factor, value)
+    sheet = enlarged(contact_sheet([have.originals[rows][:12], edited[:12]]))
+    write_png(options.docs / "images" / f"attribute-{value}.png", sheet)
+    worst = max(after.by_factor, key=lambda name: after.by_factor[name])
+    return {
+        "texts": f"{source} → {target}",
+        "unseen": value in UNSEEN,
+        "faces": len(faces),
+        "before": plain.success,
+        "after": after.success,
+        "leakage": after.leakage,
+        "reconstruction": plain.leakage,
+        "worst": f"{worst} {100 * after.by_factor[worst]:.0f} %",
+        "t_start": saved.card.t_start,
+        "t_edit": saved.card.t_edit,
+        "t_boost": saved.card.t_boost,
+        "strength": saved.card.strength,
+        "seconds": seconds,
+    }
+
+
+def page(rows: dict[str, dict[str, object]]) -> str:
+    """attributes.md."""
+    head = (
+        "# Twelve attributes of the built-in world\n\n"
+        "Written by `python benchmarks/attributes.py`: every direction was trained with the "
+        "defaults of\n`asyrp train`, on the same faces, and judged at strength 1 on test faces "
+        "that do not show the value.\n"
+        f"Machine: {torch.get_num_threads()} threads of a {platform.machine()} CPU, torch "
+        f"{torch.__version__}. Shares in %; ± is the standard error over faces.\n\n"
+        "| texts | judged so before | after | others changed | by reconstruction | "
+        "most changed | t_start, t_edit, t_boost | seconds |\n|---|---|---|---|---|---|---|---|\n"
+    )
+    lines, sheets = [], []
+    for value, row in rows.items():
+        after, faces = float(str(row["after"])), int(str(row["faces"]))
+        spread = 100 * (after * (1 - after) / faces) ** 0.5
+        mark = " (unseen)" if row["unseen"] else ""
+        phases = f"{row['t_start']}, {row['t_edit']}, {row['t_boost']}"
+        lines.append(
+            f"| {row['texts']}{mark} | {100 * float(str(row['before'])):.0f} | "
+            f"{100 * after:.0f} ± {spread:.0f} | {100 * float(str(row['leakage'])):.1f} | "
+            f"{100 * float(str(row['reconstruction'])):.1f} | {row['worst']} | {phases} | "
+            f"{float(str(row['seconds'])):.0f} |"
+        )
+        sheets.append(f"## {row['texts']}{mark}\n\n![{value}](images/attribute-{value}.png)\n")
+    unseen = (
+        "\n\nUnseen: no face with the value was among the diffusion model's training data; "
+        "the text-image\nencoder knows it. Sheets: test faces above, edits below, the first "
+        "twelve, none left out.\n\n"
+    )
+    return head + "\n".join(lines) + unseen + "\n".join(sheets)
+
+
+def main(options: Options) -> None:
+    """Do what is not done yet, and write the page."""
+    (options.docs / "images").mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    kept = options.out / "rows.json"
+    have = shared(options)
+    rows = json.loads(kept.read_text()) if kept.exists() else {}
+    for attribute in ATTRIBUTES:
+        value = attribute[1]
+        wanted = not options.only or value in options.only
+        if wanted and (options.again or value not in rows):
+            say(f"== {value}")
+            rows[value] = one(options, have, attribute)
+            say(json.dumps(rows[value]))
+            write_json(kept, rows)
+    ordered = {a[1]: rows[a[1]] for a in ATTRIBUTES if a[1] in rows}
+    (options.docs / "attributes.md").write_text(page(ordered), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
