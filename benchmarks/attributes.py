@@ -116,7 +116,8 @@ def one(options: Options, have: Shared, attribute: tuple[str, str, str, str]) ->
     job = Train(source, target, options.out / f"{value}.safetensors", images=options.out)
     started = time.perf_counter()
     phases, found = phases_of(have.model, guide, have.held, job)
-    saved = train(have.model, guide, Material(have.train, have.held, phases, found), job)
+    material = Material(have.train, have.held, have.held, phases, found)
+    saved = train(have.model, guide, material, job)
     seconds = time.perf_counter() - started
     save_direction(job.out, *saved)
     rows = lacking(factor, value, options.pool, options.test_faces)

@@ -10,10 +10,22 @@ SOURCE = Path(__file__).parent.parent / "src" / "asyrp"
 
 # A module imports its own layer (without cycles) or lower ones. A package counts as one entry.
 LAYERS = {
-    0: {"errors", "files", "schedule", "images", "settings", "state"},
-    1: {"unet", "checkpoints"},
-    2: {"ddim", "directions", "scorers"},
+    0: {
+        "errors",
+        "files",
+        "schedule",
+        "images",
+        "settings",
+        "state",
+        "bootstrap",
+        "tables",
+        "datasets",
+        "stages",
+    },
+    1: {"unet"},
+    2: {"ddim", "directions", "scorers", "costs"},
     3: {
+        "checkpoints",
         "process",
         "guide",
         "intervals",
@@ -22,8 +34,19 @@ LAYERS = {
         "direction_files",
         "latent_files",
         "plots",
+        "figures",
     },
-    4: {"sources", "train", "studies", "baselines", "world", "registry", "jobs", "api"},
+    4: {
+        "sources",
+        "train",
+        "studies",
+        "baselines",
+        "world",
+        "registry",
+        "jobs",
+        "api",
+        "evaluation",
+    },
     5: {"options", "commands", "cli", "app", "__main__"},
 }
 EDGES = ("cli", "app", "options", "commands", "demo", "report", "__main__")  # may print
@@ -42,6 +65,7 @@ FORBIDDEN = {
     "pickle.loads",
     "pickle.dumps",
 }
+EXPORTS = {"asyrp.checkpoints.convert": {"torch.save"}}  # files for other people's code
 FILE_LINES, BODY_LINES = 300, 30
 
 
@@ -134,7 +158,8 @@ def test_no_printing_below_the_edges(module: str) -> None:
 def test_no_global_seeds_and_no_pickles(module: str) -> None:
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Attribute):
-            assert dotted(node) not in FORBIDDEN, f"line {node.lineno}"
+            forbidden = FORBIDDEN - EXPORTS.get(module, set())
+            assert dotted(node) not in forbidden, f"line {node.lineno}"
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
             assert not names & {"pickle", "manual_seed", "__future__"}, f"line {node.lineno}"

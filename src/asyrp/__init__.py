@@ -6,9 +6,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyrpPipeline": "asyrp.pipeline",
     "AsyrpError": "asyrp.errors",
     "Attribute": "asyrp.process",
+    "DirectionModel": "asyrp.direction_model",
     "HSpaceUNet": "asyrp.unet",
+    "Prompt": "asyrp.checkpoints.latent",
     "TrainSettings": "asyrp.settings",
     "edit": "asyrp.api",
     "fit": "asyrp.train",

@@ -50,18 +50,22 @@ def invert(
     Args:
         images: (n, c, height, width) in [-1, 1].
         convention, refinements: see `ddim.invert_steps`.
-        up_to: the timestep at which to stop; None for T.
+        up_to: the timestep at which to stop, the grid's next one below it where it has none;
+            None for T.
 
     Raises:
-        AsyrpError: images of another shape than the network's.
+        AsyrpError: images of another shape than the network's, or a negative `up_to`.
     """
     _check_images(model, images)
     grid = below(paper_grid(steps, model.schedule.length), up_to)
+    if not grid:
+        raise AsyrpError(f"an inversion ends at a timestep of 0 or more; got up_to {up_to}")
     batches = math.ceil(len(images) / batch_size)
     up = len(grid) - 1 if convention == "source" else len(grid)
     ticks = _ticks(report, batches * (up + len(grid)))
     latents, reconstructions = [], []
-    for batch in images.to(model.device, model.dtype).split(batch_size):
+    for batch in _as_state(model, images).split(batch_size):
+        x = batch
         for step in invert_steps(model, model.schedule, batch, grid, convention, refinements):
             x = step.x
             next(ticks)
@@ -102,7 +106,7 @@ def edit(
     ticks = _ticks(report, math.ceil(len(latents) / batch_size) * steps)
     finished = []
     for start in range(0, len(latents), batch_size):
-        x = latents[start : start + batch_size].to(model.device, model.dtype)
+        x = _as_state(model, latents[start : start + batch_size])
         generators = seeded_generators(len(x), seed, start)
         for done in walk(model, x, grid, attributes, t_boost, generators, shift):
             x = done.x
@@ -115,8 +119,13 @@ def random_latents(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
     """x_T ~ N(0, I), (count, c, height, width), each from a generator of its own."""
     if count < 1:
         raise AsyrpError(f"the number of samples must be 1 or more; got {count}")
-    like = torch.zeros(count, *model.image_shape, device=model.device, dtype=model.dtype)
+    like = _as_state(model, torch.zeros(count, *model.image_shape))
     return draw_noise(like, seeded_generators(count, seed))
+
+
+def _as_state(model: HSpaceUNet, x: Tensor) -> Tensor:
+    """x as a walk carries it: at least float32, since rounding x at every step would be seen."""
+    return x.to(model.device, torch.promote_types(model.dtype, torch.float32))
 
 
 def _ticks(report: Report, total: int) -> Iterator[None]:

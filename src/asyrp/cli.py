@@ -1,6 +1,7 @@
 """The command line: parse, run one command, turn errors into one line and exit code 2."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -30,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(name: str, options: object) -> int:
     try:
-        import_module(f"asyrp.commands.{name}").run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]
+            import_module(f"asyrp.commands.{name}").run(options)
     except AsyrpError as error:
         return _refuse(str(error))
     except OSError as error:
@@ -39,6 +42,10 @@ def _guarded(name: str, options: object) -> int:
     except KeyboardInterrupt:
         return _refuse("stopped; run the same command again to continue")
     return 0
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    print(f"asyrp: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _refuse(message: str) -> int:

@@ -2,23 +2,21 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
+from asyrp.files import Kind, load_tensors, save_tensors
 from asyrp.process import Attribute, check_phases, check_start
 from asyrp.unet import HSpaceUNet
 
-FORMAT = "asyrp-direction"
-VERSION = 1
+KIND = Kind("direction", "asyrp-direction", 1, "asyrp train")
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,9 @@ class DirectionCard:
     """What travels with a direction.
 
     t_edit, t_boost: timesteps of its three phases; t_start: where the first begins, None for T.
-    trained_steps: S. fingerprint: of the network it was trained on. text_cosine: cos(source,
-    target) by `encoder`. strength: the dose that `--strength 1` stands for. training: settings
-    and outcome, free form.
+    trained_steps: S. fingerprint: of the network it was trained on, "" where a released file does
+    not say. text_cosine: cos(source, target) by `encoder`. strength: the dose that `--strength 1`
+    stands for. training: settings and outcome, free form.
     """
 
     source: str
@@ -84,10 +82,9 @@ class SavedDirection(NamedTuple):
 def save_direction(path: Path, direction: nn.Module, card: DirectionCard) -> None:
     """Write a direction, whole or not at all."""
     tensors, layout = _tensors(direction)
-    header = {"format": FORMAT, "version": str(VERSION), "layout": json.dumps(layout)}
+    header = {"format": KIND.format, "version": str(KIND.version), "layout": json.dumps(layout)}
     header["card"] = json.dumps(asdict(card))
-    with atomic_path(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, header)
+    save_tensors(path, tensors, header)
 
 
 def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> SavedDirection:
@@ -99,15 +96,16 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
     Raises:
         AsyrpError: not a direction file, broken, not finite, or trained on another network.
     """
-    header, tensors = _read(Path(path))
+    header, tensors = load_tensors(Path(path), KIND)
+    card = _card(path, header)
     try:
-        known = {f.name for f in fields(DirectionCard)}
-        card = DirectionCard(**{k: v for k, v in json.loads(header["card"]).items() if k in known})
-        direction = _rebuild(json.loads(header["layout"]), tensors)
+        direction = _rebuild(
+            json.loads(header["layout"]), {k: v.float() for k, v in tensors.items()}
+        )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AsyrpError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from error
     _check_fits(path, direction, model)
-    if not force and card.fingerprint != model.fingerprint():
+    if not force and card.fingerprint not in ("", model.fingerprint()):
         raise AsyrpError(
             f"{str(path)!r} was trained on another network (fingerprint "
             f"{card.fingerprint[:12]}..., this one is {model.fingerprint()[:12]}...); load the "
@@ -118,35 +116,16 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
 
 def read_card(path: Path | str) -> DirectionCard:
     """The card alone, for looking at a file without its network."""
-    header, _ = _read(Path(path))
+    return _card(path, load_tensors(Path(path), KIND).header)
+
+
+def _card(path: Path | str, header: Mapping[str, str]) -> DirectionCard:
     try:
-        return DirectionCard(**json.loads(header["card"]))
+        content = dict(json.loads(header["card"]))
+        known = {f.name for f in fields(DirectionCard)}
+        return DirectionCard(**{k: v for k, v in content.items() if k in known})
     except (KeyError, TypeError, ValueError) as error:
         raise AsyrpError(f"{str(path)!r} has no readable card: {error}") from error
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():
-        raise AsyrpError(f"needed a direction file; {str(path)!r} does not exist")
-    try:
-        with safe_open(path, "pt") as file:
-            header = dict(file.metadata() or {})
-            if header.get("format") != FORMAT:
-                raise AsyrpError(
-                    f"{str(path)!r} is a safetensors file but not an asyrp direction; "
-                    "make one with: asyrp train"
-                )
-            if header.get("version") != str(VERSION):
-                raise AsyrpError(
-                    f"{str(path)!r} has format version {header.get('version')}; this asyrp reads "
-                    f"version {VERSION}; update asyrp"
-                )
-            return header, {key: file.get_tensor(key).float() for key in file.keys()}
-    except SafetensorError as error:
-        raise AsyrpError(
-            f"{str(path)!r} is not a safetensors file or is cut short ({error}); "
-            "copy or train it again"
-        ) from error
 
 
 def _tensors(direction: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -179,12 +158,14 @@ def _rebuild(layout: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
 
 def _check_fits(path: Path | str, direction: nn.Module, model: HSpaceUNet) -> None:
     if isinstance(direction, ImplicitDirection):
-        has = (direction.time_proj.out_features, direction.time_proj.in_features)
         needed: tuple[int, ...] = (model.h_channels, model.emb_channels)
+        has: set[tuple[int, ...]] = {
+            (direction.time_proj.out_features, direction.time_proj.in_features)
+        }
+        what = "a bottleneck and time embedding of channels"
     else:
-        has = tuple(next(direction.parameters()).shape)  # type: ignore[assignment]
-        needed = model.h_shape
-    if has[0] != needed[0] or len(has) != len(needed):
-        raise AsyrpError(
-            f"{str(path)!r} is for a bottleneck of shape {has}; this network has {needed}"
-        )
+        needed, what = model.h_shape, "a bottleneck of shape"
+        has = {tuple(p.shape) for p in direction.parameters()}
+        has -= {(needed[0], 1, 1)}  # the same shift at every place
+    if has - {needed}:
+        raise AsyrpError(f"{str(path)!r} is for {what} {max(has)}; this network has {needed}")

@@ -60,13 +60,15 @@ class ImplicitDirection(nn.Module):
             nn.init.zeros_(cast(Tensor, self.conv_out.bias))
 
     def forward(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
-        """dh, of h's shape. `t` enters through `emb` alone."""
+        """dh, of h's shape and precision. `t` enters through `emb` alone."""
+        given, own = h.dtype, self.conv_in.weight.dtype
+        h, emb = h.to(own), emb.to(own)
         # contiguous: torch 2.13's CPU GroupNorm crashes in backward on channels_last without grad
         hidden = h if self.norm_in is None else functional.silu(self.norm_in(h.contiguous()))
         hidden = self.conv_in(hidden)
         if self.use_time:
             hidden = hidden + self.time_proj(functional.silu(emb))[:, :, None, None]
-        return cast(Tensor, self.conv_out(functional.silu(self.norm_out(hidden))))
+        return cast(Tensor, self.conv_out(functional.silu(self.norm_out(hidden))).to(given))
 
 
 def _groups(channels: int) -> int:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.scorers import TextImageEncoder, text_cosine, text_direction
+from asyrp.scorers import TextImageEncoder, templates_of, text_cosine, text_direction
 
 
 class Guide(NamedTuple):
@@ -18,9 +18,12 @@ class Guide(NamedTuple):
 
 
 def new_guide(
-    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
+    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] | None = None
 ) -> Guide:
-    """The guide of a text pair.
+    """The guide of a text pair: dT averaged over templates, the cosine of the texts as they are.
+
+    Args:
+        templates: sentences with `{}`; None for the encoder's own (CLIP's 79).
 
     Raises:
         AsyrpError: a text is empty, or the encoder cannot tell the two apart.
@@ -34,4 +37,5 @@ def new_guide(
             f"{source!r} and {target!r} mean the same to {encoder.name}; "
             "use a target text that names what should change"
         )
-    return Guide(encoder, text_direction(encoder, source, target, templates), cosine)
+    sentences = templates_of(encoder) if templates is None else templates
+    return Guide(encoder, text_direction(encoder, source, target, sentences), cosine)

@@ -1,5 +1,6 @@
 """Pictures in files <-> tensors (b, 3, height, width) in [-1, 1]; uint8 ends here."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +58,7 @@ def _check_stems(paths: Sequence[Path]) -> None:
 def read_image(path: Path, size: tuple[int, int]) -> Tensor:
     """One picture, upright, centre-cropped to the shape of `size` and resized to it.
 
-    Transparency is laid on white, grey becomes RGB, EXIF rotation is applied.
+    Transparency is laid on white, grey becomes RGB, 16 bits become 8, EXIF rotation is applied.
 
     Args:
         size: (height, width) of the network's images.
@@ -68,20 +69,39 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
     Raises:
         AsyrpError: not a picture, broken, smaller than 8 or larger than 64 million pixels.
     """
-    try:
-        with Image.open(path) as opened:
-            _check_pixels(path, opened.size)
-            upright = ImageOps.exif_transpose(opened)
-            rgba = upright.convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, AsyrpError):
-            raise
-        raise AsyrpError(f"{str(path)!r} is not a readable image ({error}); remove it") from error
+    rgba = _upright(path)
     white = Image.new("RGBA", rgba.size, "white")
     rgb = Image.alpha_composite(white, rgba).convert("RGB")
     height, width = size
     fitted = rgb if rgb.size == (width, height) else ImageOps.fit(rgb, (width, height), 3)
     return from_uint8(np.asarray(fitted)[None])[0]
+
+
+def _upright(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
+            with Image.open(path) as opened:
+                _check_pixels(path, opened.size)
+                return _eight_bits(ImageOps.exif_transpose(opened)).convert("RGBA")
+    except AsyrpError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise AsyrpError(
+            f"an image may have at most {LARGEST:,} pixels; {str(path)!r} has far more"
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise AsyrpError(f"{str(path)!r} is not a readable image ({error}); remove it") from error
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey, which Pillow would clip instead of scaling."""
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range")
+    if not picture.mode.startswith("I"):
+        return picture
+    scaled = np.asarray(picture).astype(np.float64) / 257
+    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
 
 
 def _check_pixels(path: Path, size: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ from asyrp.guide import Guide
 from asyrp.intervals import Curves, measure_curves
 from asyrp.intervals import joined as joined_curves
 from asyrp.process import walk
-from asyrp.schedule import paper_grid
+from asyrp.schedule import Pair, paper_grid
 from asyrp.scorers import PerceptualDistance
 from asyrp.settings import TrainSettings
 from asyrp.sources import Sources, Window, editing_window, joined, prepare
@@ -22,6 +22,7 @@ from asyrp.train import TrainStep, fit, new_direction
 from asyrp.unet import HSpaceUNet
 
 MOST_CURVE_IMAGES = 32
+EDIT_STEPS = 40  # the paper's grid for editing and for the LPIPS curves
 
 
 class Phases(NamedTuple):
@@ -69,10 +70,15 @@ class Pictures:
 
 
 class Training(NamedTuple):
-    """A direction, and the steps that train it in place when they are walked."""
+    """A direction, and the steps that train it in place when they are walked.
+
+    checked: the held-out images on `grid`, the timesteps of training; None without any.
+    """
 
     direction: nn.Module
     steps: Iterator[TrainStep]
+    grid: Sequence[Pair]
+    checked: Sources | None
 
 
 def start_training(
@@ -99,7 +105,7 @@ def start_training(
     direction = new_direction(model, grid, settings)
     checked = sources(validation) if len(validation) else None
     steps = fit(model, direction, guide, sources(pictures), grid, settings, checked, checkpoint)
-    return Training(direction, steps)
+    return Training(direction, steps, grid, checked)
 
 
 def make_card(
@@ -109,6 +115,7 @@ def make_card(
     phases: Phases,
     settings: TrainSettings,
     outcome: Mapping[str, Any],
+    strength: float = 1.0,
 ) -> DirectionCard:
     """The card of a direction that was just trained."""
     return DirectionCard(
@@ -121,6 +128,7 @@ def make_card(
         fingerprint=model.fingerprint(),
         encoder=guide.encoder.name,
         text_cosine=guide.cosine,
+        strength=strength,
         training={**asdict(settings), **outcome},
     )
 

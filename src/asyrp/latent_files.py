@@ -4,14 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
+from asyrp.files import Kind, load_tensors, save_tensors
 
-FORMAT = "asyrp-latents"
+KIND = Kind("latent", "asyrp-latents", 1, "asyrp invert")
 
 
 @dataclass(frozen=True)
@@ -28,19 +26,27 @@ class Latents:
     fingerprint: str
     errors: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if self.x.ndim != 4 or not len(self.x) == len(self.names) == len(self.errors) > 0:
+            raise AsyrpError(
+                "latents need a name and an error for each of (n, c, height, width); got "
+                f"{tuple(self.x.shape)}, {len(self.names)} names and {len(self.errors)} errors"
+            )
+        if not self.x.isfinite().all():
+            raise AsyrpError("latents must be finite; got values that are not")
+
 
 def save_latents(path: Path, latents: Latents) -> None:
     """Write latents, whole or not at all."""
     header = {
-        "format": FORMAT,
-        "version": "1",
+        "format": KIND.format,
+        "version": str(KIND.version),
         "names": json.dumps(latents.names),
         "steps": str(latents.steps),
         "fingerprint": latents.fingerprint,
         "errors": json.dumps(latents.errors),
     }
-    with atomic_path(path) as temporary:
-        save_file({"x": latents.x.detach().cpu().contiguous()}, temporary, header)
+    save_tensors(path, {"x": latents.x}, header)
 
 
 def load_latents(path: Path) -> Latents:
@@ -49,21 +55,14 @@ def load_latents(path: Path) -> Latents:
     Raises:
         AsyrpError: not a latent file, or damaged.
     """
-    if not path.is_file():
-        raise AsyrpError(f"needed a latent file; {str(path)!r} does not exist")
+    header, tensors = load_tensors(path, KIND)
     try:
-        with safe_open(path, "pt") as file:
-            header = dict(file.metadata() or {})
-            if header.get("format") != FORMAT:
-                raise AsyrpError(f"{str(path)!r} is no latent file; make one with: asyrp invert")
-            return Latents(
-                file.get_tensor("x"),
-                tuple(json.loads(header["names"])),
-                int(header["steps"]),
-                header["fingerprint"],
-                tuple(json.loads(header["errors"])),
-            )
-    except AsyrpError:
-        raise
-    except (SafetensorError, KeyError, ValueError) as error:
+        return Latents(
+            tensors["x"],
+            tuple(json.loads(header["names"])),
+            int(header["steps"]),
+            header["fingerprint"],
+            tuple(json.loads(header["errors"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
         raise AsyrpError(f"{str(path)!r} is damaged: {error}; invert the images again") from error

@@ -4,6 +4,7 @@ Three phases: on [T, t_edit] the shifted bottleneck reaches P_t alone; then plai
 t_boost eta = 1 (quality boosting).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -38,6 +39,8 @@ class Attribute:
     t_start: int | None = None
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.strength):
+            raise AsyrpError(f"the strength of a direction is a number; got {self.strength}")
         check_start(self.t_start, self.t_edit)
 
     def acts(self, t: int) -> bool:
@@ -46,7 +49,8 @@ class Attribute:
 
     def dh(self, h: Tensor, emb: Tensor, t: int, steps: int) -> Tensor:
         """strength * S / S~ * dh_t: the sum of dh over a walk is that of training (section 4.1)."""
-        return self.strength * self.trained_steps / steps * self.direction(h, emb, t)
+        dh = self.strength * self.trained_steps / steps * self.direction(h, emb, t)
+        return dh.to(h.dtype)
 
 
 class WalkStep(NamedTuple):

@@ -1,35 +1,75 @@
-"""The encoders and distances by name."""
+"""The encoders and distances by name, file, folder or Hub id."""
 
+from pathlib import Path
 from typing import cast
 
+import torch
+
+from asyrp.clip import DEFAULT, load_clip
+from asyrp.decoded import DecodedDistance, DecodedEncoder
 from asyrp.errors import AsyrpError
+from asyrp.latent_space import Pixels
+from asyrp.lpips import Net, load_lpips
 from asyrp.scorers import PerceptualDistance, TextImageEncoder
+from asyrp.unet import HSpaceUNet
 
-ENCODERS = ("avatars-64-clip",)
-DISTANCES = ("st-lpips-alex",)
+ENCODERS = ("avatars-64-clip", "clip")
+DISTANCES = ("st-lpips-alex", "lpips-alex", "lpips-vgg")
 
 
-def load_encoder(name: str) -> TextImageEncoder:
+def load_encoder(name: str, device: str | torch.device = "cpu") -> TextImageEncoder:
     """A frozen text-image encoder.
 
+    Args:
+        name: "avatars-64-clip" (built in), "clip" (the paper's CLIP ViT-B/16), or a CLIP-like
+            model of transformers in a folder or on the Hub.
+
     Raises:
-        AsyrpError: unknown name.
+        AsyrpError: unknown name, or an encoder that does not load.
     """
-    if name != ENCODERS[0]:
-        raise AsyrpError(f"unknown encoder {name!r}; needed one of: {', '.join(ENCODERS)}")
-    from asyrp.world.encoder import load_encoder as load
+    if name == ENCODERS[0]:
+        from asyrp.world.encoder import load_encoder as load
 
-    return cast(TextImageEncoder, load(None))
+        return cast(TextImageEncoder, load(None).to(device))
+    if name != ENCODERS[1] and "/" not in name and not Path(name).is_dir():
+        raise AsyrpError(
+            f"unknown encoder {name!r}; needed one of: {', '.join(ENCODERS)}, a folder that "
+            f"exists, or a Hub id such as {DEFAULT}"
+        )
+    return load_clip(DEFAULT if name == ENCODERS[1] else name, device)
 
 
-def load_distance(name: str) -> PerceptualDistance:
+def load_distance(name: str, device: str | torch.device = "cpu") -> PerceptualDistance:
     """A frozen perceptual distance.
 
-    Raises:
-        AsyrpError: unknown name.
-    """
-    if name != DISTANCES[0]:
-        raise AsyrpError(f"unknown distance {name!r}; needed one of: {', '.join(DISTANCES)}")
-    from asyrp.world.perceptual import load_perceptual
+    Args:
+        name: "st-lpips-alex" (built in), "lpips-alex" (the paper's) or "lpips-vgg", or a file of
+            weights for LPIPS.
 
-    return cast(PerceptualDistance, load_perceptual(None))
+    Raises:
+        AsyrpError: unknown name, or weights that cannot be had.
+    """
+    if name == DISTANCES[0]:
+        from asyrp.world.perceptual import load_perceptual
+
+        return cast(PerceptualDistance, load_perceptual(None).to(device))
+    if name in DISTANCES:
+        return load_lpips(cast(Net, name.removeprefix("lpips-")), device=device)
+    if Path(name).is_file():
+        return load_lpips(path=Path(name), device=device)
+    raise AsyrpError(
+        f"unknown distance {name!r}; needed one of: {', '.join(DISTANCES)}, or a file of weights "
+        "that exists"
+    )
+
+
+def encoder_for(model: HSpaceUNet, name: str) -> TextImageEncoder:
+    """An encoder of a network's x: on its device, and behind its decoder in a latent space."""
+    encoder = load_encoder(name, model.device)
+    return encoder if isinstance(model.space, Pixels) else DecodedEncoder(encoder, model.space)
+
+
+def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:
+    """A distance of a network's x: on its device, and behind its decoder in a latent space."""
+    distance = load_distance(name, model.device)
+    return distance if isinstance(model.space, Pixels) else DecodedDistance(distance, model.space)

@@ -66,6 +66,14 @@ class PerceptualDistance(Protocol):
         ...
 
 
+def templates_of(encoder: TextImageEncoder) -> Sequence[str]:
+    """Its own `templates`, the sentences with `{}` that a text direction is averaged over.
+
+    ("{}",), the text alone, for an encoder without any.
+    """
+    return tuple(getattr(encoder, "templates", ("{}",)))
+
+
 def text_direction(
     encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
 ) -> Tensor:

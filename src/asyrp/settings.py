@@ -22,27 +22,27 @@ class TrainSettings:
     """Order of f_t's layers: conv first (DDPM) or norm first (ADM)."""
     zero_init: bool = True
     """Start from dh = 0; off is the official code's default initialisation of f_t."""
-    steps: int = 40
-    """Length S of the timestep grid."""
-    epochs: int = 2
+    steps: int = 20
+    """Length S of the timestep grid; editing on another S~ scales dh by S/S~."""
+    epochs: int = 3
     """Passes over the images."""
     batch_size: int = 8
     """Images a batch."""
     optimiser: Optimiser = "adam"
     """Adam, or plain SGD as in the official code."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 2e-2
     """Of the optimiser; the official code's SGD uses 0.5."""
     decay: bool = True
     """Let the learning rate fall to 0 linearly; off is the official code."""
     lambda_clip: float = 1.0
     """Weight of the directional loss."""
-    lambda_recon: float = 3.0
+    lambda_recon: float = 0.3
     """Weight of the L1 loss, times cos(source text, target text)."""
     clip_source: ClipSource = "predicted"
     """Source image of the directional loss: P_t unedited (paper) or the clean image (official)."""
     loss_form: LossForm = "mean"
     """1 - cos averaged over images (paper), or -log((2 - L)/2) (official code)."""
-    validate_every: int = 4
+    validate_every: int = 6
     """Batches between validations; 0 for none."""
     patience: int = 4
     """Validations without improvement before training stops."""
@@ -63,6 +63,8 @@ class TrainSettings:
 def official(kind: Kind = "implicit", layout: FtLayout = "ddpm") -> TrainSettings:
     """The official code's training: SGD 0.5, batch 1, one epoch, clean CLIP source, -log form."""
     return TrainSettings(
+        steps=40,
+        lambda_recon=3.0,
         kind=kind,
         layout=layout,
         zero_init=False,

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
+from asyrp.files import save_tensors
 
 
 def save_state(
@@ -28,8 +27,7 @@ def save_state(
         entries = {k: torch.as_tensor(v) for k, v in state.items() if v is not None}
         tensors |= {f"optimiser.{index}.{key}": value for key, value in entries.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, temporary, dict(header))
+    save_tensors(path, tensors, header)
 
 
 def load_state(

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,11 +99,12 @@ def fit(
         AsyrpError: the loss is not finite, or the checkpoint belongs to another run.
     """
     run = _Run(model, direction, guide, grid, settings)
+    identity = _identity(run, sources, validation)
     best = copy.deepcopy(direction)
     first, lowest, stale = 0, math.inf, 0
     kept = {"direction": direction, "best": best}
     if checkpoint and checkpoint.exists():
-        first, lowest, stale = _resume(checkpoint, kept, run)
+        first, lowest, stale = _resume(checkpoint, kept, run, identity)
     order = _batches(len(sources.latents), settings)
     for batch in range(first, len(order)):
         if stale >= settings.patience:
@@ -117,7 +119,7 @@ def fit(
             yield _as_step(batch, len(order), None, losses, 0.0, improved)
         if checkpoint:
             header = {"batch": str(batch + 1), "lowest": repr(lowest), "stale": str(stale)}
-            save_state(checkpoint, kept, run.optimiser, {**header, "run": run.identity})
+            save_state(checkpoint, kept, run.optimiser, header | identity)
     if lowest < math.inf:
         direction.load_state_dict(best.state_dict())
 
@@ -138,8 +140,6 @@ class _Run:
         kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
         make: Callable[..., torch.optim.Optimizer] = kinds[settings.optimiser]
         self.optimiser = make(direction.parameters(), lr=settings.learning_rate)
-        fixed = [asdict(settings), [pair.t for pair in grid], guide.direction.tolist()]
-        self.identity = json.dumps(fixed)
 
     def attribute(self) -> Attribute:
         """The direction at strength 1, acting on the whole of the grid."""
@@ -187,14 +187,35 @@ def rate_at(batch: int, batches: int, settings: TrainSettings) -> float:
     return settings.learning_rate * (1 - batch / batches if settings.decay else 1)
 
 
-def _resume(path: Path, kept: dict[str, nn.Module], run: _Run) -> tuple[int, float, int]:
+def _identity(run: _Run, sources: Sources, validation: Sources | None) -> dict[str, str]:
+    """What a checkpoint must share with the run that continues from it.
+
+    images: the mean of each source image, which tells other images but forgives rounding.
+    """
+    times, text = [pair.t for pair in run.grid], run.guide.direction.tolist()
+    fixed = [asdict(run.settings), times, text, run.model.fingerprint()]
+    parts = [sources] if validation is None else [sources, validation]
+    means = [part.x0[-1].double().mean((1, 2, 3)).tolist() for part in parts]
+    return {"run": json.dumps(fixed), "images": json.dumps(means)}
+
+
+def _resume(
+    path: Path, kept: dict[str, nn.Module], run: _Run, identity: dict[str, str]
+) -> tuple[int, float, int]:
     header = load_state(path, kept, run.optimiser)
-    if header.get("run") != run.identity:
+    if header.get("run") != identity["run"] or not _same_images(header["images"], identity):
         raise AsyrpError(
-            f"{str(path)!r} belongs to a run with other settings, texts or interval; "
-            "delete it to start anew"
+            f"{str(path)!r} belongs to a run with another network, other images, settings, texts "
+            "or interval; delete it to start anew"
         )
     return int(header["batch"]), float(header["lowest"]), int(header["stale"])
+
+
+def _same_images(kept: str, identity: dict[str, str]) -> bool:
+    ours, theirs = json.loads(identity["images"]), json.loads(kept)
+    return [len(part) for part in ours] == [len(part) for part in theirs] and all(
+        abs(a - b) < 1e-3 for a, b in zip(chain(*ours), chain(*theirs), strict=True)
+    )
 
 
 def _batches(count: int, settings: TrainSettings) -> list[Tensor]:

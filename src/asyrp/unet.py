@@ -14,6 +14,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
+from asyrp.latent_space import Pixels, Space
 from asyrp.schedule import NoiseSchedule
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -41,7 +42,11 @@ class HSpaceUNet(nn.Module):
         prediction: what its output means; `decode` always returns eps.
         time_scale: factor from our timesteps to the network's (1000 / T for networks of
             improved-diffusion with rescaled timesteps).
+        origin: the fingerprint of the weights before they were rounded to a lower precision.
+        space: where its images live, a `LatentSpace` for latent diffusion; None for pixels.
     """
+
+    space: Space
 
     def __init__(
         self,
@@ -49,6 +54,8 @@ class HSpaceUNet(nn.Module):
         schedule: NoiseSchedule,
         prediction: Prediction = "epsilon",
         time_scale: float = 1.0,
+        origin: str | None = None,
+        space: Space | None = None,
     ):
         super().__init__()
         _check(unet, prediction)
@@ -56,6 +63,8 @@ class HSpaceUNet(nn.Module):
         self.schedule = schedule
         self.prediction = prediction
         self.time_scale = time_scale
+        self._origin = origin
+        self.space = Pixels() if space is None else space
         self._alpha_bars = torch.tensor(schedule.alpha_bars, dtype=torch.float64)
 
     @property
@@ -81,6 +90,11 @@ class HSpaceUNet(nn.Module):
         return int(self.config["in_channels"]), height, width
 
     @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of pictures; that of its images but for latent diffusion."""
+        return self.space.picture_shape(self.image_shape)
+
+    @property
     def h_channels(self) -> int:
         """Channels of h."""
         return int(self.config["block_out_channels"][-1])
@@ -103,14 +117,14 @@ class HSpaceUNet(nn.Module):
         """The network up to and including its mid block.
 
         Args:
-            x: (b, c, height, width).
+            x: (b, c, height, width), in the precision that `decode` answers in.
             t: timestep in 0..T-1, one for all or (b,).
             class_labels: (b,), for class-conditional networks only.
         """
         t = torch.as_tensor(t, device=x.device).expand(x.shape[0])
         emb = self._embed(t, class_labels)
         sample = 2 * x - 1.0 if self.config["center_input_sample"] else x
-        sample = self.unet.conv_in(sample)
+        sample = self.unet.conv_in(sample.to(self.dtype))
         skips: tuple[Tensor, ...] = (sample,)
         for block in self.unet.down_blocks:
             sample, block_skips = block(hidden_states=sample, temb=emb)
@@ -130,7 +144,7 @@ class HSpaceUNet(nn.Module):
 
     def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
         """The predicted noise eps, (b, c, height, width); learned variances are left out."""
-        raw = self.decode_raw(encoded, h)[:, : encoded.x.shape[1]]
+        raw = self.decode_raw(encoded, h)[:, : encoded.x.shape[1]].to(encoded.x.dtype)
         if self.prediction == "epsilon":
             return raw
         alpha_bar = self._alpha_bars.to(raw.device)[encoded.t].view(-1, 1, 1, 1)
@@ -146,8 +160,10 @@ class HSpaceUNet(nn.Module):
     def fingerprint(self) -> str:
         """SHA-256 (hex) of what the network computes: config, schedule, prediction, weights.
 
-        Weights are hashed in their present precision; directions and latents carry it.
+        Directions and latents carry it. Rounding to a lower precision leaves it as it was.
         """
+        if self._origin is not None:
+            return self._origin
         digest = hashlib.sha256()
         settings = {k: v for k, v in sorted(self.config.items()) if not k.startswith("_")}
         fixed = [settings, self.prediction, self.time_scale, self.schedule.alpha_bars]

@@ -1,50 +1,51 @@
-"""load_model: a name, a diffusers folder or a Hub id becomes an HSpaceUNet."""
+"""load_model: a name, a folder, a file, a URL or a Hub id becomes an HSpaceUNet."""
 
-import json
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from diffusers import UNet2DModel
 
+from asyrp.checkpoints.folders import open_unet, read_json
+from asyrp.checkpoints.hyper import read_said
+from asyrp.checkpoints.latent import NO_PROMPT, Prompt, is_latent, load_latent
+from asyrp.checkpoints.resolve import BUILT_IN, folder_of
 from asyrp.errors import AsyrpError
 from asyrp.schedule import from_config, linear
 from asyrp.unet import HSpaceUNet
 
-BUILT_IN = ("avatars-64",)
+__all__ = ["BUILT_IN", "Precision", "load_model"]
+
 Precision = Literal["float32", "bfloat16"]
 
 
 def load_model(
-    spec: str | Path, device: str | torch.device = "cpu", dtype: Precision = "float32"
+    spec: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: Precision = "float32",
+    config: Mapping[str, Any] | None = None,
+    prompt: Prompt = NO_PROMPT,
 ) -> HSpaceUNet:
     """A frozen network, ready to edit with.
 
     Args:
-        spec: a built-in name ("avatars-64"), a diffusers folder (of a pipeline, or of a
-            `UNet2DModel` alone), or a Hub id ("google/ddpm-ema-celebahq-256").
+        spec: a built-in name ("avatars-64"); a preset ("celeba-hq"); a diffusers folder (of a
+            pipeline, or of a `UNet2DModel` alone); an original DDPM or ADM checkpoint, which is
+            converted and kept in the cache folder; "URL#sha256=HEX" of one; or a Hub id
+            ("google/ddpm-ema-celebahq-256").
+        config: the original hyper-parameters of a checkpoint, where its shapes do not tell.
+        prompt: of a text-to-image pipeline (Stable Diffusion), fixed for all images.
 
     Raises:
         AsyrpError: nothing by that name, or a network that has no h-space.
     """
-    if str(spec) in BUILT_IN:
-        folder = Path(str(files("asyrp.world").joinpath("weights", str(spec))))
-        return _from_folder(folder, device, dtype)
-    if Path(spec).is_dir():
-        return _from_folder(Path(spec), device, dtype)
-    if _is_hub_id(str(spec)):
-        return _from_hub(str(spec), device, dtype)
-    raise AsyrpError(
-        f"unknown model {str(spec)!r}; needed: a built-in name ({', '.join(BUILT_IN)}), "
-        "a diffusers folder that exists, or a Hub id such as google/ddpm-ema-celebahq-256"
-    )
-
-
-def _is_hub_id(spec: str) -> bool:
-    owner, slash, name = spec.partition("/")
-    return bool(slash and owner and name) and "/" not in name and not owner.startswith((".", "~"))
+    said = read_said(config)[0] if config else None
+    folder = folder_of(str(spec), said)
+    if is_latent(folder):
+        return load_latent(folder, device, dtype, prompt)
+    if prompt != NO_PROMPT:
+        raise AsyrpError(f"{str(spec)!r} takes no prompt: its network is unconditional")
+    return _from_folder(folder, device, dtype)
 
 
 def _from_folder(folder: Path, device: str | torch.device, dtype: Precision) -> HSpaceUNet:
@@ -53,63 +54,20 @@ def _from_folder(folder: Path, device: str | torch.device, dtype: Precision) -> 
         raise AsyrpError(
             f"{str(folder)!r} is not a diffusers folder: it has neither config.json nor unet/"
         )
-    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json")
-    scheduler = scheduler or _read_json(folder / "scheduler_config.json")
-    return _wrapped(str(root), {}, scheduler, device, dtype)
-
-
-def _from_hub(spec: str, device: str | torch.device, dtype: Precision) -> HSpaceUNet:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
-    scheduler: Mapping[str, Any] = {}
-    try:
-        scheduler = _read_json(Path(hf_hub_download(spec, "scheduler_config.json")))
-    except LocalEntryNotFoundError as error:
-        raise AsyrpError(
-            f"{spec!r} is neither a folder here nor in the local Hub cache, and the Hub cannot be "
-            "reached; check the name or the network"
-        ) from error
-    except EntryNotFoundError:
-        scheduler = _read_json(
-            Path(hf_hub_download(spec, "scheduler_config.json", subfolder="scheduler"))
-        )
-        return _wrapped(spec, {"subfolder": "unet"}, scheduler, device, dtype)
-    except (HfHubHTTPError, OSError) as error:
-        raise AsyrpError(f"the Hub has no usable {spec!r}: {str(error).splitlines()[0]}") from error
-    return _wrapped(spec, {}, scheduler, device, dtype)
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise AsyrpError(f"{str(path)!r} is not readable JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise AsyrpError(f"{str(path)!r} must hold a JSON object")
-    return content
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    scheduler = scheduler or read_json(folder / "scheduler_config.json")
+    return _wrapped(root, scheduler, device, dtype)
 
 
 def _wrapped(
-    source: str,
-    where: Mapping[str, str],
-    scheduler: Mapping[str, Any],
-    device: str | torch.device,
-    dtype: Precision,
+    root: Path, scheduler: Mapping[str, Any], device: str | torch.device, dtype: Precision
 ) -> HSpaceUNet:
-    try:
-        unet = UNet2DModel.from_pretrained(
-            source, **where, use_safetensors=True, low_cpu_mem_usage=False
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise AsyrpError(
-            f"{source!r} does not load as a UNet2DModel: {str(error).strip().splitlines()[0]}"
-        ) from error
+    unet = open_unet(root).float()
     schedule = from_config(scheduler) if scheduler else linear()
     prediction = scheduler.get("prediction_type", "epsilon")
-    model = HSpaceUNet(unet.float(), schedule, prediction)
+    model = HSpaceUNet(unet, schedule, prediction)
+    if dtype != "float32":
+        model = HSpaceUNet(unet, schedule, prediction, origin=model.fingerprint())
     if str(device) == "cpu":
         model.unet.to(memory_format=torch.channels_last)
     moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))

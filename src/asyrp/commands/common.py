@@ -1,6 +1,7 @@
 """What the commands share: networks, pictures, progress, and the record of a run."""
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,6 +154,25 @@ def new_folder(path: Path) -> Path:
         raise AsyrpError(f"needed a folder for the results; {str(path)!r} is a file")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def check_results(path: Path, inputs: Path | None = None) -> None:
+    """Refuse a folder for results before the work begins.
+
+    Raises:
+        AsyrpError: it is a file, cannot be written to, or holds the inputs.
+    """
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise AsyrpError(f"needed a folder for the results; {str(nearest)!r} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise AsyrpError(f"the results cannot be written: {str(nearest)!r} is read-only")
+    holder = inputs.parent if inputs and inputs.is_file() else inputs
+    if holder and holder.resolve() == path.resolve():
+        raise AsyrpError(
+            f"outputs are named after inputs, and {str(path)!r} holds the inputs; give another "
+            "folder with --out"
+        )
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

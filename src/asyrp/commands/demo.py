@@ -20,6 +20,7 @@ from asyrp.direction_files import SavedDirection, save_direction
 from asyrp.errors import AsyrpError
 from asyrp.guide import Guide, new_guide
 from asyrp.images import contact_sheet, write_png
+from asyrp.jobs import EDIT_STEPS
 from asyrp.options import Demo, Inverting, Train
 from asyrp.plots import plot_curves, save_figure
 from asyrp.registry import load_distance, load_encoder
@@ -122,8 +123,8 @@ def test_faces(options: Demo) -> list[Face]:
 
 
 def _test(learned: Learned, faces: Sequence[Face], images: Tensor, options: Demo) -> Tested:
-    names, steps = [f"test face {i}" for i in range(len(images))], options.training.steps
-    inversion = inverted(learned.model, images, names, steps, Inverting(), 16)
+    names = [f"test face {i}" for i in range(len(images))]
+    inversion = inverted(learned.model, images, names, EDIT_STEPS, Inverting(), 16)
     with progress(f"editing {len(images)} faces") as report:
         edited = learned_edit(learned, inversion.latents, 1.0, report)
     judge, target = load_judge(), (options.factor, options.value)
@@ -138,8 +139,7 @@ def learned_edit(
     """Edit with the direction, its card's strength counting as 1."""
     card = learned.saved.card
     act = learned.saved.attribute(strength * card.strength)
-    steps, t_boost = card.trained_steps, card.t_boost
-    return edit(learned.model, latents, [act], steps, t_boost, report=report)
+    return edit(learned.model, latents, [act], EDIT_STEPS, card.t_boost, report=report)
 
 
 def _pictures(learned: Learned, images: Tensor, tested: Tested, out: Path) -> dict[str, Path]:

@@ -1,11 +1,13 @@
 """asyrp edit."""
 
+from dataclasses import asdict
+
 from asyrp.api import edit
 from asyrp.commands.common import (
     applied,
+    check_results,
     inverted,
     network,
-    new_folder,
     pictures,
     progress,
     record,
@@ -13,6 +15,7 @@ from asyrp.commands.common import (
     write_json,
 )  # fmt: skip
 from asyrp.errors import AsyrpError
+from asyrp.files import atomic_folder
 from asyrp.images import write_png
 from asyrp.options import Edit
 
@@ -23,6 +26,7 @@ def run(options: Edit) -> None:
     """Write one PNG an input, same stem, and run.json."""
     if not options.applying.direction:
         raise AsyrpError("needed at least one --direction FILE[:STRENGTH]; train one: asyrp train")
+    check_results(options.out, options.images)
     model = network(options.network)
     chosen = applied(model, options.applying)
     found = pictures(options.images, model)
@@ -39,15 +43,15 @@ def run(options: Edit) -> None:
             size,
             report=report,
         )
-    out = new_folder(options.out)
-    titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
-    for path, image in zip(found.paths, edited, strict=True):
-        write_png(out / f"{path.stem}.png", image, {"Software": MARK, "Edit": str(titles)})
     errors = dict(zip(found.names, done.errors.tolist(), strict=True))
     more = {
-        "directions": [one.card for one in chosen.saved],
+        "directions": [asdict(one.card) for one in chosen.saved],
         "t_boost": chosen.t_boost,
         "reconstruction_mse": errors,
     }
-    write_json(out / "run.json", record("edit", options, model, **more))
-    say(f"wrote {len(found.paths)} images and run.json to {out}")
+    titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
+    with atomic_folder(options.out) as out:
+        for path, image in zip(found.paths, edited, strict=True):
+            write_png(out / f"{path.stem}.png", image, {"Software": MARK, "Edit": str(titles)})
+        write_json(out / "run.json", record("edit", options, model, **more))
+    say(f"wrote {len(found.paths)} images and run.json to {options.out}")

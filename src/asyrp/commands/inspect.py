@@ -5,8 +5,8 @@ from pathlib import Path
 
 from asyrp.checkpoints import load_model
 from asyrp.direction_files import read_card
-from asyrp.errors import AsyrpError
-from asyrp.latent_files import load_latents
+from asyrp.files import header_of
+from asyrp.latent_files import KIND, load_latents
 from asyrp.options import Inspect
 
 
@@ -19,10 +19,9 @@ def run(options: Inspect) -> None:
 
 
 def _of_file(path: Path) -> dict[str, object]:
-    try:
-        latents = load_latents(path)
-    except AsyrpError:
+    if header_of(path).get("format") != KIND.format:
         return asdict(read_card(path))
+    latents = load_latents(path)
     shape = tuple(latents.x.shape)
     mean = sum(latents.errors) / len(latents.errors)
     return {

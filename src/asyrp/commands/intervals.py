@@ -1,6 +1,9 @@
 """asyrp intervals."""
 
-from asyrp.commands.common import inverted, network, new_folder, pictures, say, write_json
+from dataclasses import asdict, replace
+
+from asyrp.commands.common import check_results, inverted, network, pictures, say, write_json
+from asyrp.files import atomic_folder
 from asyrp.guide import new_guide
 from asyrp.intervals import Found, find_intervals
 from asyrp.jobs import MOST_CURVE_IMAGES, curves_of
@@ -12,22 +15,24 @@ from asyrp.scorers import Thresholds
 
 def run(options: Intervals) -> None:
     """Write intervals.json and curves.png."""
+    check_results(options.out)
     model = network(options.network)
     found = pictures(options.images, model, MOST_CURVE_IMAGES)
     distance = load_distance(options.guides.distance)
     guide = new_guide(load_encoder(options.guides.encoder), options.source, options.target)
     own = distance.thresholds
-    thresholds = Thresholds(
-        own.edit if options.threshold_edit is None else options.threshold_edit,
-        own.boost if options.threshold_boost is None else options.threshold_boost,
+    thresholds = replace(
+        own,
+        edit=own.edit if options.threshold_edit is None else options.threshold_edit,
+        boost=own.boost if options.threshold_boost is None else options.threshold_boost,
     )
     size = options.network.batch_size
     done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
     curves = curves_of(model, done.reconstructions, done.latents, distance, options.steps, size)
     result = find_intervals(curves, guide.cosine, thresholds)
-    out = new_folder(options.out)
-    write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))
-    save_figure(plot_curves(result, guide.cosine, thresholds), out / "curves.png")
+    with atomic_folder(options.out) as out:
+        write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))
+        save_figure(plot_curves(result, guide.cosine, thresholds), out / "curves.png")
     say(describe(result, guide.cosine))
 
 
@@ -36,10 +41,11 @@ def as_json(
 ) -> dict[str, object]:
     """The numbers behind the plot."""
     return {
+        "t_start": found.t_start,
         "t_edit": found.t_edit._asdict(),
         "t_boost": found.t_boost._asdict(),
         "text_cosine": cosine,
-        "thresholds": {"edit": thresholds.edit, "boost": thresholds.boost},
+        "thresholds": asdict(thresholds),
         "distance": distance,
         "times": found.curves.times,
         "x0": found.curves.x0.mean(1).tolist(),

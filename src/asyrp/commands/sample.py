@@ -3,19 +3,21 @@
 from asyrp.api import edit, random_latents
 from asyrp.commands.common import (
     applied,
+    check_results,
     network,
-    new_folder,
     progress,
     record,
     say,
     write_json,
 )  # fmt: skip
+from asyrp.files import atomic_folder
 from asyrp.images import contact_sheet, write_png
 from asyrp.options import Sample
 
 
 def run(options: Sample) -> None:
     """Write samples 0000.png ..., a sheet of them, and run.json."""
+    check_results(options.out)
     model = network(options.network)
     chosen = applied(model, options.applying)
     latents = random_latents(model, options.count, options.applying.seed)
@@ -30,11 +32,11 @@ def run(options: Sample) -> None:
             options.network.batch_size,
             report=report,
         )
-    out = new_folder(options.out)
-    for index, image in enumerate(images):
-        write_png(out / f"{index:04d}.png", image)
     columns = min(8, len(images))
     rows = [images[i : i + columns] for i in range(0, len(images) // columns * columns, columns)]
-    write_png(out / "sheet.png", contact_sheet(rows))
-    write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
-    say(f"wrote {len(images)} samples to {out}")
+    with atomic_folder(options.out) as out:
+        for index, image in enumerate(images):
+            write_png(out / f"{index:04d}.png", image)
+        write_png(out / "sheet.png", contact_sheet(rows))
+        write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
+    say(f"wrote {len(images)} samples to {options.out}")

@@ -15,10 +15,19 @@ from asyrp.errors import AsyrpError
 from asyrp.guide import Guide, new_guide
 from asyrp.images import contact_sheet, write_png
 from asyrp.intervals import Found, find_intervals
-from asyrp.jobs import Phases, Pictures, curves_of, make_card, start_training
+from asyrp.jobs import (
+    EDIT_STEPS,
+    Phases,
+    Pictures,
+    Training,
+    curves_of,
+    make_card,
+    start_training,
+)
 from asyrp.options import Train
 from asyrp.process import Attribute, check_phases, check_start
 from asyrp.registry import load_distance, load_encoder
+from asyrp.strength import response, saturation
 from asyrp.unet import HSpaceUNet
 
 MOST_MEASURED = 16  # images for the LPIPS curves; more move the intervals by less than a step
@@ -26,9 +35,14 @@ MOST_PREVIEWED = 8
 
 
 class Material(NamedTuple):
-    """What a direction is found from; `found` is None where all phases were asked for."""
+    """What a direction is found from.
+
+    train, checked: images to train and to validate on, on the grid of training. held: the latter
+    at T and on the grid of editing. found: the intervals, None where all phases were asked for.
+    """
 
     train: Pictures
+    checked: Pictures
     held: Pictures
     phases: Phases
     found: Found | None
@@ -73,33 +87,35 @@ def gather(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
 
 
 def _from_samples(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
-    settings, size = options.training, options.network.batch_size
-    latents = random_latents(model, options.random, settings.seed)
+    size = options.network.batch_size
+    latents = random_latents(model, options.random, options.training.seed)
     with progress(f"drawing {options.random} samples") as report:
-        images = edit(model, latents, (), settings.steps, batch_size=size, report=report)
+        images = edit(model, latents, (), EDIT_STEPS, batch_size=size, report=report)
     every = Pictures(images, latents)
     cut = len(images) - _held_out(len(images), options.validation)
     held = every[cut:]
     phases, found = phases_of(model, guide, held if len(held) else every, options)
-    return Material(every[:cut], held, phases, found)
+    return Material(every[:cut], held, held, phases, found)
 
 
 def _from_folder(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
     gallery = pictures(options.images or Path(), model)
     cut = len(gallery.paths) - _held_out(len(gallery.paths), options.validation)
 
-    def with_latents(rows: slice, at: int | None) -> Pictures:
+    def with_latents(rows: slice, steps: int, at: int | None) -> Pictures:
         names, images = gallery.names[rows], gallery.images[rows]
         if not names:
             return Pictures(images, images, at)
-        steps, size = options.training.steps, options.network.batch_size
+        size = options.network.batch_size
         done = inverted(model, images, names, steps, options.inverting, size, at)
         return Pictures(done.reconstructions, done.latents, at)
 
-    held = with_latents(slice(cut, None), None)
-    measured = held if len(held) else with_latents(slice(0, MOST_MEASURED), None)
+    last, steps = slice(cut, None), options.training.steps
+    held = with_latents(last, EDIT_STEPS, None)
+    measured = held if len(held) else with_latents(slice(0, MOST_MEASURED), EDIT_STEPS, None)
     phases, found = phases_of(model, guide, measured, options)
-    return Material(with_latents(slice(0, cut), phases.t_start), held, phases, found)
+    train = with_latents(slice(0, cut), steps, phases.t_start)
+    return Material(train, with_latents(last, steps, phases.t_start), held, phases, found)
 
 
 def _held_out(count: int, asked: int) -> int:
@@ -115,7 +131,7 @@ def phases_of(
         return Phases(start, end, boost), None
     distance = load_distance(options.guides.distance)
     few = measured[:MOST_MEASURED]
-    curves = curves_of(model, few.images, few.latents, distance, options.training.steps)
+    curves = curves_of(model, few.images, few.latents, distance, EDIT_STEPS)
     found = find_intervals(curves, guide.cosine, distance.thresholds)
     say(describe(found, guide.cosine))
     end = found.t_edit.t if end is None else end
@@ -127,41 +143,55 @@ def phases_of(
 
 
 def train(model: HSpaceUNet, guide: Guide, material: Material, options: Train) -> SavedDirection:
-    """Train with a progress bar, previews and a checkpoint."""
+    """Train with a progress bar, previews and a checkpoint, then find the strength of 1."""
     settings, checkpoint = options.training, checkpoint_of(options)
     if checkpoint.exists():
         say(f"continuing from {checkpoint}")
-    direction, steps = start_training(
-        model, guide, material.train, material.held, material.phases, settings, checkpoint
+    job = start_training(
+        model, guide, material.train, material.checked, material.phases, settings, checkpoint
     )
     outcome: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
-    with tqdm(desc=f"{options.source} -> {options.target}", unit="batch", leave=True) as bar:
-        for step in steps:
+    with tqdm(desc=f"{options.source} -> {options.target}", unit="batch") as bar:
+        for step in job.steps:
             bar.total = step.batches
             bar.update(step.batch + (step.t is None) - bar.n)
             bar.set_postfix(t=step.t, loss=f"{step.total:.3f}", clip=f"{step.directional:.3f}")
             if step.best:
                 outcome |= {"batches": step.batch + 1, "validation_loss": step.total}
-                _preview(model, direction, material, options)
+                _preview(model, job.direction, material, options)
         bar.update(max(0, (bar.total or 0) - bar.n))
-    texts = (options.source, options.target)
-    return SavedDirection(
-        direction.requires_grad_(False),
-        make_card(model, texts, guide, material.phases, settings, outcome),
-    )
+    job.direction.requires_grad_(False)
+    texts, strength = (options.source, options.target), _strength(model, guide, job, options)
+    card = make_card(model, texts, guide, material.phases, settings, outcome, strength)
+    return SavedDirection(job.direction, card)
+
+
+def _strength(model: HSpaceUNet, guide: Guide, job: Training, options: Train) -> float:
+    """The strength asked for, or the one at which held-out images no longer respond."""
+    if options.strength is not None or job.checked is None:
+        return 1.0 if options.strength is None else options.strength
+    direction, checked = cast(Direction, job.direction), job.checked
+
+    def progress_at(strength: float) -> float:
+        return response(model, direction, strength, guide, checked, job.grid)
+
+    found = saturation(progress_at)
+    say(f"strength 1 stands for {found:g} times the trained direction")
+    return found
 
 
 def _preview(model: HSpaceUNet, direction: nn.Module, material: Material, options: Train) -> None:
     """previews/latest.png: held-out images, reconstructions above edits."""
     if options.previews is None:
         return
-    held, phases = material.held[:MOST_PREVIEWED], material.phases
-    act = Attribute(
-        cast(Direction, direction),
-        phases.t_edit,
-        trained_steps=options.training.steps,
-        t_start=phases.t_start,
-    )
-    edited = edit(model, held.latents, [act], options.training.steps)
-    sheet = contact_sheet([held.images, edited])
+    held = material.held[:MOST_PREVIEWED]
+    act = _attribute(direction, material.phases, options)
+    sheet = contact_sheet([held.images, edit(model, held.latents, [act], EDIT_STEPS)])
     write_png(new_folder(options.previews) / "latest.png", sheet)
+
+
+def _attribute(direction: nn.Module, phases: Phases, options: Train) -> Attribute:
+    steps = options.training.steps
+    return Attribute(
+        cast(Direction, direction), phases.t_edit, trained_steps=steps, t_start=phases.t_start
+    )

@@ -2,22 +2,32 @@
 
 from typing import Any
 
+from asyrp.options.app import App
+from asyrp.options.compare import Compare, Reproduce, Study
+from asyrp.options.convert import Convert
 from asyrp.options.editing import Edit, Inspect, Intervals, Invert, Sample, Train
+from asyrp.options.evaluate import Evaluate
 from asyrp.options.shared import Applying, Guides, Inverting, Network
 from asyrp.options.world import Demo, World
 
 __all__ = [
     "COMMANDS",
+    "App",
     "Applying",
+    "Compare",
+    "Convert",
     "Demo",
     "Edit",
+    "Evaluate",
     "Guides",
     "Inspect",
     "Intervals",
     "Invert",
     "Inverting",
     "Network",
+    "Reproduce",
     "Sample",
+    "Study",
     "Train",
     "World",
 ]
@@ -29,7 +39,13 @@ COMMANDS: dict[str, Any] = {
     "intervals": Intervals,
     "train": Train,
     "edit": Edit,
+    "app": App,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "study": Study,
+    "reproduce": Reproduce,
     "sample": Sample,
+    "convert": Convert,
     "inspect": Inspect,
     "world": World,
 }

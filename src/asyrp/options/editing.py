@@ -73,6 +73,8 @@ class Train:
     """Last timestep of editing; default: from the LPIPS curves."""
     t_boost: int | None = None
     """Timestep below which noise is added; default: from the LPIPS curves."""
+    strength: float | None = None
+    """Factor that `--strength 1` will stand for; default: where held-out images saturate."""
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings
     )

@@ -43,7 +43,7 @@ class Demo:
     """The value it should take."""
     test_faces: int = 40
     """Held-out faces that do not show the value yet."""
-    train_faces: int = 64
+    train_faces: int = 96
     """Faces to train on."""
     validation_faces: int = 16
     """Faces to find the phases, the strength and the best state on."""

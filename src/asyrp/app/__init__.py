@@ -1,0 +1,1 @@
+"""The page of `asyrp app`. All but `page` and `server` know nothing of Gradio."""

@@ -1,0 +1,117 @@
+"""The directions that the page offers: built-in ones, and those of the user's folder."""
+
+from collections.abc import Generator, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from asyrp.api import random_latents
+from asyrp.app.running import Running
+from asyrp.app.training import CHECKPOINT
+from asyrp.app.walks import Dose, Kept, Plan, Walks
+from asyrp.direction_files import DirectionCard, SavedDirection, load_direction
+from asyrp.errors import AsyrpError
+from asyrp.schedule import Pair
+from asyrp.unet import HSpaceUNet
+
+
+class Entry(NamedTuple):
+    """A direction of the gallery. key: names it on the page, and says nothing of its folder."""
+
+    key: str
+    path: Path
+    saved: SavedDirection
+    built_in: bool
+
+    @property
+    def card(self) -> DirectionCard:
+        """Its card."""
+        return self.saved.card
+
+    @property
+    def title(self) -> str:
+        """Source and target text."""
+        return f"{self.card.source} → {self.card.target}"
+
+
+class Listing(NamedTuple):
+    """What was found: usable directions by key, and file names with the reason they are not."""
+
+    entries: dict[str, Entry]
+    refused: dict[str, str]
+
+
+class Gallery:
+    """Direction files, read anew only when they change."""
+
+    def __init__(self, model: HSpaceUNet, folder: Path, built_in: Path | None = None):
+        shipped = Path(str(files("asyrp.world").joinpath("directions")))
+        self.model, self.folder = model, folder
+        self.built_in = shipped if built_in is None else built_in
+        self._loaded: dict[tuple[Path, int, int], SavedDirection | str] = {}
+
+    def listing(self) -> Listing:
+        """Every direction that fits the network, built-in ones first."""
+        entries: dict[str, Entry] = {}
+        refused: dict[str, str] = {}
+        for path, built_in in self._paths():
+            found = self._load(path)
+            if isinstance(found, str):
+                refused[path.name] = found
+                continue
+            key = f"{'built-in' if built_in else 'own'}: {path.stem}"
+            entries[key] = Entry(key, path, found, built_in)
+        return Listing(entries, refused)
+
+    def _paths(self) -> Iterator[tuple[Path, bool]]:
+        for folder, built_in in ((self.built_in, True), (self.folder, False)):
+            for path in sorted(folder.glob("*.safetensors")):
+                if not path.name.startswith(".") and not path.name.endswith(CHECKPOINT):
+                    yield path, built_in
+
+    def _load(self, path: Path) -> SavedDirection | str:
+        try:
+            stat = path.stat()
+            version = (path, stat.st_mtime_ns, stat.st_size)
+            if version not in self._loaded:
+                self._loaded[version] = load_direction(path, self.model)
+        except AsyrpError as error:
+            self._loaded[version] = str(error).replace(str(path), path.name)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        return self._loaded[version]
+
+
+class BeforeAfter(NamedTuple):
+    """A face before and after a direction, (3, height, width)."""
+
+    before: Tensor
+    after: Tensor
+
+
+class Samples:
+    """The same random face before and after each direction, walked once and kept."""
+
+    def __init__(self, model: HSpaceUNet, grid: Sequence[Pair], seed: int = 3):
+        self.model, self.grid = model, grid
+        self._x = random_latents(model, 1, seed)
+        self._plain: Kept | None = None
+        self._pairs: dict[tuple[str, int], BeforeAfter] = {}
+
+    def pair(self, entry: Entry) -> Generator[None, None, BeforeAfter]:
+        """Walk as far as is new, a step at a time."""
+        version = (entry.key, id(entry.saved))
+        if version not in self._pairs:
+            walks = Walks(self.model, self.grid, self._x)
+            if self._plain is None:
+                for _ in walks.walk(Plan()):
+                    yield
+                self._plain = walks.plain
+            walks.plain = self._plain
+            edited = Running(walks.walk(Plan((Dose(entry.key, entry.saved.attribute()),))))
+            for _ in edited:
+                yield
+            self._pairs[version] = BeforeAfter(self._plain.steps[-1].x[0], edited.value[0])
+        return self._pairs[version]

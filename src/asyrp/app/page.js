@@ -1,0 +1,56 @@
+// What the page does without the server: the before/after range, and marks that can be dragged.
+(() => {
+  const root = document.documentElement;
+  document.addEventListener("input", (event) => {
+    if (event.target.id === "split") root.style.setProperty("--split", event.target.value + "%");
+  });
+
+  // The sliders hold the values; a mark moves its slider as a hand would.
+  const setSlider = (name, value, last) => {
+    const range = document.querySelector(`#${name} input[type=range]`);
+    if (!range) return;
+    const setter = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+    setter.call(range, value);
+    range.dispatchEvent(new Event("input", { bubbles: true }));
+    if (last) range.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  let held = null;
+  const timestep = (event) => {
+    const box = held.svg.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * 640;
+    const longest = Number(held.svg.dataset.longest);
+    return Math.round(Math.min(1, Math.max(0, (x - 46) / (640 - 46 - 24))) * longest);
+  };
+  document.addEventListener("pointerdown", (event) => {
+    const mark = event.target.closest?.("[data-mark]");
+    if (!mark) return;
+    held = { name: mark.dataset.mark, svg: mark.closest("svg") };
+    event.preventDefault();
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (!held) return;
+    const mark = document.querySelector(`#curves [data-mark=${held.name}]`);
+    held.svg = mark?.closest("svg") ?? held.svg;
+    const t = timestep(event);
+    const longest = Number(held.svg.dataset.longest);
+    mark?.setAttribute("transform", `translate(${46 + ((640 - 46 - 24) * t) / longest},0)`);
+    held.t = t;
+  });
+  document.addEventListener("pointerup", () => {
+    if (held?.t !== undefined) setSlider(held.name, held.t, true);
+    held = null;
+  });
+
+  // Lines for the user are read out; Gradio makes their places without saying so.
+  const announce = () => {
+    for (const id of ["edit-message", "train-message"]) {
+      const place = document.getElementById(id);
+      if (place && !place.hasAttribute("aria-live")) {
+        place.setAttribute("role", "status");
+        place.setAttribute("aria-live", "polite");
+      }
+    }
+  };
+  new MutationObserver(announce).observe(root, { childList: true, subtree: true });
+})();

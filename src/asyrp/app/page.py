@@ -1,0 +1,84 @@
+"""The page: its components, and which event calls what."""
+
+from typing import Any
+
+import gradio as gr
+
+from asyrp.app import layout
+from asyrp.app.editing import Editing
+from asyrp.app.layout import Asked, Shown, Trainer
+from asyrp.app.learning import Learning
+from asyrp.app.studio import Studio
+
+AT_ONCE = 4  # edits that walk at the same time
+UPLOADS_KEPT = (60, 120)  # seconds between looks for old uploads, and until one is old
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+FACE = "(face) => face"
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """The page of a studio."""
+    with gr.Blocks(title="asyrp", analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
+        gr.HTML(layout.HEADER)
+        with gr.Tabs():
+            with gr.Tab("Edit"):
+                shown, asked = layout.editor(studio.top)
+            with gr.Tab("Train a direction"):
+                trainer = layout.trainer()
+            with gr.Tab("Gallery") as tab:
+                cards = layout.fragment("", "cards")
+        editing = Editing(studio, shown, asked)
+        _edits(page, editing, shown, asked)
+        _pictures(editing, shown, asked)
+        _learns(Learning(studio, trainer, asked.chosen, cards), trainer, tab, cards, asked)
+    page.queue(api_open=False, max_size=200, default_concurrency_limit=AT_ONCE)
+    return page
+
+
+def _edits(page: gr.Blocks, editing: Editing, shown: Shown, asked: Asked) -> None:
+    page.load(editing.begin, None, [asked.faces, asked.chosen], **QUIET)
+    page.unload(editing.end)
+    sliders = [slider.input for slider in (*asked.slots, *asked.marks)]
+    moved = [*sliders, asked.boost.input, asked.seed.input]
+    gr.on(moved, editing.want, asked.values, None, queue=False, trigger_mode="always_last", **QUIET)
+    outputs = list(shown)
+    gr.on(moved, editing.edit, asked.values, outputs, trigger_mode="always_last", **QUIET)
+    placed = [*asked.slots, *asked.marks, shown.message]
+    chosen = asked.chosen.input(editing.choose, asked.chosen, placed, **QUIET)
+    chosen.then(editing.edit, asked.values, outputs, **QUIET)
+    own = asked.own.click(editing.own, None, list(asked.marks), **QUIET)
+    own.then(editing.edit, asked.values, outputs, **QUIET)
+    asked.make_strip.click(editing.strip, asked.values, outputs, **QUIET)
+
+
+def _pictures(editing: Editing, shown: Shown, asked: Asked) -> None:
+    outputs = [*shown, asked.faces]
+    opened = (
+        asked.faces.select(_picked(editing), None, outputs, **QUIET),
+        asked.upload.upload(editing.upload, asked.upload, outputs, **QUIET),
+    )
+    for event in opened:
+        edited = event.then(editing.edit, asked.values, list(shown), **QUIET)
+        edited.then(editing.measure, None, list(shown), **QUIET)
+    asked.draw.click(editing.draw, asked.draw_seed, outputs, **QUIET)
+
+
+def _picked(editing: Editing) -> Any:
+    def pick(request: gr.Request, event: gr.EventData) -> Any:
+        yield from editing.pick(request, getattr(event, "face", None))
+
+    return pick
+
+
+def _learns(
+    learning: Learning, trainer: Trainer, tab: gr.Tab, cards: gr.HTML, asked: Asked
+) -> None:
+    values = [trainer.source, trainer.target, trainer.faces, trainer.passes, trainer.seed]
+    buttons = [trainer.start, trainer.stop, trainer.resume]
+    reports = [trainer.bar, trainer.message, trainer.preview, trainer.losses]
+    outputs = [*buttons, *reports, asked.chosen]
+    patient = {**QUIET, "concurrency_limit": None}  # the studio lets one train at a time
+    gr.on([trainer.start.click, trainer.target.submit], learning.start, values, outputs, **patient)
+    trainer.resume.click(learning.resume, None, outputs, **patient)
+    trainer.stop.click(learning.stop, None, None, queue=False, **QUIET)
+    tab.select(learning.gallery, None, cards, **QUIET)

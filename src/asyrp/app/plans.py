@@ -1,0 +1,132 @@
+"""From the controls of the page to the plan of a walk, and back to a run.json that repeats it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from asyrp.app.gallery import Entry
+from asyrp.app.sessions import SLOTS, Made, Marks
+from asyrp.app.walks import Dose, Plan
+from asyrp.commands.common import record
+from asyrp.errors import AsyrpError
+from asyrp.options import Inverting
+from asyrp.unet import HSpaceUNet
+
+STRONGEST = 3.0
+
+
+class Controls(NamedTuple):
+    """What the page says: strengths of the slots, marks, boosting, seed."""
+
+    strengths: tuple[float, ...]
+    marks: Marks
+    boost: bool
+    seed: int
+
+
+def controls(values: Sequence[Any]) -> Controls:
+    """The controls from the values of their components, in the page's order.
+
+    Raises:
+        AsyrpError: a value that is no number, or out of range.
+    """
+    try:
+        strengths = tuple(float(value) for value in values[:SLOTS])
+        marks = Marks(*(int(value) for value in values[SLOTS : SLOTS + 3]))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AsyrpError("needed numbers in all fields; fill the empty ones") from error
+    if any(not abs(strength) <= STRONGEST for strength in strengths):
+        raise AsyrpError(f"a strength lies in -{STRONGEST:g}..{STRONGEST:g}; move the slider back")
+    seed = whole(values[SLOTS + 4], "seed of the noise")
+    return Controls(strengths, marks, bool(values[SLOTS + 3]), seed)
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number of 32 bits.
+
+    Raises:
+        AsyrpError: it is none.
+    """
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AsyrpError(f"the {name} must be a whole number; got {value!r}") from error
+    if not 0 <= number < 2**32:
+        raise AsyrpError(f"the {name} lies in 0..{2**32 - 1}; got {number}")
+    return number
+
+
+def own_marks(entries: Sequence[Entry], top: int) -> Marks:
+    """The marks of the cards: all of the interval that any of them edits, and the lowest t_boost.
+
+    top: T - 1, where editing begins without t_start.
+    """
+    if not entries:
+        return Marks(top, 0, 0)
+    starts = [top if e.card.t_start is None else e.card.t_start for e in entries]
+    ends = [e.card.t_edit for e in entries]
+    return Marks(max(starts), min(ends), min(e.card.t_boost for e in entries))
+
+
+class Dosage(NamedTuple):
+    """A direction and its strength on the page, where 1 is the dose of its card."""
+
+    entry: Entry
+    strength: float
+
+
+def dosages(
+    slots: Sequence[str | None], entries: Mapping[str, Entry], asked: Controls
+) -> list[Dosage]:
+    """The directions in the slots that still exist."""
+    pairs = zip(slots, asked.strengths, strict=True)
+    return [Dosage(entries[key], strength) for key, strength in pairs if key and key in entries]
+
+
+def plan_of(given: Sequence[Dosage], asked: Controls, top: int, number: int = 0) -> Plan:
+    """The plan of a walk: a mark that was moved holds for all directions, others are their own.
+
+    A t_start below t_edit counts as t_edit, and so does a t_boost above it.
+    """
+    own, marks = own_marks([one.entry for one in given], top), asked.marks
+    doses = []
+    for entry, strength in given:
+        t_edit = entry.card.t_edit if marks.t_edit == own.t_edit else marks.t_edit
+        start = entry.card.t_start if marks.t_start == own.t_start else marks.t_start
+        start = None if start is None else max(start, t_edit)
+        attribute = entry.saved.attribute(strength * entry.card.strength, t_edit, start)
+        if strength:
+            doses.append(Dose(entry.key, attribute))
+    ends = [dose.attribute.t_edit for dose in doses]
+    t_boost = min([marks.t_boost, *ends]) if asked.boost else 0
+    return Plan(tuple(doses), t_boost, asked.seed, number)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What repeats an edit of the page: the picture, the walk, and the inversion."""
+
+    picture: Mapping[str, Any]
+    directions: Sequence[Mapping[str, Any]]
+    t_boost: int
+    seed: int
+    steps: int
+    inverting: Inverting
+
+
+def run_json(
+    model: HSpaceUNet, made: Made, entries: Mapping[str, Entry], inverting: Inverting
+) -> dict[str, Any]:
+    """The record of a finished edit; it holds file names, but no path of the server."""
+    plan, work = made.plan, made.work
+    directions = []
+    for key, attribute in plan.doses:
+        entry = entries[key]
+        applied: dict[str, float | None] = {
+            "strength": attribute.strength / (entry.card.strength or 1.0)
+        }
+        applied |= {"t_start": attribute.t_start, "t_edit": attribute.t_edit}
+        directions.append({"file": entry.path.name, "card": entry.card, **applied})
+    steps = len(work.walks.grid)
+    repeat = Repeat(work.picture.origin, directions, plan.t_boost, plan.seed, steps, inverting)
+    return record("app", repeat, model, reconstruction_mse=work.error)

@@ -1,0 +1,127 @@
+"""One session a tab: its picture and its work, which end with it."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from asyrp.app.pictures import Picture
+from asyrp.app.training import Job, Material
+from asyrp.app.walks import Plan, Walks
+from asyrp.intervals import Curves
+
+SLOTS = 6  # directions at a time
+
+
+class Work(NamedTuple):
+    """A picture that is open: its walks, its reconstruction and that one's mean squared error."""
+
+    picture: Picture
+    walks: Walks
+    reconstruction: Tensor
+    error: float
+
+
+class Made(NamedTuple):
+    """An edit that is finished, (3, height, width), and the plan it followed."""
+
+    work: Work
+    plan: Plan
+    image: Tensor
+
+
+class Marks(NamedTuple):
+    """Timesteps of the three phases."""
+
+    t_start: int
+    t_edit: int
+    t_boost: int
+
+
+class Ticket(NamedTuple):
+    """Leave to do a job: it lapses when the session wants another, or ends."""
+
+    session: "Session"
+    job: str
+    want: Hashable
+
+    @property
+    def live(self) -> bool:
+        """Whether to go on."""
+        return not self.session.closed and self.session.wants.get(self.job) == self.want
+
+
+class Session:
+    """What belongs to one tab and to no other."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.wants: dict[str, Hashable] = {}
+        self.walked = 0
+        self.faces: list[Picture] = []
+        self.work: Work | None = None
+        self.made: Made | None = None
+        self.strip: Tensor | None = None
+        self.curves: Curves | None = None
+        self.marks: Marks | None = None
+        self.slots: tuple[str | None, ...] = (None,) * SLOTS
+        self.job: Job | None = None
+        self.trained: Path | None = None
+        self.material: tuple[Job, Material] | None = None
+
+    def begin(self, job: str, want: Hashable) -> Ticket:
+        """Want something; whatever else of the same job is under way ends."""
+        self.wants[job] = want
+        return Ticket(self, job, want)
+
+    def stop(self, job: str) -> None:
+        """Want nothing of a job."""
+        self.wants.pop(job, None)
+
+    def close(self) -> None:
+        """End all work and let go of the pictures."""
+        self.closed = True
+        self.wants.clear()
+        self.faces, self.work, self.made = [], None, None
+        self.strip, self.curves, self.material = None, None, None
+
+
+def assign(slots: Sequence[str | None], chosen: Sequence[str]) -> tuple[str | None, ...]:
+    """Slots for the chosen directions: who has one keeps it, newcomers take the first free."""
+    kept = [key if key in chosen else None for key in slots]
+    for key in chosen:
+        if key not in kept and None in kept:
+            kept[kept.index(None)] = key
+    return tuple(kept)
+
+
+class Sessions:
+    """The open sessions by the name of their tab; past `most` the one idle longest is closed."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, name: str) -> Session:
+        """The session of a tab, new at its first call."""
+        with self._lock:
+            session = self._open.setdefault(name, Session())
+            self._open.move_to_end(name)
+            while len(self._open) > self.most:
+                _, oldest = self._open.popitem(last=False)
+                oldest.close()
+            return session
+
+    def close(self, name: str) -> None:
+        """End the session of a tab that was closed."""
+        with self._lock:
+            session = self._open.pop(name, None)
+        if session:
+            session.close()

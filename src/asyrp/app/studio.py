@@ -1,0 +1,207 @@
+"""What the page does, as generators on a session: each step may be the last."""
+
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asyrp.api import random_latents
+from asyrp.app import plans
+from asyrp.app.curves import measured
+from asyrp.app.gallery import BeforeAfter, Gallery, Samples
+from asyrp.app.pictures import Limits, Picture, random_faces, row, world_faces
+from asyrp.app.running import Running
+from asyrp.app.sessions import Made, Session, Sessions, Work
+from asyrp.app.training import Job, Progress, Tools, gather, paths, train
+from asyrp.app.walks import Plan, Walks
+from asyrp.ddim import invert_steps
+from asyrp.errors import AsyrpError
+from asyrp.options import Inverting
+from asyrp.process import walk
+from asyrp.schedule import Pair, paper_grid
+
+FACES = 6
+FACTORS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # of a strip
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How the page works: timesteps of the grid, inversion, limits, sessions at a time."""
+
+    steps: int = 40
+    inverting: Inverting = field(default_factory=Inverting)
+    limits: Limits = field(default_factory=Limits)
+    people: int = 16
+
+
+class Studio:
+    """The networks, the directions and the sessions of one server."""
+
+    def __init__(self, tools: Tools, folder: Path, habits: Habits, built_in: Path | None = None):
+        self.tools, self.folder, self.habits = tools, folder, habits
+        self.model = tools.model
+        self.gallery = Gallery(self.model, folder, built_in)
+        self.sessions = Sessions(habits.people)
+        self.grid = paper_grid(habits.steps, self.model.schedule.length)
+        self.top = self.grid[0].t
+        self.samples = Samples(self.model, self.grid)
+        self._training = threading.Lock()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the network's pictures."""
+        return self.model.image_shape[1:]
+
+    def offer(self, session: Session) -> list[Picture]:
+        """Faces to begin with; none where the world cannot be drawn."""
+        session.faces = world_faces(FACES, self.size)
+        return session.faces
+
+    @torch.no_grad()
+    def draw(self, session: Session, seed: int) -> Iterator[Progress]:
+        """Random faces to choose from; the images of its progress are P_t of all of them."""
+        ticket = session.begin("faces", ("random", seed))
+        latents = random_latents(self.model, FACES, seed)
+        for count, done in enumerate(walk(self.model, latents, self.grid)):
+            if not ticket.live:
+                return
+            yield Progress("drawing faces", count + 1, len(self.grid), row(done.x0))
+        session.faces = random_faces(done.x, latents, seed)
+
+    @torch.no_grad()
+    def open(self, session: Session, picture: Picture) -> Iterator[Progress]:
+        """Invert a picture and walk back without an edit."""
+        session.stop("edit")
+        ticket = session.begin("picture", (picture.name, id(picture)))
+        image = picture.image[None].to(self.model.device)
+        raised = Running(self._raised(picture, image))
+        for count in raised:
+            if not ticket.live:
+                return
+            yield Progress("inverting", count, len(self.grid))
+        walks = Walks(self.model, self.grid, raised.value)
+        for count, done in enumerate(walks.walk(Plan()), 1):
+            if not ticket.live:
+                return
+            yield Progress("reconstructing", count, len(self.grid), done.x0[0])
+        error = float((done.x - image).square().mean())
+        session.work = Work(picture, walks, done.x[0], error)
+        session.made = session.strip = session.curves = None
+
+    @torch.no_grad()
+    def _raised(self, picture: Picture, x: Tensor) -> Generator[int, None, Tensor]:
+        """x_T of a picture, step by step."""
+        if picture.latent is not None:
+            return picture.latent
+        how, schedule = self.habits.inverting, self.model.schedule
+        steps = invert_steps(self.model, schedule, x, self.grid, how.convention, how.refinements)
+        for count, step in enumerate(steps, 1):
+            x = step.x
+            yield count
+        return x
+
+    def plan(self, session: Session, values: Sequence[Any]) -> Plan:
+        """The plan that the controls ask for."""
+        entries = self.gallery.listing().entries
+        asked = plans.controls(values)
+        given = plans.dosages(session.slots, entries, asked)
+        number = session.work.picture.number if session.work else 0
+        return plans.plan_of(given, asked, self.top, number)
+
+    def want(self, session: Session, values: Sequence[Any]) -> None:
+        """Say what the controls ask for now, so that a walk for anything else ends."""
+        session.wants["edit"] = (id(session.work), self.plan(session, values))
+
+    def edit(self, session: Session, values: Sequence[Any]) -> Iterator[Progress]:
+        """Walk with the chosen directions, from where the last walk differs."""
+        work, plan = _opened(session), self.plan(session, values)
+        ticket = session.begin("edit", (id(work), plan))
+        walked = Running(work.walks.walk(plan))
+        known = len(work.walks.start(plan).steps)
+        for count, done in enumerate(walked, known + 1):
+            if not ticket.live:
+                return
+            yield Progress(f"P_t at t = {done.t}", count, len(self.grid), done.x0[0])
+        session.made, session.strip = Made(work, plan, walked.value[0]), None
+
+    def strip(self, session: Session, values: Sequence[Any]) -> Iterator[Progress]:
+        """The plan at several strengths; the images of its progress are P_t of all of them."""
+        work, plan = _opened(session), self.plan(session, values)
+        if not plan.doses:
+            raise AsyrpError("a strip needs a direction; choose one and move its slider from 0")
+        ticket = session.begin("strip", (id(work), plan))
+        walked = Running(work.walks.strip(plan, FACTORS))
+        for done in walked:
+            if not ticket.live:
+                return
+            count = self.grid.index(Pair(done.t, done.s)) + 1
+            yield Progress("strip", count, len(self.grid), row(done.x0))
+        session.strip = row(walked.value)
+
+    def measure(self, session: Session) -> Iterator[Progress]:
+        """The LPIPS curves of the picture."""
+        if session.work is None or session.curves is not None:
+            return
+        work, walks = session.work, session.work.walks
+        ticket = session.begin("curves", id(work))
+        image = work.picture.image[None].to(self.model.device)
+        counts = Running(measured(image, walks.x, walks.plain.steps, self.tools.distance))
+        for count in counts:
+            if not ticket.live:
+                return
+            yield Progress("measuring", count, len(self.grid))
+        session.curves = counts.value
+
+    def pairs(self, session: Session) -> Iterator[dict[str, BeforeAfter]]:
+        """A face before and after each direction of the gallery; one more now and then."""
+        ticket = session.begin("cards", "all")
+        shown: dict[str, BeforeAfter] = {}
+        for key, entry in self.gallery.listing().entries.items():
+            walked = Running(self.samples.pair(entry))
+            for _ in walked:
+                if not ticket.live:
+                    return
+                yield shown
+            shown = {**shown, key: walked.value}
+        yield shown
+
+    def train(self, session: Session, job: Job) -> Iterator[Progress]:
+        """Train a direction into the folder; a stopped one continues from its checkpoint."""
+        ticket = session.begin("training", job)
+        session.job, session.trained = job, None
+        while not self._training.acquire(timeout=0.5):
+            if not ticket.live:
+                return
+            yield Progress("waiting for another training to end")
+        try:
+            for progress in self._trained(session, job):
+                if not ticket.live:
+                    return
+                yield progress
+        finally:
+            self._training.release()
+
+    def _trained(self, session: Session, job: Job) -> Iterator[Progress]:
+        if session.material is None or session.material[0] != job:
+            gathered = Running(gather(self.tools, job))
+            yield from gathered
+            session.material = (job, gathered.value)
+        material = session.material[1]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        trained = Running(train(self.tools, job, material, self.folder))
+        yield from trained
+        session.material, session.trained = None, trained.value
+
+    def unfinished(self, job: Job) -> bool:
+        """Whether a training of this job was stopped and can continue."""
+        return paths(self.folder, job)[1].is_file()
+
+
+def _opened(session: Session) -> Work:
+    if session.work is None:
+        raise AsyrpError("needed a picture; choose a face or upload one")
+    return session.work

@@ -1,0 +1,253 @@
+"""Training from the page: a generator that says how far it is, and can be dropped at any step."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from asyrp.api import random_latents
+from asyrp.app.curves import measured
+from asyrp.app.running import Running
+from asyrp.direction_files import save_direction
+from asyrp.directions import Direction
+from asyrp.errors import AsyrpError
+from asyrp.guide import Guide, new_guide
+from asyrp.images import contact_sheet
+from asyrp.intervals import find_intervals
+from asyrp.jobs import Phases, make_card
+from asyrp.process import Attribute, WalkStep, walk
+from asyrp.schedule import Pair, below, paper_grid
+from asyrp.scorers import PerceptualDistance, TextImageEncoder
+from asyrp.settings import TrainSettings
+from asyrp.sources import Sources, Window, editing_window, prepare
+from asyrp.sources import joined as joined_sources
+from asyrp.train import TrainStep, fit, new_direction
+from asyrp.unet import HSpaceUNet
+
+FEWEST, MOST = 8, 256  # faces
+LONGEST_TEXT = 200
+BATCH = 8
+MEASURED, PREVIEWED = 4, 4  # held-out faces for the LPIPS curves, and in a preview
+CHECKPOINT = ".checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: texts, on how many random faces, how often, from which seed."""
+
+    source: str
+    target: str
+    faces: int = 48
+    passes: int = 2
+    seed: int = 0
+    steps: int = 40
+
+    def __post_init__(self) -> None:
+        for name, text in (("source", self.source), ("target", self.target)):
+            if not 0 < len(text.strip()) <= LONGEST_TEXT:
+                raise AsyrpError(
+                    f"the {name} text needs 1 to {LONGEST_TEXT} letters; got {len(text.strip())}; "
+                    "write a few words, as in 'smiling face'"
+                )
+        if not FEWEST <= self.faces <= MOST:
+            raise AsyrpError(f"the number of faces lies in {FEWEST}..{MOST}; got {self.faces}")
+        if not 1 <= self.passes <= 10:
+            raise AsyrpError(f"the number of passes lies in 1..10; got {self.passes}")
+
+    @property
+    def settings(self) -> TrainSettings:
+        """The settings of its training."""
+        return TrainSettings(
+            steps=self.steps,
+            epochs=self.passes,
+            batch_size=BATCH,
+            validate_every=2,
+            patience=6,
+            seed=self.seed,
+        )
+
+    @property
+    def stem(self) -> str:
+        """A file name that no other job has: letters of the target text, and a hash."""
+        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.target.lower())
+        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
+        return f"{'-'.join(filter(None, letters.split('-')))[:40] or 'direction'}-{digest}"
+
+
+class Tools(NamedTuple):
+    """The networks that training needs."""
+
+    model: HSpaceUNet
+    encoder: TextImageEncoder
+    distance: PerceptualDistance
+
+
+class Held(NamedTuple):
+    """Held-out faces, (n, 3, height, width), their x_T, and the unedited walk of the first four."""
+
+    images: Tensor
+    latents: Tensor
+    steps: tuple[WalkStep, ...]
+
+
+class Material(NamedTuple):
+    """What is known before the first step of training; kept, so that resuming is quick.
+
+    tail: the pairs from t_start to the end.
+    """
+
+    guide: Guide
+    phases: Phases
+    window: Window
+    tail: tuple[Pair, ...]
+    train: Sources
+    held: Sources
+    faces: Held
+    unknown: str
+
+
+class Progress(NamedTuple):
+    """How far a job is.
+
+    image: (3, height, width), the newest preview. losses: (batch, validation loss) so far, of
+    `batches`.
+    """
+
+    what: str
+    done: int = 0
+    total: int = 1
+    image: Tensor | None = None
+    losses: tuple[tuple[int, float], ...] = ()
+    batches: int = 1
+
+
+def paths(folder: Path, job: Job) -> tuple[Path, Path]:
+    """The direction file of a job, and its checkpoint."""
+    return folder / f"{job.stem}.safetensors", folder / f"{job.stem}{CHECKPOINT}"
+
+
+def gather(tools: Tools, job: Job) -> Generator[Progress, None, Material]:
+    """Draw faces, find the phases, walk the unedited trajectories.
+
+    Raises:
+        AsyrpError: texts that say nothing, or phases that cannot be found.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        guide = new_guide(tools.encoder, job.source, job.target)
+    unknown = " ".join(
+        dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning)
+    )
+    latents = random_latents(tools.model, job.faces, job.seed)
+    cut = job.faces - max(2, min(16, job.faces // 4))
+    faces = yield from _draw(tools.model, latents[cut:], job.steps)
+    phases = yield from _phases(tools, guide, faces)
+    length = tools.model.schedule.length
+    window = editing_window(phases.t_start, phases.t_edit, job.steps, length)
+    train = yield from _walk_sources(tools.model, guide, latents[:cut], window)
+    held = yield from _walk_sources(tools.model, guide, latents[cut:], window)
+    tail = below(paper_grid(job.steps, length), phases.t_start)
+    return Material(guide, phases, window, tail, train, held, faces, unknown)
+
+
+@torch.no_grad()
+def _draw(model: HSpaceUNet, latents: Tensor, steps: int) -> Generator[Progress, None, Held]:
+    walked, few = [], slice(0, MEASURED)
+    grid = paper_grid(steps, model.schedule.length)
+    for done in walk(model, latents, grid):
+        x, x0 = done.x[few].clone(), done.x0[few].clone()
+        walked.append(done._replace(x=x, x0=x0, x0_source=x0))
+        yield Progress("drawing faces", len(walked), len(grid), contact_sheet([x0]))
+    return Held(done.x, latents, tuple(walked))
+
+
+def _phases(tools: Tools, guide: Guide, faces: Held) -> Generator[Progress, None, Phases]:
+    few = faces.images[:MEASURED]
+    counts = Running(measured(few, faces.latents, faces.steps, tools.distance))
+    for count in counts:
+        yield Progress("measuring LPIPS curves", count, len(faces.steps))
+    found = find_intervals(counts.value, guide.cosine, tools.distance.thresholds)
+    end = found.t_edit.t
+    return Phases(max(end, found.t_start), end, min(end, found.t_boost.t))
+
+
+def _walk_sources(
+    model: HSpaceUNet, guide: Guide, latents: Tensor, window: Window
+) -> Generator[Progress, None, Sources]:
+    parts: list[Sources] = []
+    for part in prepare(model, guide, latents, window, BATCH):
+        parts.append(part)
+        done = sum(len(p.latents) for p in parts)
+        yield Progress("walking the unedited trajectories", done, len(latents))
+    return joined_sources(parts)
+
+
+def train(
+    tools: Tools, job: Job, material: Material, folder: Path
+) -> Generator[Progress, None, Path]:
+    """Train and write the direction file; continues from the job's checkpoint if there is one."""
+    settings, (path, checkpoint) = job.settings, paths(folder, job)
+    grid = material.window.grid
+    direction = new_direction(tools.model, grid, settings)
+    steps = fit(
+        tools.model,
+        direction,
+        material.guide,
+        material.train,
+        grid,
+        settings,
+        material.held,
+        checkpoint,
+    )
+    yield from _followed(tools.model, direction, steps, material)
+    outcome = {"images": len(material.train.latents), "held_out": len(material.faces.images)}
+    outcome |= _outcome(checkpoint)
+    texts = (job.source, job.target)
+    card = make_card(tools.model, texts, material.guide, material.phases, settings, outcome)
+    save_direction(path, direction.requires_grad_(False), card)
+    checkpoint.unlink(missing_ok=True)
+    return path
+
+
+def _outcome(checkpoint: Path) -> dict[str, Any]:
+    """What the last checkpoint says, which is the same for a run that was stopped on the way."""
+    with safe_open(checkpoint, "pt") as file:
+        header = file.metadata()
+    return {"batches": int(header["batch"]), "validation_loss": float(header["lowest"])}
+
+
+def _followed(
+    model: HSpaceUNet,
+    direction: nn.Module,
+    steps: Iterator[TrainStep],
+    material: Material,
+) -> Iterator[Progress]:
+    image: Tensor | None = None
+    losses: tuple[tuple[int, float], ...] = ()
+    timesteps, first = len(material.window.grid), True
+    for count, step in enumerate(steps):
+        if step.t is None:
+            losses = (*losses, (step.batch + 1, step.total))
+        if step.t is None or (first and step.t == material.window.grid[-1].t):
+            image, first = preview(model, direction, material), False
+        done = step.batch * timesteps + (timesteps if step.t is None else count % timesteps)
+        what = f"training: batch {step.batch + 1} of {step.batches}, loss {step.total:.3f}"
+        yield Progress(what, done, step.batches * timesteps, image, losses, step.batches)
+
+
+@torch.no_grad()
+def preview(model: HSpaceUNet, direction: nn.Module, material: Material) -> Tensor:
+    """Held-out faces above their edits, (3, height, width), walked from t_start alone."""
+    few, phases, grid = slice(0, PREVIEWED), material.phases, material.tail
+    whole = cast(Direction, direction)
+    act = Attribute(whole, phases.t_edit, trained_steps=len(grid), t_start=phases.t_start)
+    for done in walk(model, material.held.latents[few], grid, [act]):
+        x = done.x
+    return contact_sheet([material.faces.images[few], x])

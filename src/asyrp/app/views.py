@@ -1,0 +1,174 @@
+"""Fragments of the page as HTML. Whatever people wrote is escaped; pictures travel as data."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from asyrp.app.gallery import Entry, Listing
+from asyrp.app.pictures import MARK, Picture, data_uri, png
+
+
+def image(content: Tensor, alt: str, kind: str = "") -> str:
+    """(3, height, width) as an <img>."""
+    return (
+        f'<img class="{kind}" src="{data_uri(png(content))}" alt="{html.escape(alt)}" '
+        'decoding="sync" draggable="false">'
+    )
+
+
+def tile(content: Tensor | None, name: str, note: str = "") -> str:
+    """A captioned picture, or the place for one."""
+    inside = image(content, f"{name} {note}".strip()) if content is not None else "<i></i>"
+    small = f"<small>{html.escape(note)}</small>" if note else ""
+    return f"<figure>{inside}<figcaption>{html.escape(name)} {small}</figcaption></figure>"
+
+
+def stage(
+    original: Tensor | None = None,
+    reconstruction: Tensor | None = None,
+    edit: Tensor | None = None,
+    notes: Sequence[str] = ("", "", ""),
+) -> str:
+    """Original, reconstruction and edit side by side."""
+    names = ("Original", "Reconstruction", "Edit")
+    tiles = zip((original, reconstruction, edit), names, notes, strict=True)
+    return f'<div class="stage">{"".join(tile(*one) for one in tiles)}</div>'
+
+
+def compare(before: Tensor | None, after: Tensor | None) -> str:
+    """Two pictures on top of each other, divided where the range below them says."""
+    if before is None or after is None:
+        return '<div class="compare"><i></i></div>'
+    return (
+        f'<div class="compare">{image(before, "before the edit")}'
+        f"{image(after, 'after the edit', 'after')}<b></b></div>"
+    )
+
+
+SPLIT = (
+    '<label class="split">Before and after'
+    '<input type="range" id="split" min="0" max="100" value="50"></label>'
+)
+
+
+def faces(pictures: Sequence[Picture], chosen: str = "") -> str:
+    """Buttons with faces to choose from."""
+
+    def button(number: int, one: Picture) -> str:
+        pressed = "true" if one.name == chosen else "false"
+        return (
+            f'<button type="button" data-face="{number}" aria-pressed="{pressed}" '
+            f'aria-label="Edit {html.escape(one.name)}">{image(one.image, "")}</button>'
+        )
+
+    buttons = (button(*one) for one in enumerate(pictures))
+    return f'<div class="faces" role="group" aria-label="Faces to edit">{"".join(buttons)}</div>'
+
+
+def bar(label: str, done: int, total: int) -> str:
+    """A progress bar."""
+    text = html.escape(label)
+    share = f"{100 * done / max(1, total):.0f} %"
+    return (
+        f'<label class="bar"><span>{text}</span><progress max="{total}" value="{done}" '
+        f'aria-label="{text}">{share}</progress></label>'
+    )
+
+
+IDLE = '<label class="bar idle"><span></span><progress max="1" value="0" aria-hidden="true">'
+IDLE += "</progress></label>"
+
+
+def message(text: str, error: bool = False) -> str:
+    """A line for the user."""
+    return f'<p class="message{" error" if error else ""}">{html.escape(text)}</p>'
+
+
+def links(downloads: Mapping[str, tuple[bytes, str]]) -> str:
+    """Downloads: file name -> (content, what it is); the files lie in the page itself."""
+    if not downloads:
+        return '<p class="hint">Downloads appear once an edit is finished.</p>'
+    parts = (
+        f'<a download="{html.escape(name)}" href="{data_uri(content, _kind(name))}">'
+        f"Download {html.escape(what)}</a>"
+        for name, (content, what) in downloads.items()
+    )
+    return f'<nav class="links" aria-label="Downloads">{"".join(parts)}</nav>'
+
+
+def _kind(name: str) -> str:
+    return "application/json" if name.endswith(".json") else "image/png"
+
+
+def strip(content: Tensor, factors: Sequence[float], alt: str) -> str:
+    """A strip of pictures, and the factor on the strength below each."""
+    below = "".join(f"<span>{factor:g}</span>" for factor in factors)
+    return f'<figure class="strip">{image(content, alt)}<figcaption>{below}</figcaption></figure>'
+
+
+def edit_files(
+    original: Tensor, edited: Tensor, strip: Tensor | None, record: Mapping[str, Any]
+) -> dict[str, tuple[bytes, str]]:
+    """The downloads of an edit; pictures carry a note that says what edited them."""
+    texts = [f"{d['card']['source']} -> {d['card']['target']}" for d in _directions(record)]
+    notes = {"Software": MARK, "Edit": str(texts)}
+    found = {"edit.png": (png(edited, notes), "edit")}
+    if strip is not None:
+        found["strip.png"] = (png(strip, notes), "strip")
+    found["original.png"] = (png(original), "original as the network sees it")
+    content = json.dumps(record, indent=1, default=str) + "\n"
+    return {**found, "run.json": (content.encode(), "run.json")}
+
+
+def _directions(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = record["options"]["directions"]
+    return found
+
+
+def card(entry: Entry, pictures: Sequence[Tensor] = ()) -> str:
+    """A direction's card, with a face before and after it where they are known."""
+    rows = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>"
+        for name, value in facts(entry).items()
+    )
+    names = ("before", f"after {entry.title}")
+    shown = "".join(image(*pair) for pair in zip(pictures, names, strict=False)) or "<i></i><i></i>"
+    origin = "built in" if entry.built_in else "own"
+    return (
+        f'<article class="card"><div class="pair">{shown}</div>'
+        f"<h3>{html.escape(entry.title)}</h3><p>{html.escape(entry.path.name)} ({origin})</p>"
+        f"<dl>{rows}</dl></article>"
+    )
+
+
+def facts(entry: Entry) -> dict[str, str]:
+    """The card of a direction in words."""
+    one, training = entry.card, entry.card.training
+    start = "T" if one.t_start is None else str(one.t_start)
+    known = {
+        "Edits from t to t": f"{start} to {one.t_edit}",
+        "Boosts below t": str(one.t_boost),
+        "Steps": str(one.trained_steps),
+        "Dose": f"{one.strength:g}",
+        "Text cosine": f"{one.text_cosine:.3f}" if one.text_cosine else "",
+        "Guided by": one.encoder,
+        "Kind": str(training.get("kind", "")),
+        "Trained on": f"{training['images']} faces" if "images" in training else "",
+    }
+    loss = training.get("validation_loss")
+    known["Validation loss"] = f"{loss:.3f}" if isinstance(loss, float) else ""
+    return {name: value for name, value in known.items() if value}
+
+
+def gallery(listing: Listing, shown: Mapping[str, Sequence[Tensor]]) -> str:
+    """All cards, and the files that cannot be used."""
+    cards = (card(entry, shown.get(key, ())) for key, entry in listing.entries.items())
+    found = "".join(cards) or '<p class="hint">No directions yet: train one on the next tab.</p>'
+    refused = "".join(
+        f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in listing.refused.items()
+    )
+    below = f'<p class="hint">Not usable:</p><ul class="hint">{refused}</ul>' if refused else ""
+    return f'<div class="cards">{found}</div>{below}'

@@ -1,0 +1,211 @@
+"""Original checkpoints to diffusers folders and back, each conversion proved before it is kept."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from asyrp.checkpoints.build import new_unet, structure_of_config, unet_config
+from asyrp.checkpoints.detect import Detected
+from asyrp.checkpoints.hyper import Said, Settled, read_json
+from asyrp.checkpoints.prove import Proof, check_finite, prove
+from asyrp.checkpoints.rename import structure_of, to_diffusers, to_original
+from asyrp.checkpoints.settle import settle
+from asyrp.checkpoints.structure import Structure
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
+
+CONFIG = "config.json"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SCHEDULER = "scheduler_config.json"
+RECORD = "conversion.json"  # what the other files cannot hold; its presence marks our folders
+
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
+
+
+class Converted(NamedTuple):
+    """A network in diffusers' form.
+
+    unet: with its weights, float32. state: the same in the precision of the file. assumed: a line
+    for each hyper-parameter that was filled in.
+    """
+
+    unet: Any
+    state: dict[str, Tensor]
+    structure: Structure
+    settled: Settled
+    assumed: tuple[str, ...]
+    proof: Proof
+
+
+def convert(found: Detected, said: Said) -> Converted:
+    """The network of a checkpoint in diffusers' form, proved equal.
+
+    Raises:
+        AsyrpError: no network, hyper-parameters that are missing or contradict the shapes,
+            missing or extra keys, or a difference above 1e-4.
+    """
+    if found.kind not in ("ddpm", "adm"):
+        raise AsyrpError(f"needed a network; the file holds a direction ({found.kind})")
+    check_finite(found.tensors)
+    structure = structure_of(found.kind, found.tensors)
+    settled, assumed = settle(structure, said)
+    config = unet_config(structure, settled)
+    state = to_diffusers(found.tensors, structure, config, settled.new_order)
+    unet = _loaded(config, state)
+    proof = prove(found.tensors, structure, settled, unet)
+    if found.place:
+        assumed = (f"weights taken from {found.place!r} within the file", *assumed)
+    return Converted(unet, state, structure, settled, assumed, proof)
+
+
+def _loaded(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
+    with torch.device("meta"):
+        unet = new_unet(config)
+    # the tensors themselves, in float32: nothing is initialised or held twice
+    unet.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)
+    return unet.eval().requires_grad_(False)
+
+
+def write_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) -> None:
+    """A diffusers folder: config, weights, scheduler, and conversion.json; whole or not at all.
+
+    Raises:
+        AsyrpError: the folder holds something else.
+    """
+    _check_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    temporary.chmod(0o755)
+    try:
+        converted.unet.save_config(temporary)
+        tensors = {key: value.contiguous() for key, value in converted.state.items()}
+        write_weights(temporary / WEIGHTS, tensors)
+        _write_json(temporary / SCHEDULER, scheduler_config(converted.settled))
+        _write_json(temporary / RECORD, {**_described(converted), **record})
+        _put_in_place(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """`new` becomes `folder`; what stood there goes away after."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    folder.rename(old / "old")
+    new.rename(folder)
+    shutil.rmtree(old)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_file():
+        raise AsyrpError(f"needed a folder to write to; {str(folder)!r} is a file")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORD).is_file():
+        raise AsyrpError(
+            f"{str(folder)!r} holds something else; name a new folder, or empty this one"
+        )
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def scheduler_config(settled: Settled) -> dict[str, Any]:
+    """As diffusers' DDIMScheduler reads it."""
+    return {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": settled.timesteps,
+        "beta_schedule": settled.schedule,
+        "beta_start": settled.beta_start,
+        "beta_end": settled.beta_end,
+        "prediction_type": settled.prediction,
+        "clip_sample": False,
+    }
+
+
+def _described(converted: Converted) -> dict[str, Any]:
+    return {
+        "family": converted.structure.family,
+        "hyper_parameters": converted.settled._asdict(),
+        "assumed": list(converted.assumed),
+        "largest_difference": converted.proof.difference,
+        "at_timesteps": list(converted.proof.timesteps),
+    }
+
+
+class Restored(NamedTuple):
+    """A network under its original names again, and how far the two differ."""
+
+    weights: dict[str, Tensor]
+    proof: Proof
+
+
+def convert_back(folder: Path) -> Restored:
+    """The network of a diffusers folder under the names of its family.
+
+    Of a folder that `write_folder` made, the tensors are those of the original file, bit for bit.
+
+    Raises:
+        AsyrpError: not such a folder, or a network without an original form.
+    """
+    config = {k: v for k, v in read_json(folder / CONFIG).items() if not k.startswith("_")}
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise AsyrpError(f"needed {WEIGHTS} in {str(folder)!r}; it has none")
+    structure = structure_of_config(config)
+    settled = _settled_of(folder, config)
+    state = load_file(path)
+    try:
+        unet = _loaded(config, state)
+        weights = to_original(state, structure, config, settled.new_order)
+    except (RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise AsyrpError(
+            f"the weights in {str(folder)!r} do not fit its config: {reason}"
+        ) from error
+    return Restored(weights, prove(weights, structure, settled, unet))
+
+
+def _settled_of(folder: Path, config: Mapping[str, Any]) -> Settled:
+    """From conversion.json; for other folders, the heads of the config and the usual rest."""
+    if (folder / RECORD).is_file():
+        record = read_json(folder / RECORD)
+        try:
+            return Settled(**record["hyper_parameters"])
+        except (KeyError, TypeError) as error:
+            raise AsyrpError(f"{str(folder / RECORD)!r} is damaged: {error}") from error
+    dim = config.get("attention_head_dim", 8)
+    if isinstance(dim, list | tuple):
+        raise AsyrpError(f"{str(folder)!r} lacks its {RECORD}; convert the original file again")
+    size = config.get("sample_size") or 0
+    heads = 1 if dim is None else None
+    return Settled(size, heads, dim, None, False, 1000, "linear", 1e-4, 0.02, False, "epsilon")
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], place: str = "") -> None:
+    """A state dict as safetensors, or as a torch checkpoint where the suffix asks for one.
+
+    Args:
+        place: the key under which a torch checkpoint holds it; none for the whole file.
+    """
+    with atomic_path(path) as temporary:
+        if path.suffix in TORCH_SUFFIXES:  # the original repositories read nothing else
+            torch.save({place: dict(weights)} if place else dict(weights), temporary)
+        else:
+            save_file(dict(weights), temporary, {"format": "pt"})
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,240 @@
+"""The released directions (f_t of the official code) as direction files, and back."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from asyrp.checkpoints.detect import Detected
+from asyrp.checkpoints.presets import EVERY, AttributePreset, Preset
+from asyrp.checkpoints.tables import implied_cosine, released_intervals
+from asyrp.checkpoints.texts import bare_name
+from asyrp.direction_files import KIND, DirectionCard
+from asyrp.directions import ImplicitDirection, Layout
+from asyrp.errors import AsyrpError
+from asyrp.files import load_tensors
+
+CLIP = "openai/clip-vit-base-patch16"
+UNKNOWN_COSINE = 0.9  # as of most pairs of the paper's table 2
+USUAL_EDIT, USUAL_BOOST = 500, 200  # the authors advise 400 to 700, and 100 to 400
+
+NAMES: dict[Layout, dict[str, str]] = {
+    "ddpm": {
+        "conv1": "conv_in",
+        "temb_proj": "time_proj",
+        "norm2": "norm_out",
+        "conv2": "conv_out",
+    },
+    "adm": {
+        "in_layers.0": "norm_in",
+        "in_layers.2": "conv_in",
+        "emb_layers.1": "time_proj",
+        "out_layers.0": "norm_out",
+        "out_layers.3": "conv_out",
+    },
+}
+FILE_NAME = re.compile(
+    r"(?P<attribute>.+)_LC_(?P<category>.+)_t(?P<top>\d+)_ninv(?P<inverted>\d+)"
+    r"_ngen(?P<steps>\d+)_(?P<epoch>\d+)"
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What somebody knows about a direction beside its tensors; None where they do not.
+
+    cosine: of the two texts by CLIP ViT-B/16, which sets t_edit by the released tables.
+    """
+
+    source: str | None = None
+    target: str | None = None
+    t_edit: int | None = None
+    t_boost: int | None = None
+    trained_steps: int | None = None
+    cosine: float | None = None
+
+
+class ReleasedName(NamedTuple):
+    """A file name of the official code, taken apart."""
+
+    attribute: str
+    category: str
+    steps: int
+
+    @property
+    def texts(self) -> str:
+        """The name of its text pair (see `find_pair`)."""
+        return bare_name(self.attribute)
+
+
+class ConvertedDirection(NamedTuple):
+    """A direction with its card, and a line for each entry that was assumed."""
+
+    direction: ImplicitDirection
+    card: DirectionCard
+    assumed: tuple[str, ...]
+
+
+def read_name(name: str) -> ReleasedName | None:
+    """Attribute, dataset and steps, as of smiling_LC_CelebA_HQ_t999_ninv40_ngen40_0.pth."""
+    match = FILE_NAME.match(Path(name).stem)
+    if match is None:
+        return None
+    return ReleasedName(match["attribute"], match["category"], int(match["steps"]))
+
+
+def read_known(values: Mapping[str, Any]) -> Known:
+    """What a JSON object says about a direction; other entries are left alone.
+
+    Raises:
+        AsyrpError: a value of the wrong kind.
+    """
+    kinds = {"source": str, "target": str, "cosine": float}
+    given = {f.name: values[f.name] for f in fields(Known) if values.get(f.name) is not None}
+    try:
+        return Known(**{name: kinds.get(name, int)(value) for name, value in given.items()})
+    except (TypeError, ValueError) as error:
+        raise AsyrpError(f"a direction's entries cannot be used: {error}") from error
+
+
+def convert_direction(
+    found: Detected, name: str, known: Known, fingerprint: str = "", preset: Preset | None = None
+) -> ConvertedDirection:
+    """A released f_t with a card filled in from its file name and the presets.
+
+    Args:
+        name: of the file.
+        fingerprint: of the network it belongs to; empty where that is not at hand.
+        preset: instead of the dataset that the name tells.
+
+    Raises:
+        AsyrpError: no f_t, or tensors of other shapes.
+    """
+    direction = to_direction(found)
+    parsed = read_name(name)
+    preset = preset or _preset_of(parsed)
+    notes: list[str] = []
+    texts = _texts(parsed, known, name, notes)
+    phases = _phases(parsed, known, preset, notes)
+    steps = known.trained_steps or (parsed.steps if parsed else None)
+    if steps is None:
+        notes.append("trained on 40 steps")
+    if not fingerprint:
+        notes.append("the file does not say which weights it was trained on; --model binds it")
+    training: dict[str, Any] = {"released_as": name}
+    training |= {"network": preset.name if preset else "", "assumed": notes}
+    training |= {"lambda_clip": texts.lambda_clip, "lambda_recon": texts.lambda_recon}
+    card = DirectionCard(
+        source=texts.source,
+        target=texts.target,
+        t_edit=phases.t_edit,
+        t_boost=min(phases.t_boost, phases.t_edit),
+        trained_steps=steps or 40,
+        fingerprint=fingerprint,
+        encoder=CLIP,
+        text_cosine=round(phases.cosine, 4),
+        training=training,
+    )
+    return ConvertedDirection(direction, card, tuple(notes))
+
+
+def to_direction(found: Detected) -> ImplicitDirection:
+    """f_t under our names.
+
+    Raises:
+        AsyrpError: missing or extra keys, or other shapes.
+    """
+    layout: Layout = "ddpm" if found.kind == "ddpm direction" else "adm"
+    if found.kind not in ("ddpm direction", "adm direction"):
+        raise AsyrpError(f"needed a direction; the file holds a network ({found.kind})")
+    names = _names(layout)
+    wrong = sorted(set(names) ^ set(found.tensors))
+    if wrong:
+        raise AsyrpError(
+            f"an f_t of the {layout.upper()} layout has {len(names)} tensors; missing or too many: "
+            f"{', '.join(wrong[:4])}"
+        )
+    state = {names[key]: value.float() for key, value in found.tensors.items()}
+    channels, emb_channels = state["time_proj.weight"].shape
+    direction = ImplicitDirection(channels, emb_channels, layout)
+    try:
+        direction.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise AsyrpError(f"the tensors are not those of one f_t: {reason}") from error
+    return direction.requires_grad_(False)
+
+
+def to_original(path: Path) -> dict[str, Tensor]:
+    """The tensors of a direction file under the official code's names, bit for bit.
+
+    Raises:
+        AsyrpError: no direction file, or a direction that is no f_t.
+    """
+    header, tensors = load_tensors(path, KIND)
+    layout = json.loads(header.get("layout", "{}"))
+    if layout.get("kind") != "implicit":
+        raise AsyrpError(
+            f"the official code has f_t alone; {str(path)!r} is a {layout.get('kind')} direction"
+        )
+    names = {new: old for old, new in _names(layout["layout"]).items()}
+    return {names[key]: value for key, value in tensors.items()}
+
+
+def _names(layout: Layout) -> dict[str, str]:
+    """Original key -> our key."""
+    pairs = NAMES[layout].items()
+    return {f"{old}.{kind}": f"{new}.{kind}" for old, new in pairs for kind in ("weight", "bias")}
+
+
+def _preset_of(parsed: ReleasedName | None) -> Preset | None:
+    if parsed is None:
+        return None
+    return next((preset for preset in EVERY if preset.category == parsed.category), None)
+
+
+def _texts(
+    parsed: ReleasedName | None, known: Known, name: str, notes: list[str]
+) -> AttributePreset:
+    """Source and target text, with the weights of the loss that go with them."""
+    texts = parsed.texts if parsed else ""
+    listed = next((p.attributes[texts] for p in EVERY if texts in p.attributes), None)
+    made = listed or AttributePreset("image", parsed.attribute if parsed else Path(name).stem)
+    if listed is None and not (known.source and known.target):
+        notes.append(f"texts unknown: {made.source!r} -> {made.target!r} stand for them")
+    return made._replace(source=known.source or made.source, target=known.target or made.target)
+
+
+class _Phases(NamedTuple):
+    t_edit: int
+    t_boost: int
+    cosine: float
+
+
+def _phases(
+    parsed: ReleasedName | None, known: Known, preset: Preset | None, notes: list[str]
+) -> _Phases:
+    """As given, as published, or by the released tables at a text cosine."""
+    tables = preset.tables if preset else None
+    texts = parsed.texts if parsed else ""
+    listed = preset.attributes.get(texts) if preset else None
+    published = listed.t_edit if listed else None
+    cosine = known.cosine
+    if tables is None:
+        t_edit, t_boost = known.t_edit or USUAL_EDIT, known.t_boost or USUAL_BOOST
+        if known.t_edit is None or known.t_boost is None:
+            notes.append(f"no table for its dataset: t_edit {t_edit}, t_boost {t_boost}")
+        return _Phases(t_edit, t_boost, cosine or 0.0)
+    if cosine is None and published is not None:
+        cosine = implied_cosine(tables, published)
+        notes.append(f"text cosine {cosine:.3f}, implied by the published t_edit {published}")
+    elif cosine is None:
+        cosine = UNKNOWN_COSINE
+        notes.append(f"text cosine {cosine}; --cosine gives the one that CLIP measures")
+    found = released_intervals(tables, cosine)
+    t_boost = found.t_boost if known.t_boost is None else known.t_boost
+    return _Phases(known.t_edit or found.t_edit, t_boost, cosine)

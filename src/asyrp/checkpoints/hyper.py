@@ -1,0 +1,243 @@
+"""What shapes cannot tell: hyper-parameters from a preset, a JSON file, or the usual defaults."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asyrp.checkpoints.structure import Structure
+from asyrp.errors import AsyrpError
+from asyrp.unet import Prediction
+
+
+@dataclass(frozen=True)
+class Said:
+    """Hyper-parameters as somebody gave them; None where they said nothing.
+
+    image_size: pixels. head_channels: channels a head, goes before `heads`. heads_up: heads on
+    the way up. new_order: rows of attention ordered ([q, k, v], head, channel). timesteps: T.
+    rescale: timesteps reach the network times 1000 / T. The rest repeats what shapes tell and
+    is compared with them.
+    """
+
+    image_size: int | None = None
+    heads: int | None = None
+    head_channels: int | None = None
+    heads_up: int | None = None
+    new_order: bool | None = None
+    timesteps: int | None = None
+    schedule: str | None = None
+    beta_start: float | None = None
+    beta_end: float | None = None
+    rescale: bool | None = None
+    predict_x0: bool | None = None
+    family: str | None = None
+    channels: int | None = None
+    channel_mult: tuple[int, ...] | None = None
+    res_blocks: int | None = None
+    attention_resolutions: tuple[int, ...] | None = None
+    in_channels: int | None = None
+    out_channels: int | None = None
+    learned_sigma: bool | None = None
+    class_cond: bool | None = None
+    scale_shift: bool | None = None
+    resblock_updown: bool | None = None
+
+    def values(self) -> dict[str, Any]:
+        """What was said, by name."""
+        every = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
+
+    def over(self, other: "Said") -> "Said":
+        """These, and the other's where these say nothing; head counts go together."""
+        if self.heads or self.head_channels:
+            other = replace(other, heads=None, head_channels=None, heads_up=None)
+        return replace(other, **self.values())
+
+
+class Settled(NamedTuple):
+    """Hyper-parameters that are all known; see `Said`. Heads are those of `heads_at`."""
+
+    image_size: int
+    heads: int | None
+    head_channels: int | None
+    heads_up: int | None
+    new_order: bool
+    timesteps: int
+    schedule: str
+    beta_start: float
+    beta_end: float
+    rescale: bool
+    prediction: Prediction
+
+    @property
+    def time_scale(self) -> float:
+        """Factor on timesteps before they reach the network."""
+        return 1000.0 / self.timesteps if self.rescale else 1.0
+
+    def heads_at(self, channels: int, up: bool) -> int:
+        """Heads of an attention layer with so many channels.
+
+        Raises:
+            AsyrpError: they do not divide.
+        """
+        if self.head_channels:
+            heads, rest = divmod(channels, self.head_channels)
+        else:
+            heads = (self.heads_up if up else None) or self.heads or 1
+            rest = channels % heads
+        if rest or not heads:
+            asked = f"{self.head_channels} channels a head" if self.head_channels else f"{heads}"
+            raise AsyrpError(
+                f"attention with {channels} channels does not divide into heads as asked "
+                f"({asked}); check the head count of --config"
+            )
+        return heads
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != float(value):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
+
+
+def _switch(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "false", "1", "0", "yes", "no"):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return text in ("true", "1", "yes")
+
+
+def _list(value: Any) -> tuple[int, ...]:
+    items = value.replace(" ", "").split(",") if isinstance(value, str) else value
+    return tuple(_whole(item) for item in (items if isinstance(items, Iterable) else [items]))
+
+
+def _positive(value: Any) -> int | None:
+    """-1 and null stand for "not set" in the original scripts."""
+    return None if value is None or _whole(value) < 1 else _whole(value)
+
+
+Reader = Callable[[Any], Any]
+# names of guided-diffusion and improved-diffusion flags, of DDPM's yml files, and plain ones
+NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
+    "image_size": (_whole, ("image_size", "resolution", "size", "sample_size")),
+    "heads": (_positive, ("num_heads", "heads", "n_heads", "head_count", "attention_heads")),
+    "head_channels": (_positive, ("num_head_channels", "head_channels", "head_dim")),
+    "heads_up": (_positive, ("num_heads_upsample", "heads_upsample", "heads_up")),
+    "new_order": (_switch, ("use_new_attention_order", "new_attention_order", "new_order")),
+    "timesteps": (
+        _whole,
+        ("diffusion_steps", "timesteps", "num_diffusion_timesteps", "num_timesteps", "steps"),
+    ),
+    "schedule": (str, ("noise_schedule", "beta_schedule", "schedule")),
+    "beta_start": (float, ("beta_start",)),
+    "beta_end": (float, ("beta_end",)),
+    "rescale": (_switch, ("rescale_timesteps",)),
+    "predict_x0": (_switch, ("predict_xstart", "predict_x0")),
+    "family": (str, ("family",)),
+    "channels": (_whole, ("num_channels", "channels", "model_channels", "ch")),
+    "channel_mult": (_list, ("channel_mult", "ch_mult")),
+    "res_blocks": (_whole, ("num_res_blocks", "res_blocks")),
+    "attention_resolutions": (_list, ("attention_resolutions", "attn_resolutions")),
+    "in_channels": (_whole, ("in_channels",)),
+    "out_channels": (_whole, ("out_channels", "out_ch")),
+    "learned_sigma": (_switch, ("learn_sigma", "learned_sigma")),
+    "class_cond": (_switch, ("class_cond", "class_conditional")),
+    "scale_shift": (_switch, ("use_scale_shift_norm", "scale_shift_norm")),
+    "resblock_updown": (_switch, ("resblock_updown",)),
+}
+
+
+def read_said(values: Mapping[str, Any]) -> tuple[Said, tuple[str, ...]]:
+    """Hyper-parameters under any of their names, and the names that mean nothing here.
+
+    Sections ("model", "data", "diffusion" of a DDPM yml) are read as if they were flat, except
+    that a number of channels in "data" is that of the pictures.
+
+    Raises:
+        AsyrpError: a value of the wrong kind.
+    """
+    flat = dict(_flat(values))
+    said: dict[str, Any] = {}
+    for field, (read, names) in NAMES.items():
+        for name in names:
+            if flat.get(name) in (None, ""):
+                continue
+            try:
+                said[field] = read(flat[name])
+            except (TypeError, ValueError) as error:
+                raise AsyrpError(f"{name} = {flat[name]!r} cannot be used: {error}") from error
+    known = {name for _, names in NAMES.values() for name in names}
+    return Said(**said), tuple(sorted(set(flat) - known))
+
+
+def _flat(values: Mapping[str, Any], section: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, name)
+        elif (section, name) != ("data", "channels"):
+            yield name, value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        AsyrpError: not a file, not JSON, or no object.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise AsyrpError(f"{str(path)!r} is not readable JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise AsyrpError(f"{str(path)!r} must hold a JSON object")
+    return content
+
+
+def compare(said: Said, structure: Structure) -> tuple[str, ...]:
+    """Notes on what was said and does not matter; refuses what contradicts the shapes.
+
+    Raises:
+        AsyrpError: the first contradiction.
+    """
+    size = said.image_size
+    narrow = structure.widths[0]
+    facts: dict[str, Any] = {
+        "channels": narrow,
+        "channel_mult": tuple(width // narrow for width in structure.widths),
+        "res_blocks": structure.blocks,
+        "in_channels": structure.in_channels,
+        "learned_sigma": structure.learned_sigma,
+        "scale_shift": structure.scale_shift,
+        "resblock_updown": structure.resample == "resnet",
+    }
+    if structure.family == "ddpm":
+        facts["scale_shift"] = facts["resblock_updown"] = None
+    family = "adm" if said.family in ("adm", "iddpm", "guided", "improved", "p2") else said.family
+    if family not in (None, structure.family):
+        raise AsyrpError(f"the hyper-parameters are of {said.family}, the file {structure.family}")
+    for name, fact in facts.items():
+        value = getattr(said, name)
+        if fact is not None and value not in (None, fact):
+            raise AsyrpError(
+                f"the hyper-parameters say {name} = {value}; the shapes of the file say {fact}; "
+                "they belong to another network"
+            )
+    if size is not None and said.attention_resolutions is not None:
+        _check_attention(size, said.attention_resolutions, structure)
+    if said.class_cond and structure.classes is None:
+        return ("class_cond is on, but the file has no label_emb: converted as unconditional",)
+    return ()
+
+
+def _check_attention(size: int, resolutions: tuple[int, ...], structure: Structure) -> None:
+    by_size = tuple((size >> i) in resolutions for i in range(structure.levels))
+    by_factor = tuple((1 << i) in resolutions for i in range(structure.levels))
+    if structure.attends not in (by_size, by_factor):
+        here = [size >> i for i, attends in enumerate(structure.attends) if attends]
+        raise AsyrpError(
+            f"the hyper-parameters put attention at {list(resolutions)}; in the file it is at "
+            f"{here} for pictures of {size} pixels; they belong to another network"
+        )

@@ -1,0 +1,123 @@
+"""Files of tensors, opened without running anything: safetensors and torch checkpoints."""
+
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+
+DEEPEST = 4  # nested dicts and lists that are looked into; released checkpoints need 2
+
+
+def read_checkpoint(path: Path) -> Any:
+    """The content of a file: a dict of tensors, or dicts and lists around such a dict.
+
+    The format is read off the first bytes, not the name. Pickles are opened by torch's
+    restricted reader, which builds tensors and calls nothing else.
+
+    Raises:
+        AsyrpError: no such file, another format, cut short, a zip bomb, or a pickle with code.
+    """
+    if not path.is_file():
+        raise AsyrpError(f"needed a checkpoint file; {str(path)!r} does not exist")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[:2] == b"PK":
+        _check_zip(path)
+        return _checked(path, _torch(path, mmap=True))
+    if head[8:9] == b"{":
+        return _checked(path, _safetensors(path))
+    if head[:1] == b"\x80":  # torch before 1.6
+        return _checked(path, _torch(path, mmap=False))
+    raise AsyrpError(
+        f"{str(path)!r} is neither a safetensors file nor a torch checkpoint (it begins with "
+        f"{head[:8]!r}); download it again, or name the right file"
+    )
+
+
+def tensor_dicts(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dict of named tensors in a checkpoint, with the place where it lies ("" at the top).
+
+    Entries that are no tensors (a step count, say) are left out of the dicts.
+    """
+    yield from _tensor_dicts(content, "", 0)
+
+
+def _tensor_dicts(content: Any, place: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    if depth > DEEPEST or isinstance(content, Tensor):
+        return
+    if isinstance(content, Mapping):
+        named = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+        if named:
+            yield place, {key: value.detach() for key, value in named.items()}
+        children: Any = content.items()
+    elif isinstance(content, list | tuple):
+        children = enumerate(content)
+    else:
+        return
+    for key, value in children:
+        yield from _tensor_dicts(value, f"{place}/{key}".lstrip("/"), depth + 1)
+
+
+def _check_zip(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise AsyrpError(f"{str(path)!r} is cut short or damaged; download it again") from error
+    unpacked = sum(entry.file_size for entry in entries)
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or unpacked > path.stat().st_size:
+        raise AsyrpError(
+            f"{str(path)!r} was not opened: its {path.stat().st_size:,} bytes would unpack to "
+            f"{unpacked:,}, and torch never packs its checkpoints; get the file from its source"
+        )
+
+
+def _torch(path: Path, mmap: bool) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # the restricted reader has no common base for its errors
+        raise AsyrpError(_why(path, str(error))) from error
+
+
+def _why(path: Path, message: str) -> str:
+    code = re.search(r"(?:GLOBAL|global:?|function:?|class:?) ['\"]?((?:\w+\.)+\w+)", message)
+    if "Weights" in message and code:
+        return (
+            f"{str(path)!r} was not opened: it asks to run {code[1]}, and only plain tensors are "
+            "read here; ask its authors for the bare state dict or a safetensors file"
+        )
+    reason = (message.strip().splitlines() or ["unreadable"])[0][:120]
+    return f"{str(path)!r} is cut short or damaged ({reason}); download it again"
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AsyrpError(
+            f"{str(path)!r} is no whole safetensors file ({error}); download it again"
+        ) from error
+
+
+def _checked(path: Path, content: Any) -> Any:
+    """The content, if every tensor has the values it claims."""
+    for place, tensors in tensor_dicts(content):
+        for key, value in tensors.items():
+            name = f"{place}/{key}".lstrip("/")
+            if value.layout != torch.strided or value.is_quantized:
+                raise AsyrpError(f"{str(path)!r} holds no plain tensor at {name!r}; needed: dense")
+            if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise AsyrpError(
+                    f"{str(path)!r} was not opened: {name!r} claims {value.numel():,} values and "
+                    f"stores {value.untyped_storage().nbytes():,} bytes; get it from its source"
+                )
+    return content

@@ -1,0 +1,162 @@
+"""The ADM U-Net on its own state dict: a second formulation, to prove a conversion with.
+
+Written from guided-diffusion and improved-diffusion (Dhariwal and Nichol 2021; Nichol and Dhariwal
+2021). It walks the keys and shares nothing with the converter or with diffusers.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Weights = Mapping[str, Tensor]
+HeadsAt = Callable[[int, bool], int]
+
+
+class Net(NamedTuple):
+    """A network as the original code holds it.
+
+    weights: under the original names. heads_at: heads for (channels, on the way up).
+    new_order: rows of qkv are ([q, k, v], head, channel). time_scale: factor on timesteps.
+    """
+
+    weights: Weights
+    heads_at: HeadsAt
+    new_order: bool = False
+    time_scale: float = 1.0
+
+
+def forward(
+    net: Net, x: Tensor, t: Tensor, class_labels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(output of the mid block, output of the network).
+
+    Args:
+        x: (b, c, height, width). t: (b,). class_labels: (b,), for class-conditional networks.
+    """
+    emb = _time(net, t)
+    if class_labels is not None:
+        emb = emb + net.weights["label_emb.weight"][class_labels]
+    count = _count(net.weights)
+    shrinking = {count - 1 - k for k in range(count) if _grows(net.weights, k)}
+    stack = [_conv(net.weights, "input_blocks.0.0", x)]
+    for k in range(1, count):
+        name = f"input_blocks.{k}"
+        h = _down(net, name, stack[-1], emb) if k in shrinking else None
+        if h is None:
+            h = _resnet(net, f"{name}.0", stack[-1], emb)
+            h = _attend_if_there(net, f"{name}.1", h, up=False)
+        stack.append(h)
+    h = _resnet(net, "middle_block.0", stack[-1], emb)
+    h = _attend_if_there(net, "middle_block.1", h, up=False)
+    bottleneck = h = _resnet(net, "middle_block.2", h, emb)
+    for k in range(count):
+        h = torch.cat([h, stack.pop()], dim=1)
+        h = _resnet(net, f"output_blocks.{k}.0", h, emb)
+        h = _attend_if_there(net, f"output_blocks.{k}.1", h, up=True)
+        h = _up(net, f"output_blocks.{k}", h, emb)
+    return bottleneck, _conv(net.weights, "out.2", functional.silu(_norm(net, "out.0", h)))
+
+
+def _count(weights: Weights) -> int:
+    count = 0
+    while f"output_blocks.{count}.0.in_layers.0.weight" in weights:
+        count += 1
+    return count
+
+
+def _grower(weights: Weights, name: str) -> str | None:
+    """The upsampler of an output block, if it has one."""
+    for place in (f"{name}.1", f"{name}.2"):
+        if f"{place}.conv.weight" in weights or f"{place}.in_layers.0.weight" in weights:
+            return place
+    return None
+
+
+def _grows(weights: Weights, k: int) -> bool:
+    """The way down mirrors the way up: block k up pops what block count - 1 - k down pushed."""
+    return _grower(weights, f"output_blocks.{k}") is not None
+
+
+def _down(net: Net, name: str, x: Tensor, emb: Tensor) -> Tensor:
+    if f"{name}.0.op.weight" in net.weights:
+        return _conv(net.weights, f"{name}.0.op", x, stride=2)
+    return _resnet(net, f"{name}.0", x, emb, lambda image: functional.avg_pool2d(image, 2))
+
+
+def _up(net: Net, name: str, x: Tensor, emb: Tensor) -> Tensor:
+    place = _grower(net.weights, name)
+    if place is None:
+        return x
+
+    def double(image: Tensor) -> Tensor:
+        return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    if f"{place}.conv.weight" in net.weights:
+        return _conv(net.weights, f"{place}.conv", double(x))
+    return _resnet(net, place, x, emb, double)
+
+
+def _time(net: Net, t: Tensor) -> Tensor:
+    first = net.weights["time_embed.0.weight"]
+    half = first.shape[1] // 2
+    rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
+    angles = (t.float() * net.time_scale)[:, None] * rates[None]
+    emb = torch.cat([angles.cos(), angles.sin()], dim=-1).to(first.dtype)
+    hidden = functional.silu(_linear(net.weights, "time_embed.0", emb))
+    return _linear(net.weights, "time_embed.2", hidden)
+
+
+def _resnet(
+    net: Net, name: str, x: Tensor, emb: Tensor, resize: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    h = functional.silu(_norm(net, f"{name}.in_layers.0", x))
+    if resize is not None:
+        h, x = resize(h), resize(x)
+    h = _conv(net.weights, f"{name}.in_layers.2", h)
+    shift = _linear(net.weights, f"{name}.emb_layers.1", functional.silu(emb))[..., None, None]
+    if shift.shape[1] == 2 * h.shape[1]:
+        scale, shift = shift[:, : h.shape[1]], shift[:, h.shape[1] :]
+        h = _norm(net, f"{name}.out_layers.0", h) * (1 + scale) + shift
+    else:
+        h = _norm(net, f"{name}.out_layers.0", h + shift)
+    h = _conv(net.weights, f"{name}.out_layers.3", functional.silu(h))
+    skip = f"{name}.skip_connection"
+    return h + (_conv(net.weights, skip, x, padding=0) if f"{skip}.weight" in net.weights else x)
+
+
+def _attend_if_there(net: Net, name: str, x: Tensor, up: bool) -> Tensor:
+    if f"{name}.qkv.weight" not in net.weights:
+        return x
+    b, c, heads = x.shape[0], x.shape[1], net.heads_at(x.shape[1], up)
+    normed = _norm(net, f"{name}.norm", x).flatten(2)
+    qkv = _conv1(net.weights, f"{name}.qkv", normed)
+    if net.new_order:
+        q, k, v = (part.reshape(b * heads, c // heads, -1) for part in qkv.split(c, dim=1))
+    else:
+        q, k, v = qkv.reshape(b * heads, 3 * c // heads, -1).split(c // heads, dim=1)
+    scale = (c // heads) ** -0.25
+    scores = torch.einsum("nci,ncj->nij", q * scale, k * scale).softmax(dim=-1)
+    mixed = torch.einsum("nij,ncj->nci", scores, v).reshape(b, c, -1)
+    return x + _conv1(net.weights, f"{name}.proj_out", mixed).reshape(x.shape)
+
+
+def _conv1(weights: Weights, name: str, x: Tensor) -> Tensor:
+    return functional.conv1d(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+
+def _conv(weights: Weights, name: str, x: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    return functional.conv2d(x, weight, bias, stride, padding)
+
+
+def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
+    return functional.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+
+def _norm(net: Net, name: str, x: Tensor) -> Tensor:
+    weight, bias = net.weights[f"{name}.weight"], net.weights[f"{name}.bias"]
+    return functional.group_norm(x, 32, weight, bias, eps=1e-5)

@@ -1,0 +1,124 @@
+"""asyrp convert."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from asyrp.checkpoints import load_model
+from asyrp.checkpoints.convert import (
+    TORCH_SUFFIXES,
+    convert,
+    convert_back,
+    digest_of,
+    write_folder,
+    write_weights,
+)
+from asyrp.checkpoints.detect import Detected, detect
+from asyrp.checkpoints.directions import convert_direction, read_known, to_original
+from asyrp.checkpoints.fetch import fetch_url, is_url
+from asyrp.checkpoints.hyper import Said, read_json, read_said
+from asyrp.checkpoints.presets import find_preset
+from asyrp.checkpoints.prove import LIMIT, Proof
+from asyrp.checkpoints.read import read_checkpoint
+from asyrp.direction_files import save_direction
+from asyrp.errors import AsyrpError
+from asyrp.options import Convert
+
+
+def run(options: Convert) -> None:
+    """Convert, prove, say what was assumed, write."""
+    if options.back:
+        _back(options)
+        return
+    path = fetch_url(options.file) if is_url(options.file) else Path(options.file)
+    if path.is_dir():
+        raise AsyrpError(f"{options.file!r} is a folder already; --back makes an original file")
+    found = detect(read_checkpoint(path), repr(options.file))
+    (_direction if found.kind.endswith("direction") else _network)(options, path, found)
+
+
+def _network(options: Convert, path: Path, found: Detected) -> None:
+    if options.out.suffix in (".safetensors", *TORCH_SUFFIXES):
+        raise AsyrpError(f"a network becomes a folder; {str(options.out)!r} looks like a file")
+    said, ignored = _said(options)
+    done = convert(found, said)
+    write_folder(options.out, done, {"file": path.name, "sha256": digest_of(path)})
+    structure = done.structure
+    _tell("family", structure.family.upper())
+    _tell("parameters", f"{sum(value.numel() for value in done.state.values()):,}")
+    _tell("levels", f"{structure.widths}, {structure.blocks} resnets each")
+    _tell("class", type(done.unet).__name__)
+    _tell_all("assumed", done.assumed)
+    _tell_all("not used", [", ".join(ignored)] if ignored else [])
+    _tell_proof(done.proof)
+    _tell("wrote", options.out)
+
+
+def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
+    """What --config and --preset say together, and the names that mean nothing here."""
+    values = read_json(options.config) if options.config else {}
+    said, ignored = read_said(values)
+    if options.preset is not None:
+        said = said.over(find_preset(options.preset).said)
+    return said, ignored
+
+
+def _direction(options: Convert, path: Path, found: Detected) -> None:
+    _check_file(options.out, (".safetensors",))
+    known = read_known(read_json(options.config) if options.config else {})
+    if options.cosine is not None:
+        known = replace(known, cosine=options.cosine)
+    model = load_model(options.model) if options.model else None
+    preset = find_preset(options.preset) if options.preset else None
+    fingerprint = model.fingerprint() if model else ""
+    done = convert_direction(found, path.name, known, fingerprint, preset)
+    if model and done.direction.conv_in.in_channels != model.h_channels:
+        raise AsyrpError(
+            f"the direction is for {done.direction.conv_in.in_channels} channels of h; "
+            f"{options.model!r} has {model.h_channels}"
+        )
+    save_direction(options.out, done.direction, done.card)
+    _tell("direction", f"f_t, {done.direction.layout.upper()} layout")
+    _tell("texts", f"{done.card.source!r} -> {done.card.target!r}")
+    _tell("intervals", f"t_edit {done.card.t_edit}, t_boost {done.card.t_boost}")
+    _tell("trained on", f"{done.card.trained_steps} steps")
+    _tell_all("assumed", done.assumed)
+    _tell("wrote", options.out)
+
+
+def _back(options: Convert) -> None:
+    _check_file(options.out, (".safetensors", *TORCH_SUFFIXES))
+    source = Path(options.file)
+    if source.is_dir():
+        done = convert_back(source)
+        write_weights(options.out, done.weights)
+        _tell_proof(done.proof)
+    else:
+        write_weights(options.out, to_original(source), place="0")
+    _tell("wrote", options.out)
+
+
+def _check_file(out: Path, suffixes: tuple[str, ...]) -> None:
+    if out.suffix not in suffixes or out.is_dir():
+        raise AsyrpError(f"--out must be a {' or '.join(suffixes)} file here; got {str(out)!r}")
+    if not out.absolute().parent.is_dir():
+        raise AsyrpError(f"the folder of --out must exist; {str(out.parent)!r} does not; make it")
+
+
+def _tell(name: str, value: object) -> None:
+    print(f"{name:18} {value}")
+
+
+def _tell_all(name: str, values: Iterable[object]) -> None:
+    for value in values:
+        _tell(name, value)
+
+
+def _tell_proof(proof: Proof) -> None:
+    height, width = proof.size
+    _tell(
+        "largest difference",
+        f"{proof.difference:.2e} of the largest value, original formulation against converted, on "
+        f"random {height} x {width} images at t = {', '.join(map(str, proof.timesteps))} "
+        f"(limit {LIMIT:g})",
+    )

@@ -1,0 +1,136 @@
+"""asyrp evaluate: the table of an edit, from folders of pictures."""
+
+import numpy as np
+
+from asyrp.bootstrap import Estimate
+from asyrp.commands.common import new_folder, say
+from asyrp.commands.evaluate_pictures import Material, gather
+from asyrp.commands.evaluate_report import Result, notes_of, page, plot_audit, plot_leakage
+from asyrp.errors import AsyrpError
+from asyrp.evaluation import (
+    Pictures,
+    Tools,
+    Wish,
+    gaps,
+    grouped,
+    leakage_matrix,
+    of_sets,
+    per_image,
+    subgroups,
+    summarised,
+)
+from asyrp.guide import new_guide
+from asyrp.options.evaluate import Evaluate
+from asyrp.plots import save_figure
+from asyrp.registry import load_distance, load_encoder
+from asyrp.tables import csv_text, write_json, write_text
+
+EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
+
+
+def run(options: Evaluate) -> None:
+    """Write table.md, table.csv, table.json, and a figure of leakage and of the audit."""
+    check(options)
+    material = gather(options)
+    tools, wish = tools_of(options), wish_of(options)
+    result = measure(options, material, tools, wish)
+    out = new_folder(options.out)
+    notes = notes_of(options, material, tools)
+    write_text(out / "table.md", page(result, notes))
+    every = {"all": result.table, **result.groups}
+    write_text(out / "table.csv", csv_text([{"group": k, **row} for k, row in every.items()]))
+    gaps_found = [gap._asdict() for gap in result.gaps]
+    write_json(out / "table.json", {**result._asdict(), "gaps": gaps_found, **notes})
+    if result.matrix:
+        save_figure(plot_leakage(result.matrix), out / "leakage.png")
+    if result.gaps:
+        save_figure(plot_audit(result), out / "audit.png")
+    if material.skipped:
+        say(f"{len(material.skipped)} unreadable: {'; '.join(material.skipped[:3])}")
+    say(f"measured {len(material.names)} edits; wrote {out / 'table.md'}")
+
+
+def check(options: Evaluate) -> None:
+    """Refuse what cannot work before anything is read."""
+    if bool(options.source) != bool(options.target):
+        raise AsyrpError("S_dir needs both --source and --target; got one; give both or neither")
+    if bool(options.attribute) != bool(options.value):
+        raise AsyrpError(
+            "success needs both --attribute and --value; got one; give both or neither"
+        )
+    if options.attribute and options.judge == "none":
+        raise AsyrpError("--attribute needs a judge; got --judge none; use --judge avatars-64")
+    if options.compare_with == "reconstruction" and options.reconstructions is None:
+        raise AsyrpError("--compare-with reconstruction needs --reconstructions FOLDER")
+
+
+def tools_of(options: Evaluate) -> Tools:
+    """The networks that the asked metrics need."""
+    encoder = load_encoder(options.guides.encoder)
+    wanted = set(EVERY) - set(options.leave_out)
+    distance = load_distance(options.guides.distance)
+    tools = Tools(
+        distance=distance if "lpips" in wanted else None,
+        spread=distance if "diversity" in wanted else None,
+    )
+    if options.target and "s_dir" in wanted:
+        tools = tools._replace(guide=new_guide(encoder, options.source, options.target))
+    if options.judge == "none":
+        return tools
+    from asyrp.world.features import JudgeIdentity, load_features
+    from asyrp.world.judge import load_judge
+    from asyrp.world.judging import AvatarJudging
+    from asyrp.world.segmenter import load_segmenter
+
+    judge = load_judge()
+    return tools._replace(
+        judging=AvatarJudging(judge) if "success" in wanted else None,
+        segmenting=load_segmenter() if "sc" in wanted else None,
+        features=load_features(options.features, encoder) if "fid" in wanted else None,
+        identity=JudgeIdentity(judge) if "identity" in wanted else None,
+    )
+
+
+def wish_of(options: Evaluate) -> Wish | None:
+    """What the judge should see."""
+    return Wish(options.attribute, options.value) if options.attribute else None
+
+
+def measure(options: Evaluate, material: Material, tools: Tools, wish: Wish | None) -> Result:
+    """Every number that is written."""
+    pictures, seed = material.pictures, options.seed
+    values = per_image(pictures, tools, wish)
+    if options.compare_with == "reconstruction" and pictures.reconstructions is not None:
+        moved = Pictures(pictures.reconstructions, pictures.edits)
+        values |= per_image(moved, Tools(guide=tools.guide))
+    table = {**summarised(values, seed), **of_sets(pictures, tools, seed)}
+    members = _members(options, material, tools)
+    every = {f"{a}: {v}": rows for a, found in members.items() for v, rows in found.items()}
+    groups = {
+        name: summarised({k: row[rows] for k, row in values.items()}, seed)
+        for name, rows in every.items()
+    }
+    matrix: dict[str, dict[str, Estimate]] = {}
+    if tools.judging is not None and wish is not None:
+        matrix = leakage_matrix(pictures, tools.judging, wish, seed)
+    return Result(table, groups, gaps(values, members, seed), matrix)
+
+
+def _members(
+    options: Evaluate, material: Material, tools: Tools
+) -> dict[str, dict[str, np.ndarray]]:
+    """attribute -> value -> rows: from the CSV's columns where it has them, else by the judge."""
+    columns = set(material.labels[0]) if material.labels else set()
+    own = tools.judging.audited if tools.judging is not None else sorted(columns)
+    asked = tuple(own) if options.subgroups is None else options.subgroups
+    found = {}
+    for name in asked:
+        if name in columns:
+            found[name] = grouped([labels[name] for labels in material.labels])
+        elif tools.judging is not None:
+            found |= subgroups(tools.judging, material.pictures.sources, [name])
+        else:
+            raise AsyrpError(
+                f"--subgroups {name!r} needs a column of that name in a CSV, or a judge"
+            )
+    return found

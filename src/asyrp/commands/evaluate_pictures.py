@@ -1,0 +1,75 @@
+"""The pictures of `asyrp evaluate`: three folders lined up by stem."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from asyrp.datasets import Loaded, load
+from asyrp.errors import AsyrpError
+from asyrp.evaluation import Pictures
+from asyrp.options.evaluate import Evaluate
+
+
+class Material(NamedTuple):
+    """The pictures, their names, and the labels and losses of reading them."""
+
+    pictures: Pictures
+    names: list[str]
+    labels: list[Mapping[str, str]]
+    skipped: list[str]
+
+
+def gather(options: Evaluate) -> Material:
+    """Read the pictures and line them up by stem.
+
+    Raises:
+        AsyrpError: mixed sizes, or stems that do not match.
+    """
+    edits = load(options.edits)
+    size = edits.records[0].size
+    every = {"--edits": edits, "--images": load(options.images, size)}
+    if options.reconstructions is not None:
+        every["--reconstructions"] = load(options.reconstructions, size)
+    for name, loaded in every.items():
+        _check_sizes(name, loaded, size)
+    names = matched(every)
+    stacks = {name: _lined_up(loaded, names) for name, loaded in every.items()}
+    pictures = Pictures(stacks["--images"], stacks["--edits"], stacks.get("--reconstructions"))
+    labels = {Path(r.name).stem: r.labels for r in every["--images"].records}
+    skipped = [f"{n} {s.name}: {s.reason}" for n, loaded in every.items() for s in loaded.skipped]
+    return Material(pictures, names, [labels[name] for name in names], skipped)
+
+
+def _check_sizes(name: str, loaded: Loaded, size: tuple[int, int]) -> None:
+    for record in loaded.records:
+        if record.size != size:
+            raise AsyrpError(
+                f"all pictures must have the size of the edits, {size[1]} x {size[0]}; "
+                f"{record.name} of {name} is {record.size[1]} x {record.size[0]}; resize them"
+            )
+
+
+def matched(every: Mapping[str, Loaded]) -> list[str]:
+    """The stems that all sources share, sorted; unreadable pictures are left out of all.
+
+    Raises:
+        AsyrpError: a stem that one of them has and another has not.
+    """
+    stems = {n: {Path(r.name).stem for r in loaded.records} for n, loaded in every.items()}
+    lost = {Path(s.name).stem for loaded in every.values() for s in loaded.skipped}
+    first, *rest = stems
+    for other in rest:
+        alone = sorted((stems[first] ^ stems[other]) - lost)
+        if alone:
+            raise AsyrpError(
+                f"{first} and {other} must hold pictures of the same stems; {len(alone)} are in "
+                f"only one of them, such as {alone[0]!r}; rename or remove them"
+            )
+    return sorted(set.intersection(*stems.values()))
+
+
+def _lined_up(loaded: Loaded, names: Sequence[str]) -> torch.Tensor:
+    images = {Path(record.name).stem: record.image for record in loaded.records}
+    return torch.stack([images[name] for name in names])

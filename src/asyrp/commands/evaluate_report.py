@@ -1,0 +1,157 @@
+"""What `asyrp evaluate` writes: the Markdown page, the notes, two figures."""
+
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from asyrp.bootstrap import DRAWS, Estimate
+from asyrp.commands.evaluate_pictures import Material
+from asyrp.evaluation import LEAST_GROUP, METRICS, Gap, Tools
+from asyrp.figures import dots, new_figure
+from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS
+from asyrp.options.evaluate import Evaluate
+from asyrp.tables import markdown
+
+MOST_GAPS = 12  # rows of the audit in table.md; the JSON has all
+
+
+class Result(NamedTuple):
+    """Every number: of all images, of subgroups, the gaps, and leakage by attribute."""
+
+    table: dict[str, Estimate]
+    groups: dict[str, dict[str, Estimate]]
+    gaps: list[Gap]
+    matrix: dict[str, dict[str, Estimate]]
+
+
+def notes_of(options: Evaluate, material: Material, tools: Tools) -> dict[str, Any]:
+    """What the numbers mean and what they were made with."""
+    named = {
+        "distance": tools.distance or tools.spread,
+        "judge": tools.judging,
+        "segmenter": tools.segmenting,
+        "features of FID and KID": tools.features,
+        "identity": tools.identity,
+    }
+    s_dir = {
+        "encoder": options.guides.encoder,
+        "source text": options.source,
+        "target text": options.target,
+        "templates": ["{}"],
+        "source image": options.compare_with,
+    }
+    return {
+        "images": len(material.names),
+        "attribute": options.attribute,
+        "value": options.value,
+        "skipped": material.skipped,
+        "seeds": {"bootstrap": options.seed},
+        "draws": {"means": DRAWS, "FID": FID_DRAWS, "KID": KID_DRAWS},
+        "networks": {key: one.name for key, one in named.items() if one is not None},
+        "S_dir": s_dir if tools.guide is not None else None,
+        "definitions": dict(METRICS),
+    }
+
+
+def page(result: Result, notes: dict[str, Any]) -> str:
+    """table.md."""
+    rows = [
+        {
+            "metric": name,
+            "mean [95 % interval]": estimate,
+            "images": estimate.images,
+            "what it is": METRICS[name],
+        }
+        for name, estimate in result.table.items()
+    ]
+    parts = ["# Evaluation", _preface(notes), markdown(rows)]
+    if result.gaps:
+        parts += ["## Largest gaps between subgroups", _AUDIT, markdown(_audit_rows(result.gaps))]
+    if result.groups:
+        groups = [{"subgroup": name, **_brief(row)} for name, row in result.groups.items()]
+        parts += ["## Subgroups", markdown(groups)]
+    if result.matrix:
+        parts += ["## Answers that changed, by attribute", markdown(_matrix_rows(result.matrix))]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+_AUDIT = (
+    f"Subgroups of at least {LEAST_GROUP} images. Sorted by the gap over the metric's standard "
+    "deviation between images. Random subgroups of the same sizes stay below *by chance* in 95 of "
+    "100 draws; a gap below it is no finding."
+)
+
+
+def _preface(notes: dict[str, Any]) -> str:
+    networks = "; ".join(f"{key}: {name}" for key, name in notes["networks"].items())
+    lines = [
+        f"{notes['images']} images, {len(notes['skipped'])} unreadable. Intervals: bootstrap over "
+        f"images, seed {notes['seeds']['bootstrap']}, {notes['draws']['means']} draws "
+        f"(FID {notes['draws']['FID']}, KID {notes['draws']['KID']}, laid around the estimate). An "
+        "interval without width means that all images agreed.",
+        f"Networks: {networks}." if networks else "",
+    ]
+    if notes["S_dir"]:
+        made = notes["S_dir"]
+        lines.append(
+            f"S_dir: encoder {made['encoder']}, {made['source text']!r} → {made['target text']!r}, "
+            f"templates {made['templates']}, source image: {made['source image']}; "
+            "higher is better."
+        )
+    return "\n".join(line for line in lines if line)
+
+
+def _audit_rows(gaps: list[Gap]) -> list[dict[str, Any]]:
+    return [
+        {
+            "metric": gap.metric,
+            "attribute": gap.attribute,
+            "lowest": gap.lowest,
+            "highest": gap.highest,
+            "gap": gap.gap,
+            "by chance": gap.by_chance,
+            "gap / deviation": gap.spread,
+        }
+        for gap in gaps[:MOST_GAPS]
+    ]
+
+
+_BRIEF = ("success", "leakage", "clean", "s_dir", "lpips", "sc", "identity")
+
+
+def _brief(row: dict[str, Estimate]) -> dict[str, Any]:
+    first = next(iter(row.values()), None)
+    return {"images": first.images if first else 0, **{k: row[k] for k in _BRIEF if k in row}}
+
+
+def _matrix_rows(matrix: dict[str, dict[str, Estimate]]) -> list[dict[str, Any]]:
+    return [{"of": name, **row} for name, row in matrix.items()]
+
+
+def plot_leakage(matrix: dict[str, dict[str, Estimate]]) -> Figure:
+    """Share of images whose judged value changed, by attribute, edit beside reconstruction."""
+    figure, (axes,) = new_figure()
+    names = list(matrix["edit"])
+    series = {label: [_percent(row[name]) for name in names] for label, row in matrix.items()}
+    dots(axes, names, series, "images whose judged value changed, %")
+    return figure
+
+
+def plot_audit(result: Result) -> Figure:
+    """The gaps that stand out most, beside what chance gives."""
+    figure, (axes,) = new_figure()
+    top = result.gaps[:MOST_GAPS]
+    names = [f"{g.metric}: {g.attribute} ({g.lowest} < {g.highest})" for g in top]
+    dots(
+        axes,
+        names,
+        {"gap": [g.gap for g in top], "95 % of random groups": [g.by_chance for g in top]},
+        "largest minus smallest mean of the subgroups",
+    )
+    axes.tick_params(axis="y", labelsize=7)
+    return figure
+
+
+def _percent(estimate: Estimate) -> Estimate:
+    value, low, high = (100 * v for v in estimate[:3])
+    return estimate._replace(value=value, low=low, high=high)

@@ -1,0 +1,224 @@
+"""The table of an edit: every metric over all images, over subgroups, and the gaps between them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from asyrp.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_mean, of_pairs
+from asyrp.errors import AsyrpError
+from asyrp.guide import Guide
+from asyrp.metrics import answers as judged
+from asyrp.metrics import directional, frechet
+from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
+from asyrp.metrics.masks import Segmenting, mean_iou
+from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
+from asyrp.scorers import PerceptualDistance
+
+LEAST_GROUP = 8  # images; a smaller subgroup says nothing
+
+# metric -> what it is
+METRICS: Mapping[str, str] = {
+    "s_dir": directional.DEFINITION,
+    "success": "share of edits judged to show the wanted value; higher is better",
+    "success_before": "share of sources judged to show it already",
+    "leakage": "share of the other visible attributes whose judged value changed; lower is better",
+    "leakage_reconstruction": "the same of the reconstruction, which no edit touched",
+    "leakage_beyond": "leakage minus that of the reconstruction, image by image",
+    "clean": "share of edits that succeeded and changed no other attribute; higher is better",
+    "lpips": "perceptual distance from source to edit; lower is better",
+    "lpips_reconstruction": "perceptual distance from source to reconstruction",
+    "sc": "mean IoU of the segmentation masks of source and edit; 1 is the same structure",
+    "identity": "cosine of identity features of source and edit; higher is better",
+    "identity_strangers": "the same between each source and the next one",
+    "fid": "Frechet distance between sources and edits; lower is better, compare at equal counts",
+    "kid": "unbiased squared MMD between sources and edits; lower is better",
+    "diversity": "mean perceptual distance between edits of different images",
+    "diversity_sources": "the same between the sources",
+}
+
+
+class Pictures(NamedTuple):
+    """Sources, their edits and (where known) reconstructions, (n, 3, height, width) each."""
+
+    sources: Tensor
+    edits: Tensor
+    reconstructions: Tensor | None = None
+
+
+class Tools(NamedTuple):
+    """The networks that measure; None leaves their metrics out. spread: of diversity."""
+
+    guide: Guide | None = None
+    distance: PerceptualDistance | None = None
+    spread: PerceptualDistance | None = None
+    judging: judged.Judging | None = None
+    segmenting: Segmenting | None = None
+    features: FeatureNetwork | None = None
+    identity: FeatureNetwork | None = None
+
+
+class Wish(NamedTuple):
+    """What the edit should have done: an attribute of the judge, and its new value."""
+
+    attribute: str
+    value: str
+
+
+class Gap(NamedTuple):
+    """How far the best and the worst subgroup lie apart.
+
+    by_chance: what random subgroups of these sizes stay below in 95 of 100 draws. spread: the gap
+    over the metric's standard deviation between images.
+    """
+
+    metric: str
+    attribute: str
+    lowest: str
+    highest: str
+    gap: Estimate
+    by_chance: float
+    spread: float
+
+
+Values = Mapping[str, np.ndarray]
+
+
+def per_image(pictures: Pictures, tools: Tools, wish: Wish | None = None) -> dict[str, np.ndarray]:
+    """metric -> (n,), for the metrics that belong to single images."""
+    sources, edits, back = pictures
+    found: dict[str, np.ndarray] = {}
+    if tools.guide is not None:
+        found["s_dir"] = directional.directional_similarity(sources, edits, tools.guide)
+    if tools.judging is not None and wish is not None:
+        found |= judge(pictures, tools.judging, wish)
+    if tools.distance is not None:
+        found["lpips"] = distances(tools.distance, sources, edits)
+        if back is not None:
+            found["lpips_reconstruction"] = distances(tools.distance, sources, back)
+    if tools.segmenting is not None:
+        found["sc"] = mean_iou(tools.segmenting.masks(sources), tools.segmenting.masks(edits))
+    if tools.identity is not None:
+        features = features_of(tools.identity, sources)
+        found["identity"] = identity_similarity(features, features_of(tools.identity, edits))
+        found["identity_strangers"] = strangers(features)
+    return found
+
+
+def judge(pictures: Pictures, judging: judged.Judging, wish: Wish) -> dict[str, np.ndarray]:
+    """success, leakage and clean of each image; the reconstruction's own changes beside them."""
+    before, after = judging.answers(pictures.sources), judging.answers(pictures.edits)
+    wanted = judging.wanted(*wish)
+    shown = judging.shown(before, *wish)
+    success = judged.succeeded(after, wish.attribute, wanted)
+    leaks = judged.leaked(judged.changed(before, after, shown), wish.attribute)
+    found = {
+        "success": success,
+        "success_before": judged.succeeded(before, wish.attribute, wanted),
+        "leakage": leaks,
+        "clean": judged.clean(success, leaks),
+    }
+    if pictures.reconstructions is not None:
+        plain = judging.answers(pictures.reconstructions)
+        own = judged.leaked(judged.changed(before, plain, shown), wish.attribute)
+        found |= {"leakage_reconstruction": own, "leakage_beyond": leaks - own}
+    return found
+
+
+def leakage_matrix(
+    pictures: Pictures, judging: judged.Judging, wish: Wish, seed: int = 0
+) -> dict[str, dict[str, Estimate]]:
+    """Rows edit and reconstruction: attribute -> share of images whose judged value changed."""
+    before = judging.answers(pictures.sources)
+    shown = judging.shown(before, *wish)
+    rows = {"edit": judged.changed(before, judging.answers(pictures.edits), shown)}
+    if pictures.reconstructions is not None:
+        plain = judging.answers(pictures.reconstructions)
+        rows["reconstruction"] = judged.changed(before, plain, shown)
+    return judged.matrix(rows, seed)
+
+
+def of_sets(pictures: Pictures, tools: Tools, seed: int = 0) -> dict[str, Estimate]:
+    """The metrics that belong to whole sets of images: FID, KID, diversity.
+
+    Raises:
+        AsyrpError: fewer images than one of them needs.
+    """
+    found: dict[str, Estimate] = {}
+    if tools.features is not None:
+        real = features_of(tools.features, pictures.sources)
+        other = features_of(tools.features, pictures.edits)
+        found |= {"fid": frechet.fid(real, other, seed), "kid": frechet.kid(real, other, seed)}
+    if tools.spread is not None:
+        count = len(pictures.edits)
+        pairs = neighbour_pairs(count)
+        both = {"diversity": pictures.edits, "diversity_sources": pictures.sources}
+        for name, images in both.items():
+            found[name] = of_pairs(diversity(tools.spread, images, pairs), pairs, count, seed)
+    return found
+
+
+def summarised(values: Values, seed: int = 0) -> dict[str, Estimate]:
+    """metric -> mean with its interval."""
+    return {name: of_mean(row, seed) for name, row in values.items() if _known(row) > 1}
+
+
+def subgroups(
+    judging: judged.Judging, sources: Tensor, attributes: Sequence[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """attribute -> value -> rows of the sources judged so, of at least LEAST_GROUP images.
+
+    Raises:
+        AsyrpError: the judge does not know an attribute.
+    """
+    seen = judging.answers(sources)
+    for attribute in attributes:
+        if attribute not in seen:
+            raise AsyrpError(
+                f"the judge does not know the attribute {attribute!r}; it answers for: "
+                f"{', '.join(seen)}"
+            )
+    return {a: grouped([judging.value(a, int(i)) for i in seen[a]]) for a in attributes}
+
+
+def grouped(labels: Sequence[str]) -> dict[str, np.ndarray]:
+    """label -> rows that have it, for labels of at least LEAST_GROUP images."""
+    table = np.asarray(labels)
+    rows = {str(label): np.flatnonzero(table == label) for label in np.unique(table)}
+    return {label: found for label, found in rows.items() if len(found) >= LEAST_GROUP}
+
+
+def gaps(
+    values: Values, groups: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
+) -> list[Gap]:
+    """Every metric's gap between the subgroups of every attribute, the largest spread on top."""
+    found = [
+        _gap(metric, row, attribute, members, seed)
+        for metric, row in values.items()
+        for attribute, members in groups.items()
+        if len(members) > 1 and all(_known(row[rows]) > 1 for rows in members.values())
+    ]
+    return sorted(found, key=lambda gap: -gap.spread)
+
+
+def _gap(
+    metric: str, row: np.ndarray, attribute: str, members: Mapping[str, np.ndarray], seed: int
+) -> Gap:
+    parts = [row[rows] for rows in members.values()]
+    means = {name: float(np.nanmean(part)) for name, part in zip(members, parts, strict=True)}
+    gap = of_largest_gap(parts, seed)
+    deviation = float(np.nanstd(np.concatenate(parts)))
+    return Gap(
+        metric,
+        attribute,
+        min(means, key=lambda name: means[name]),
+        max(means, key=lambda name: means[name]),
+        gap,
+        gap_by_chance(parts, seed),
+        gap.value / deviation if deviation > 0 else 0.0,
+    )
+
+
+def _known(row: np.ndarray) -> int:
+    return int((~np.isnan(row)).sum())

@@ -1,0 +1,1 @@
+"""What an edit did, as numbers: one family a file. Values come for each image, intervals later."""

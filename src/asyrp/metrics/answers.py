@@ -1,0 +1,94 @@
+"""Success and leakage of an edit, from a judge's answers about every attribute of every image."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from asyrp.bootstrap import Estimate, of_mean
+from asyrp.errors import AsyrpError
+
+Answers = Mapping[str, np.ndarray]
+"""attribute -> (n,) index of the value a judge sees."""
+Shown = Mapping[str, np.ndarray]
+"""attribute -> (n,) bool: whether the attribute shows, before and after the edit."""
+
+
+def succeeded(after: Answers, attribute: str, wanted: int) -> np.ndarray:
+    """(n,) 1 where the judge sees the wanted value, else 0.
+
+    Raises:
+        AsyrpError: the judge does not answer for that attribute.
+    """
+    if attribute not in after:
+        known = ", ".join(after)
+        raise AsyrpError(
+            f"the judge does not know the attribute {attribute!r}; it answers for: {known}"
+        )
+    return np.where(np.asarray(after[attribute]) == wanted, 1.0, 0.0)
+
+
+def changed(before: Answers, after: Answers, shown: Shown) -> dict[str, np.ndarray]:
+    """attribute -> (n,): 1 where the answer changed, 0 where not, NaN where it does not show."""
+    return {
+        name: np.where(shown[name], np.asarray(before[name]) != np.asarray(after[name]), np.nan)
+        for name in shown
+    }
+
+
+def leaked(changes: Mapping[str, np.ndarray], attribute: str) -> np.ndarray:
+    """(n,) share of the other attributes that changed, over those that show; NaN if none does."""
+    others = np.stack([row for name, row in changes.items() if name != attribute])
+    counts = (~np.isnan(others)).sum(0)
+    sums = np.nansum(others, axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def clean(success: np.ndarray, leaks: np.ndarray) -> np.ndarray:
+    """(n,) 1 where the edit succeeded and nothing else changed: one number to choose by."""
+    return np.where(np.nan_to_num(leaks) == 0, success, 0.0)
+
+
+def matrix(
+    rows: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
+) -> dict[str, dict[str, Estimate]]:
+    """edit -> attribute -> share of images whose answer changed; those that never show are out."""
+    return {
+        edit: {
+            name: of_mean(values, seed)
+            for name, values in changes.items()
+            if (~np.isnan(values)).sum() > 1
+        }
+        for edit, changes in rows.items()
+    }
+
+
+class Judging(Protocol):
+    """A judge of attributes: what it is called, what it sees, and what of it counts."""
+
+    @property
+    def name(self) -> str:
+        """What a table records."""
+        ...
+
+    @property
+    def audited(self) -> Sequence[str]:
+        """Attributes by which subgroups are compared."""
+        ...
+
+    def answers(self, images: Tensor) -> Answers:
+        """(n, 3, height, width) in [-1, 1] -> attribute -> (n,)."""
+        ...
+
+    def wanted(self, attribute: str, value: str) -> int:
+        """The index of a value; AsyrpError where the judge does not know it."""
+        ...
+
+    def value(self, attribute: str, index: int) -> str:
+        """The name of a value."""
+        ...
+
+    def shown(self, before: Answers, attribute: str, value: str) -> Shown:
+        """Whether each other attribute shows before and after the edit to that value."""
+        ...

@@ -1,0 +1,30 @@
+"""S_dir: whether the picture changed in the direction in which the text changed."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asyrp.guide import Guide
+from asyrp.losses import directional_loss
+
+DEFINITION = (
+    "cos(E(edit) - E(source image), E(target text) - E(source text)), features of unit norm; "
+    "from -1 to 1, higher is better"
+)
+
+
+@torch.no_grad()
+def directional_similarity(
+    sources: Tensor, edits: Tensor, guide: Guide, batch_size: int = 16
+) -> np.ndarray:
+    """S_dir of each image, (n,): 1 minus the directional loss (StyleGAN-NADA's direction).
+
+    Args:
+        sources, edits: (n, 3, height, width) in [-1, 1].
+    """
+    encode, text = guide.encoder.image_features, guide.direction
+    parts = [
+        1 - directional_loss(encode(after), encode(before), text)
+        for before, after in zip(sources.split(batch_size), edits.split(batch_size), strict=True)
+    ]
+    return torch.cat(parts).double().cpu().numpy()

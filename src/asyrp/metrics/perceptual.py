@@ -1,0 +1,45 @@
+"""LPIPS to the source, and how different the results are from each other."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.scorers import PerceptualDistance
+
+
+@torch.no_grad()
+def distances(
+    distance: PerceptualDistance, a: Tensor, b: Tensor, batch_size: int = 16
+) -> np.ndarray:
+    """The distance of each pair of images, (n,); a, b: (n, 3, height, width) in [-1, 1]."""
+    parts = [
+        distance(left.float(), right.float())
+        for left, right in zip(a.split(batch_size), b.split(batch_size), strict=True)
+    ]
+    return torch.cat(parts).double().cpu().numpy()
+
+
+def neighbour_pairs(count: int, neighbours: int = 1) -> np.ndarray:
+    """(count * neighbours, 2): every image with the next ones, the last with the first.
+
+    Raises:
+        AsyrpError: too few images for that many different pairs.
+    """
+    if count < 2 * neighbours + 1:
+        raise AsyrpError(
+            f"diversity over {neighbours} neighbours needs at least {2 * neighbours + 1} images; "
+            f"got {count}"
+        )
+    rows = np.arange(count)
+    return np.concatenate(
+        [np.stack([rows, np.roll(rows, -k)], 1) for k in range(1, neighbours + 1)]
+    )
+
+
+def diversity(
+    distance: PerceptualDistance, images: Tensor, pairs: np.ndarray, batch_size: int = 16
+) -> np.ndarray:
+    """The distance of each pair of images, (p,): low where all results look alike."""
+    left, right = (images[torch.as_tensor(pairs[:, side])] for side in (0, 1))
+    return distances(distance, left, right, batch_size)

@@ -1,0 +1,32 @@
+"""Options of the page."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from asyrp.options.shared import Flat, Guides, Inverting, Network
+
+
+@dataclass(frozen=True)
+class App:
+    """Open a page that edits pictures and trains directions, on this machine alone."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 lets everybody in who can reach this machine."""
+    port: int = 7860
+    """TCP port."""
+    directions: Path = Path("directions")
+    """Folder of your direction files; what is trained on the page is written there."""
+    steps: int = 40
+    """Timesteps of the grid (2 to T)."""
+    people: int = 16
+    """Tabs at a time; past it the one idle longest has to begin anew."""
+    upload_megabytes: float = 10
+    """Largest upload, in MB."""
+    upload_megapixels: float = 16
+    """Largest picture, in millions of pixels."""
+    threads: int | None = None
+    """CPU threads of one walk; default: 1 up to 64 x 64 pixels, else those of torch."""
+    network: Annotated[Network, Flat] = field(default_factory=Network)
+    inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
+    guides: Annotated[Guides, Flat] = field(default_factory=Guides)

@@ -1,0 +1,104 @@
+"""Options of compare, study and reproduce."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from asyrp.options.shared import Flat, Guides, Inverting, Network
+from asyrp.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many faces."""
+
+    test_faces: int = 64
+    """Test faces of each task that do not show its value."""
+    pool: int = 128
+    """Test faces to choose them from."""
+    train_faces: int = 64
+    """Faces to train on."""
+    validation_faces: int = 12
+    """Faces that every method is tuned on, for each task."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Our edits beside their rivals on the built-in world: same network, faces and budget."""
+
+    out: Path = Path("compare")
+    """Folder for table.md, table.csv, table.json, figures, and what is kept between runs."""
+    tasks: tuple[str, ...] = ()
+    """Edits to make, as in smiling or glasses; default: all ten."""
+    methods: tuple[str, ...] = ()
+    """Methods to compare, as in asyrp, sdedit or diffusionclip; default: all nine."""
+    workers: int = 2
+    """Processes of one thread each; results do not depend on it."""
+    counts: Annotated[Counts, Flat] = field(default_factory=Counts)
+    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
+        default_factory=TrainSettings
+    )
+
+
+@dataclass(frozen=True)
+class Study:
+    """Measure one claim of the paper: study.json, a figure, and a verdict in words."""
+
+    name: tyro.conf.Positional[
+        Literal[
+            "theorem1",
+            "homogeneity",
+            "linearity",
+            "robustness",
+            "consistency",
+            "layers",
+            "intervals",
+            "diagnose",
+        ]
+    ]
+    """Which claim."""
+    out: Path
+    """Folder for NAME.json, NAME.png, and what is kept between runs."""
+    images: Path | None = None
+    """theorem1 and diagnose on a network of your own: folder of images."""
+    direction: str = ""
+    """diagnose on a network of your own: FILE or FILE:STRENGTH."""
+    steps: int = 40
+    """Timesteps of the grid, for a network of your own."""
+    faces: int = 24
+    """Test faces of an average on the built-in world."""
+    workers: int = 2
+    """Processes of one thread each."""
+    network: Annotated[Network, Flat] = field(default_factory=Network)
+    inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
+    guides: Annotated[Guides, Flat] = field(default_factory=Guides)
+    counts: Annotated[Counts, Flat] = field(default_factory=Counts)
+    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
+        default_factory=TrainSettings
+    )
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Compare and all studies on the built-in world: writes results.md and its figures."""
+
+    docs: Path = Path("docs")
+    """Folder for results.md and results/, its figures."""
+    keep: Path = Path("build/reproduce")
+    """Folder for what is kept between runs; a run that was stopped goes on from it."""
+    workers: int = 2
+    """Processes of one thread each; numbers do not depend on it, seconds do."""
+    faces: int = 24
+    """Test faces of an average in the studies."""
+    tasks: tuple[str, ...] = ()
+    """Edits to compare; default: all ten."""
+    methods: tuple[str, ...] = ()
+    """Methods to compare; default: all nine."""
+    studies: tuple[str, ...] = ()
+    """Studies to run; default: all eight."""
+    counts: Annotated[Counts, Flat] = field(default_factory=Counts)
+    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
+        default_factory=TrainSettings
+    )

@@ -1,0 +1,47 @@
+"""Options of evaluate."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from asyrp.options.shared import Flat, Guides
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure edits: a table with intervals, an audit of subgroups, and figures."""
+
+    images: str
+    """The sources: a folder, FILE.csv of attributes, an LMDB folder, or hf:NAME[:SPLIT]."""
+    edits: Path
+    """Folder of their edits, same stems and size."""
+    out: Path
+    """Folder for table.md, table.csv, table.json and the figures."""
+    source: str = ""
+    """What the images show, as in 'face'; with --target it gives S_dir."""
+    target: str = ""
+    """What the edits should show, as in 'smiling face'."""
+    reconstructions: Path | None = None
+    """Folder of the reconstructions: leakage is then compared with their own changes."""
+    attribute: str = ""
+    """Attribute that the judge looks at, as in 'mouth'."""
+    value: str = ""
+    """The value it should take, as in 'smiling'."""
+    judge: Literal["avatars-64", "none"] = "avatars-64"
+    """Who judges attributes, parts and identity; none for images of another world."""
+    features: Literal["avatars-64-judge", "encoder"] = "avatars-64-judge"
+    """Network whose features FID and KID compare."""
+    compare_with: Literal["original", "reconstruction"] = "original"
+    """Source image of S_dir."""
+    leave_out: Annotated[
+        tuple[Literal["s_dir", "success", "lpips", "sc", "identity", "fid", "diversity"], ...],
+        tyro.conf.UseAppendAction,
+    ] = ()
+    """Metrics to leave out (fid: KID too; success: leakage too)."""
+    subgroups: tuple[str, ...] | None = None
+    """Attributes to audit by; default: the judge's own choice. Columns of a CSV work too."""
+    seed: int = 0
+    """Of the bootstrap over images."""
+    guides: Annotated[Guides, Flat] = field(default_factory=Guides)

@@ -1,0 +1,114 @@
+"""All studies by name, as the command and the reproduction run them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from asyrp.errors import AsyrpError
+from asyrp.stages import Stage
+from asyrp.studies import (
+    consistency,
+    diagnose,
+    homogeneity,
+    intervals,
+    layers,
+    linearity,
+    robustness,
+    theorem1,
+)
+from asyrp.studies.common import Bench, Learned, Numbers, Verdict, act_of
+from asyrp.world.compare import direction_stages
+from asyrp.world.plan import Plan, lab_of, phases_kept, scene_kept, shared_stages
+from asyrp.world.rivals import Job, trained
+from asyrp.world.tasks import task_of
+
+PICTURES = 8  # faces of the studies that look at single steps
+TASKS = ("smiling", "glasses", "blonde")  # the first is what most studies look at
+
+
+class Study(NamedTuple):
+    """What a study measures, how it is drawn and judged, and how many tasks it needs."""
+
+    title: str
+    measure: Callable[[Bench], dict[str, Any]]
+    plot: Callable[[Numbers], Figure]
+    verdict: Callable[[Numbers], Verdict]
+    tasks: int = 1
+
+
+def _theorem1(bench: Bench) -> dict[str, Any]:
+    few = bench.test.latents[:PICTURES]
+    return theorem1.measure(bench.lab.model, few, bench.test.at, bench.lab.distance)
+
+
+def _diagnose(bench: Bench) -> dict[str, Any]:
+    scene = bench.scene()
+    few = scene.rows(range(min(PICTURES, len(scene.numbers))))
+    act, boost = act_of(bench.first, bench.grid), bench.first.phases.t_boost
+    return diagnose.measure(bench.lab.model, few.images, few.latents, bench.grid, act, boost)
+
+
+STUDIES: Mapping[str, Study] = {
+    "theorem1": Study("Theorem 1", _theorem1, theorem1.plot, theorem1.verdict, 0),
+    "homogeneity": Study("Homogeneity", homogeneity.measure, homogeneity.plot, homogeneity.verdict),
+    "linearity": Study("Linearity", linearity.measure, linearity.plot, linearity.verdict, 3),
+    "robustness": Study("Robustness", robustness.measure, robustness.plot, robustness.verdict),
+    "consistency": Study("Consistency", consistency.measure, consistency.plot, consistency.verdict),
+    "layers": Study("Layers", layers.measure, layers.plot, layers.verdict),
+    "intervals": Study("Intervals", intervals.measure, intervals.plot, intervals.verdict),
+    "diagnose": Study("Where an edit gets lost", _diagnose, diagnose.plot, diagnose.verdict),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One study on the built-in world."""
+
+    plan: Plan
+    name: str
+    faces: int
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        """Its numbers."""
+        return STUDIES[self.name].measure(bench_of(self.plan, folder, self.name, self.faces))
+
+
+def bench_of(plan: Plan, folder: Path, name: str, faces: int) -> Bench:
+    """The bench of a study, from the stages before it."""
+    lab, train = lab_of(plan.settings), scene_kept(folder, "train")
+    learned = []
+    for task in (task_of(one) for one in tasks_of(name)):
+        phases = phases_kept(folder, task)
+        saved = trained(Job(lab, task, phases, train, folder))
+        learned.append(Learned(task, phases, saved))
+    return Bench(lab, learned, train, scene_kept(folder, "test"), faces)
+
+
+def tasks_of(name: str) -> tuple[str, ...]:
+    """The tasks whose f_t a study needs.
+
+    Raises:
+        AsyrpError: unknown study.
+    """
+    if name not in STUDIES:
+        raise AsyrpError(f"unknown study {name!r}; needed one of: {', '.join(STUDIES)}")
+    return TASKS[: STUDIES[name].tasks]
+
+
+def stage_name(name: str) -> str:
+    """The name of a study's stage."""
+    return f"study-{name}"
+
+
+def study_stages(plan: Plan, names: Sequence[str], faces: int) -> list[Stage]:
+    """Shared stages, the directions, and the studies."""
+    tasks = list(dict.fromkeys(task for name in names for task in tasks_of(name)))
+    stages = shared_stages(plan) + direction_stages(plan, tasks)
+    for name in names:
+        needs = tuple(f"direction-{task}" for task in tasks_of(name))
+        common = ("curves", "train", "test")
+        stages.append(Stage(stage_name(name), Work(plan, name, faces), (*common, *needs)))
+    return stages

@@ -1,0 +1,164 @@
+"""Consistency: dh_t is nearly the same for all images and timesteps (section 5.3, appendix L).
+
+And a direction that was trained on one number of steps works on others (section 4.1, S / S~).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional
+
+from asyrp.bootstrap import of_mean
+from asyrp.directions import global_direction
+from asyrp.figures import lines, new_figure
+from asyrp.metrics.perceptual import distances
+from asyrp.studies.common import (
+    Bench,
+    Numbers,
+    Verdict,
+    act_of,
+    as_estimate,
+    edit_scene,
+    grid_from,
+    shares,
+    summary,
+)
+from asyrp.world.lab import acting, edited, judged, mean_of, recorded
+from asyrp.world.scenes import Scene
+
+STEPS = (10, 20, 40, 100, 1000)
+PLAIN_UP_TO = 100  # steps up to which the transfer without the rule is walked too
+TRANSFER_FACES = 8
+
+
+def measure(bench: Bench, steps: Sequence[int] = STEPS) -> dict[str, Any]:
+    """Cosines over t, the edits of f_t, of its mean and of one dh, and transfer between grids."""
+    learned, scene = bench.first, bench.scene()
+    table = recorded(bench.lab, scene, learned.saved, learned.phases)
+    return {
+        "task": learned.task.name,
+        "cosines": cosines(table),
+        "edits": _edits(bench, scene, table),
+        "transfer": transfer(bench, scene.rows(range(min(TRANSFER_FACES, bench.faces))), steps),
+    }
+
+
+def cosines(table: dict[int, Tensor]) -> dict[str, Any]:
+    """Cosine of every face's dh_t with its mean over faces and with the global dh, over t.
+
+    Args:
+        table: timestep -> (n, c, h', w').
+    """
+    times = sorted(table)
+    means = {t: table[t].mean(0) for t in times}
+    single = torch.stack([means[t] for t in times]).mean(0)
+    return {
+        "t": times,
+        "with_mean": [of_mean(_cosines(table[t], means[t])) for t in times],
+        "with_global": [of_mean(_cosines(table[t], single)) for t in times],
+        "mean_with_global": [float(_cosines(means[t][None], single)[0]) for t in times],
+    }
+
+
+def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
+    flat = functional.cosine_similarity(rows.flatten(1), other.flatten()[None], dim=1)
+    found: np.ndarray = flat.double().numpy()
+    return found
+
+
+def _edits(bench: Bench, scene: Scene, table: dict[int, Tensor]) -> dict[str, Any]:
+    phases, grid = bench.first.phases, bench.grid
+    mean = mean_of(table)
+    acts = {
+        "f_t": act_of(bench.first, grid),
+        "mean over faces": acting(mean, phases, grid),
+        "one dh": acting(global_direction(mean), phases, grid),
+    }
+    images = {name: edit_scene(bench, scene, [act]) for name, act in acts.items()}
+    return {
+        name: {
+            **summary(bench, scene, edits),
+            "lpips_to_f_t": of_mean(distances(bench.lab.distance, images["f_t"], edits)),
+        }
+        for name, edits in images.items()
+    }
+
+
+def transfer(bench: Bench, scene: Scene, steps: Sequence[int]) -> dict[str, Any]:
+    """Success of the same f_t on grids of other lengths, with the S / S~ rule and without."""
+    found: dict[str, Any] = {"steps": list(steps), "with_rule": [], "without_rule": []}
+    for count in steps:
+        found["with_rule"].append(_on_grid(bench, scene, count, True))
+        plain = count <= PLAIN_UP_TO
+        found["without_rule"].append(_on_grid(bench, scene, count, False) if plain else None)
+    return found
+
+
+def _on_grid(bench: Bench, scene: Scene, count: int, rule: bool) -> dict[str, Any]:
+    length, trained = bench.lab.model.schedule.length, bench.lab.settings.steps
+    grid = grid_from(scene.at, count, length)
+    act = act_of(bench.first, grid, trained / count if rule else 1.0)
+    model, boost = bench.lab.model, bench.first.phases.t_boost
+    edits = edited(model, scene, grid, [act], boost)
+    plain = scene._replace(reconstructions=edited(model, scene, grid, []))
+    values = judged(bench.lab, bench.first.task, plain, edits)
+    moved = distances(bench.lab.distance, plain.reconstructions, edits)
+    return {
+        "success": of_mean(values["success"]),
+        "leakage": of_mean(values["leakage"]),
+        "lpips": of_mean(moved),
+    }
+
+
+def plot(numbers: Numbers) -> Figure:
+    """Cosines over t; change of the picture over the number of steps."""
+    figure, (left, right) = new_figure(5.2, 3.6, 2)
+    kept = numbers["cosines"]
+    series = {
+        "face with mean over faces": [as_estimate(one) for one in kept["with_mean"]],
+        "face with one dh": [as_estimate(one) for one in kept["with_global"]],
+        "mean with one dh": kept["mean_with_global"],
+    }
+    lines(left, kept["t"], series, "timestep t", "cosine of dh_t")
+    left.set_ylim(min(0.0, *left.get_ylim()), 1.03)
+    moved = numbers["transfer"]
+    for label, rows in (("S / S~", moved["with_rule"]), ("as it is", moved["without_rule"])):
+        known = [
+            (s, as_estimate(r["lpips"])) for s, r in zip(moved["steps"], rows, strict=True) if r
+        ]
+        right.errorbar(
+            [s for s, _ in known],
+            [e.value for _, e in known],
+            yerr=[[e.value - e.low for _, e in known], [e.high - e.value for _, e in known]],
+            marker="o",
+            label=label,
+        )
+    right.set(xscale="log", xlabel="steps of the grid", ylabel="perceptual change by the edit")
+    right.legend(fontsize=8)
+    return figure
+
+
+def verdict(numbers: Numbers) -> Verdict:
+    """Whether one dh does what f_t does, within its interval."""
+    kept, edits = numbers["cosines"], numbers["edits"]
+    means = {
+        name: float(np.mean([one["value"] for one in kept[name]]))
+        for name in ("with_mean", "with_global")
+    }
+    success = {name: as_estimate(one["success"]) for name, one in edits.items()}
+    moved = [row["lpips"]["value"] for row in numbers["transfer"]["with_rule"]]
+    told = ", ".join(f"{name} {shares(one)}" for name, one in success.items())
+    apart = edits["one dh"]["lpips_to_f_t"]["value"]
+    text = (
+        f"A face's dh_t has cosine {means['with_mean']:.2f} with its mean over faces and "
+        f"{means['with_global']:.2f} with one dh for everything (means over t). Success: {told}; "
+        f"the pictures of one dh differ from those of f_t by {apart:.3f}. With the S / S~ rule the "
+        f"edit moves pictures by {min(moved):.3f} to {max(moved):.3f} on "
+        f"{numbers['transfer']['steps'][0]} to {numbers['transfer']['steps'][-1]} steps."
+    )
+    holds = success["one dh"].high >= success["f_t"].low and means["with_mean"] > 0.5
+    return Verdict("dh_t is nearly the same for all images and timesteps", holds, text)

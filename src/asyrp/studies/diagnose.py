@@ -1,0 +1,150 @@
+"""Diagnose: why an edit does nothing, measured where its effect can get lost."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from asyrp.ddim import seeded_generators
+from asyrp.figures import lines, new_figure
+from asyrp.process import Attribute, walk
+from asyrp.schedule import Pair
+from asyrp.studies.common import Numbers, Verdict
+from asyrp.unet import HSpaceUNet
+
+POOR_INVERSION = 0.02  # mean squared error in [-1, 1]
+WEAK_SHIFT, WEAK_REACH, WEAK_FINAL = 0.02, 0.01, 0.02  # relative sizes below which little happens
+HUGE = 0.8  # relative change of the picture above which it is another one
+
+
+class _Watch:
+    """A direction that notes how large its shift is beside h."""
+
+    def __init__(self, attribute: Attribute) -> None:
+        self.attribute = attribute
+        self.shares: dict[int, float] = {}
+
+    def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
+        """The direction's dh."""
+        dh = self.attribute.direction(h, emb, t)
+        self.shares[t] = ratio(abs(self.attribute.strength) * dh.expand_as(h), h)
+        return dh
+
+
+def ratio(part: Tensor, whole: Tensor) -> float:
+    """Size of one tensor over that of another."""
+    return float(part.double().norm() / whole.double().norm().clamp(min=1e-12))
+
+
+@torch.no_grad()
+def measure(
+    model: HSpaceUNet,
+    images: Tensor,
+    latents: Tensor,
+    grid: Sequence[Pair],
+    attribute: Attribute,
+    t_boost: int = 0,
+) -> dict[str, Any]:
+    """Follow the shift from h through eps and P_t to the picture.
+
+    Args:
+        images: (n, c, height, width) that were inverted to `latents` at the grid's first timestep.
+        attribute: its `trained_steps` as the walk shall use it.
+    """
+    watch = _Watch(attribute)
+    watched = Attribute(
+        watch, attribute.t_edit, attribute.strength, attribute.trained_steps, attribute.t_start
+    )
+    generators = seeded_generators(len(latents))
+    plain = list(walk(model, latents, grid, (), t_boost, generators))
+    generators = seeded_generators(len(latents))
+    steps = []
+    for own, done in zip(
+        plain, walk(model, latents, grid, [watched], t_boost, generators), strict=True
+    ):
+        steps.append(
+            {
+                "t": done.t,
+                "edited": done.edited,
+                "shift": watch.shares.get(done.t, 0.0),
+                "reach": ratio(done.x0 - done.x0_source, own.x0),
+                "carried": ratio(done.x0_source - own.x0, own.x0),
+            }
+        )
+        last = done.x
+    errors = (plain[-1].x - images).square().mean((1, 2, 3))
+    return {
+        "steps": steps,
+        "strength": attribute.strength,
+        "interval": [attribute.t_start, attribute.t_edit],
+        "final_change": ratio(last - plain[-1].x, plain[-1].x),
+        "inversion_mse": errors.double().cpu().numpy(),
+    }
+
+
+def advice(numbers: Numbers) -> str:
+    """One recommendation, for the first place at which the effect is lost."""
+    acting = [step for step in numbers["steps"] if step["edited"]]
+    error, final = float(np.mean(numbers["inversion_mse"])), numbers["final_change"]
+    if not acting:
+        start, end = numbers["interval"]
+        return (
+            f"no timestep of the grid lies in the editing interval ({start} down to {end}): raise "
+            "t_start, lower t_edit, or use more steps"
+        )
+    if numbers["strength"] == 0:
+        return "the strength is 0: set another one"
+    if error > POOR_INVERSION:
+        return (
+            f"the inversion loses the image (MSE {error:.4f}): invert with --refinements 2 or more "
+            "steps before looking at the edit"
+        )
+    if max(step["shift"] for step in acting) < WEAK_SHIFT:
+        return "dh is tiny beside h: train longer or with a higher learning rate, or raise strength"
+    if max(step["reach"] for step in acting) < WEAK_REACH:
+        return "dh does not reach P_t: the decoder ignores it; raise the strength or train again"
+    if final < WEAK_FINAL:
+        return "P_t changes but the picture does not: edit over more timesteps (lower t_edit)"
+    if final > HUGE:
+        return "the picture changes beyond recognition: lower the strength or raise t_edit"
+    return (
+        "the edit reaches the picture; if it is the wrong change, look at the texts and the judge"
+    )
+
+
+def plot(numbers: Numbers) -> Figure:
+    """Shift of h, what reaches P_t at each step, and what is carried on, over t."""
+    figure, (axes,) = new_figure()
+    t = [step["t"] for step in numbers["steps"]]
+    series = {
+        "dh beside h": [step["shift"] for step in numbers["steps"]],
+        "change of P_t at this step": [step["reach"] for step in numbers["steps"]],
+        "change carried from steps before": [step["carried"] for step in numbers["steps"]],
+    }
+    lines(axes, t, series, "timestep t", "relative size")
+    axes.invert_xaxis()
+    return figure
+
+
+def verdict(numbers: Numbers) -> Verdict:
+    """What the measurement says, ending with the recommendation."""
+    acting = [step for step in numbers["steps"] if step["edited"]]
+    error = float(np.mean(numbers["inversion_mse"]))
+    if acting:
+        last = acting[-1]
+        put_in = sum(step["reach"] for step in acting)
+        kept = last["carried"] + last["reach"]
+        way = (
+            f"dh is up to {100 * max(s['shift'] for s in acting):.0f} % of h and changes P_t by up "
+            f"to {100 * max(s['reach'] for s in acting):.1f} % a step; of {100 * put_in:.0f} % put "
+            f"in over {len(acting)} steps {100 * kept:.0f} % stand at the end of the interval, and "
+            f"the picture changes by {100 * numbers['final_change']:.0f} %"
+        )
+    else:
+        way = "no step is edited"
+    text = f"{way}. Inversion: MSE {error:.4f}. Recommendation: {advice(numbers)}."
+    reaches = bool(acting) and numbers["final_change"] >= WEAK_FINAL and error <= POOR_INVERSION
+    return Verdict("The edit reaches the picture", reaches, text)

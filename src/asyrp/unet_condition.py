@@ -1,0 +1,182 @@
+"""Text-to-image networks of Stable Diffusion 1.x and 2.x, with the prompt fixed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from asyrp.errors import AsyrpError
+
+# What would need inputs besides x, t and the prompt.
+_FOREIGN = (
+    "addition_embed_type",
+    "class_embed_type",
+    "num_class_embeds",
+    "encoder_hid_dim_type",
+    "time_cond_proj_dim",
+    "time_embedding_act_fn",
+    "timestep_post_act",
+)
+
+
+class FixedPrompt(nn.Module):
+    """A `UNet2DConditionModel` as a network of x and t alone, in the parts of a `UNet2DModel`.
+
+    `HSpaceUNet` takes it in place of one. With guidance w other than 1 both halves of the network
+    carry two rows an image, without and with the prompt, and its output is
+    out_without + w (out_with - out_without) (Ho and Salimans 2022). So h has 2b rows, and a
+    direction acts on both.
+
+    Args:
+        context: hidden states of the prompt (1, tokens, d), or of the negative prompt and the
+            prompt (2, tokens, d) for guidance other than 1.
+        guidance: w; 1 is the prompt alone.
+    """
+
+    context: Tensor
+    weight: Tensor
+
+    def __init__(self, network: UNet2DConditionModel, context: Tensor, guidance: float = 1.0):
+        super().__init__()
+        _check(network.config, context, guidance)
+        self.network: Any = network
+        self.register_buffer("context", context.detach().to(network.dtype))
+        self.register_buffer("weight", torch.tensor(guidance, dtype=torch.float64))
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The diffusers config of the network."""
+        return cast(Mapping[str, Any], self.network.config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return cast(torch.dtype, self.network.dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return cast(torch.device, self.network.device)
+
+    @property
+    def class_embedding(self) -> None:
+        """It has none."""
+        return None
+
+    @property
+    def time_embedding(self) -> nn.Module:
+        """Of the network."""
+        return cast(nn.Module, self.network.time_embedding)
+
+    @property
+    def conv_norm_out(self) -> nn.Module:
+        """Of the network."""
+        return cast(nn.Module, self.network.conv_norm_out)
+
+    @property
+    def conv_act(self) -> nn.Module:
+        """Of the network."""
+        return cast(nn.Module, self.network.conv_act)
+
+    @property
+    def down_blocks(self) -> "list[Prompted]":
+        """The network's, each with the prompt."""
+        return [Prompted(block, self.context) for block in self.network.down_blocks]
+
+    @property
+    def mid_block(self) -> "Prompted | None":
+        """The network's, with the prompt."""
+        block = self.network.mid_block
+        return None if block is None else Prompted(block, self.context)
+
+    @property
+    def up_blocks(self) -> "list[Prompted]":
+        """The network's, each with the prompt."""
+        return [Prompted(block, self.context) for block in self.network.up_blocks]
+
+    def time_proj(self, t: Tensor) -> Tensor:
+        """Sinusoids of t, once for each row of an image."""
+        return cast(Tensor, self.network.time_proj(self._rows(t)))
+
+    def conv_in(self, x: Tensor) -> Tensor:
+        """The first convolution, once for each row of an image."""
+        return cast(Tensor, self.network.conv_in(self._rows(x)))
+
+    def conv_out(self, hidden: Tensor) -> Tensor:
+        """The last convolution, with the rows of an image put together."""
+        out: Tensor = self.network.conv_out(hidden)
+        if len(self.context) == 1:
+            return out
+        without, prompted = out.chunk(2)
+        return without + float(self.weight) * (prompted - without)
+
+    def _rows(self, values: Tensor) -> Tensor:
+        return torch.cat([values] * len(self.context))
+
+
+class Prompted:
+    """A block of the network that is called as a block of a `UNet2DModel` is."""
+
+    def __init__(self, block: Any, context: Tensor):
+        self._block, self._context = block, context
+
+    @property
+    def resnets(self) -> nn.ModuleList:
+        """Of the block."""
+        return cast(nn.ModuleList, self._block.resnets)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it; cross-attention gets the prompt, a copy for each image."""
+        if getattr(self._block, "has_cross_attention", False):
+            rows = len(next(value for value in (*args, *kwargs.values())))
+            count = rows // len(self._context)
+            kwargs["encoder_hidden_states"] = self._context.repeat_interleave(count, dim=0)
+        return self._block(*args, **kwargs)
+
+
+def _check(config: Mapping[str, Any], context: Tensor, guidance: float) -> None:
+    foreign = [name for name in _FOREIGN if config.get(name) is not None]
+    if foreign or config.get("conv_in_kernel", 3) != 3 or config["norm_num_groups"] is None:
+        raise AsyrpError(
+            "needed a network as in Stable Diffusion 1.x or 2.x, with x, t and a prompt as its "
+            f"only inputs; this one has {', '.join(foreign) or 'another first or last layer'}"
+        )
+    size = config["sample_size"]
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    multiple = 2 ** (len(config["block_out_channels"]) - 1)
+    if any(side % multiple for side in sides):
+        raise AsyrpError(f"needed latents with sides that {multiple} divides; got {sides}")
+    needed = 1 if guidance == 1 else 2
+    if context.ndim != 3 or len(context) != needed:
+        raise AsyrpError(
+            f"guidance {guidance} needs {needed} prompt(s) as hidden states ({needed}, tokens, d); "
+            f"got {tuple(context.shape)}"
+        )
+
+
+TextStates = Callable[[list[str]], Tensor]
+
+
+def prompt_states(encode: TextStates, prompt: str, negative: str, guidance: float) -> Tensor:
+    """The context of a prompt: (1, tokens, d), or (2, tokens, d) for guidance other than 1."""
+    return encode([prompt] if guidance == 1 else [negative, prompt])
+
+
+def text_states(tokenizer: Any, text_encoder: Any) -> TextStates:
+    """How Stable Diffusion reads a prompt: padded to the full length, last hidden states."""
+    longest = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+
+    @torch.no_grad()
+    def encode(texts: list[str]) -> Tensor:
+        tokens = tokenizer(texts, padding="max_length", max_length=longest, return_tensors="pt")
+        count = tokens.input_ids.shape[1]
+        if count > longest:
+            raise AsyrpError(
+                f"this network reads at most {longest} tokens of a prompt; {texts[-1][:40]!r}... "
+                f"has {count}; shorten it"
+            )
+        return cast(Tensor, text_encoder(tokens.input_ids.to(text_encoder.device))[0])
+
+    return encode

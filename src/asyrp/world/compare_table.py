@@ -1,0 +1,170 @@
+"""The comparison's tables and figures, from the results of its cells alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from asyrp.bootstrap import Estimate, of_mean, of_strata
+from asyrp.figures import COLORS, MARKS, heat, new_figure
+from asyrp.tables import percent
+from asyrp.world.rivals import RIVALS
+from asyrp.world.tasks import TASKS
+
+Cells = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(rival, task) -> the result of its cell."""
+SHARES = ("success", "leakage", "clean")
+REFERENCE = "asyrp"
+
+
+def row(cell: Mapping[str, Any], metric: str) -> np.ndarray:
+    """A metric of each test face; NaN where it has none."""
+    return np.array([np.nan if v is None else v for v in cell["values"][metric]], np.float64)
+
+
+def pooled(cells: Cells, rival: str, tasks: Sequence[str], metric: str) -> Estimate:
+    """The mean over tasks; faces are resampled with all their edits."""
+    chosen = [cells[rival, task] for task in tasks]
+    return of_strata([row(c, metric) for c in chosen], [c["numbers"] for c in chosen])
+
+
+def gain(cells: Cells, rival: str, tasks: Sequence[str], metric: str) -> Estimate:
+    """Our f_t's mean minus the rival's, face by face."""
+    pairs = [(cells[REFERENCE, task], cells[rival, task]) for task in tasks]
+    values = [row(ours, metric) - row(theirs, metric) for ours, theirs in pairs]
+    return of_strata(values, [ours["numbers"] for ours, _ in pairs])
+
+
+def overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a method: what it does and what it costs, over all tasks."""
+    rows = []
+    for rival in rivals:
+        chosen = [cells[rival, task] for task in tasks]
+        shares = {name: percent(pooled(cells, rival, tasks, name)) for name in SHARES}
+        quality = {
+            "LPIPS": pooled(cells, rival, tasks, "lpips"),
+            "S_dir": pooled(cells, rival, tasks, "s_dir"),
+            "identity": pooled(cells, rival, tasks, "identity"),
+            "SC": pooled(cells, rival, tasks, "sc"),
+            "FID": _mean(chosen, lambda c: c["sets"]["fid"]["value"]),
+        }
+        rows.append({"method": RIVALS[rival].title, **shares, **quality})
+    return rows
+
+
+def costs(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a method: evaluations of the network, seconds and bytes, means over tasks."""
+    rows = []
+    for rival in rivals:
+        chosen = [cells[rival, task] for task in tasks]
+        per_image = [c["editing"]["evaluations"] / len(c["numbers"]) for c in chosen]
+        rows.append(
+            {
+                "method": RIVALS[rival].title,
+                "evaluations to train": _rounded(chosen, "training", "evaluations"),
+                "seconds to train": _rounded(chosen, "training", "seconds"),
+                "evaluations to tune": _rounded(chosen, "tuning", "evaluations"),
+                "evaluations an edit": f"{np.mean(per_image):.1f}",
+                "seconds an edit": f"{_mean(chosen, _edit_seconds):.2f}",
+                "bytes stored": f"{_mean(chosen, lambda c: c['stored']):,.0f}",
+                "is told": RIVALS[rival].given or "the text pair",
+            }
+        )
+    return rows
+
+
+def _edit_seconds(cell: Mapping[str, Any]) -> float:
+    return float(cell["editing"]["seconds"] / len(cell["numbers"]))
+
+
+def _rounded(cells: Sequence[Mapping[str, Any]], part: str, name: str) -> str:
+    return f"{_mean(cells, lambda c: c[part][name]):,.0f}"
+
+
+def _mean(cells: Sequence[Mapping[str, Any]], value: Any) -> float:
+    return float(np.mean([value(cell) for cell in cells]))
+
+
+def by_task(
+    cells: Cells, rivals: Sequence[str], tasks: Sequence[str], metric: str
+) -> list[dict[str, Any]]:
+    """A row a task, a column a method: a share in % with its interval."""
+    return [
+        {
+            "edit": f"{TASKS[task].target}{' (unseen)' if TASKS[task].unseen else ''}",
+            "faces": len(cells[rivals[0], task]["numbers"]),
+            **{
+                RIVALS[rival].title: percent(of_mean(row(cells[rival, task], metric)))
+                for rival in rivals
+            },
+        }
+        for task in tasks
+    ]
+
+
+def gains(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """Our f_t against each rival on the same faces: differences in percentage points."""
+    return [
+        {
+            "f_t against": RIVALS[rival].title,
+            **{name: percent(gain(cells, rival, tasks, name)) for name in SHARES},
+        }
+        for rival in rivals
+        if rival != REFERENCE
+    ]
+
+
+def tuning(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """What was tried on validation faces, and how often each setting was chosen."""
+    rows = []
+    for rival in rivals:
+        tried = [trial["setting"] for trial in cells[rival, tasks[0]]["trials"]]
+        chosen = [cells[rival, task]["setting"] for task in tasks]
+        names = ", ".join(next(iter(tried[0])) for _ in range(1))
+        counts = ", ".join(
+            f"{next(iter(s.values())):g}: {sum(c == s for c in chosen)}" for s in tried
+        )
+        rows.append({"method": RIVALS[rival].title, "tuned": names, "value: times chosen": counts})
+    return rows
+
+
+def leaks(cells: Cells, rival: str, tasks: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The leakage matrix of a method, tasks x factors, in %; and the factors' names."""
+    factors = list(dict.fromkeys(f for task in tasks for f in cells[rival, task]["changed"]))
+    table = np.full((len(tasks), len(factors)), np.nan)
+    for place, task in enumerate(tasks):
+        for factor, values in cells[rival, task]["changed"].items():
+            known = [v for v in values if v is not None]
+            if known:
+                table[place, factors.index(factor)] = 100 * float(np.mean(known))
+    return table, factors
+
+
+def plot_leaks(cells: Cells, rival: str, tasks: Sequence[str]) -> Figure:
+    """The matrix as a picture."""
+    table, factors = leaks(cells, rival, tasks)
+    figure, (axes,) = new_figure(6.4, 0.8 + 0.32 * len(tasks))
+    heat(axes, table, [TASKS[task].target for task in tasks], factors, "answers changed, %")
+    return figure
+
+
+def plot_overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> Figure:
+    """Success against leakage, a dot a method with both intervals."""
+    figure, (axes,) = new_figure(6.4, 4.4)
+    for place, rival in enumerate(rivals):
+        x, y = (pooled(cells, rival, tasks, name) for name in ("leakage", "success"))
+        axes.errorbar(
+            100 * x.value,
+            100 * y.value,
+            xerr=[[100 * (x.value - x.low)], [100 * (x.high - x.value)]],
+            yerr=[[100 * (y.value - y.low)], [100 * (y.high - y.value)]],
+            fmt=MARKS[place % len(MARKS)],
+            color=COLORS[place % len(COLORS)],
+            label=RIVALS[rival].title,
+        )
+    axes.set(xlabel="other attributes changed, %", ylabel="edits that succeeded, %")
+    axes.set_ylim(-3, 103)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    return figure

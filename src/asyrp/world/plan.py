@@ -1,0 +1,171 @@
+"""What a comparison is made of, as data, and the stages that all methods share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from asyrp.baselines.classifier_guidance import noisy_loss
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
+from asyrp.images import from_uint8
+from asyrp.intervals import Curves, find_t_start, measure_curves
+from asyrp.jobs import Phases
+from asyrp.process import walk
+from asyrp.schedule import paper_grid
+from asyrp.settings import TrainSettings
+from asyrp.stages import Stage, result_of
+from asyrp.world.lab import Lab, open_lab, phases_of
+from asyrp.world.loop import LoopSettings, optimise
+from asyrp.world.pictures import labels, pictures
+from asyrp.world.rivals import RIVALS, classifier_path, new_classifier
+from asyrp.world.scenes import Scene, load_scene, new_scene, save_scene
+from asyrp.world.tasks import TASKS, Task, task_of
+
+UNSEEN_SHARE = 0.12  # of faces with an unseen value among those that the classifier learns from
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many faces, which tasks and which methods."""
+
+    tasks: tuple[str, ...] = tuple(TASKS)
+    rivals: tuple[str, ...] = tuple(RIVALS)
+    test_faces: int = 64
+    pool: int = 128
+    train_faces: int = 64
+    validation_faces: int = 12
+    curve_faces: int = 16
+    classifier_faces: int = 3000
+    classifier_steps: int = 400
+    settings: TrainSettings = field(default_factory=TrainSettings)
+
+    def __post_init__(self) -> None:
+        for name in self.tasks:
+            task_of(name)
+        unknown = [name for name in self.rivals if name not in RIVALS]
+        if unknown:
+            raise AsyrpError(f"unknown method {unknown[0]!r}; needed some of: {', '.join(RIVALS)}")
+        for name in ("test_faces", "train_faces", "validation_faces", "curve_faces"):
+            if getattr(self, name) < 2:
+                raise AsyrpError(f"{name} must be 2 or more; got {getattr(self, name)}")
+        if self.pool < self.test_faces:
+            raise AsyrpError(
+                f"the pool must hold the test faces: pool {self.pool} < {self.test_faces}"
+            )
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many faces of each split are inverted."""
+        return {
+            "train": self.train_faces,
+            "validation": 4 * self.validation_faces,
+            "test": self.pool,
+        }
+
+
+@cache
+def lab_of(settings: TrainSettings) -> Lab:
+    """The networks, loaded once a process."""
+    return open_lab(settings)
+
+
+@dataclass(frozen=True)
+class MeasureCurves:
+    """LPIPS curves of validation faces: where editing begins and ends for every task."""
+
+    plan: Plan
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        """Curves, t_start and the phases of every task."""
+        lab = lab_of(self.plan.settings)
+        length, steps = lab.model.schedule.length, self.plan.settings.steps
+        scene = new_scene(lab.model, "validation", self.plan.curve_faces, length - 1, steps)
+        grid = paper_grid(steps, length)
+        with torch.no_grad():
+            curves = measure_curves(
+                scene.reconstructions,
+                scene.latents,
+                walk(lab.model, scene.latents, grid),
+                lab.distance,
+            )
+        phases = {name: phases_of(lab, curves, task_of(name)) for name in TASKS}
+        start = find_t_start(curves, lab.distance.thresholds)
+        errors = (scene.images - scene.reconstructions).square().mean((1, 2, 3))
+        return {
+            "curves": curves._asdict(),
+            "at": max(start, *(found.t_start for found in phases.values())),
+            "phases": phases,
+            "cosines": {name: lab.guide(task_of(name)).cosine for name in TASKS},
+            "thresholds": vars(lab.distance.thresholds),
+            "reconstruction_mse": errors.numpy(),
+        }
+
+
+@dataclass(frozen=True)
+class InvertFaces:
+    """The faces of a split, inverted up to where editing begins."""
+
+    plan: Plan
+    split: str
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        """Write SPLIT.safetensors."""
+        lab = lab_of(self.plan.settings)
+        at = result_of(folder, "curves")["at"]
+        count = self.plan.counts[self.split]
+        scene = new_scene(lab.model, self.split, count, at, self.plan.settings.steps)
+        save_scene(folder / f"{self.split}.safetensors", scene)
+        errors = (scene.images - scene.reconstructions).square().mean((1, 2, 3))
+        return {"count": count, "at": at, "reconstruction_mse": errors.numpy()}
+
+
+@dataclass(frozen=True)
+class TrainClassifier:
+    """The noise-aware classifier of all tasks."""
+
+    plan: Plan
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        """Write classifier.safetensors."""
+        lab, count = lab_of(self.plan.settings), self.plan.classifier_faces
+        images = from_uint8(pictures("train", count, None, UNSEEN_SHARE, 1))
+        known = labels("train", count, UNSEEN_SHARE)
+        classifier, steps = new_classifier(), self.plan.classifier_steps
+        loss_at = noisy_loss(classifier, images, known, lab.model.schedule, batch=32)
+        warm = max(1, min(50, steps // 10))
+        for step in optimise(classifier, loss_at, LoopSettings(steps, 2e-3, warm, ema_decay=0.98)):
+            last = step
+        with atomic_path(classifier_path(folder)) as temporary:
+            save_file(dict(last.ema.state_dict()), temporary)
+        return {"faces": count, "steps": steps, "loss": last.loss}
+
+
+def shared_stages(plan: Plan) -> list[Stage]:
+    """Curves, faces, and (where a method needs it) the classifier."""
+    stages = [Stage("curves", MeasureCurves(plan))]
+    stages += [Stage(split, InvertFaces(plan, split), ("curves",)) for split in plan.counts]
+    if "classifier" in plan.rivals:
+        stages.append(Stage("classifier", TrainClassifier(plan)))
+    return stages
+
+
+def curves_kept(folder: Path) -> Curves:
+    """The curves of the stage."""
+    kept = result_of(folder, "curves")["curves"]
+    return Curves(tuple(kept["times"]), np.asarray(kept["x0"]), np.asarray(kept["xt"]))
+
+
+def phases_kept(folder: Path, task: Task) -> Phases:
+    """The phases of a task."""
+    return Phases(*result_of(folder, "curves")["phases"][task.name])
+
+
+def scene_kept(folder: Path, split: str) -> Scene:
+    """The faces of a split."""
+    return load_scene(folder / f"{split}.safetensors")

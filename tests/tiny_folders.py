@@ -1,0 +1,164 @@
+"""Tiny real folders of transformers and diffusers with random weights, for tests."""
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+LONGEST = 40  # tokens of a text, a letter each
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+LETTERS = string.ascii_lowercase + string.digits + string.punctuation
+
+
+def vocabulary() -> dict[str, int]:
+    tokens = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), BOS, EOS]
+    return {token: i for i, token in enumerate(tokens)}
+
+
+def save_tokenizer(folder: Path) -> None:
+    """A CLIP tokenizer that knows letters only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary()))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    tokenizer.model_max_length = LONGEST
+    tokenizer.save_pretrained(folder)
+
+
+def text_config() -> CLIPTextConfig:
+    words = vocabulary()
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "projection_dim": 12}
+    return CLIPTextConfig(
+        vocab_size=len(words),
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=LONGEST,
+        bos_token_id=words[BOS],
+        eos_token_id=words[EOS],
+        pad_token_id=words[EOS],
+        **sizes,
+    )
+
+
+def save_clip(folder: Path) -> Path:
+    """A CLIPModel of 32 x 32 pictures with its tokenizer."""
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+        "projection_dim": 12,
+    }
+    config = CLIPConfig(
+        text_config=text_config().to_dict(), vision_config=vision, projection_dim=12
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        CLIPModel(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+LATENT: dict[str, Any] = {
+    "sample_size": 8,
+    "layers_per_block": 1,
+    "block_out_channels": (8, 16),
+    "norm_num_groups": 4,
+}
+CODER: dict[str, Any] = {
+    "block_out_channels": (8, 8),
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+    "norm_num_groups": 4,
+    "sample_size": 16,
+}
+
+
+def tiny_vq(**changes: Any) -> VQModel:
+    """Pictures of 16 x 16 <-> latents (3, 8, 8)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(21)
+        coder = VQModel(**{**CODER, "latent_channels": 3, "num_vq_embeddings": 64, **changes})
+        torch.nn.init.normal_(coder.quantize.embedding.weight)  # its own codes are nearly all 0
+    return coder
+
+
+def tiny_kl(**changes: Any) -> AutoencoderKL:
+    """Pictures of 16 x 16 <-> latents (4, 8, 8)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(22)
+        return AutoencoderKL(**{**CODER, "latent_channels": 4, **changes})
+
+
+def tiny_latent_unet(channels: int = 3) -> UNet2DModel:
+    """An unconditional network of 8 x 8 latents."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(23)
+        return UNet2DModel(
+            **LATENT,
+            in_channels=channels,
+            out_channels=channels,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=4,
+        )
+
+
+def tiny_condition_unet(**changes: Any) -> UNet2DConditionModel:
+    """A Stable Diffusion network of 8 x 8 latents."""
+    wanted = {
+        **LATENT,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": 16,
+        "attention_head_dim": 2,
+        **changes,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(24)
+        return UNet2DConditionModel(**wanted)
+
+
+def latent_scheduler(prediction: str = "epsilon", steps_offset: int = 0) -> DDIMScheduler:
+    """The schedule of latent diffusion on CelebA-HQ."""
+    return DDIMScheduler(
+        beta_start=0.0015,
+        beta_end=0.0195,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        prediction_type=prediction,
+        steps_offset=steps_offset,
+    )
+
+
+def save_ldm(folder: Path, coder: VQModel | AutoencoderKL | None = None) -> Path:
+    """Parts of an LDMPipeline, in the layout of CompVis/ldm-celebahq-256."""
+    coder = tiny_vq(scaling_factor=1.0) if coder is None else coder
+    tiny_latent_unet(coder.config.latent_channels).save_pretrained(folder / "unet")
+    coder.save_pretrained(folder / "vqvae")
+    latent_scheduler().save_pretrained(folder / "scheduler")
+    index = {"_class_name": "LDMPipeline", "vqvae": ["diffusers", type(coder).__name__]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def save_stable_diffusion(folder: Path, prediction: str = "epsilon") -> Path:
+    """Parts of a StableDiffusionPipeline."""
+    tiny_condition_unet().save_pretrained(folder / "unet")
+    tiny_kl().save_pretrained(folder / "vae")
+    latent_scheduler(prediction).save_pretrained(folder / "scheduler")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(25)
+        CLIPTextModel(text_config()).save_pretrained(folder / "text_encoder")
+    save_tokenizer(folder / "tokenizer")
+    index = {"_class_name": "StableDiffusionPipeline", "vae": ["diffusers", "AutoencoderKL"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
