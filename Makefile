@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test slow lint type check clean
+.PHONY: install demo test slow app-test lint type check clean
 
 install: $(STAMP)
 
@@ -21,6 +21,11 @@ test: install
 
 slow: install
 	$(BIN)/python -m pytest -m slow
+
+# Needs a browser: apt-get install chromium. Writes docs/images/app.png.
+app-test: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
+	$(BIN)/python -m pytest -rs -m '' tests/test_app.py tests/test_app_page.py tests/test_app_door.py tests/browser
 
 lint: install
 	$(BIN)/ruff check .

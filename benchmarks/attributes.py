@@ -21,13 +21,15 @@ from torch import Tensor
 from asyrp.api import edit
 from asyrp.commands.common import inverted, network, say, write_json
 from asyrp.commands.demo import enlarged
-from asyrp.commands.train import Material, phases_of, train
+from asyrp.commands.train import Material, train
 from asyrp.direction_files import save_direction
 from asyrp.guide import new_guide
 from asyrp.images import contact_sheet, write_png
-from asyrp.jobs import Pictures
+from asyrp.intervals import Curves, find_intervals, find_t_start
+from asyrp.jobs import EDIT_STEPS, Phases, Pictures, curves_of
 from asyrp.options import Inverting, Network, Train
-from asyrp.registry import load_encoder
+from asyrp.registry import load_distance, load_encoder
+from asyrp.settings import TrainSettings
 from asyrp.unet import HSpaceUNet
 from asyrp.world.avatars import Face, draw, sample_face
 from asyrp.world.diffusion import to_unit
@@ -50,6 +52,7 @@ ATTRIBUTES = (
     ("skin", "green", "person", "person with green skin"),
 )
 UNSEEN = ("blue", "green")
+TRAIN = 96  # faces, as in the demo
 
 
 @dataclass(frozen=True)
@@ -75,32 +78,47 @@ class Shared(NamedTuple):
 
     model: HSpaceUNet
     judge: Judge
+    curves: Curves
     train: Pictures
+    checked: Pictures
     held: Pictures
     test: Pictures
     originals: Tensor
 
 
 def shared(options: Options) -> Shared:
-    """Load, draw and invert, or read the latents of an earlier run."""
-    model = network(Network())
-    parts = []
-    for split, number in (("train", 64), ("validation", 16), ("test", options.pool)):
-        images = to_unit(np.stack([draw(sample_face(split, i)) for i in range(number)]))
-        parts.append((images, inverted_once(model, images, options.out / f"{split}-{number}")))
-    (_, train_part), (_, held), (originals, test) = parts
-    return Shared(model, load_judge(), train_part, held, test, originals)
+    """Load, draw and invert as `asyrp train` does, or read the latents of an earlier run."""
+    model, distance = network(Network()), load_distance("st-lpips-alex")
+    faces = {
+        split: to_unit(np.stack([draw(sample_face(split, i)) for i in range(number)]))
+        for split, number in (("train", TRAIN), ("validation", 16), ("test", options.pool))
+    }
+    held = inverted_once(model, faces["validation"], options.out / "held", EDIT_STEPS)
+    curves = curves_of(model, held.images, held.latents, distance, EDIT_STEPS)
+    at, steps = find_t_start(curves, distance.thresholds), TrainSettings().steps
+    return Shared(
+        model,
+        load_judge(),
+        curves,
+        inverted_once(model, faces["train"], options.out / "train", steps, at),
+        inverted_once(model, faces["validation"], options.out / "checked", steps, at),
+        held,
+        inverted_once(model, faces["test"], options.out / "test", EDIT_STEPS),
+        faces["test"],
+    )
 
 
-def inverted_once(model: HSpaceUNet, images: Tensor, path: Path) -> Pictures:
-    """Latents at T and reconstructions, kept in a file."""
+def inverted_once(
+    model: HSpaceUNet, images: Tensor, path: Path, steps: int, at: int | None = None
+) -> Pictures:
+    """Latents and reconstructions, kept in a file."""
     kept = path.with_suffix(".safetensors")
     if not kept.exists():
         names = [f"{path.stem} {i}" for i in range(len(images))]
-        done = inverted(model, images, names, 40, Inverting(), 16)
-        save_file({"x": done.latents, "back": done.reconstructions}, kept)
+        done = inverted(model, images, names, steps, Inverting(), 16, at)
+        save_file({"x": done.latents.contiguous(), "back": done.reconstructions.contiguous()}, kept)
     tensors = load_file(kept)
-    return Pictures(tensors["back"], tensors["x"])
+    return Pictures(tensors["back"], tensors["x"], at)
 
 
 def lacking(factor: str, value: str, pool: int, most: int) -> list[int]:
@@ -115,8 +133,9 @@ def one(options: Options, have: Shared, attribute: tuple[str, str, str, str]) ->
     guide = new_guide(load_encoder("avatars-64-clip"), source, target)
     job = Train(source, target, options.out / f"{value}.safetensors", images=options.out)
     started = time.perf_counter()
-    phases, found = phases_of(have.model, guide, have.held, job)
-    material = Material(have.train, have.held, have.held, phases, found)
+    found = find_intervals(have.curves, guide.cosine, load_distance("st-lpips-alex").thresholds)
+    phases = Phases(found.t_start, found.t_edit.t, found.t_boost.t)
+    material = Material(have.train, have.checked, have.held, phases, found)
     saved = train(have.model, guide, material, job)
     seconds = time.perf_counter() - started
     save_direction(job.out, *saved)
@@ -158,7 +177,8 @@ def page(rows: dict[str, dict[str, object]]) -> str:
         f"Machine: {torch.get_num_threads()} threads of a {platform.machine()} CPU, torch "
         f"{torch.__version__}. Shares in %; ± is the standard error over faces.\n\n"
         "| texts | judged so before | after | others changed | by reconstruction | "
-        "most changed | t_start, t_edit, t_boost | seconds |\n|---|---|---|---|---|---|---|---|\n"
+        "most changed | strength | t_start, t_edit, t_boost | seconds |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     lines, sheets = [], []
     for value, row in rows.items():
@@ -169,7 +189,8 @@ def page(rows: dict[str, dict[str, object]]) -> str:
         lines.append(
             f"| {row['texts']}{mark} | {100 * float(str(row['before'])):.0f} | "
             f"{100 * after:.0f} ± {spread:.0f} | {100 * float(str(row['leakage'])):.1f} | "
-            f"{100 * float(str(row['reconstruction'])):.1f} | {row['worst']} | {phases} | "
+            f"{100 * float(str(row['reconstruction'])):.1f} | {row['worst']} | "
+            f"{row['strength']} | {phases} | "
             f"{float(str(row['seconds'])):.0f} |"
         )
         sheets.append(f"## {row['texts']}{mark}\n\n![{value}](images/attribute-{value}.png)\n")

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -217,7 +216,7 @@ def test_a_text_that_is_too_long_is_refused(encoder: ClipEncoder) -> None:
 def test_what_is_no_encoder_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("ASYRP_OFFLINE", "1")
     bert = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
     BertModel(bert).save_pretrained(tmp_path / "bert")
     save_tokenizer(tmp_path / "bert")

@@ -219,7 +219,9 @@ def test_folders_of_the_fork_of_diffusers_are_put_right(tmp_path: Path) -> None:
         for kind in ("weight", "bias"):
             parts = [state[f"{layer}.to_{name}.{kind}"] for name in "qkv"]
             thirds = adm.join(parts, count, new_order=False).chunk(3)
-            state |= {f"{layer}.to_{n}.{kind}": p.clone() for n, p in zip("qkv", thirds, strict=True)}
+            state |= {
+                f"{layer}.to_{n}.{kind}": p.clone() for n, p in zip("qkv", thirds, strict=True)
+            }
     save_file(state, tmp_path / "net" / WEIGHTS, {"format": "pt"})
     config = json.loads((tmp_path / "net" / "config.json").read_text())
     config |= {"attention_legacy_order": True, "time_embedding_type": "adm"}
@@ -264,7 +266,7 @@ def test_broken_networks_are_refused(change: Any, message: str) -> None:
 
 
 def test_super_resolution_is_refused() -> None:
-    with pytest.raises(AsyrpError, match="turns 6 channels into 6.*super-resolution"):
+    with pytest.raises(AsyrpError, match=r"turns 6 channels into 6.*super-resolution"):
         converted(adm_weights(Adm(inside=6)), "adm", num_head_channels=16)
 
 
@@ -278,14 +280,21 @@ def test_super_resolution_is_refused() -> None:
         ({"num_heads": 4, "use_scale_shift_norm": "False"}, "scale_shift = False"),
         ({"num_heads": 4, "family": "ddpm"}, "are of ddpm, the file adm"),
         ({"num_heads": 4, "attention_resolutions": "32"}, r"attention at \[32\].*at \[16\]"),
-        ({"num_heads": 4.5}, "num_heads = 4.5 cannot be used"),
         ({"num_heads": 4, "diffusion_steps": 1}, "timesteps T is 2 or more"),
     ],
 )
 def test_missing_or_wrong_hyper_parameters(config: dict[str, Any], message: str) -> None:
+    size = {"image_size": 32} if config else {}
+    said, _ = read_said({**size, **config})
+    found = detect(adm_weights(Adm()), "the test")
     with pytest.raises(AsyrpError, match=message):
-        size = {"image_size": 32} if config else {}
-        convert(detect(adm_weights(Adm()), "the test"), read_said({**size, **config})[0])
+        convert(found, said)
+
+
+@pytest.mark.parametrize("config", [{"num_heads": 4.5}, {"learn_sigma": "perhaps"}, {"ch": [1]}])
+def test_values_of_the_wrong_kind(config: dict[str, Any]) -> None:
+    with pytest.raises(AsyrpError, match=f"{next(iter(config))} = .* cannot be used"):
+        read_said(config)
 
 
 def test_released_shapes_bring_their_heads() -> None:

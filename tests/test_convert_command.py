@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import asyrp
-from asyrp.checkpoints import adm, fetch, latent
+from asyrp.checkpoints import adm, fetch, latent, presets
 from asyrp.checkpoints.convert import CONFIG, RECORD, SCHEDULER, WEIGHTS
+from asyrp.checkpoints.hyper import Said
 from asyrp.cli import main
 from conftest import tiny_unet
 from converted import FOLDER, assert_bit_for_bit, write_original
@@ -131,6 +132,13 @@ def test_converting_twice_replaces_and_other_folders_stay(
     assert (tmp_path / "mine" / "full" / "notes.txt").read_text() == "mine"
 
 
+class Grow:
+    """A pickle of a few bytes that asks for ten gigabytes when it is opened."""
+
+    def __reduce__(self) -> Any:
+        return bytearray, (10**10,)
+
+
 class Touch:
     """A pickle that makes a file when it is opened."""
 
@@ -148,6 +156,8 @@ def hostile(folder: Path) -> dict[str, Path]:
         files[name] = folder / f"{name}.pt"
         content = {**weights, "step": Touch(folder / "touched")}
         torch.save(content, files[name], _use_new_zipfile_serialization=not old)
+    files["grows"] = folder / "grows.pt"
+    torch.save({**weights, "step": Grow()}, files["grows"])
     files["bomb"] = folder / "bomb.pt"
     torch.save(weights, folder / "whole.pt")
     with (
@@ -177,6 +187,7 @@ def hostile(folder: Path) -> dict[str, Path]:
 SAID = {
     "code": "was not opened: it asks to run",
     "old code": "was not opened: it asks to run",
+    "grows": "was not opened: it asks to run __builtin__.bytearray",
     "bomb": "would unpack to",
     "stretched": "claims 900,000,000 values and stores 4 bytes",
     "cut": "cut short or damaged",
@@ -210,7 +221,10 @@ def test_both_formats_of_torch_are_read(name: str, tmp_path: Path) -> None:
     ("weights", "message"),
     [
         ({"a": torch.ones(2)}, "no network or direction of a known family"),
-        ({"model.diffusion_model.x": torch.ones(1), "first_stage_model.y": torch.ones(1)}, "latent"),
+        (
+            {"model.diffusion_model.x": torch.ones(1), "first_stage_model.y": torch.ones(1)},
+            "latent",
+        ),
         ({"all_modules.0.W": torch.ones(2)}, "score-SDE"),
         ({"time_embedding.linear_1.weight": torch.ones(2, 2)}, "already a diffusers network"),
         ({"input_blocks.0.0.weight": torch.ones(2)}, "lacks its time embedding"),
@@ -388,17 +402,14 @@ def test_folders_whose_weights_do_not_fit_are_refused(tmp_path: Path) -> None:
         asyrp.load_model(tmp_path / "tiny")
 
 
-def whole_ddpm() -> dict[str, torch.Tensor]:
-    """The shapes of the paper's DDPM would be 450 MB; its preset is narrowed for the test."""
-    return ddpm_weights(Ddpm(mult=(1, 2), attends=(False, True)))
+def small_ddpm() -> dict[str, torch.Tensor]:
+    """In place of the 450 MB of the paper's DDPM; its preset is narrowed to fit."""
+    return ddpm_weights(Ddpm())
 
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The preset celeba-hq with a small network."""
-    from asyrp.checkpoints import presets
-    from asyrp.checkpoints.hyper import Said
-
     old = presets.PRESETS["celeba-hq"]
     network = old.network._replace(said=Said(image_size=32, channels=32))
     monkeypatch.setitem(presets.PRESETS, "celeba-hq", old._replace(network=network))
@@ -407,13 +418,13 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("narrow")
 def test_a_preset_takes_a_file_put_into_the_cache(cache: Path) -> None:
     (cache / "originals").mkdir(parents=True)
-    torch.save(whole_ddpm(), cache / "originals" / "celeba_hq.ckpt")
+    torch.save(small_ddpm(), cache / "originals" / "celeba_hq.ckpt")
     assert asyrp.load_model("celeba-hq").image_shape == (3, 32, 32)
 
 
 @pytest.mark.usefixtures("narrow")
 def test_a_dead_source_is_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write_original(tmp_path / "net.ckpt", whole_ddpm())
+    file = write_original(tmp_path / "net.ckpt", small_ddpm())
     asked: list[str] = []
 
     def absent(place: str) -> Path:
@@ -449,7 +460,7 @@ def test_hub_ids_reach_the_latent_loader_online(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_state_dict_among_other_entries(tmp_path: Path) -> None:
-    content = {"state_dict": OrderedDict(whole_ddpm()), "epoch": 3, "loss": [0.1, 0.2]}
+    content = {"state_dict": OrderedDict(small_ddpm()), "epoch": 3, "loss": [0.1, 0.2]}
     file = tmp_path / "net.ckpt"
     torch.save(content, file)
     assert asyrp.load_model(file).h_channels == 64

@@ -30,9 +30,7 @@ from originals import Ddpm, ddpm_weights
 NETS: dict[str, Ddpm] = {
     "attention below": Ddpm(),
     "attention on top, two blocks": Ddpm(blocks=2, attends=(True, False)),
-    "three levels, two of them with attention": Ddpm(
-        mult=(1, 2, 2), attends=(False, True, True)
-    ),
+    "three levels, two of them with attention": Ddpm(mult=(1, 2, 2), attends=(False, True, True)),
     "attention in the middle alone": Ddpm(attends=(False, False)),
     "learned variance": Ddpm(outside=6),
     "grey": Ddpm(inside=1, outside=1),

@@ -114,7 +114,7 @@ def test_a_silent_config_means_one_for_vq_and_stable_diffusions_for_kl(tmp_path:
 
 
 def test_other_autoencoders_are_refused() -> None:
-    with pytest.raises(AsyrpError, match="VQModel or an AutoencoderKL .* got a AutoencoderTiny"):
+    with pytest.raises(AsyrpError, match=r"VQModel or an AutoencoderKL .* got a AutoencoderTiny"):
         LatentSpace(AutoencoderTiny())
 
 
@@ -387,9 +387,7 @@ def test_weights_that_are_pickles_are_read_as_tensors(ldm: Path, tmp_path: Path)
     assert load_latent(folder).fingerprint() == load_latent(ldm).fingerprint()
 
 
-def test_the_hub_is_asked_for_safetensors_first(
-    ldm: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_hub_is_asked_for_safetensors_first(ldm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
     def snapshot(spec: str, allow_patterns: list[str], local_files_only: bool) -> str:

@@ -15,6 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 import asyrp
 from asyrp.api import edit, invert
 from asyrp.checkpoints.latent import Prompt, load_latent
+from asyrp.ddim import seeded_generators
 from asyrp.direction_files import DirectionCard, SavedDirection, load_direction, save_direction
 from asyrp.direction_model import DirectionModel
 from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
@@ -157,6 +158,17 @@ def test_strength_and_interval_of_the_card_can_be_replaced(pipe: AsyrpPipeline) 
 
 
 @torch.no_grad()
+def test_the_card_says_where_boosting_begins(pipe: AsyrpPipeline) -> None:
+    latents = noise(2, 3, 16, 16)
+    wanted = edit(network(), latents, [saved().attribute()], STEPS, t_boost=150, seed=5)
+    options = {"num_inference_steps": STEPS, "output_type": "latent"}
+    found = pipe(latents=latents, generator=seeded_generators(2, 5), **options).images
+    assert_same(found, wanted)
+    plain = pipe(latents=latents, t_boost=0, **options).images
+    assert (plain - found).abs().max() > 1e-2 * found.abs().max()
+
+
+@torch.no_grad()
 def test_generator_lists_make_images_independent_of_the_batch(pipe: AsyrpPipeline) -> None:
     def drawn(*seeds: int) -> Tensor:
         made = pipe(
@@ -195,9 +207,7 @@ def test_output_types_and_the_tuple(pipe: AsyrpPipeline) -> None:
     latents = noise(2, 3, 16, 16)
 
     def made(kind: str) -> Any:
-        return pipe(
-            latents=latents, num_inference_steps=STEPS, t_boost=0, output_type=kind
-        ).images
+        return pipe(latents=latents, num_inference_steps=STEPS, t_boost=0, output_type=kind).images
 
     pil, array, tensor = made("pil"), made("np"), made("pt")
     assert pil[0].size == (16, 16)

@@ -28,10 +28,12 @@ def test_folders_and_files(tmp_path: Path) -> None:
     assert isinstance(encoder, ClipEncoder)
     assert len(templates_of(encoder)) == 79
     network = LPIPS("alex")
+    torch.nn.init.constant_(network.heads[2], 7.0)
     torch.save(network.state_dict(), tmp_path / "alex.pth")
     distance = load_distance(str(tmp_path / "alex.pth"))
     assert isinstance(distance, LPIPS)
     assert distance.name == "lpips-alex"
+    assert (distance.heads[2] == 7).all()
 
 
 def test_names_of_real_networks_reach_their_loaders(monkeypatch: pytest.MonkeyPatch) -> None:

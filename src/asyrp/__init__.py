@@ -6,8 +6,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AsyrpPipeline": "asyrp.pipeline",
     "AsyrpError": "asyrp.errors",
+    "AsyrpPipeline": "asyrp.pipeline",
     "Attribute": "asyrp.process",
     "DirectionModel": "asyrp.direction_model",
     "HSpaceUNet": "asyrp.unet",

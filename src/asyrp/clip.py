@@ -1,4 +1,4 @@
-"""CLIP through transformers: the text-image encoder of the paper (Kwon et al. 2023, section 3.4)."""
+"""CLIP through transformers, the text-image encoder of the paper (Kwon et al. 2023)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.offline import is_offline
 from asyrp.templates import imagenet_templates
 from asyrp.views import View, prepare, processor_settings, view_of
 
@@ -107,9 +108,10 @@ def load_clip(
     """
     from transformers import AutoModel, AutoTokenizer
 
+    local = is_offline()
     try:
-        model = AutoModel.from_pretrained(str(source))
-        tokenizer = AutoTokenizer.from_pretrained(str(source))
+        model = AutoModel.from_pretrained(str(source), local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
         settings = processor_settings(source)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split()).partition(". ")[0]

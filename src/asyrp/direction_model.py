@@ -1,4 +1,4 @@
-"""A direction as a model of diffusers: config.json beside safetensors, on the Hub or in a folder."""
+"""A direction as a model of diffusers: a folder of config.json and safetensors, or the Hub."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields

@@ -6,12 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-import huggingface_hub.constants
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
+from asyrp.offline import is_offline
 from asyrp.scorers import Thresholds
 
 Net = Literal["alex", "vgg"]
@@ -58,10 +58,9 @@ _TRUNKS: dict[Net, _Trunk] = {
     "alex": _Trunk(
         _alexnet, (1, 4, 7, 9, 11), (64, 192, 384, 256, 256), 31, "alexnet-owt-7be5be79.pth"
     ),
-    "vgg": _Trunk(
-        _vgg16, (3, 8, 15, 22, 29), (64, 128, 256, 512, 512), 16, "vgg16-397923af.pth"
-    ),
+    "vgg": _Trunk(_vgg16, (3, 8, 15, 22, 29), (64, 128, 256, 512, 512), 16, "vgg16-397923af.pth"),
 }
+_KERNELS: dict[tuple[int, ...], Net] = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}
 
 
 class LPIPS(nn.Module):
@@ -150,14 +149,14 @@ def load_lpips(
     """
     source = path or _downloaded(net)
     tensors = renamed(_read(source))
-    first = tensors.get("features.0.weight")
-    found = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}.get(() if first is None else first.shape)
+    kernel = tensors.get("features.0.weight", torch.empty(0)).shape
+    found = _KERNELS.get(tuple(kernel))
     if found is None:
         raise AsyrpError(
             f"needed the weights of AlexNet or VGG16 under torchvision's names; {str(source)!r} "
             f"has {', '.join(sorted(tensors)[:3]) or 'none of them'}"
         )
-    network = LPIPS(cast(Net, found))
+    network = LPIPS(found)
     try:
         network.load_state_dict({**_shipped_heads(network.net), **tensors})
     except RuntimeError as error:
@@ -167,13 +166,13 @@ def load_lpips(
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys of torchvision (features.N), of `lpips` (net.sliceK.N, linK.model.1) -> those of LPIPS."""
+    """Names of torchvision (features.N) or `lpips` (net.sliceK.N, linK.model.1) -> our own."""
     found = {}
     for key, value in state.items():
         if match := re.fullmatch(r"(?:features|net\.slice\d)\.(\d+)\.(weight|bias)", key):
             found[f"features.{match[1]}.{match[2]}"] = value
-        elif match := re.fullmatch(r"lin(?:s\.)?(\d)\.model\.1\.weight", key):
-            found[f"heads.{match[1]}"] = value.flatten()
+        elif match := re.fullmatch(r"lin(?:s\.)?(\d)\.model\.1\.weight|heads\.(\d)", key):
+            found[f"heads.{match[1] or match[2]}"] = value.flatten()
     return found
 
 
@@ -187,7 +186,7 @@ def _shipped_heads(net: Net) -> dict[str, Tensor]:
 def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {k: v for k, v in _items(state) if isinstance(v, Tensor)}
     except Exception as error:  # torch.load raises many kinds
@@ -206,7 +205,7 @@ def _downloaded(net: Net) -> Path:
     if path.is_file():
         return path
     by_hand = f"download {_CDN}{name} and put it at {str(path)!r}, or give the file itself"
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if is_offline():
         raise AsyrpError(f"needed the weights of lpips-{net}, and this is offline; {by_hand}")
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = name.rpartition("-")[2].removesuffix(".pth")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers import (
@@ -228,7 +228,7 @@ def _generators(
 ) -> list[torch.Generator]:
     """One an image; a single one, or torch's own, is drawn from in order."""
     if given is None or isinstance(given, torch.Generator):
-        return [given or cast(torch.Generator, torch.default_generator)] * count
+        return [given or torch.default_generator] * count
     if len(given) != count:
         raise AsyrpError(f"{count} images need {count} generators, one each; got {len(given)}")
     return list(given)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.offline import is_offline
 from asyrp.views import View, prepare, processor_settings, view_of
 
 
@@ -68,7 +69,9 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
     from transformers import AutoModelForSemanticSegmentation
 
     try:
-        model = AutoModelForSemanticSegmentation.from_pretrained(str(source))
+        model = AutoModelForSemanticSegmentation.from_pretrained(
+            str(source), local_files_only=is_offline()
+        )
         settings = processor_settings(source)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split()).partition(". ")[0]

@@ -42,7 +42,7 @@ class TrainSettings:
     """Source image of the directional loss: P_t unedited (paper) or the clean image (official)."""
     loss_form: LossForm = "mean"
     """1 - cos averaged over images (paper), or -log((2 - L)/2) (official code)."""
-    validate_every: int = 6
+    validate_every: int = 9
     """Batches between validations; 0 for none."""
     patience: int = 4
     """Validations without improvement before training stops."""
@@ -53,6 +53,8 @@ class TrainSettings:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise AsyrpError(f"{name} must be 1 or more; got {getattr(self, name)}")
+        if self.steps < 2:
+            raise AsyrpError(f"steps must be 2 or more; got {self.steps}")
         for name in ("lambda_clip", "lambda_recon", "validate_every"):
             if getattr(self, name) < 0:
                 raise AsyrpError(f"{name} must be 0 or more; got {getattr(self, name)}")

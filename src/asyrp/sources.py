@@ -1,7 +1,7 @@
 """What training compares with: the unedited walk of every image, walked once and kept."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,36 @@ class Sources(NamedTuple):
     latents: Tensor
     x0: Tensor
     features: Tensor
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return len(self.latents)
+
+    def take(self, rows: Tensor) -> "Sources":
+        """Some of the images."""
+        return Sources(self.latents[rows], self.x0[:, rows], self.features[:, rows])
+
+    def marks(self) -> list[float]:
+        """A number for each image that tells it from others but forgives rounding."""
+        return [float(x0.double().mean()) for x0 in self.x0[-1]]
+
+
+class SourceSet(Protocol):
+    """Sources in memory, or in a store."""
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        ...
+
+    def take(self, rows: Tensor) -> Sources:
+        """Some of the images."""
+        ...
+
+    def marks(self) -> list[float]:
+        """A number for each image that tells it from others but forgives rounding."""
+        ...
 
 
 class Window(NamedTuple):

@@ -23,8 +23,9 @@ from asyrp.losses import directional_loss, log_form, mean_form, reconstruction_l
 from asyrp.process import Attribute, walk
 from asyrp.schedule import Pair
 from asyrp.settings import TrainSettings
-from asyrp.sources import Sources
+from asyrp.sources import Sources, SourceSet
 from asyrp.state import load_state, save_state
+from asyrp.team import ALONE, Team
 from asyrp.unet import HSpaceUNet
 
 
@@ -72,40 +73,52 @@ def loss_of(
     x0: Tensor, x0_source: Tensor, features: Tensor, guide: Guide, settings: TrainSettings
 ) -> Losses:
     """lambda_clip L_dir + lambda_recon cos L1 between edited and source P_t (section 3.4)."""
+    return combined(means_of(x0, x0_source, features, guide), guide, settings)
+
+
+def means_of(x0: Tensor, x0_source: Tensor, features: Tensor, guide: Guide) -> Tensor:
+    """The means over images that the loss is made of, (2,): 1 - cos, and L1."""
     edited = guide.encoder.image_features(x0.float())
     directional = directional_loss(edited, features, guide.direction)
+    return torch.stack([directional.mean(), reconstruction_loss(x0.float(), x0_source.float())])
+
+
+def combined(means: Tensor, guide: Guide, settings: TrainSettings) -> Losses:
+    """The loss from `means_of` all its images."""
+    directional, recon = means
     clip = log_form(directional) if settings.loss_form == "log" else mean_form(directional)
-    recon = reconstruction_loss(x0.float(), x0_source.float())
     total = settings.lambda_clip * clip + settings.lambda_recon * guide.cosine * recon
-    return Losses(total, directional.mean(), recon)
+    return Losses(total, directional, recon)
 
 
 def fit(
     model: HSpaceUNet,
     direction: nn.Module,
     guide: Guide,
-    sources: Sources,
+    sources: SourceSet,
     grid: Sequence[Pair],
     settings: TrainSettings,
     validation: Sources | None = None,
     checkpoint: Path | None = None,
+    team: Team = ALONE,
 ) -> Iterator[TrainStep]:
     """Train `direction` in place; with validation it ends as the best that was validated.
 
     Continues from `checkpoint` if that file exists; the file is replaced after every batch, and a
-    run that was killed and continued ends with the same direction as an unbroken one.
+    run that was killed and continued ends with the same direction as an unbroken one. The
+    processes of a team divide every batch and end with the same direction.
 
     Raises:
         AsyrpError: the loss is not finite, or the checkpoint belongs to another run.
     """
-    run = _Run(model, direction, guide, grid, settings)
+    run = _Run(model, direction, guide, grid, settings, team)
     identity = _identity(run, sources, validation)
     best = copy.deepcopy(direction)
     first, lowest, stale = 0, math.inf, 0
     kept = {"direction": direction, "best": best}
     if checkpoint and checkpoint.exists():
         first, lowest, stale = _resume(checkpoint, kept, run, identity)
-    order = _batches(len(sources.latents), settings)
+    order = _batches(sources.images, settings)
     for batch in range(first, len(order)):
         if stale >= settings.patience:
             break
@@ -117,7 +130,7 @@ def fit(
             if improved:
                 best.load_state_dict(direction.state_dict())
             yield _as_step(batch, len(order), None, losses, 0.0, improved)
-        if checkpoint:
+        if checkpoint and team.rank == 0:
             header = {"batch": str(batch + 1), "lowest": repr(lowest), "stale": str(stale)}
             save_state(checkpoint, kept, run.optimiser, header | identity)
     if lowest < math.inf:
@@ -134,9 +147,10 @@ class _Run:
         guide: Guide,
         grid: Sequence[Pair],
         settings: TrainSettings,
+        team: Team = ALONE,
     ):
         self.model, self.direction, self.guide = model, direction, guide
-        self.grid, self.settings = grid, settings
+        self.grid, self.settings, self.team = grid, settings, team
         kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
         make: Callable[..., torch.optim.Optimizer] = kinds[settings.optimiser]
         self.optimiser = make(direction.parameters(), lr=settings.learning_rate)
@@ -146,15 +160,17 @@ class _Run:
         return Attribute(self.direction, self.grid[-1].t, trained_steps=len(self.grid))
 
     def train_batch(
-        self, sources: Sources, rows: Tensor, batch: int, batches: int
+        self, sources: SourceSet, rows: Tensor, batch: int, batches: int
     ) -> Iterator[TrainStep]:
         """One optimiser step for each timestep."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(batch, batches, self.settings)
-        steps = walk(self.model, sources.latents[rows], self.grid, [self.attribute()])
-        for k, done in enumerate(steps):
-            x0, features = sources.x0[k, rows], sources.features[k, rows]
-            losses = loss_of(done.x0, x0, features, self.guide, self.settings)
+        own = rows[self.team.share(len(rows))]
+        part = sources.take(own if len(own) else rows[:1])  # a process without rows weighs nothing
+        for k, done in enumerate(walk(self.model, part.latents, self.grid, [self.attribute()])):
+            means = means_of(done.x0, part.x0[k], part.features[k], self.guide)
+            means = self.team.mean(means, len(own) / len(rows))
+            losses = combined(means, self.guide, self.settings)
             if not math.isfinite(losses.total.item()):
                 raise AsyrpError(
                     f"the loss is {losses.total.item()} at t = {done.t}: training diverged; "
@@ -162,6 +178,7 @@ class _Run:
                 )
             self.optimiser.zero_grad(set_to_none=True)
             losses.total.backward()  # type: ignore[no-untyped-call]
+            self.team.sum_gradients(self.direction.parameters())
             norm = nn.utils.get_total_norm(
                 p.grad for p in self.direction.parameters() if p.grad is not None
             )
@@ -171,15 +188,16 @@ class _Run:
     @torch.no_grad()
     def validate(self, sources: Sources) -> Losses:
         """The loss at the last timestep of the editing interval, by when the edit is whole."""
-        size, totals = self.settings.batch_size, []
-        for start in range(0, len(sources.latents), size):
+        size, team = self.settings.batch_size, self.team
+        totals = [torch.zeros(3, device=sources.x0.device)]
+        for start in range(0, sources.images, size)[team.rank :: team.size]:
             rows = slice(start, start + size)
             steps = walk(self.model, sources.latents[rows], self.grid, [self.attribute()])
             *_, last = steps
             x0, features = sources.x0[-1, rows], sources.features[-1, rows]
             losses = loss_of(last.x0, x0, features, self.guide, self.settings)
             totals.append(torch.stack(losses) * len(last.x0))
-        return Losses(*(torch.stack(totals).sum(0) / len(sources.latents)).unbind())
+        return Losses(*(team.total(torch.stack(totals).sum(0)) / sources.images).unbind())
 
 
 def rate_at(batch: int, batches: int, settings: TrainSettings) -> float:
@@ -187,16 +205,12 @@ def rate_at(batch: int, batches: int, settings: TrainSettings) -> float:
     return settings.learning_rate * (1 - batch / batches if settings.decay else 1)
 
 
-def _identity(run: _Run, sources: Sources, validation: Sources | None) -> dict[str, str]:
-    """What a checkpoint must share with the run that continues from it.
-
-    images: the mean of each source image, which tells other images but forgives rounding.
-    """
+def _identity(run: _Run, sources: SourceSet, validation: Sources | None) -> dict[str, str]:
+    """What a checkpoint must share with the run that continues from it."""
     times, text = [pair.t for pair in run.grid], run.guide.direction.tolist()
     fixed = [asdict(run.settings), times, text, run.model.fingerprint()]
-    parts = [sources] if validation is None else [sources, validation]
-    means = [part.x0[-1].double().mean((1, 2, 3)).tolist() for part in parts]
-    return {"run": json.dumps(fixed), "images": json.dumps(means)}
+    parts: list[SourceSet] = [sources] if validation is None else [sources, validation]
+    return {"run": json.dumps(fixed), "images": json.dumps([part.marks() for part in parts])}
 
 
 def _resume(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.offline import is_offline
 
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP
 _MODES = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
@@ -88,6 +89,7 @@ def processor_settings(source: str | Path) -> Mapping[str, Any]:
         path = cached_file(
             str(source),
             name,
+            local_files_only=is_offline(),
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )

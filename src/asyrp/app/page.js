@@ -45,7 +45,7 @@
   // Lines for the user are read out; Gradio makes their places without saying so.
   const announce = () => {
     for (const id of ["edit-message", "train-message"]) {
-      const place = document.getElementById(id);
+      const place = document.querySelector(`#${id} .html-container`);
       if (place && !place.hasAttribute("aria-live")) {
         place.setAttribute("role", "status");
         place.setAttribute("aria-live", "polite");

@@ -10,6 +10,7 @@ from urllib.parse import urldefrag, urlparse
 
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
+from asyrp.offline import is_offline
 
 SECONDS = 60  # without an answer before a link counts as dead
 CHUNK = 1 << 20
@@ -31,12 +32,6 @@ class Digest(NamedTuple):
 
     kind: str
     value: str
-
-
-def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE or ASYRP_OFFLINE forbids the network."""
-    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "ASYRP_OFFLINE"))
-    return any(value.strip().lower() not in ("", "0", "false", "no", "off") for value in values)
 
 
 def cache_folder() -> Path:

@@ -6,10 +6,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 
-from asyrp.checkpoints.fetch import is_offline
 from asyrp.checkpoints.folders import open_unet, read_json
 from asyrp.errors import AsyrpError
 from asyrp.latent_space import LatentSpace
+from asyrp.offline import is_offline
 from asyrp.schedule import from_config
 from asyrp.unet import HSpaceUNet
 from asyrp.unet_condition import FixedPrompt, prompt_states, text_states

@@ -1,6 +1,5 @@
 """Files of tensors, opened without running anything: safetensors and torch checkpoints."""
 
-import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from asyrp.checkpoints.pickles import foreign_names
 from asyrp.errors import AsyrpError
 
 DEEPEST = 4  # nested dicts and lists that are looked into; released checkpoints need 2
@@ -81,20 +81,29 @@ def _check_zip(path: Path) -> None:
 
 
 def _torch(path: Path, mmap: bool) -> Any:
+    _check_pickle(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # the restricted reader has no common base for its errors
-        raise AsyrpError(_why(path, str(error))) from error
+        raise AsyrpError(_damaged(path, error)) from error
 
 
-def _why(path: Path, message: str) -> str:
-    code = re.search(r"(?:GLOBAL|global:?|function:?|class:?) ['\"]?((?:\w+\.)+\w+)", message)
-    if "Weights" in message and code:
-        return (
-            f"{str(path)!r} was not opened: it asks to run {code[1]}, and only plain tensors are "
-            "read here; ask its authors for the bare state dict or a safetensors file"
+def _check_pickle(path: Path) -> None:
+    """Refuse a checkpoint that would call anything but what builds tensors."""
+    try:
+        foreign = foreign_names(path)
+    except Exception as error:  # a damaged pickle fails in any way
+        raise AsyrpError(_damaged(path, error)) from error
+    if foreign:
+        code = foreign[0].replace(" ", ".")
+        raise AsyrpError(
+            f"{str(path)!r} was not opened: it asks to run {code}, and only plain tensors are read "
+            "here; ask its authors for the bare state dict or a safetensors file"
         )
-    reason = (message.strip().splitlines() or ["unreadable"])[0][:120]
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
     return f"{str(path)!r} is cut short or damaged ({reason}); download it again"
 
 

@@ -3,6 +3,7 @@
 Five datasets, about 100 images each (Kwon et al. 2023, sections 4.1 and 4.2; data/README.md).
 """
 
+from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ class ReleasedIntervals(NamedTuple):
     t_boost: int
 
 
+@cache
 def released_curve(dataset: str, of: str) -> Curve:
     """A released table.
 

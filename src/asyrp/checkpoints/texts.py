@@ -1,6 +1,9 @@
 """The named text pairs of the official code, by what they are about."""
 
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
@@ -26,11 +29,12 @@ def text_pairs(domain: str) -> dict[str, TextPair]:
     return {name: pair for name, pair in every_pair().items() if _domain_of(name) == domain}
 
 
-def every_pair() -> dict[str, TextPair]:
+@cache
+def every_pair() -> Mapping[str, TextPair]:
     """All released text pairs, name -> pair."""
     path = files("asyrp.checkpoints").joinpath("data", "text_pairs.tsv")
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
-    return {name: TextPair(source, target) for name, source, target in rows}
+    return MappingProxyType({name: TextPair(*texts) for name, *texts in rows})
 
 
 def bare_name(name: str) -> str:

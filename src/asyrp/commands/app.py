@@ -52,6 +52,8 @@ def new_studio(options: App) -> Studio:
     channels, height, width = model.image_shape
     if channels != 3:
         raise AsyrpError(f"the page edits RGB pictures; the network has {channels} channels")
+    if model.picture_shape != model.image_shape:
+        raise AsyrpError("the page edits in pixels; for a network of latents use asyrp edit")
     check_steps(options.steps, model.schedule.length)
     small = height * width <= SMALL**2
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))

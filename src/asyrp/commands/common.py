@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from asyrp.api import Inversion, Report, invert
 from asyrp.checkpoints import load_model
+from asyrp.checkpoints.latent import Prompt
 from asyrp.direction_files import SavedDirection, load_direction
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
@@ -61,11 +62,12 @@ def network(options: Network) -> HSpaceUNet:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise AsyrpError(f"no device {options.device!r} here ({reason}); try cpu") from error
-    return load_model(options.model, options.device, options.dtype)
+    prompt = Prompt(options.prompt, options.guidance)
+    return load_model(options.model, options.device, options.dtype, prompt=prompt)
 
 
 class Gallery(NamedTuple):
-    """The pictures of a folder in the network's shape: paths, and (n, 3, height, width)."""
+    """The pictures of a folder as x of a network: paths, and (n, c, height, width)."""
 
     paths: list[Path]
     images: Tensor
@@ -77,12 +79,20 @@ class Gallery(NamedTuple):
 
 
 def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Gallery:
-    """Read a folder (or one picture)."""
-    channels, height, width = model.image_shape
+    """Read a folder (or one picture); a network of latents gets their codes."""
+    channels, height, width = model.picture_shape
     if channels != 3:
         raise AsyrpError(f"this command edits RGB pictures; the network has {channels} channels")
     found = read_folder(folder, (height, width), most)
-    return Gallery([one.path for one in found], torch.stack([one.image for one in found]))
+    images = model.space.encode(torch.stack([one.image for one in found]))
+    return Gallery([one.path for one in found], images)
+
+
+@torch.no_grad()
+def shown(model: HSpaceUNet, x: Tensor) -> Iterator[Tensor]:
+    """The picture (3, height, width) of each clean x, decoded one at a time."""
+    for one in x:
+        yield model.space.decode(one[None])[0]
 
 
 def inverted(

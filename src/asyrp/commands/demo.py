@@ -83,7 +83,6 @@ def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
         out / "direction.safetensors",
         images=out / "faces",
         validation=options.validation_faces,
-        previews=out,
         training=options.training,
     )
     with timed(seconds, "load networks"):
@@ -108,8 +107,9 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def _draw_training_faces(folder: Path, options: Demo) -> None:
     """Faces of `train`, then of `validation`, whose names come last and are held out."""
-    new_folder(folder)
-    draw_folder(new_folder(folder), "train", range(options.train_faces))
+    for old in new_folder(folder).glob("*.png"):
+        old.unlink()  # of an earlier demo with other numbers of faces
+    draw_folder(folder, "train", range(options.train_faces))
     for index in range(options.validation_faces):
         image = to_unit(draw(sample_face("validation", index))[None])[0]
         write_png(folder / f"validation-{index:05d}.png", image)

@@ -12,6 +12,7 @@ from asyrp.commands.common import (
     progress,
     record,
     say,
+    shown,
     write_json,
 )  # fmt: skip
 from asyrp.errors import AsyrpError
@@ -51,7 +52,7 @@ def run(options: Edit) -> None:
     }
     titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
     with atomic_folder(options.out) as out:
-        for path, image in zip(found.paths, edited, strict=True):
+        for path, image in zip(found.paths, shown(model, edited), strict=True):
             write_png(out / f"{path.stem}.png", image, {"Software": MARK, "Edit": str(titles)})
         write_json(out / "run.json", record("edit", options, model, **more))
     say(f"wrote {len(found.paths)} images and run.json to {options.out}")

@@ -9,7 +9,7 @@ from asyrp.intervals import Found, find_intervals
 from asyrp.jobs import MOST_CURVE_IMAGES, curves_of
 from asyrp.options import Intervals
 from asyrp.plots import plot_curves, save_figure
-from asyrp.registry import load_distance, load_encoder
+from asyrp.registry import distance_for, encoder_for
 from asyrp.scorers import Thresholds
 
 
@@ -18,8 +18,9 @@ def run(options: Intervals) -> None:
     check_results(options.out)
     model = network(options.network)
     found = pictures(options.images, model, MOST_CURVE_IMAGES)
-    distance = load_distance(options.guides.distance)
-    guide = new_guide(load_encoder(options.guides.encoder), options.source, options.target)
+    distance = distance_for(model, options.guides.distance)
+    encoder = encoder_for(model, options.guides.encoder)
+    guide = new_guide(encoder, options.source, options.target)
     own = distance.thresholds
     thresholds = replace(
         own,

@@ -7,6 +7,7 @@ from asyrp.commands.common import (
     pictures,
     record,
     say,
+    shown,
     write_json,
 )
 from asyrp.files import atomic_folder
@@ -28,7 +29,7 @@ def run(options: Invert) -> None:
     by_name = dict(zip(names, errors, strict=True))
     with atomic_folder(options.out) as out:
         save_latents(out / "latents.safetensors", kept)
-        for path, image in zip(found.paths, done.reconstructions, strict=True):
+        for path, image in zip(found.paths, shown(model, done.reconstructions), strict=True):
             write_png(out / f"{path.stem}.png", image)
         write_json(out / "run.json", record("invert", options, model, reconstruction_mse=by_name))
     say(f"wrote {len(names)} reconstructions, their latents and run.json to {options.out}")

@@ -1,5 +1,7 @@
 """asyrp sample."""
 
+import torch
+
 from asyrp.api import edit, random_latents
 from asyrp.commands.common import (
     applied,
@@ -8,17 +10,20 @@ from asyrp.commands.common import (
     progress,
     record,
     say,
+    shown,
     write_json,
 )  # fmt: skip
 from asyrp.files import atomic_folder
 from asyrp.images import contact_sheet, write_png
 from asyrp.options import Sample
+from asyrp.schedule import check_steps
 
 
 def run(options: Sample) -> None:
     """Write samples 0000.png ..., a sheet of them, and run.json."""
     check_results(options.out)
     model = network(options.network)
+    check_steps(options.steps, model.schedule.length)
     chosen = applied(model, options.applying)
     latents = random_latents(model, options.count, options.applying.seed)
     with progress(f"drawing {options.count} samples") as report:
@@ -32,6 +37,7 @@ def run(options: Sample) -> None:
             options.network.batch_size,
             report=report,
         )
+    images = torch.stack([*shown(model, images)])
     columns = min(8, len(images))
     rows = [images[i : i + columns] for i in range(0, len(images) // columns * columns, columns)]
     with atomic_folder(options.out) as out:

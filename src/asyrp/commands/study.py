@@ -14,7 +14,7 @@ from asyrp.errors import AsyrpError
 from asyrp.jobs import parse_direction
 from asyrp.options.compare import Study
 from asyrp.plots import save_figure
-from asyrp.registry import load_distance
+from asyrp.registry import distance_for
 from asyrp.schedule import paper_grid
 from asyrp.stages import result_of
 from asyrp.studies import diagnose, theorem1
@@ -67,7 +67,7 @@ def on_world(options: Study) -> Mapping[str, Any]:
 def own_theorem1(options: Study) -> dict[str, Any]:
     """Theorem 1 on a network of the user's, on images or on samples."""
     model = network(options.network)
-    distance = load_distance(options.guides.distance)
+    distance = distance_for(model, options.guides.distance)
     if options.images is None:
         latents = random_latents(model, RANDOM)
     else:

@@ -26,7 +26,7 @@ from asyrp.jobs import (
 )
 from asyrp.options import Train
 from asyrp.process import Attribute, check_phases, check_start
-from asyrp.registry import load_distance, load_encoder
+from asyrp.registry import distance_for, encoder_for
 from asyrp.strength import response, saturation
 from asyrp.unet import HSpaceUNet
 
@@ -52,7 +52,8 @@ def run(options: Train) -> None:
     """Write the direction; its checkpoint lies beside it until it is finished."""
     check(options)
     model = network(options.network)
-    guide = new_guide(load_encoder(options.guides.encoder), options.source, options.target)
+    encoder = encoder_for(model, options.guides.encoder)
+    guide = new_guide(encoder, options.source, options.target)
     material = gather(model, guide, options)
     save_direction(options.out, *train(model, guide, material, options))
     checkpoint_of(options).unlink(missing_ok=True)
@@ -129,7 +130,7 @@ def phases_of(
     start, end, boost = options.t_start, options.t_edit, options.t_boost
     if start is not None and end is not None and boost is not None:
         return Phases(start, end, boost), None
-    distance = load_distance(options.guides.distance)
+    distance = distance_for(model, options.guides.distance)
     few = measured[:MOST_MEASURED]
     curves = curves_of(model, few.images, few.latents, distance, EDIT_STEPS)
     found = find_intervals(curves, guide.cosine, distance.thresholds)
@@ -186,7 +187,8 @@ def _preview(model: HSpaceUNet, direction: nn.Module, material: Material, option
         return
     held = material.held[:MOST_PREVIEWED]
     act = _attribute(direction, material.phases, options)
-    sheet = contact_sheet([held.images, edit(model, held.latents, [act], EDIT_STEPS)])
+    rows = [held.images, edit(model, held.latents, [act], EDIT_STEPS)]
+    sheet = contact_sheet([model.space.decode(row) for row in rows])
     write_png(new_folder(options.previews) / "latest.png", sheet)
 
 

@@ -21,6 +21,10 @@ class Network:
     """Precision of the network."""
     batch_size: int = 16
     """Images a batch; results do not depend on it."""
+    prompt: str = ""
+    """Prompt of a text-to-image network (Stable Diffusion), the same for all images."""
+    guidance: float = 1.0
+    """Weight of the prompt (classifier-free guidance); 1 is the prompt alone."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """All studies by name, as the command and the reproduction run them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
 from asyrp.errors import AsyrpError
-from asyrp.stages import Stage
+from asyrp.stages import Stage, result_of
 from asyrp.studies import (
     consistency,
     diagnose,
@@ -21,6 +21,7 @@ from asyrp.studies import (
 )
 from asyrp.studies.common import Bench, Learned, Numbers, Verdict, act_of
 from asyrp.world.compare import direction_stages
+from asyrp.world.lab import saturated
 from asyrp.world.plan import Plan, lab_of, phases_kept, scene_kept, shared_stages
 from asyrp.world.rivals import Job, trained
 from asyrp.world.tasks import task_of
@@ -47,8 +48,11 @@ def _theorem1(bench: Bench) -> dict[str, Any]:
 def _diagnose(bench: Bench) -> dict[str, Any]:
     scene = bench.scene()
     few = scene.rows(range(min(PICTURES, len(scene.numbers))))
-    act, boost = act_of(bench.first, bench.grid), bench.first.phases.t_boost
-    return diagnose.measure(bench.lab.model, few.images, few.latents, bench.grid, act, boost)
+    grid = few.grid(bench.lab.model.schedule.length)
+    full = act_of(bench.first)
+    act = replace(full, strength=full.strength * len(grid) / few.steps)
+    boost = bench.first.phases.t_boost
+    return diagnose.measure(bench.lab.model, few.images, few.latents, grid, act, boost)
 
 
 STUDIES: Mapping[str, Study] = {
@@ -61,6 +65,21 @@ STUDIES: Mapping[str, Study] = {
     "intervals": Study("Intervals", intervals.measure, intervals.plot, intervals.verdict),
     "diagnose": Study("Where an edit gets lost", _diagnose, diagnose.plot, diagnose.verdict),
 }
+
+
+@dataclass(frozen=True)
+class FindStrength:
+    """The strength that `asyrp train` would write on the card of a task's f_t."""
+
+    plan: Plan
+    task: str
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        """Where the guide's progress on validation faces saturates."""
+        lab, task = lab_of(self.plan.settings), task_of(self.task)
+        at, phases = result_of(folder, "curves")["at"], phases_kept(folder, task)
+        saved = trained(Job(lab, task, phases, scene_kept(folder, "train"), folder))
+        return {"strength": saturated(lab, task, phases, saved, at, self.plan.curve_faces)}
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,9 @@ def bench_of(plan: Plan, folder: Path, name: str, faces: int) -> Bench:
     for task in (task_of(one) for one in tasks_of(name)):
         phases = phases_kept(folder, task)
         saved = trained(Job(lab, task, phases, train, folder))
-        learned.append(Learned(task, phases, saved))
+        strength = result_of(folder, f"strength-{task.name}")["strength"]
+        card = replace(saved.card, strength=strength)
+        learned.append(Learned(task, phases, saved._replace(card=card)))
     return Bench(lab, learned, train, scene_kept(folder, "test"), faces)
 
 
@@ -107,8 +128,11 @@ def study_stages(plan: Plan, names: Sequence[str], faces: int) -> list[Stage]:
     """Shared stages, the directions, and the studies."""
     tasks = list(dict.fromkeys(task for name in names for task in tasks_of(name)))
     stages = shared_stages(plan) + direction_stages(plan, tasks)
+    for task in tasks:
+        before = ("curves", f"direction-{task}")
+        stages.append(Stage(f"strength-{task}", FindStrength(plan, task), before))
     for name in names:
-        needs = tuple(f"direction-{task}" for task in tasks_of(name))
+        needs = tuple(f"strength-{task}" for task in tasks_of(name))
         common = ("curves", "train", "test")
         stages.append(Stage(stage_name(name), Work(plan, name, faces), (*common, *needs)))
     return stages

@@ -5,15 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asyrp.bootstrap import Estimate, of_mean
 from asyrp.direction_files import SavedDirection
-from asyrp.errors import AsyrpError
 from asyrp.jobs import Phases
 from asyrp.process import Attribute
-from asyrp.schedule import Pair, pairs, paper_grid
-from asyrp.world.lab import Lab, acting, edited, judged
+from asyrp.world.lab import Lab, edited, judged
 from asyrp.world.scenes import Scene
 from asyrp.world.tasks import Task
 
@@ -27,6 +25,10 @@ class Learned(NamedTuple):
     task: Task
     phases: Phases
     saved: SavedDirection
+
+    def with_direction(self, direction: nn.Module) -> "Learned":
+        """The same with another direction in f_t's place."""
+        return self._replace(saved=SavedDirection(direction, self.saved.card))
 
 
 class Bench(NamedTuple):
@@ -46,11 +48,6 @@ class Bench(NamedTuple):
         """The task that is looked at."""
         return self.learned[0]
 
-    @property
-    def grid(self) -> tuple[Pair, ...]:
-        """From where editing begins down to the image."""
-        return self.lab.grid(self.test.at)
-
     def scene(self) -> Scene:
         """Test faces that lack the first task's value."""
         return self.test.lacking(self.first.task, self.faces)
@@ -69,9 +66,9 @@ def as_estimate(kept: Mapping[str, Any]) -> Estimate:
     return Estimate(**kept)
 
 
-def act_of(learned: Learned, grid: Sequence[Pair], strength: float = 1.0) -> Attribute:
-    """A task's f_t as it acts on a grid of the training's spacing."""
-    return acting(learned.saved.direction, learned.phases, grid, strength)
+def act_of(learned: Learned, strength: float = 1.0) -> Attribute:
+    """A task's f_t; strength 1 is the dose of its card."""
+    return learned.saved.attribute(strength * learned.saved.card.strength)
 
 
 def edit_scene(
@@ -79,7 +76,7 @@ def edit_scene(
 ) -> Tensor:
     """A scene edited with the bench's network; boosted as the first task is."""
     boost = bench.first.phases.t_boost if t_boost is None else t_boost
-    return edited(bench.lab.model, scene, bench.grid, attributes, boost)
+    return edited(bench.lab.model, scene, attributes, boost)
 
 
 def summary(bench: Bench, scene: Scene, edits: Tensor) -> dict[str, Estimate]:
@@ -98,18 +95,6 @@ def decided(found: Estimate) -> bool | None:
     if found.low <= 0 <= found.high:
         return None
     return found.value > 0
-
-
-def grid_from(at: int, steps: int, length: int = 1000) -> tuple[Pair, ...]:
-    """The grid of `steps` timesteps from `at` down, `at` itself included.
-
-    Raises:
-        AsyrpError: it would have fewer than two timesteps.
-    """
-    below = {pair.t for pair in paper_grid(steps, length) if pair.t < at}
-    if not below:
-        raise AsyrpError(f"a {steps}-step grid has no timestep below {at}; use more steps")
-    return pairs(sorted(below | {at}))
 
 
 @torch.no_grad()

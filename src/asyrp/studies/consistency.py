@@ -23,11 +23,10 @@ from asyrp.studies.common import (
     act_of,
     as_estimate,
     edit_scene,
-    grid_from,
     shares,
     summary,
 )
-from asyrp.world.lab import acting, edited, judged, mean_of, recorded
+from asyrp.world.lab import edited, judged, mean_of, recorded
 from asyrp.world.scenes import Scene
 
 STEPS = (10, 20, 40, 100, 1000)
@@ -38,7 +37,7 @@ TRANSFER_FACES = 8
 def measure(bench: Bench, steps: Sequence[int] = STEPS) -> dict[str, Any]:
     """Cosines over t, the edits of f_t, of its mean and of one dh, and transfer between grids."""
     learned, scene = bench.first, bench.scene()
-    table = recorded(bench.lab, scene, learned.saved, learned.phases)
+    table = recorded(bench.lab, scene, learned.saved)
     return {
         "task": learned.task.name,
         "cosines": cosines(table),
@@ -71,12 +70,12 @@ def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
 
 
 def _edits(bench: Bench, scene: Scene, table: dict[int, Tensor]) -> dict[str, Any]:
-    phases, grid = bench.first.phases, bench.grid
-    mean = mean_of(table)
+    learned, mean = bench.first, mean_of(table)
+    single = global_direction(mean)
     acts = {
-        "f_t": act_of(bench.first, grid),
-        "mean over faces": acting(mean, phases, grid),
-        "one dh": acting(global_direction(mean), phases, grid),
+        "f_t": act_of(learned),
+        "mean over faces": act_of(learned.with_direction(mean)),
+        "one dh": act_of(learned.with_direction(single)),
     }
     images = {name: edit_scene(bench, scene, [act]) for name, act in acts.items()}
     return {
@@ -99,12 +98,10 @@ def transfer(bench: Bench, scene: Scene, steps: Sequence[int]) -> dict[str, Any]
 
 
 def _on_grid(bench: Bench, scene: Scene, count: int, rule: bool) -> dict[str, Any]:
-    length, trained = bench.lab.model.schedule.length, bench.lab.settings.steps
-    grid = grid_from(scene.at, count, length)
-    act = act_of(bench.first, grid, trained / count if rule else 1.0)
-    model, boost = bench.lab.model, bench.first.phases.t_boost
-    edits = edited(model, scene, grid, [act], boost)
-    plain = scene._replace(reconstructions=edited(model, scene, grid, []))
+    walked, model = scene._replace(steps=count), bench.lab.model
+    act = act_of(bench.first, 1.0 if rule else count / scene.steps)
+    edits = edited(model, walked, [act], bench.first.phases.t_boost)
+    plain = walked._replace(reconstructions=edited(model, walked, []))
     values = judged(bench.lab, bench.first.task, plain, edits)
     moved = distances(bench.lab.distance, plain.reconstructions, edits)
     return {

@@ -19,7 +19,7 @@ from asyrp.studies.common import (
     shares,
 )
 from asyrp.unet import HSpaceUNet
-from asyrp.world.lab import acting, edited, judged, train_direction
+from asyrp.world.lab import edited, judged, train_direction
 from asyrp.world.tasks import lacking
 
 STRENGTHS = (0.5, 1.0, 1.5)
@@ -49,13 +49,13 @@ def _in_space(bench: Bench, name: str, space: HSpaceUNet, row: int, passes: int)
     )
     lab, own = bench.lab._replace(settings=settings), bench.train.rows([row])
     saved = train_direction(lab, task, phases, own, space)
-    scene, grid = bench.scene(), bench.grid
+    scene = bench.scene()
     found: dict[str, Any] = {"own": {}, "others": {}, "clean_rows": []}
     for strength in STRENGTHS:
-        act = [acting(saved.direction, phases, grid, strength)]
+        act = [saved.attribute(strength)]
         both = {
-            "own": (own, edited(space, own, grid, act, phases.t_boost)),
-            "others": (scene, edited(space, scene, grid, act, phases.t_boost)),
+            "own": (own, edited(space, own, act, phases.t_boost)),
+            "others": (scene, edited(space, scene, act, phases.t_boost)),
         }
         for where, (faces, edits) in both.items():
             values = judged(bench.lab, task, faces, edits)

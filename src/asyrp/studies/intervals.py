@@ -57,7 +57,7 @@ def measure(bench: Bench, ends: Sequence[float] = ENDS) -> dict[str, Any]:
 
 
 def _cell(bench: Bench, scene: Scene, t_edit: int, t_boost: int) -> dict[str, np.ndarray]:
-    act = replace(act_of(bench.first, bench.grid), t_edit=t_edit)
+    act = replace(act_of(bench.first), t_edit=t_edit)
     edits = edit_scene(bench, scene, [act], min(t_boost, t_edit))
     return judged(bench.lab, bench.first.task, scene, edits)
 
@@ -68,7 +68,7 @@ def _means(values: dict[str, np.ndarray]) -> dict[str, Estimate]:
 
 def boosting(bench: Bench) -> dict[str, Any]:
     """Frechet distance to the faces, and high-frequency energy, with and without boosting."""
-    scene, act = bench.scene(), [act_of(bench.first, bench.grid)]
+    scene, act = bench.scene(), [act_of(bench.first)]
     real = features_of(bench.lab.features, scene.images)
     found: dict[str, Any] = {"faces": {"energy": of_mean(high_frequencies(scene.images))}}
     for name, boost in (("without", 0), ("with", bench.first.phases.t_boost)):

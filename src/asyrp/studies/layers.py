@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from asyrp.baselines.wrapped import at_block, blocks
 from asyrp.figures import dots, new_figure
 from asyrp.studies.common import Bench, Numbers, Verdict, as_estimate, shares, summary
-from asyrp.world.lab import acting, edited, train_direction
+from asyrp.world.lab import edited, train_direction
 
 TRAIN_FACES = 24
 
@@ -27,9 +27,8 @@ def _at(bench: Bench, block: str) -> dict[str, Any]:
     space, phases = at_block(bench.lab.model, block), bench.first.phases
     few = bench.train.rows(range(min(TRAIN_FACES, len(bench.train.numbers))))
     saved = train_direction(bench.lab, bench.first.task, phases, few, space)
-    scene, grid = bench.scene(), bench.grid
-    act = [acting(saved.direction, phases, grid)]
-    edits = edited(space, scene, grid, act, phases.t_boost)
+    scene, strength = bench.scene(), bench.first.saved.card.strength
+    edits = edited(space, scene, [saved.attribute(strength)], phases.t_boost)
     return {"shape": list(space.h_shape), **summary(bench, scene, edits)}
 
 

@@ -48,7 +48,7 @@ def over_strength(bench: Bench, strengths: Sequence[float]) -> dict[str, Any]:
     scene, task = bench.test.rows(range(bench.faces)), bench.first.task
     odds, moved = [], []
     for strength in strengths:
-        edits = edit_scene(bench, scene, [act_of(bench.first, bench.grid, strength)])
+        edits = edit_scene(bench, scene, [act_of(bench.first, strength)])
         odds.append(log_odds(bench.lab, edits, task))
         moved.append(distances(bench.lab.distance, scene.reconstructions, edits))
     table = np.array(odds)
@@ -85,7 +85,7 @@ def sums(bench: Bench) -> list[dict[str, Any]]:
     for size in range(1, len(learned) + 1):
         for chosen in combinations(learned, size):
             boost = min(one.phases.t_boost for one in chosen)
-            acts = [act_of(one, bench.grid) for one in chosen]
+            acts = [act_of(one) for one in chosen]
             seen = bench.lab.judging.answers(edit_scene(bench, scene, acts, boost))
             success = {
                 one.task.name: of_mean(

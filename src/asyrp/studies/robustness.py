@@ -15,7 +15,7 @@ from asyrp.figures import lines, new_figure
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import fid
 from asyrp.metrics.perceptual import distances
-from asyrp.process import walk
+from asyrp.process import Attribute, walk
 from asyrp.studies.common import (
     Bench,
     Numbers,
@@ -25,7 +25,7 @@ from asyrp.studies.common import (
     decided,
 )
 from asyrp.unet import HSpaceUNet
-from asyrp.world.lab import Generators, acting, batched
+from asyrp.world.lab import Generators, batched
 from asyrp.world.scenes import Scene
 
 SIZES: Mapping[str, Sequence[float]] = {  # of the noise, in units of the root mean square of h, eps
@@ -51,14 +51,14 @@ class Noise:
 
 def noisy_edit(bench: Bench, space: HSpaceUNet, scene: Scene, size: float) -> Tensor:
     """A scene with a random shift of its own a face in P_t alone, over the editing interval."""
-    phases, grid = bench.first.phases, bench.grid
+    phases, grid = bench.first.phases, scene.grid(space.schedule.length)
     like = torch.zeros(1, *space.h_shape)
 
     def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
         seeds = [seeded_generators(1, 7, number)[0] for number in scene.numbers[rows]]
-        z = draw_noise(like.expand(len(x), *like.shape[1:]), seeds)
-        act = [acting(Noise(z, size), phases, grid)]
-        for done in walk(space, x, grid, act, phases.t_boost, generators):
+        noise = Noise(draw_noise(like.expand(len(x), *like.shape[1:]), seeds), size)
+        act = Attribute(noise, phases.t_edit, 1.0, len(grid), phases.t_start)
+        for done in walk(space, x, grid, [act], phases.t_boost, generators):
             x = done.x
         return x
 

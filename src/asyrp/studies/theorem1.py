@@ -21,8 +21,9 @@ from asyrp.metrics.perceptual import distances
 from asyrp.process import Attribute, asymmetric, symmetric, walk
 from asyrp.schedule import NoiseSchedule, Pair, paper_grid
 from asyrp.scorers import PerceptualDistance
-from asyrp.studies.common import Numbers, Verdict, grid_from
+from asyrp.studies.common import Numbers, Verdict
 from asyrp.unet import HSpaceUNet
+from asyrp.world.scenes import grid_from
 
 STEPS = (1000, 50, 40)
 SIZES = (0.05, 0.1, 0.2)  # standard deviation of the random shift z of eps, of standard deviation 1

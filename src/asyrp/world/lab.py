@@ -1,4 +1,4 @@
-"""The world's bench: all networks, one grid, and how a scene of faces is edited and measured."""
+"""The world's bench: all networks, and how a scene of faces is edited and measured."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,16 +18,18 @@ from asyrp.guide import Guide, new_guide
 from asyrp.intervals import Curves, find_intervals
 from asyrp.jobs import Phases, make_card, start_training
 from asyrp.metrics.features import FeatureNetwork
+from asyrp.metrics.perceptual import distances
 from asyrp.process import Attribute, Shift, asymmetric, walk
 from asyrp.registry import load_distance, load_encoder
-from asyrp.schedule import Pair, below, paper_grid
 from asyrp.scorers import PerceptualDistance, TextImageEncoder
 from asyrp.settings import TrainSettings
+from asyrp.sources import editing_window, joined, prepare
+from asyrp.strength import response, saturation
 from asyrp.unet import HSpaceUNet
 from asyrp.world.features import JudgeIdentity, PooledJudge
 from asyrp.world.judge import Judge, load_judge
 from asyrp.world.judging import AvatarJudging
-from asyrp.world.scenes import Scene
+from asyrp.world.scenes import Scene, new_scene
 from asyrp.world.segmenter import Segmenter, load_segmenter
 from asyrp.world.tasks import Task
 
@@ -62,10 +64,6 @@ class Lab(NamedTuple):
         """The text pair of a task."""
         return new_guide(self.encoder, task.source, task.target)
 
-    def grid(self, at: int) -> tuple[Pair, ...]:
-        """The grid from timestep `at` down."""
-        return below(paper_grid(self.settings.steps, self.model.schedule.length), at)
-
 
 def open_lab(settings: TrainSettings | None = None) -> Lab:
     """Load everything; training without validation, so that every method gets the same budget."""
@@ -92,22 +90,28 @@ def train_direction(
 ) -> SavedDirection:
     """A direction of lab.settings.kind, trained on a scene; `model` may be cut elsewhere."""
     guide = lab.guide(task)
-    direction, steps, *_ = start_training(
+    job = start_training(
         model or lab.model, guide, scene.pictures, scene.pictures[:0], phases, lab.settings
     )
-    for _ in steps:
+    for _ in job.steps:
         pass
     texts = (task.source, task.target)
     card = make_card(lab.model, texts, guide, phases, lab.settings, {"images": len(scene.numbers)})
-    return SavedDirection(direction.requires_grad_(False), card)
+    return SavedDirection(job.direction.requires_grad_(False), card)
 
 
-def acting(
-    direction: nn.Module | Direction, phases: Phases, grid: Sequence[Pair], strength: float = 1.0
-) -> Attribute:
-    """A direction as it acts on a grid of the training's spacing: strength is the whole factor."""
-    chosen = cast(Direction, direction)
-    return Attribute(chosen, phases.t_edit, strength, len(grid), phases.t_start)
+def saturated(
+    lab: Lab, task: Task, phases: Phases, saved: SavedDirection, at: int, faces: int
+) -> float:
+    """The strength at which validation faces no longer respond, as `asyrp train` finds it."""
+    guide, steps, length = lab.guide(task), lab.settings.steps, lab.model.schedule.length
+    scene = new_scene(lab.model, "validation", faces, at, steps)
+    window = editing_window(phases.t_start, phases.t_edit, steps, length, scene.at)
+    sources = joined(list(prepare(lab.model, guide, scene.latents, window, BATCH)))
+    direction = cast(Direction, saved.direction)
+    return saturation(
+        lambda strength: response(lab.model, direction, strength, guide, sources, window.grid)
+    )
 
 
 @torch.no_grad()
@@ -124,15 +128,20 @@ def batched(scene: Scene, editing: Editing, seed: int = 0) -> Tensor:
 def edited(
     model: HSpaceUNet,
     scene: Scene,
-    grid: Sequence[Pair],
     attributes: Sequence[Attribute],
     t_boost: int = 0,
     shift: Shift = asymmetric,
 ) -> Tensor:
-    """A scene walked down with edits, (n, 3, 64, 64)."""
+    """A scene walked down its grid with edits, (n, 3, 64, 64).
+
+    A walk scales dh by S over its own length; this one is a part of one of `scene.steps`.
+    """
+    grid = scene.grid(model.schedule.length)
+    part = len(grid) / scene.steps
+    scaled = [replace(one, strength=one.strength * part) for one in attributes]
 
     def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-        for done in walk(model, x, grid, attributes, t_boost, generators, shift):
+        for done in walk(model, x, grid, scaled, t_boost, generators, shift):
             x = done.x
         return x
 
@@ -158,11 +167,11 @@ class Recording:
         return {t: torch.cat(parts) for t, parts in self.seen.items()}
 
 
-def recorded(lab: Lab, scene: Scene, saved: SavedDirection, phases: Phases) -> dict[int, Tensor]:
-    """dh_t of every face along its own edit."""
-    grid = [pair for pair in lab.grid(scene.at) if pair.t >= phases.t_edit]
+def recorded(lab: Lab, scene: Scene, saved: SavedDirection) -> dict[int, Tensor]:
+    """dh_t of every face along its own edit at strength 1."""
     record = Recording(saved.direction)
-    edited(lab.model, scene, grid, [acting(record, phases, grid)])
+    kept = SavedDirection(cast(nn.Module, record), saved.card)
+    edited(lab.model, scene, [kept.attribute(1.0)])
     return record.table
 
 
@@ -189,13 +198,14 @@ class Measured(NamedTuple):
 def measured(lab: Lab, task: Task, scene: Scene, edits: Tensor) -> Measured:
     """Every metric of the edits of a scene."""
     pictures = Pictures(scene.images, edits, scene.reconstructions)
-    tools = tools_of(lab, lab.guide(task))
+    tools = tools_of(lab, lab.guide(task))._replace(distance=None, spread=None)
     values = per_image(pictures, tools, Wish(task.factor, task.value))
-    return Measured(values, of_sets(pictures, tools._replace(spread=None)))
+    values["lpips"] = distances(lab.distance, scene.images, edits)
+    return Measured(values, of_sets(pictures, tools))
 
 
 def judged(lab: Lab, task: Task, scene: Scene, edits: Tensor) -> dict[str, np.ndarray]:
     """success, leakage, clean and lpips of each image: what tuning and studies look at."""
-    pictures = Pictures(scene.images, edits, scene.reconstructions)
+    pictures = Pictures(scene.images, edits)
     tools = Tools(judging=lab.judging, distance=lab.distance)
     return per_image(pictures, tools, Wish(task.factor, task.value))

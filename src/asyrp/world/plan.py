@@ -15,7 +15,7 @@ from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
 from asyrp.images import from_uint8
 from asyrp.intervals import Curves, find_t_start, measure_curves
-from asyrp.jobs import Phases
+from asyrp.jobs import EDIT_STEPS, Phases
 from asyrp.process import walk
 from asyrp.schedule import paper_grid
 from asyrp.settings import TrainSettings
@@ -84,9 +84,9 @@ class MeasureCurves:
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Curves, t_start and the phases of every task."""
         lab = lab_of(self.plan.settings)
-        length, steps = lab.model.schedule.length, self.plan.settings.steps
-        scene = new_scene(lab.model, "validation", self.plan.curve_faces, length - 1, steps)
-        grid = paper_grid(steps, length)
+        length = lab.model.schedule.length
+        scene = new_scene(lab.model, "validation", self.plan.curve_faces, length - 1)
+        grid = paper_grid(EDIT_STEPS, length)
         with torch.no_grad():
             curves = measure_curves(
                 scene.reconstructions,
@@ -109,7 +109,7 @@ class MeasureCurves:
 
 @dataclass(frozen=True)
 class InvertFaces:
-    """The faces of a split, inverted up to where editing begins."""
+    """The faces of a split, inverted up to where editing begins, on their walk's grid."""
 
     plan: Plan
     split: str
@@ -119,7 +119,8 @@ class InvertFaces:
         lab = lab_of(self.plan.settings)
         at = result_of(folder, "curves")["at"]
         count = self.plan.counts[self.split]
-        scene = new_scene(lab.model, self.split, count, at, self.plan.settings.steps)
+        steps = self.plan.settings.steps if self.split == "train" else EDIT_STEPS
+        scene = new_scene(lab.model, self.split, count, at, steps)
         save_scene(folder / f"{self.split}.safetensors", scene)
         errors = (scene.images - scene.reconstructions).square().mean((1, 2, 3))
         return {"count": count, "at": at, "reconstruction_mse": errors.numpy()}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from asyrp.baselines.classifier_guidance import NoisyClassifier, guided
 from asyrp.baselines.diffusionclip import blended, fine_tune, trainable
@@ -21,7 +21,7 @@ from asyrp.direction_files import SavedDirection, load_direction, save_direction
 from asyrp.directions import global_direction
 from asyrp.guide import Guide
 from asyrp.jobs import Phases
-from asyrp.process import asymmetric, symmetric
+from asyrp.process import symmetric
 from asyrp.sources import editing_window, joined, prepare
 from asyrp.stages import result_of, seconds_of
 from asyrp.world.avatars import FACTORS, Face, draw
@@ -29,7 +29,6 @@ from asyrp.world.diffusion import to_unit
 from asyrp.world.lab import (
     Generators,
     Lab,
-    acting,
     batched,
     edited,
     mean_of,
@@ -40,7 +39,7 @@ from asyrp.world.scenes import Scene
 from asyrp.world.tasks import Task
 
 Setting = Mapping[str, float]
-STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.7, 1.0, 1.4))
+STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.7, 1.0, 1.5, 2.2))
 TABLE_RATE = 1e-2  # Adam's, for tables of eps: every entry is met once a batch, f_t's at each t
 
 
@@ -100,37 +99,38 @@ def asyrp(job: Job) -> Prepared:
     made = result_of(job.folder, f"direction-{job.task.name}")["training"]
     cost = Cost(**{name: made[name] for name in vars(Cost())})
     stored = direction_path(job.folder, job.task).stat().st_size
-    return _directed(job, trained(job).direction, stored, cost)
+    return _directed(job, trained(job), stored, cost)
 
 
 def mean_table(job: Job) -> Prepared:
     """One dh a timestep: the mean of f_t's over the training faces (appendix L)."""
     with counted(job.lab.model) as cost:
         saved = trained(job)
-        table = mean_of(recorded(job.lab, job.train, saved, job.phases))
-    return _directed(job, table, _kept(job, "mean", saved, table), cost)
+        table = mean_of(recorded(job.lab, job.train, saved))
+    directed = SavedDirection(table, saved.card)
+    return _directed(job, directed, _kept(job, "mean", directed), cost)
 
 
 def one_global(job: Job) -> Prepared:
     """One dh for everything: the mean over timesteps too (appendix L)."""
     with counted(job.lab.model) as cost:
         saved = trained(job)
-        table = mean_of(recorded(job.lab, job.train, saved, job.phases))
+        table = mean_of(recorded(job.lab, job.train, saved))
         single = global_direction(table)
-    return _directed(job, single, _kept(job, "global", saved, single), cost)
+    directed = SavedDirection(single, saved.card)
+    return _directed(job, directed, _kept(job, "global", directed), cost)
 
 
-def _kept(job: Job, name: str, saved: SavedDirection, direction: nn.Module) -> int:
+def _kept(job: Job, name: str, saved: SavedDirection) -> int:
     path = job.folder / f"{name}-{job.task.name}.safetensors"
-    save_direction(path, direction, saved.card)
+    save_direction(path, saved.direction, saved.card)
     return path.stat().st_size
 
 
-def _directed(job: Job, direction: nn.Module, stored: int, cost: Cost) -> Prepared:
+def _directed(job: Job, directed: SavedDirection, stored: int, cost: Cost) -> Prepared:
     def edit(scene: Scene, setting: Setting) -> Tensor:
-        grid = job.lab.grid(scene.at)
-        act = acting(direction, job.phases, grid, setting["strength"])
-        return edited(job.lab.model, scene, grid, [act], job.phases.t_boost)
+        act = directed.attribute(setting["strength"])
+        return edited(job.lab.model, scene, [act], job.phases.t_boost)
 
     return Prepared(edit, STRENGTHS, stored, cost)
 
@@ -140,11 +140,10 @@ def symmetric_edit(job: Job) -> Prepared:
     saved = trained(job)
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
-        grid = job.lab.grid(scene.at)
-        act = acting(saved.direction, job.phases, grid, setting["strength"])
-        return edited(job.lab.model, scene, grid, [act], job.phases.t_boost, symmetric)
+        act = saved.attribute(setting["strength"])
+        return edited(job.lab.model, scene, [act], job.phases.t_boost, symmetric)
 
-    settings = tuple({"strength": s} for s in (1.0, 3.0, 9.0))
+    settings = tuple({"strength": s} for s in (1.0, 3.0, 6.0, 12.0))
     stored = direction_path(job.folder, job.task).stat().st_size
     return Prepared(edit, settings, stored, Cost())
 
@@ -160,11 +159,10 @@ def epsilon_edit(job: Job) -> Prepared:
         )
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
-        grid = lab.grid(scene.at)
-        act = acting(saved.direction, job.phases, grid, setting["strength"])
-        return edited(space, scene, grid, [act], job.phases.t_boost, asymmetric)
+        act = saved.attribute(setting["strength"])
+        return edited(space, scene, [act], job.phases.t_boost)
 
-    return Prepared(edit, STRENGTHS, _kept(job, "epsilon", saved, saved.direction), cost)
+    return Prepared(edit, STRENGTHS, _kept(job, "epsilon", saved), cost)
 
 
 def diffusionclip(job: Job) -> Prepared:
@@ -181,11 +179,10 @@ def diffusionclip(job: Job) -> Prepared:
         for _ in fine_tune(tuned, job.guide, sources, window.grid, lab.settings):
             pass
     stored = 2 * sum(p.numel() for p in tuned.unet.parameters())  # fp16, as the network is shipped
-    settings = tuple({"share": s} for s in (0.7, 1.0, 1.4))
+    settings = tuple({"share": s} for s in (0.7, 1.0, 1.5, 2.2))
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
-        grid = lab.grid(scene.at)
-        return edited(blended(lab.model, tuned, setting["share"]), scene, grid, [])
+        return edited(blended(lab.model, tuned, setting["share"]), scene, [])
 
     return Prepared(edit, settings, stored, _sum(before, cost))
 
@@ -206,11 +203,14 @@ def strokes(face: Face, task: Task) -> Tensor:
 
 def painted(job: Job) -> Prepared:
     """SDEdit with strokes of the answer."""
-    begins = (0.4, 0.6, 0.8)  # shares of the way up to t_start
+    begins = (0.25, 0.5, 0.75, 1.0)  # shares of the way up to t_start
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
         guides = torch.stack([strokes(face, job.task) for face in scene.faces])
-        t_begin, grid = math.ceil(setting["begin"] * scene.at), job.lab.grid(scene.at)
+        t_begin, grid = (
+            math.ceil(setting["begin"] * scene.at),
+            scene.grid(job.lab.model.schedule.length),
+        )
 
         def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
             *_, last = sdedit(job.lab.model, guides[rows], grid, t_begin, generators)
@@ -226,7 +226,7 @@ def mixed(job: Job) -> Prepared:
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
         guides = torch.stack([strokes(face, job.task) for face in scene.faces])
-        grid, factor = job.lab.grid(scene.at), int(setting["factor"])
+        grid, factor = scene.grid(job.lab.model.schedule.length), int(setting["factor"])
 
         def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
             t_end = job.phases.t_edit
@@ -235,7 +235,7 @@ def mixed(job: Job) -> Prepared:
 
         return batched(scene, editing)
 
-    return Prepared(edit, tuple({"factor": f} for f in (2.0, 4.0, 8.0)), 0, Cost())
+    return Prepared(edit, tuple({"factor": f} for f in (1.0, 2.0, 4.0, 8.0)), 0, Cost())
 
 
 def classified(job: Job) -> Prepared:
@@ -247,7 +247,7 @@ def classified(job: Job) -> Prepared:
     wanted = (job.task.factor, values.index(job.task.value))
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
-        grid = job.lab.grid(scene.at)
+        grid = scene.grid(job.lab.model.schedule.length)
 
         def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
             *_, last = guided(job.lab.model, classifier, x, grid, wanted, setting["scale"])
@@ -255,7 +255,7 @@ def classified(job: Job) -> Prepared:
 
         return batched(scene, editing)
 
-    settings = tuple({"scale": s} for s in (1.0, 4.0, 16.0))
+    settings = tuple({"scale": s} for s in (1.0, 4.0, 16.0, 64.0))
     cost = Cost(seconds=seconds_of(job.folder, "classifier"))
     return Prepared(edit, settings, path.stat().st_size, cost)
 

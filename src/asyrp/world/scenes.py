@@ -14,7 +14,8 @@ from torch import Tensor
 from asyrp.api import invert
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
-from asyrp.jobs import Pictures
+from asyrp.jobs import EDIT_STEPS, Pictures
+from asyrp.schedule import Pair, below, pairs, paper_grid
 from asyrp.unet import HSpaceUNet
 from asyrp.world.avatars import Face, draw, sample_face
 from asyrp.world.diffusion import to_unit
@@ -26,12 +27,13 @@ REFINEMENTS = 1  # of the inversion, as `asyrp edit` has by default
 class Scene(NamedTuple):
     """Faces of a split, (n, 3, 64, 64) each: as drawn, at timestep `at`, and led back from there.
 
-    numbers: of the faces in their split.
+    numbers: of the faces in their split. steps: length of the grid that they are walked on.
     """
 
     split: str
     numbers: tuple[int, ...]
     at: int
+    steps: int
     images: Tensor
     latents: Tensor
     reconstructions: Tensor
@@ -65,6 +67,10 @@ class Scene(NamedTuple):
             )
         return self.rows(rows[:most])
 
+    def grid(self, length: int = 1000) -> tuple[Pair, ...]:
+        """The pairs from `at` down."""
+        return grid_from(self.at, self.steps, length)
+
     @property
     def pictures(self) -> Pictures:
         """As training takes them."""
@@ -72,12 +78,30 @@ class Scene(NamedTuple):
 
 
 def new_scene(
-    model: HSpaceUNet, split: str, count: int, at: int, steps: int = 40, batch_size: int = 16
+    model: HSpaceUNet,
+    split: str,
+    count: int,
+    at: int,
+    steps: int = EDIT_STEPS,
+    batch_size: int = 16,
 ) -> Scene:
     """Draw the first faces of a split and invert them up to timestep `at` of the grid."""
     images = to_unit(np.stack([draw(sample_face(split, number)) for number in range(count)]))
     done = invert(model, images, steps, refinements=REFINEMENTS, batch_size=batch_size, up_to=at)
-    return Scene(split, tuple(range(count)), at, images, done.latents, done.reconstructions)
+    top = below(paper_grid(steps, model.schedule.length), at)[0].t
+    return Scene(split, tuple(range(count)), top, steps, images, done.latents, done.reconstructions)
+
+
+def grid_from(at: int, steps: int, length: int = 1000) -> tuple[Pair, ...]:
+    """The grid of `steps` timesteps from `at` down, `at` itself included.
+
+    Raises:
+        AsyrpError: it would have fewer than two timesteps.
+    """
+    under = {pair.t for pair in paper_grid(steps, length) if pair.t < at}
+    if not under:
+        raise AsyrpError(f"a {steps}-step grid has no timestep below {at}; use more steps")
+    return pairs(sorted(under | {at}))
 
 
 def save_scene(path: Path, scene: Scene) -> None:
@@ -87,9 +111,8 @@ def save_scene(path: Path, scene: Scene) -> None:
         "latents": scene.latents,
         "reconstructions": scene.reconstructions,
     }
-    header = {
-        "split": scene.split, "numbers": json.dumps(scene.numbers), "at": str(scene.at),
-    }  # fmt: skip
+    header = {"split": scene.split, "numbers": json.dumps(scene.numbers)}
+    header |= {"at": str(scene.at), "steps": str(scene.steps)}
     with atomic_path(path) as temporary:
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header)
 
@@ -105,6 +128,6 @@ def load_scene(path: Path) -> Scene:
             header = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         numbers = tuple(json.loads(header["numbers"]))
-        return Scene(header["split"], numbers, int(header["at"]), **tensors)
+        return Scene(header["split"], numbers, int(header["at"]), int(header["steps"]), **tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise AsyrpError(f"{str(path)!r} holds no faces ({error}); delete it") from error

@@ -1,0 +1,94 @@
+"""How the pages are built: Sphinx with MyST, furo and sphinx-gallery. `make docs` runs it.
+
+The gallery and the notebooks are executed by the build, on the built-in world and without the
+internet; an error in one of them, or a warning anywhere, fails it.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+
+from provide import provide  # noqa: E402
+
+from asyrp import __version__  # noqa: E402
+
+project, author, copyright = "asyrp", "the asyrp authors", "2025, the asyrp authors"
+version = release = __version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "myst_nb",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.zip", "**/.ipynb_checkpoints"]
+html_theme = "furo"
+html_title = f"asyrp {__version__}"
+html_static_path: list[str] = []
+html_copy_source = False
+
+myst_heading_anchors = 3
+suppress_warnings = ["toc.empty_glob"]  # pages that a measurement writes may not be there yet
+
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+default_role = "literal"  # docstrings put code between single backticks
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"exclude-members": "__init__, __new__"}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": "/",
+    "ignore_pattern": "__init__",
+    "within_subsection_order": "order.GalleryOrder",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 3600,
+}
+
+NAMED = set(re.findall(r"^[a-z_/*]+\*?$", (HERE / "index.md").read_text(), re.MULTILINE))
+
+
+def other_pages() -> list[str]:
+    """Pages that the index does not name."""
+    named = {name.rstrip("*") for name in NAMED} | {"index"}
+    return [page.stem for page in sorted(HERE.glob("*.md")) if page.stem not in named]
+
+
+def fill_index(app: object, docname: str, source: list[str]) -> None:
+    """List in the index whatever page it does not name, so that none is lost."""
+    if docname == "index":
+        source[0] = source[0].replace("OTHER-PAGES", "\n".join(other_pages()))
+
+
+def plain_docstring(
+    app: object, what: str, name: str, it: object, options: object, lines: list[str]
+) -> None:
+    """Docstrings are plain text: |x| and a trailing _ mean nothing special in them."""
+    lines[:] = [re.sub(r"(\||\*|_\b(?!_))", r"\\\1", line) if mark(line) else line for line in lines]
+
+
+def mark(line: str) -> bool:
+    """Whether a line of a docstring is prose, outside of literals and directives."""
+    return "`" not in line and not line.lstrip().startswith((":", ".."))
+
+
+def setup(app: object) -> None:
+    """Connect the above; give the gallery and the notebooks their directions."""
+    for folder in (HERE.parent / "examples", HERE / "notebooks"):
+        provide(folder)
+    app.connect("source-read", fill_index)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", plain_docstring)  # type: ignore[attr-defined]

@@ -1,0 +1,32 @@
+"""
+Edit faces
+==========
+
+Invert faces to noise, walk back with a direction, look at the result. Rows: originals,
+reconstructions, edits.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import asyrp
+from asyrp.images import contact_sheet, to_uint8
+from asyrp.world.avatars import draw, sample_face
+from asyrp.world.diffusion import to_unit
+
+model = asyrp.load_model("avatars-64")
+faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (2, 3, 5, 9)]))
+inverted = asyrp.invert(model, faces, steps=20, refinements=1)
+print("reconstruction error of each face:", inverted.errors.numpy().round(5))
+
+# %%
+# A direction file knows its interval, its strength and where boosting begins.
+
+smiling = asyrp.load_direction("smiling.safetensors", model)
+edited = asyrp.edit(
+    model, inverted.latents, [smiling.attribute()], steps=20, t_boost=smiling.card.t_boost
+)
+sheet = contact_sheet([faces, inverted.reconstructions, edited])
+plt.imshow(to_uint8(sheet[None])[0])
+plt.axis("off")
+plt.show()

@@ -1,0 +1,40 @@
+"""
+A direction type of your own
+============================
+
+A direction is whatever is called as ``(h, emb, t) -> dh``. This one lets another act on some rows
+of the bottleneck. Rows: the whole shift, its upper half, its lower half.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+from torch import Tensor
+
+import asyrp
+from asyrp.images import contact_sheet, to_uint8
+from asyrp.world.avatars import draw, sample_face
+from asyrp.world.diffusion import to_unit
+
+
+@dataclass(frozen=True)
+class Rows:
+    direction: Callable[..., Tensor]
+    rows: slice
+
+    def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
+        dh = h.new_zeros(h.shape)
+        dh[:, :, self.rows] = self.direction(h, emb, t)[:, :, self.rows]
+        return dh
+
+
+model = asyrp.load_model("avatars-64")
+whole = asyrp.load_direction("smiling.safetensors", model).attribute()
+parts = [replace(whole, direction=Rows(whole.direction, half)) for half in (slice(4), slice(4, 8))]
+faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (3, 5, 9)]))
+latents = asyrp.invert(model, faces, steps=20, refinements=1).latents
+sheet = contact_sheet([asyrp.edit(model, latents, [a], steps=20) for a in (whole, *parts)])
+plt.imshow(to_uint8(sheet[None])[0])
+plt.show()
