@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test slow app-test lint type check clean
+.PHONY: install demo reproduce test slow app-test lint type check clean
 
 install: $(STAMP)
 
@@ -15,6 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install
 	$(BIN)/asyrp demo --out demo
+
+reproduce: install
+	$(BIN)/asyrp reproduce --docs docs
 
 test: install
 	$(BIN)/python -m pytest

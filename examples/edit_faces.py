@@ -15,7 +15,7 @@ from asyrp.world.avatars import draw, sample_face
 from asyrp.world.diffusion import to_unit
 
 model = asyrp.load_model("avatars-64")
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (2, 3, 5, 9)]))
+faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 15, 16, 20)]))
 inverted = asyrp.invert(model, faces, steps=20, refinements=1)
 print("reconstruction error of each face:", inverted.errors.numpy().round(5))
 

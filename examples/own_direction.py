@@ -2,8 +2,7 @@
 A direction type of your own
 ============================
 
-A direction is whatever is called as ``(h, emb, t) -> dh``. This one lets another act on some rows
-of the bottleneck. Rows: the whole shift, its upper half, its lower half.
+A direction is called as ``(h, emb, t) -> dh``. Rows: all of dh, its upper half, its lower half.
 """
 
 from collections.abc import Callable
@@ -33,7 +32,7 @@ class Rows:
 model = asyrp.load_model("avatars-64")
 whole = asyrp.load_direction("smiling.safetensors", model).attribute()
 parts = [replace(whole, direction=Rows(whole.direction, half)) for half in (slice(4), slice(4, 8))]
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (3, 5, 9)]))
+faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 16, 20)]))
 latents = asyrp.invert(model, faces, steps=20, refinements=1).latents
 sheet = contact_sheet([asyrp.edit(model, latents, [a], steps=20) for a in (whole, *parts)])
 plt.imshow(to_uint8(sheet[None])[0])

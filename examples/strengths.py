@@ -19,7 +19,7 @@ STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 
 model = asyrp.load_model("avatars-64")
 smiling = asyrp.load_direction("smiling.safetensors", model)
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (3, 5)]))
+faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 16)]))
 latents = asyrp.invert(model, faces, steps=20, refinements=1).latents
 
 columns = []

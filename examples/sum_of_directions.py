@@ -21,7 +21,7 @@ glasses = asyrp.load_direction("glasses.safetensors", model).attribute()
 print(f"smiling acts on t = {smiling.t_start} down to {smiling.t_edit}")
 print(f"glasses act on t = {glasses.t_start} down to {glasses.t_edit}")
 
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (5, 9)]))
+faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 21)]))
 latents = asyrp.invert(model, faces, steps=20, refinements=1).latents
 columns = [
     asyrp.edit(model, latents, attributes, steps=20)

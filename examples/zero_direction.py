@@ -15,7 +15,7 @@ from asyrp.world.avatars import draw, sample_face
 from asyrp.world.diffusion import to_unit
 
 model = asyrp.load_model("avatars-64")
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in range(2)]))
+faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 16)]))
 inverted = asyrp.invert(model, faces, steps=20, refinements=1)
 
 zero = asyrp.Attribute(GlobalDirection(torch.zeros(model.h_shape)), t_edit=300)

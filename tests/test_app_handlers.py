@@ -1,5 +1,6 @@
 """The page's handlers, called as Gradio calls them, without server or browser."""
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,7 +56,16 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    return Bench(new_studio(tmp_path))
+    return within_a_loop(Bench, new_studio(tmp_path))
+
+
+def within_a_loop(make: Any, *values: Any) -> Any:
+    """Gradio makes an event loop, and never closes it, where none is running."""
+
+    async def made() -> Any:
+        return make(*values)
+
+    return asyncio.run(made())
 
 
 def upload(bench: Bench, tmp_path: Path, request: Any, color: str) -> None:
@@ -132,7 +142,7 @@ def test_training_on_the_page(bench: Bench) -> None:
 
 
 def test_every_control_of_the_page_has_a_label(bench: Bench) -> None:
-    components = build(bench.studio).get_config_file()["components"]
+    components = within_a_loop(build, bench.studio).get_config_file()["components"]
     controls = [c for c in components if c["type"] in INPUTS]
     assert len(controls) > 15
     assert [c for c in controls if not (c["props"].get("label") or "").strip()] == []

@@ -18,7 +18,7 @@ from asyrp.world.avatars import draw, sample_face
 from asyrp.world.diffusion import to_unit
 
 SHOWN = (999, 841, 683, 525, 367, 210, 52)  # of the 20-step grid
-FACES = (5, 9)
+FACES = (10, 16)
 
 
 def states() -> dict[int, tuple[Tensor, Tensor, Tensor]]:

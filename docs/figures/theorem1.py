@@ -24,7 +24,7 @@ def main(out: Path) -> None:
         right.plot(t, both, color=color, label=f"both halves, {steps} steps")
         chosen = slice(None, None, max(1, steps // 40))
         numbers[str(steps)] = {"t": t[chosen], "both": both[chosen], "alone": alone[chosen]}
-    left.set(xlabel="timestep t", ylabel="movement of x_s, in units of the shift", ylim=(-3, 0.1))
+    left.set(xlabel="timestep t", ylabel="movement of x_s, in units of the shift", ylim=(-1.6, 0.1))
     right.set(xlabel="timestep t", ylim=(-0.32, 0.01))
     for axes in (left, right):
         axes.legend(fontsize=7)

@@ -1,6 +1,7 @@
 """The page in a real browser: Debian's chromium, driven by Playwright."""
 
 import json
+import os
 import shutil
 import socket
 import time
@@ -163,6 +164,9 @@ def test_load_pick_move_and_download(tab: Any, tmp_path: Path) -> None:
 
 
 def test_a_new_strength_shows_within_a_second_and_a_half(tab: Any) -> None:
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > 2 * cores:
+        pytest.skip(f"needs a machine that does little else; its load is {load:.1f}")
     page = tab()
     pick(page, 0)
     choose(page)

@@ -130,9 +130,9 @@ def study_stages(plan: Plan, names: Sequence[str], faces: int) -> list[Stage]:
     stages = shared_stages(plan) + direction_stages(plan, tasks)
     for task in tasks:
         before = ("curves", f"direction-{task}")
-        stages.append(Stage(f"strength-{task}", FindStrength(plan, task), before))
+        stages.append(Stage(f"strength-{task}", FindStrength(plan.shared, task), before))
     for name in names:
         needs = tuple(f"strength-{task}" for task in tasks_of(name))
         common = ("curves", "train", "test")
-        stages.append(Stage(stage_name(name), Work(plan, name, faces), (*common, *needs)))
+        stages.append(Stage(stage_name(name), Work(plan.shared, name, faces), (*common, *needs)))
     return stages

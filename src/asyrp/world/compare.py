@@ -119,7 +119,7 @@ class TrainDirection:
 def direction_stages(plan: Plan, tasks: Sequence[str]) -> list[Stage]:
     """f_t of some tasks."""
     needs = ("curves", "train")
-    return [Stage(f"direction-{task}", TrainDirection(plan, task), needs) for task in tasks]
+    return [Stage(f"direction-{task}", TrainDirection(plan.shared, task), needs) for task in tasks]
 
 
 def compare_stages(plan: Plan) -> list[Stage]:
@@ -131,7 +131,7 @@ def compare_stages(plan: Plan) -> list[Stage]:
     for rival in plan.rivals:
         for task in plan.tasks:
             needs = _needs(rival, task, common)
-            stages.append(Stage(cell_name(rival, task), Cell(plan, rival, task), needs))
+            stages.append(Stage(cell_name(rival, task), Cell(plan.shared, rival, task), needs))
     return stages
 
 

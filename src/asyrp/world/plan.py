@@ -1,8 +1,10 @@
 """What a comparison is made of, as data, and the stages that all methods share."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ UNSEEN_SHARE = 0.12  # of faces with an unseen value among those that the classi
 
 @dataclass(frozen=True)
 class Plan:
-    """How many faces, which tasks and which methods."""
+    """How many faces, which tasks and which methods. networks: see `networks_mark`."""
 
     tasks: tuple[str, ...] = tuple(TASKS)
     rivals: tuple[str, ...] = tuple(RIVALS)
@@ -44,6 +46,7 @@ class Plan:
     classifier_faces: int = 3000
     classifier_steps: int = 400
     settings: TrainSettings = field(default_factory=TrainSettings)
+    networks: str = ""
 
     def __post_init__(self) -> None:
         for name in self.tasks:
@@ -60,6 +63,11 @@ class Plan:
             )
 
     @property
+    def shared(self) -> "Plan":
+        """What the result of a stage depends on, whichever other tasks and methods there are."""
+        return replace(self, tasks=(), rivals=(), networks=networks_mark())
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """How many faces of each split are inverted."""
         return {
@@ -67,6 +75,16 @@ class Plan:
             "validation": 4 * self.validation_faces,
             "test": self.pool,
         }
+
+
+@cache
+def networks_mark() -> str:
+    """A mark that changes with the world's weights."""
+    digest = hashlib.sha256()
+    folder = Path(str(files("asyrp.world").joinpath("weights")))
+    for path in sorted(folder.rglob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @cache
@@ -149,10 +167,11 @@ class TrainClassifier:
 
 def shared_stages(plan: Plan) -> list[Stage]:
     """Curves, faces, and (where a method needs it) the classifier."""
-    stages = [Stage("curves", MeasureCurves(plan))]
-    stages += [Stage(split, InvertFaces(plan, split), ("curves",)) for split in plan.counts]
+    own = plan.shared
+    stages = [Stage("curves", MeasureCurves(own))]
+    stages += [Stage(split, InvertFaces(own, split), ("curves",)) for split in plan.counts]
     if "classifier" in plan.rivals:
-        stages.append(Stage("classifier", TrainClassifier(plan)))
+        stages.append(Stage("classifier", TrainClassifier(own)))
     return stages
 
 

@@ -1,0 +1,256 @@
+"""The table of an edit: what is in it, subgroups, gaps, and the command on folders."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from asyrp.cli import main
+from asyrp.errors import AsyrpError
+from asyrp.evaluation import (
+    Pictures,
+    Tools,
+    Wish,
+    gaps,
+    grouped,
+    leakage_matrix,
+    of_sets,
+    per_image,
+    subgroups,
+    summarised,
+)
+from asyrp.images import write_png
+from asyrp.metrics.answers import Answers, Shown
+from asyrp.scorers import Thresholds
+from asyrp.world.diffusion import to_unit
+from conftest import noise
+
+
+class Mean:
+    """The mean absolute difference."""
+
+    name, thresholds = "mean", Thresholds()
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).abs().flatten(1).mean(1)
+
+
+class Signs:
+    """A judge that reads three attributes off the signs of three pixels."""
+
+    name, audited = "signs", ("hair",)
+    names = ("mouth", "hair", "eyes")
+
+    def answers(self, images: Tensor) -> Answers:
+        return {n: (images[:, 0, 0, i] > 0).long().numpy() for i, n in enumerate(self.names)}
+
+    def wanted(self, attribute: str, value: str) -> int:
+        return int(value == "on")
+
+    def value(self, attribute: str, index: int) -> str:
+        return ("off", "on")[index]
+
+    def shown(self, before: Answers, attribute: str, value: str) -> Shown:
+        return {n: np.full(len(before[n]), True) for n in self.names if n != attribute}
+
+
+class Halves:
+    """Two parts: bright and dark."""
+
+    name = "halves"
+
+    def masks(self, images: Tensor) -> np.ndarray:
+        return (images[:, 0] > 0).long().numpy()
+
+
+class Corner:
+    """Features: the first pixels."""
+
+    name = "corner"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :5]
+
+
+COUNT = 24
+
+
+def pictures() -> Pictures:
+    sources = noise(COUNT, 3, 8, 8)
+    edits = sources.clone()
+    edits[:, 0, 0, 0] = 1.0
+    edits[::3, 0, 0, 1] *= -1
+    back = sources.clone()
+    back[::6, 0, 0, 2] *= -1
+    return Pictures(sources, edits, back)
+
+
+TOOLS = Tools(None, Mean(), Mean(), Signs(), Halves(), Corner(), Corner())
+WISH = Wish("mouth", "on")
+
+
+def test_every_metric_of_single_images_by_hand() -> None:
+    shown = pictures()
+    found = per_image(shown, TOOLS, WISH)
+    assert found["success"].tolist() == [1.0] * COUNT
+    np.testing.assert_array_equal(found["leakage"], np.where(np.arange(COUNT) % 3 == 0, 0.5, 0))
+    own = np.where(np.arange(COUNT) % 6 == 0, 0.5, 0)
+    np.testing.assert_array_equal(found["leakage_reconstruction"], own)
+    np.testing.assert_array_equal(found["leakage_beyond"], found["leakage"] - own)
+    np.testing.assert_array_equal(found["clean"], found["leakage"] == 0)
+    np.testing.assert_array_equal(found["success_before"], shown.sources[:, 0, 0, 0] > 0)
+    np.testing.assert_allclose(found["lpips"], Mean()(shown.sources, shown.edits).numpy())
+    masks = [x[:, 0] > 0 for x in shown[:2]]
+    for row in range(COUNT):
+        a, b = (m[row] for m in masks)
+        ious = [float((p & q).sum() / (p | q).sum()) for p, q in ((a, b), (~a, ~b))]
+        assert found["sc"][row] == pytest.approx(np.mean(ious))
+    assert found["identity"][1] > found["identity_strangers"].max()
+
+
+def test_without_tools_there_is_nothing() -> None:
+    assert per_image(pictures(), Tools()) == {}
+    assert of_sets(pictures(), Tools()) == {}
+
+
+def test_sets_are_those_of_sources_and_edits() -> None:
+    shown = pictures()
+    found = of_sets(shown, TOOLS, seed=3)
+    assert list(found) == ["fid", "kid", "diversity", "diversity_sources"]
+    assert all(one.low <= one.value <= one.high for one in found.values())
+    same = of_sets(Pictures(shown.sources, shown.sources), TOOLS)
+    assert same["fid"].value == pytest.approx(0, abs=1e-6)
+    pairs = Mean()(shown.sources, shown.sources.roll(-1, 0))
+    assert same["diversity"].value == pytest.approx(float(pairs.mean()), rel=1e-5)
+
+
+def test_too_few_images_for_a_metric_are_refused() -> None:
+    few = Pictures(*(part[:9] for part in pictures()))
+    with pytest.raises(AsyrpError, match="FID needs at least 16 images; got 9"):
+        of_sets(few, TOOLS)
+
+
+def test_the_matrix_has_the_reconstruction_beside_the_edit() -> None:
+    found = leakage_matrix(pictures(), Signs(), WISH)
+    assert found["edit"]["hair"].value == pytest.approx(1 / 3)
+    assert found["edit"]["eyes"].value == 0
+    assert found["reconstruction"]["eyes"].value == pytest.approx(1 / 6)
+
+
+def test_subgroups_are_the_judges_and_large_enough() -> None:
+    sources = pictures().sources
+    found = subgroups(Signs(), sources, ["hair"])["hair"]
+    assert set(found) == {"on", "off"}
+    assert (sources[found["on"], 0, 0, 1] > 0).all()
+    assert list(grouped(["a"] * 8 + ["b"] * 7)) == ["a"]
+    with pytest.raises(AsyrpError, match="'nose'"):
+        subgroups(Signs(), sources, ["nose"])
+
+
+def test_the_largest_gap_comes_first() -> None:
+    rng = np.random.default_rng(0)
+    groups = {"skin": {"a": np.arange(0, 20), "b": np.arange(20, 40)}}
+    noisy, apart = rng.normal(size=40), rng.normal(size=40)
+    apart[20:] += 3
+    found = gaps({"noisy": noisy, "apart": 100 * apart}, groups)
+    assert [gap.metric for gap in found] == ["apart", "noisy"]
+    assert (found[0].lowest, found[0].highest) == ("a", "b")
+    assert found[0].gap.value > found[0].by_chance
+    assert found[1].gap.value < 2 * found[1].by_chance
+
+
+def test_summaries_leave_out_what_has_no_values() -> None:
+    found = summarised({"a": np.array([1.0, 2.0, np.nan]), "b": np.full(3, np.nan)})
+    assert list(found) == ["a"]
+    assert found["a"].value == 1.5
+
+
+def folders(root: Path, count: int = 18, names: Sequence[str] = ("images", "edits")) -> list[str]:
+    pytest.importorskip("resvg_py")
+    from asyrp.world.avatars import draw, sample_face
+
+    paths = [root / name for name in names]
+    for place, path in enumerate(paths):
+        path.mkdir()
+        for index in range(count):
+            face = sample_face("test", index)
+            shown = face.replaced("mouth", "smiling") if place == 1 else face
+            write_png(path / f"{index:03d}.png", to_unit(draw(shown)[None])[0])
+    return [str(path) for path in paths]
+
+
+WANTED = ["--source", "face", "--target", "smiling face"]
+WANTED += ["--attribute", "mouth", "--value", "smiling"]
+
+
+def test_the_command_measures_a_perfect_edit_and_repeats_itself(tmp_path: Path) -> None:
+    images, edits, back = folders(tmp_path, names=("images", "edits", "back"))
+    line = ["evaluate", "--images", images, "--edits", edits, "--reconstructions", back, *WANTED]
+    line += ["--leave-out", "lpips"]
+    for out in ("a", "b"):
+        assert main([*line, "--out", str(tmp_path / out)]) == 0
+    for name in ("table.json", "table.md", "table.csv"):
+        assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
+    kept = json.loads((tmp_path / "a" / "table.json").read_text())
+    table = kept["table"]
+    assert table["success"]["value"] == table["clean"]["value"] == 1
+    assert table["leakage"]["value"] == table["leakage_reconstruction"]["value"] == 0
+    assert table["s_dir"]["value"] > 0.4
+    assert table["sc"]["value"] > 0.85
+    assert table["identity"]["low"] > table["identity_strangers"]["high"]
+    assert "lpips" not in table
+    assert kept["seeds"] == {"bootstrap": 0}
+    assert kept["S_dir"]["encoder"] == "avatars-64-clip"
+    assert {row["images"] for row in table.values()} == {18}
+    page = (tmp_path / "a" / "table.md").read_text()
+    assert "## Answers that changed" in page
+    assert (tmp_path / "a" / "leakage.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("stem", "same stems"),
+        ("size", "must have the size of the edits"),
+        ("few", "FID needs at least 16"),
+        ("attribute", "unknown factor 'nose'"),
+        ("value", "mouth has no value"),
+        ("judge", "needs a judge"),
+        ("text", "both --source and --target"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: str, message: str
+) -> None:
+    images, edits = folders(tmp_path, 4 if spoil == "few" else 2)
+    line = ["evaluate", "--images", images, "--edits", edits, "--out", str(tmp_path / "out")]
+    extra = {
+        "attribute": ["--attribute", "nose", "--value", "big"],
+        "value": ["--attribute", "mouth", "--value", "angry"],
+        "judge": ["--attribute", "mouth", "--value", "sad", "--judge", "none"],
+        "text": ["--source", "face"],
+    }.get(spoil, [])
+    if spoil == "stem":
+        (tmp_path / "edits" / "000.png").rename(tmp_path / "edits" / "x.png")
+    if spoil == "size":
+        write_png(tmp_path / "edits" / "001.png", torch.zeros(3, 32, 32))
+    assert main([*line, *extra]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert message in told[-1]
+    assert not (tmp_path / "out" / "table.md").exists()
+
+
+def test_unreadable_pictures_are_counted_and_listed(tmp_path: Path) -> None:
+    images, edits = folders(tmp_path)
+    (tmp_path / "images" / "003.png").write_bytes(b"nothing")
+    line = ["evaluate", "--images", images, "--edits", edits, "--out", str(tmp_path / "out")]
+    line += [item for name in ("lpips", "diversity", "sc") for item in ("--leave-out", name)]
+    assert main(line) == 0
+    kept = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert kept["images"] == 17
+    assert len(kept["skipped"]) == 1
+    assert "003.png" in kept["skipped"][0]

@@ -1,0 +1,317 @@
+"""The studies' arithmetic against second implementations, and their verdicts on made-up numbers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from asyrp.bootstrap import Estimate, of_mean
+from asyrp.directions import GlobalDirection
+from asyrp.errors import AsyrpError
+from asyrp.process import Attribute
+from asyrp.schedule import Pair, linear, paper_grid, times
+from asyrp.scorers import Thresholds
+from asyrp.studies import (
+    consistency,
+    diagnose,
+    homogeneity,
+    intervals,
+    layers,
+    linearity,
+    robustness,
+    theorem1,
+)
+from asyrp.studies.catalogue import STUDIES, TASKS, tasks_of
+from asyrp.studies.common import decided
+from asyrp.tables import plain
+from asyrp.unet import HSpaceUNet
+from asyrp.world.scenes import grid_from
+from conftest import noise
+
+
+class Mean:
+    """The mean absolute difference."""
+
+    name, thresholds = "mean", Thresholds()
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).abs().flatten(1).mean(1)
+
+
+def about(value: float, width: float = 0.05) -> dict[str, object]:
+    return plain(Estimate(value, value - width, value + width, 24, 0))
+
+
+def test_a_grid_from_a_timestep_has_it_and_the_lower_ones() -> None:
+    grid = grid_from(512, 40)
+    assert grid[0].t == 512
+    assert times(grid)[:-1] == tuple(t for t in times(paper_grid(40)) if t < 512)
+    own = paper_grid(40)[10].t
+    assert grid_from(own, 40) == paper_grid(40)[10:]
+    with pytest.raises(AsyrpError, match="no timestep below 0"):
+        grid_from(0, 40)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("pair", [Pair(999, 973), Pair(500, 499), Pair(51, 25), Pair(7, 6)])
+def test_coefficients_are_the_equations(eta: float, pair: Pair) -> None:
+    alpha = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
+    now, then = alpha[pair.t], alpha[pair.s]
+    variance = eta**2 * (1 - then) / (1 - now) * (1 - now / then)
+    in_p = -np.sqrt(then) * np.sqrt(1 - now) / np.sqrt(now)
+    found = theorem1.coefficients(linear(), pair, eta)
+    assert found.asymmetric == pytest.approx(in_p)
+    assert found.symmetric == pytest.approx(in_p + np.sqrt(1 - then - variance))
+
+
+def test_theorem_1_on_a_network(model: HSpaceUNet) -> None:
+    found = plain(theorem1.measure(model, noise(2, 3, 16, 16), 512, Mean(), steps=60))
+    assert set(found["curves"]) == {f"{n} steps, eta {e}" for n in (1000, 50, 40) for e in (0, 1)}
+    assert all(curve["largest_error"] < 1e-4 for curve in found["curves"].values())
+    middle = theorem1.at_middle(found["curves"]["40 steps, eta 0"])
+    assert middle.symmetric == pytest.approx(-0.146, abs=0.004)
+    for rows in found["pictures"].values():
+        for row in rows.values():
+            assert row["both"]["value"] < row["P_t alone"]["value"]
+    text = theorem1.verdict(found).text
+    assert "-0.14" in text
+    theorem1.plot(found).canvas.draw()
+
+
+def test_r_squared_is_scipys() -> None:
+    x, y = np.linspace(-2, 2, 9), noise(9, seed=4).double().numpy() + np.linspace(0, 3, 9)
+    assert linearity.r_squared(x.tolist(), y) == pytest.approx(stats.linregress(x, y).rvalue ** 2)
+    assert linearity.r_squared([0.0, 1.0, 2.0], np.array([1.0, 3.0, 5.0])) == pytest.approx(1)
+    assert linearity.r_squared([0.0, 1.0], np.ones(2)) == 0
+
+
+def test_cosines_are_numpys() -> None:
+    table = {t: noise(4, 2, 3, 3, seed=t).double() for t in (30, 10)}
+    found = consistency.cosines(table)
+    assert found["t"] == [10, 30]
+    flat = {t: rows.flatten(1).numpy() for t, rows in table.items()}
+    single = np.mean([rows.mean(0) for rows in flat.values()], axis=0)
+
+    def cosine(a: np.ndarray, b: np.ndarray) -> float:
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    for place, t in enumerate((10, 30)):
+        mean = flat[t].mean(0)
+        wanted = np.mean([cosine(row, mean) for row in flat[t]])
+        assert found["with_mean"][place].value == pytest.approx(wanted)
+        assert found["with_global"][place].value == pytest.approx(
+            np.mean([cosine(row, single) for row in flat[t]])
+        )
+        assert found["mean_with_global"][place] == pytest.approx(cosine(mean, single))
+
+
+def test_high_frequencies_of_waves() -> None:
+    u = torch.arange(32) * 2 * torch.pi
+    slow, fast = (torch.sin(u * f).expand(1, 3, 32, 32) for f in (4 / 32, 12 / 32))
+    assert intervals.high_frequencies(slow)[0] == pytest.approx(0, abs=1e-9)
+    assert intervals.high_frequencies(fast)[0] == pytest.approx(1)
+    assert intervals.high_frequencies(slow + fast)[0] == pytest.approx(0.5)
+    assert intervals.high_frequencies(torch.ones(1, 3, 8, 8))[0] == 0
+
+
+def test_noise_is_scaled_by_h_and_differs_by_image() -> None:
+    h, z = 3 * noise(2, 4, 5, 5), noise(2, 4, 5, 5, seed=1)
+    dh = robustness.Noise(z, 0.5)(h, h, 0)
+    scale = h.square().mean((1, 2, 3)).sqrt()
+    assert torch.allclose(dh / z, (0.5 * scale).view(-1, 1, 1, 1).expand_as(dh), rtol=1e-4)
+
+
+def test_matching_compares_at_equal_change() -> None:
+    rng = np.random.default_rng(0)
+    level = np.array([[0.1], [0.3], [0.5]])
+    moved = {"h": level + 0.01 * rng.random((3, 30)), "eps": 0.5 * level + 0 * rng.random((3, 30))}
+    trust = {"h": 1 - 0.2 * moved["h"], "eps": 1 - 0.8 * moved["eps"]}
+    found = robustness.matched(moved, trust)
+    low, high = moved["h"][0].mean(), moved["eps"][2].mean()
+    assert found["at_change"] == pytest.approx((low + high) / 2)
+    assert found["difference"].value == pytest.approx(0.6 * found["at_change"], rel=0.02)
+    assert decided(found["difference"]) is True
+    apart = {"h": level, "eps": level + 9}
+    assert robustness.matched(apart, trust) == {"at_change": None, "difference": None}
+
+
+def test_a_difference_decides_only_outside_of_its_interval() -> None:
+    assert decided(Estimate(0.1, 0.05, 0.2, 9, 0)) is True
+    assert decided(Estimate(-0.1, -0.2, -0.05, 9, 0)) is False
+    assert decided(Estimate(0.1, -0.05, 0.2, 9, 0)) is None
+
+
+def diagnosed(model: HSpaceUNet, size: float, t_start: int | None = None, t_edit: int = 200):  # type: ignore[no-untyped-def]
+    latents, grid = noise(2, 3, 16, 16), paper_grid(5)
+    direction = GlobalDirection(size * noise(*model.h_shape, seed=2))
+    act = Attribute(direction, t_edit, trained_steps=5, t_start=t_start)
+    from asyrp.api import edit
+
+    images = edit(model, latents, steps=5)
+    return plain(diagnose.measure(model, images, latents, grid, act))
+
+
+def test_diagnosis_follows_the_shift(model: HSpaceUNet) -> None:
+    found = diagnosed(model, 3.0)
+    edited = [step for step in found["steps"] if step["edited"]]
+    assert [step["t"] for step in edited] == [999, 749, 499, 249]
+    assert edited[0]["carried"] == pytest.approx(0, abs=1e-6)
+    assert edited[0]["reach"] > 0
+    assert found["final_change"] > 0
+    assert max(found["inversion_mse"]) == pytest.approx(0, abs=1e-9)
+    diagnose.plot(found).canvas.draw()
+    assert diagnose.verdict(found).text.count("Recommendation") == 1
+
+
+def test_each_loss_has_its_recommendation(model: HSpaceUNet) -> None:
+    assert "tiny beside h" in diagnose.advice(diagnosed(model, 1e-4))
+    assert "no timestep of the grid" in diagnose.advice(diagnosed(model, 1.0, 700, 600))
+    good = diagnosed(model, 3.0)
+    assert "inversion loses" in diagnose.advice({**good, "inversion_mse": [0.1]})
+    assert "strength is 0" in diagnose.advice({**good, "strength": 0})
+    quiet = [{**step, "shift": 1.0, "reach": 1e-4} for step in good["steps"]]
+    assert "does not reach P_t" in diagnose.advice({**good, "steps": quiet})
+    loud = [{**step, "shift": 1.0, "reach": 0.5} for step in good["steps"]]
+    assert "picture does not" in diagnose.advice({**good, "steps": loud, "final_change": 0.001})
+    assert "beyond recognition" in diagnose.advice({**good, "steps": loud, "final_change": 2.0})
+    assert "reaches the picture" in diagnose.advice({**good, "steps": loud, "final_change": 0.3})
+
+
+def shares_of(success: float, leakage: float = 0.02) -> dict[str, object]:
+    clean = about(success - leakage)
+    return {
+        "success": about(success),
+        "leakage": about(leakage),
+        "clean": clean,
+        "lpips": about(0.1),
+    }
+
+
+def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
+    rows = {s: shares_of(0.8) for s in ("0.5", "1", "1.5")}
+    own = {s: {"success": 1.0} for s in rows}
+    numbers = {
+        "spaces": {n: {"own": own, "others": rows} for n in ("h", "eps")},
+        "strengths": [0.5, 1.0, 1.5],
+        "difference": about(0.3),
+    }
+    assert homogeneity.verdict(numbers).holds is True
+    assert homogeneity.verdict({**numbers, "difference": about(0.01)}).holds is None
+    assert homogeneity.verdict({**numbers, "difference": about(-0.3)}).holds is False
+    homogeneity.plot(numbers).canvas.draw()
+
+
+def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> None:
+    sums = [
+        {"together": ["smiling"], "success": {"smiling": about(0.9)}},
+        {"together": ["glasses"], "success": {"glasses": about(0.8)}},
+        {
+            "together": ["smiling", "glasses"],
+            "success": {"smiling": about(0.85), "glasses": about(0.75)},
+        },
+    ]
+    numbers = {
+        "task": "smiling",
+        "strengths": [-1.0, 0.0, 1.0],
+        "log_odds": [about(v) for v in (-3, 0, 3)],
+        "success": [about(v) for v in (0, 0.5, 1)],
+        "lpips": [about(0.1)] * 3,
+        "r2": about(0.97, 0.01),
+        "r2_of_each": 0.93,
+        "sums": sums,
+    }
+    assert linearity.verdict(numbers).holds is True
+    assert linearity.verdict({**numbers, "r2": about(0.6)}).holds is False
+    lost = [*sums[:2], {"together": ["smiling", "glasses"], "success": {"glasses": about(0.2)}}]
+    assert linearity.verdict({**numbers, "sums": lost}).holds is False
+    linearity.plot(numbers).canvas.draw()
+
+
+def test_robustness_reads_the_difference() -> None:
+    one = {"sizes": [1.0, 2.0], "lpips": [about(0.1), about(0.2)]}
+    one |= {"confidence": [about(0.9), about(0.8)], "fid": [about(1), about(2)]}
+    numbers = {
+        "spaces": {"h": one, "eps": one},
+        "confidence_of_reconstructions": about(0.95),
+        "at_change": 0.15,
+        "difference": about(0.2),
+    }
+    assert robustness.verdict(numbers).holds is True
+    assert robustness.verdict({**numbers, "difference": None}).holds is None
+    robustness.plot(numbers).canvas.draw()
+
+
+def test_consistency_needs_one_dh_to_do_what_f_t_does() -> None:
+    edits = {
+        name: {**shares_of(0.9), "lpips_to_f_t": about(0.02)}
+        for name in ("f_t", "mean over faces", "one dh")
+    }
+    row = {"success": about(0.9), "leakage": about(0.0), "lpips": about(0.1)}
+    numbers = {
+        "cosines": {
+            "t": [10, 20],
+            "with_mean": [about(0.9)] * 2,
+            "with_global": [about(0.8)] * 2,
+            "mean_with_global": [0.9, 0.9],
+        },
+        "edits": edits,
+        "transfer": {"steps": [10, 1000], "with_rule": [row, row], "without_rule": [row, None]},
+    }
+    assert consistency.verdict(numbers).holds is True
+    weak = {**edits, "one dh": {**shares_of(0.2), "lpips_to_f_t": about(0.2)}}
+    assert consistency.verdict({**numbers, "edits": weak}).holds is False
+    consistency.plot(numbers).canvas.draw()
+
+
+def test_layers_hold_where_the_bottleneck_is_best() -> None:
+    blocks = {
+        "down 0": {"shape": [16, 32, 32], **shares_of(0.2)},
+        "mid": {"shape": [128, 8, 8], **shares_of(0.9)},
+        "up 0": {"shape": [128, 16, 16], **shares_of(0.7)},
+    }
+    assert layers.verdict({"blocks": blocks}).holds is True
+    near = {**blocks, "up 0": {"shape": [1, 1, 1], **shares_of(0.95)}}
+    assert layers.verdict({"blocks": near}).holds is None
+    far = {**blocks, "mid": {"shape": [1, 1, 1], **shares_of(0.3)}}
+    assert layers.verdict({"blocks": far}).holds is False
+    layers.plot({"blocks": blocks}).canvas.draw()
+
+
+def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
+    cells = [
+        {"t_edit": e, "t_boost": b, **shares_of(0.5 + e / 1000)}
+        for e in (100, 300)
+        for b in (0, 50)
+    ]
+    kinds = {"with": 0.8, "without": 0.9}
+    numbers = {
+        "t_edits": [100, 300],
+        "t_boosts": [0, 50],
+        "cells": cells,
+        "automatic": [100, 50],
+        "best": [300, 0],
+        "best_minus_automatic": about(0.03),
+        "boosting": {
+            "faces": {"energy": about(0.05)},
+            **{k: {"fid": about(v), "energy": about(0.04)} for k, v in kinds.items()},
+        },
+    }
+    assert intervals.verdict(numbers).holds is True
+    assert intervals.verdict({**numbers, "best_minus_automatic": about(0.3)}).holds is False
+    intervals.plot(numbers).canvas.draw()
+
+
+def test_studies_by_name() -> None:
+    assert tasks_of("theorem1") == ()
+    assert tasks_of("linearity") == TASKS
+    assert len(STUDIES) == 8
+    with pytest.raises(AsyrpError, match=r"unknown study 'x'; needed one of: theorem1"):
+        tasks_of("x")
+
+
+def test_estimates_come_back_from_json() -> None:
+    from asyrp.studies.common import as_estimate
+
+    found = of_mean([0.0, 1.0, 1.0])
+    assert as_estimate(plain(found)) == found

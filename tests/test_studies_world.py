@@ -1,0 +1,99 @@
+"""Every study's measurement on the built-in world, with as few faces and steps as it takes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from asyrp.directions import GlobalDirection
+from asyrp.jobs import Phases
+from asyrp.settings import TrainSettings
+from asyrp.studies import consistency, homogeneity, intervals, layers, linearity, robustness
+from asyrp.studies.catalogue import STUDIES, TASKS
+from asyrp.studies.common import Bench, Learned
+from asyrp.tables import plain
+from asyrp.world.lab import open_lab, train_direction
+from asyrp.world.scenes import new_scene
+from asyrp.world.tasks import task_of
+from conftest import noise
+
+pytest.importorskip("resvg_py")
+
+STEPS = 8
+PHASES = Phases(600, 250, 150)
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    lab = open_lab(replace(TrainSettings(), steps=STEPS, epochs=1, batch_size=2))
+    scene = new_scene(lab.model, "train", 6, 600, STEPS)
+    saved = train_direction(lab, task_of("smiling"), PHASES, scene.rows([0, 1]))
+    learned = []
+    for place, name in enumerate(TASKS):
+        dh = GlobalDirection(0.2 * noise(*lab.model.h_shape, seed=place))
+        one = saved if place == 0 else saved._replace(direction=dh)
+        learned.append(Learned(task_of(name), PHASES, one))
+    return Bench(lab, learned, scene, scene, faces=2)
+
+
+Measure = Callable[[Bench], dict[str, Any]]
+FEW: dict[str, Measure] = {
+    "theorem1": STUDIES["theorem1"].measure,
+    "homogeneity": lambda bench: homogeneity.measure(bench, passes=2),
+    "linearity": lambda bench: linearity.measure(bench, (-1.0, 0.0, 1.0)),
+    "consistency": lambda bench: consistency.measure(bench, (STEPS, 16)),
+    "layers": lambda bench: layers.measure(bench, ("down 1", "mid", "up 2")),
+    "diagnose": STUDIES["diagnose"].measure,
+}
+
+
+@pytest.mark.parametrize("name", [n for n in FEW if n not in ("theorem1", "layers")])
+def test_a_study_measures_draws_and_judges(bench: Bench, name: str) -> None:
+    check(bench, name, FEW[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["theorem1", "layers"])
+def test_a_longer_study_measures_draws_and_judges(bench: Bench, name: str) -> None:
+    check(bench, name, FEW[name])
+
+
+def check(bench: Bench, name: str, measure: Measure) -> None:
+    numbers = plain(measure(bench))
+    assert plain(measure(bench)) == numbers
+    STUDIES[name].plot(numbers).canvas.draw()
+    found = STUDIES[name].verdict(numbers)
+    assert found.holds in (True, False, None)
+    assert found.text
+
+
+@pytest.mark.slow
+def test_the_studies_with_frechet_distances(bench: Bench) -> None:
+    scene = new_scene(bench.lab.model, "test", 26, 600, STEPS)
+    wide = bench._replace(test=scene, faces=16)
+    check(wide, "robustness", lambda b: robustness.measure(b, {"h": (1.0, 2.0), "eps": (0.1, 0.3)}))
+    check(wide, "intervals", lambda b: intervals.measure(b, (0.5,)))
+
+
+def test_noise_grows_with_its_size(bench: Bench) -> None:
+    few = bench.test.rows([0, 1])
+    moved = [
+        float(
+            (robustness.noisy_edit(bench, bench.lab.model, few, s) - few.reconstructions)
+            .abs()
+            .mean()
+        )
+        for s in (0.0, 0.5, 2.0)
+    ]
+    assert moved[0] < 1e-4
+    assert moved[0] < moved[1] < moved[2]
+
+
+@torch.no_grad()
+def test_an_edit_on_twice_the_steps_with_the_rule_is_nearly_the_same(bench: Bench) -> None:
+    found = consistency.transfer(bench, bench.test.rows([0, 1]), (STEPS, 16))
+    own, twice = (row["lpips"].value for row in found["with_rule"])
+    without = found["without_rule"][1]["lpips"].value
+    assert abs(twice - own) < abs(without - own)
