@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo reproduce test slow app-test lint type check clean
+.PHONY: install demo reproduce test slow app-test docs lint type check clean
 
 install: $(STAMP)
 
@@ -30,6 +30,11 @@ app-test: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	$(BIN)/python -m pytest -rs -m '' tests/test_app.py tests/test_app_page.py tests/test_app_door.py tests/browser
 
+# The pages as HTML in docs/_build/html; runs the gallery and the notebooks, warnings are errors.
+docs: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,4 +45,4 @@ type: install
 check: lint type test
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build dist docs/_build docs/gallery .pytest_cache .mypy_cache .ruff_cache

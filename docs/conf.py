@@ -8,10 +8,11 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
 from provide import provide  # noqa: E402
 
@@ -68,17 +69,19 @@ def other_pages() -> list[str]:
     return [page.stem for page in sorted(HERE.glob("*.md")) if page.stem not in named]
 
 
-def fill_index(app: object, docname: str, source: list[str]) -> None:
+def fill_index(app: Any, docname: str, source: list[str]) -> None:
     """List in the index whatever page it does not name, so that none is lost."""
     if docname == "index":
         source[0] = source[0].replace("OTHER-PAGES", "\n".join(other_pages()))
 
 
 def plain_docstring(
-    app: object, what: str, name: str, it: object, options: object, lines: list[str]
+    app: Any, what: str, name: str, it: Any, options: Any, lines: list[str]
 ) -> None:
     """Docstrings are plain text: |x| and a trailing _ mean nothing special in them."""
-    lines[:] = [re.sub(r"(\||\*|_\b(?!_))", r"\\\1", line) if mark(line) else line for line in lines]
+    lines[:] = [
+        re.sub(r"(\||\*|_\b(?!_))", r"\\\1", line) if mark(line) else line for line in lines
+    ]
 
 
 def mark(line: str) -> bool:
@@ -86,9 +89,16 @@ def mark(line: str) -> bool:
     return "`" not in line and not line.lstrip().startswith((":", ".."))
 
 
-def setup(app: object) -> None:
-    """Connect the above; give the gallery and the notebooks their directions."""
-    for folder in (HERE.parent / "examples", HERE / "notebooks"):
-        provide(folder)
-    app.connect("source-read", fill_index)  # type: ignore[attr-defined]
-    app.connect("autodoc-process-docstring", plain_docstring)  # type: ignore[attr-defined]
+def give_directions(app: Any, config: Any) -> None:
+    """Give the gallery and the notebooks their directions, where they are executed."""
+    if str(config.plot_gallery) not in ("0", "False"):
+        provide(HERE.parent / "examples")
+    if config.nb_execution_mode != "off":
+        provide(HERE / "notebooks")
+
+
+def setup(app: Any) -> None:
+    """Connect the above."""
+    app.connect("config-inited", give_directions)
+    app.connect("source-read", fill_index)
+    app.connect("autodoc-process-docstring", plain_docstring)

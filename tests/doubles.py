@@ -1,13 +1,17 @@
-"""Small stand-ins for the networks that guide and measure."""
+"""Small stand-ins for the networks that guide and measure, and directions of every kind."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from asyrp.direction_files import DirectionCard
+from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.guide import Guide, new_guide
 from asyrp.scorers import Thresholds
+from asyrp.unet import HSpaceUNet
 from conftest import noise
 
 SIZE = 3 * 16 * 16
@@ -43,3 +47,40 @@ class TinyDistance:
 def tiny_guide(target: str = "smiling face") -> Guide:
     """A text pair as `TinyEncoder` sees it."""
     return new_guide(TinyEncoder(), "face", target)
+
+
+def random_f_t(model: HSpaceUNet, layout: Any = "ddpm", use_time: bool = True) -> nn.Module:
+    """f_t as the official code begins."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return ImplicitDirection(model.h_channels, model.emb_channels, layout, False, use_time)
+
+
+def every_direction(model: HSpaceUNet) -> dict[str, nn.Module]:
+    """A direction of every kind that a file can hold."""
+    shape = model.h_shape
+    return {
+        "ddpm": random_f_t(model),
+        "adm": random_f_t(model, "adm"),
+        "no time": random_f_t(model, use_time=False),
+        "timestep": TimestepDirection({t: noise(*shape, seed=t) for t in (900, 60, 500)}),
+        "global": GlobalDirection(noise(*shape)),
+        "one value a channel": GlobalDirection(noise(shape[0], 1, 1)),
+    }
+
+
+def full_card(model: HSpaceUNet) -> DirectionCard:
+    """A card without a default value."""
+    return DirectionCard(
+        source="face",
+        target="smiling face — 笑",
+        t_edit=500,
+        t_boost=200,
+        trained_steps=30,
+        fingerprint=model.fingerprint(),
+        encoder="tiny",
+        text_cosine=0.875,
+        strength=1.25,
+        t_start=900,
+        training={"epochs": 2, "learning_rate": 2e-3},
+    )

@@ -1,5 +1,6 @@
 """The page's logic, without a browser: what is walked, what is kept apart, what is let in."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,20 @@ def test_random_faces_are_opened_without_inversion(studio: Studio) -> None:
     assert session.work is not None
     assert torch.equal(session.work.walks.x, random_latents(studio.model, 3, 5)[2:])
     assert session.work.error < 1e-6
+
+
+def test_measuring_waits_while_an_edit_walks(studio: Studio, picture: Picture) -> None:
+    session = studio.sessions.get("ann")
+    finish(studio.open(session, picture))
+    walking = iter(studio.edit(session, chosen(studio, session, "own: odd")))
+    next(walking)
+    measuring = threading.Thread(target=lambda: finish(studio.measure(session)))
+    measuring.start()
+    measuring.join(0.3)
+    assert measuring.is_alive()
+    finish(walking)
+    measuring.join(20)
+    assert session.curves is not None
 
 
 def test_curves_are_those_of_the_picture(studio: Studio, picture: Picture) -> None:

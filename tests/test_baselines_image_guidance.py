@@ -47,7 +47,7 @@ def test_a_low_beginning_keeps_the_guide(model: HSpaceUNet) -> None:
 def test_the_low_pass_keeps_slopes_and_loses_grain() -> None:
     slope = torch.linspace(-1, 1, 32).expand(1, 1, 32, 32)
     inner = (..., slice(4, -4), slice(4, -4))
-    assert torch.allclose(low_pass(slope, 4)[inner], slope[inner], atol=0.02)
+    assert torch.allclose(low_pass(slope, 4)[inner], slope[inner], atol=0.03)
     grain = noise(1, 1, 32, 32)
     assert low_pass(grain, 4).std() < 0.5 * grain.std()
     assert torch.equal(low_pass(grain, 1), grain)

@@ -265,6 +265,11 @@ def test_broken_networks_are_refused(change: Any, message: str) -> None:
         converted(change(adm_weights(Adm())), "adm", num_head_channels=16)
 
 
+def test_the_reason_comes_before_the_multiples_of_adm_512() -> None:
+    with pytest.raises(AsyrpError, match="ADM-512 is such a network"):
+        converted(wide_sinusoid(adm_weights(Adm())), "adm", channel_mult="0.5,1", num_heads=4)
+
+
 def test_super_resolution_is_refused() -> None:
     with pytest.raises(AsyrpError, match=r"turns 6 channels into 6.*super-resolution"):
         converted(adm_weights(Adm(inside=6)), "adm", num_head_channels=16)

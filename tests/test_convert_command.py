@@ -464,3 +464,22 @@ def test_a_state_dict_among_other_entries(tmp_path: Path) -> None:
     file = tmp_path / "net.ckpt"
     torch.save(content, file)
     assert asyrp.load_model(file).h_channels == 64
+
+
+OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+
+def test_hub_networks_of_2022_with_old_names_of_attention(tmp_path: Path) -> None:
+    blocks = {
+        "down_block_types": ("AttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "AttnUpBlock2D"),
+    }
+    unet, folder = tiny_unet(**blocks), tmp_path / "net"
+    unet.save_pretrained(folder)
+    state = {}
+    for key, value in unet.state_dict().items():
+        for new, old in OLD_NAMES.items():
+            key = key.replace(f".{new}.", f".{old}.")
+        state[key] = value
+    save_file(state, folder / WEIGHTS, {"format": "pt"})
+    assert_bit_for_bit(asyrp.load_model(folder).unet.state_dict(), unet.state_dict())

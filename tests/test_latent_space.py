@@ -7,40 +7,31 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, LDMPipeline, StableDiffusionPipeline, VQModel
+from diffusers import AutoencoderKL, AutoencoderTiny, LDMPipeline, VQModel
 from huggingface_hub.errors import EntryNotFoundError
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from asyrp.api import edit, invert, random_latents
 from asyrp.checkpoints.latent import Prompt, download, is_latent, load_latent
 from asyrp.clip import load_clip
-from asyrp.ddim import generate
 from asyrp.decoded import DecodedDistance, DecodedEncoder
-from asyrp.directions import GlobalDirection
 from asyrp.errors import AsyrpError
 from asyrp.guide import new_guide
 from asyrp.jobs import Phases, Pictures, curves_of, start_training
 from asyrp.latent_space import LatentSpace, Pixels, scale_of
-from asyrp.process import Attribute
-from asyrp.schedule import NoiseSchedule, from_config, leading_grid
 from asyrp.scorers import TextImageEncoder, Thresholds, templates_of
 from asyrp.settings import TrainSettings
-from asyrp.unet import HSpaceUNet
-from asyrp.unet_condition import FixedPrompt
 from conftest import noise, tiny_model
 from tiny_folders import (
     latent_scheduler,
+    leading_walk,
     save_clip,
     save_ldm,
     save_stable_diffusion,
-    tiny_condition_unet,
     tiny_kl,
     tiny_latent_unet,
     tiny_vq,
 )
-
-SMILE = Prompt("a photo of a face", 3.5)
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +137,6 @@ def test_a_folder_of_latent_diffusion_is_the_pipeline_of_diffusers(ldm: Path) ->
     torch.testing.assert_close(ours / 2 + 0.5, wanted, atol=1e-4, rtol=0)
 
 
-def leading_walk(model: HSpaceUNet, x: Tensor, offset: int = 0) -> Tensor:
-    """Pictures by ten steps on diffusers' default grid, clamped to [-1, 1]."""
-    *_, done = generate(model, model.schedule, x, leading_grid(10, offset=offset))
-    return model.space.decode(done.x).clamp(-1, 1)
-
-
 @torch.no_grad()
 def test_pictures_go_through_latents_and_back(ldm: Path) -> None:
     model, pictures = load_latent(ldm), noise(2, 3, 16, 16).clamp(-1, 1)
@@ -225,126 +210,7 @@ def test_lpips_curves_compare_decoded_pictures(ldm: Path) -> None:
     assert (distance.name, distance.thresholds) == ("mse", Thresholds())
 
 
-# --- Stable Diffusion ---
-
-
-def hidden(*rows: int) -> Tensor:
-    return noise(*rows, 16, seed=7)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"use_linear_projection": True, "attention_head_dim": (2, 4)},
-        {"mid_block_type": "UNetMidBlock2D"},
-        {"sample_size": (8, 12), "freq_shift": 1, "flip_sin_to_cos": False},
-        {"only_cross_attention": True, "center_input_sample": True},
-        {"resnet_time_scale_shift": "scale_shift"},
-    ],
-    ids=["1.x", "2.x", "plain mid block", "wide", "only cross-attention", "scale-shift"],
-)
-@torch.no_grad()
-def test_decoding_the_encoded_is_the_network_bit_for_bit(changes: dict[str, object]) -> None:
-    network, context = tiny_condition_unet(**changes), hidden(1, 5)
-    model = HSpaceUNet(FixedPrompt(network, context), schedule())
-    x, t = noise(3, *model.image_shape), torch.tensor([0, 431, 999])
-    wanted = network(x, t, encoder_hidden_states=context.expand(3, -1, -1)).sample
-    assert torch.equal(model.decode_raw(model.encode(x, t)), wanted)
-    assert torch.equal(model(x, t), wanted)
-    encoded = model.encode(x, t)
-    assert encoded.h.shape == (3, *model.h_shape)
-    assert encoded.emb.shape == (3, model.emb_channels)
-
-
-def schedule() -> NoiseSchedule:
-    return from_config(latent_scheduler().config)
-
-
-@torch.no_grad()
-def test_classifier_free_guidance_is_that_of_stable_diffusion() -> None:
-    network, context = tiny_condition_unet(), hidden(2, 5)
-    model = HSpaceUNet(FixedPrompt(network, context, 7.5), schedule())
-    x, t = noise(3, 4, 8, 8), torch.tensor([0, 431, 999])
-    rows = context.repeat_interleave(3, 0)
-    raw = network(torch.cat([x, x]), torch.cat([t, t]), encoder_hidden_states=rows).sample
-    without, prompted = raw.chunk(2)
-    assert torch.equal(model(x, t), without + 7.5 * (prompted - without))
-    encoded = model.encode(x, 431)
-    assert encoded.h.shape[0] == encoded.emb.shape[0] == 6
-    assert encoded.x.shape[0] == 3
-    change = model.decode(encoded, encoded.h + 0.1) - model.decode(encoded)
-    assert change.abs().max() > 1e-3
-
-
-@torch.no_grad()
-def test_a_walk_with_guidance_and_a_direction(stable: Path) -> None:
-    model = load_latent(stable, prompt=SMILE)
-    latents = random_latents(model, 2)
-    act = Attribute(GlobalDirection(noise(*model.h_shape) * 0.2), 500, trained_steps=6)
-    plain, edited = (edit(model, latents, a, steps=6) for a in ((), (act,)))
-    assert edited.shape == (2, 4, 8, 8)
-    assert (edited - plain).abs().max() > 1e-3
-    alone = edit(model, latents[1:], (act,), steps=6)
-    torch.testing.assert_close(edited[1:], alone, atol=1e-4, rtol=1e-3)
-    undone = Attribute(act.direction, 500, strength=0.0, trained_steps=6)
-    assert torch.equal(edit(model, latents, (undone,), steps=6), plain)
-
-
-@pytest.mark.parametrize("guidance", [1.0, 3.5])
-@torch.no_grad()
-def test_a_folder_of_stable_diffusion_is_the_pipeline_of_diffusers(
-    stable: Path, guidance: float
-) -> None:
-    model = load_latent(stable, prompt=Prompt("a face", guidance, "blurry"))
-    assert model.picture_shape == (3, 16, 16)
-    pipeline = StableDiffusionPipeline(
-        vae=tiny_kl(),
-        text_encoder=CLIPTextModel.from_pretrained(stable / "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(stable / "tokenizer"),
-        unet=tiny_condition_unet(),
-        scheduler=latent_scheduler(steps_offset=1),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    start = noise(1, 4, 8, 8)
-    theirs = pipeline(
-        "a face",
-        negative_prompt="blurry",
-        latents=start,
-        guidance_scale=guidance,
-        num_inference_steps=10,
-        output_type="pt",
-    ).images
-    ours = leading_walk(model, start, offset=1)
-    torch.testing.assert_close(ours / 2 + 0.5, theirs, atol=2e-4, rtol=0)
-
-
-def test_the_prompt_is_part_of_the_fingerprint_and_the_autoencoder_is_not(
-    stable: Path, tmp_path: Path
-) -> None:
-    prompts = [Prompt(), Prompt("a face"), Prompt("a face", 2.0), Prompt("a face", 3.0)]
-    prints = [load_latent(stable, prompt=p).fingerprint() for p in prompts]
-    assert len(set(prints)) == 4
-    other = shutil.copytree(stable, tmp_path / "other")
-    tiny_kl(norm_num_groups=2).save_pretrained(other / "vae")
-    assert load_latent(other, prompt=prompts[1]).fingerprint() == prints[1]
-
-
-def test_networks_that_need_more_are_refused() -> None:
-    for changes, message in (
-        ({"class_embed_type": "timestep"}, "class_embed_type"),
-        ({"addition_embed_type": "text", "cross_attention_dim": 16}, "addition_embed_type"),
-        ({"sample_size": 9}, "sides that 2 divides"),
-    ):
-        with pytest.raises(AsyrpError, match=message):
-            FixedPrompt(tiny_condition_unet(**changes), hidden(1, 5))
-    with pytest.raises(AsyrpError, match="needs 2 prompt"):
-        FixedPrompt(tiny_condition_unet(), hidden(1, 5), 2.0)
-    with pytest.raises(AsyrpError, match="mid block"):
-        HSpaceUNet(FixedPrompt(tiny_condition_unet(mid_block_type=None), hidden(1, 5)), schedule())
+# --- folders and the Hub ---
 
 
 def test_folders_that_do_not_fit_are_refused_in_one_line(

@@ -54,6 +54,7 @@ LAYERS = {
     },
     4: {
         "sources",
+        "strength",
         "latent_store",
         "stored_sources",
         "strips",

@@ -1,138 +1,28 @@
-"""AsyrpPipeline and DirectionModel: the walk of the library under the conventions of diffusers."""
+"""AsyrpPipeline: the walk of the library under the conventions of diffusers."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
-from PIL import Image
-from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from diffusers import UNet2DModel
+from torch import Tensor
 
 import asyrp
 from asyrp.api import edit, invert
-from asyrp.checkpoints.latent import Prompt, load_latent
 from asyrp.ddim import seeded_generators
-from asyrp.direction_files import DirectionCard, SavedDirection, load_direction, save_direction
 from asyrp.direction_model import DirectionModel
-from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
 from asyrp.images import from_uint8, to_uint8
 from asyrp.pipeline import AsyrpPipeline
-from asyrp.schedule import linear
-from asyrp.unet import HSpaceUNet
-from conftest import noise, tiny_unet
-from tiny_folders import (
-    latent_scheduler,
-    save_stable_diffusion,
-    tiny_condition_unet,
-    tiny_kl,
-    tiny_latent_unet,
-    tiny_vq,
-)
-
-STEPS = 8
-
-
-def unet() -> UNet2DModel:
-    """Tamed: the walk of a random network as it is leaves [-1, 1] by far."""
-    made = tiny_unet()
-    with torch.no_grad():
-        for weight in made.conv_out.parameters():
-            weight.mul_(0.005)
-    return made
-
-
-def network() -> HSpaceUNet:
-    return HSpaceUNet(unet(), linear())
-
-
-def start(count: int, *shape: int) -> Tensor:
-    """x_T as small as would lead a network that predicts next to nothing to [-1, 1]."""
-    return noise(count, *(shape or (3, 16, 16))) * 0.01
-
-
-def assert_same(found: Tensor, wanted: Tensor) -> None:
-    """Equal up to rounding, in units of the largest value."""
-    assert found.shape == wanted.shape
-    assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()
-
-
-def scheduler() -> DDIMScheduler:
-    return DDIMScheduler(clip_sample=False)
-
-
-def implicit(model: HSpaceUNet) -> ImplicitDirection:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        return ImplicitDirection(model.h_channels, model.emb_channels, zero_init=False)
-
-
-def saved(direction: nn.Module | None = None, **changes: Any) -> SavedDirection:
-    model = network()
-    facts = {"t_edit": 400, "t_boost": 150, "trained_steps": STEPS, "strength": 2.0, **changes}
-    card = DirectionCard("face", "smiling face", fingerprint=model.fingerprint(), **facts)
-    return SavedDirection(direction or implicit(model), card)
-
-
-def pipeline(direction: DirectionModel | None = None, **parts: Any) -> AsyrpPipeline:
-    made = {"unet": unet(), "scheduler": scheduler(), "direction": direction, **parts}
-    pipe = AsyrpPipeline(**made)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+from conftest import noise
+from pipelines import STEPS, assert_same, generators, network, pictures, pipeline, saved, start
 
 
 @pytest.fixture
 def pipe() -> AsyrpPipeline:
     return pipeline(DirectionModel.of(saved()))
-
-
-def pictures(count: int) -> list[Image.Image]:
-    values = np.random.default_rng(4).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
-    return [Image.fromarray(v) for v in values]
-
-
-def generators(*seeds: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-# --- f_t as a model of diffusers ---
-
-
-DIRECTIONS: dict[str, Callable[[], nn.Module]] = {
-    "f_t": lambda: implicit(network()),
-    "f_t without time, adm": lambda: ImplicitDirection(16, 32, "adm", False, use_time=False),
-    "table": lambda: TimestepDirection({3: noise(16, 8, 8), 700: noise(16, 8, 8, seed=1)}),
-    "global": lambda: GlobalDirection(noise(16, 1, 1)),
-}
-
-
-@pytest.mark.parametrize("name", DIRECTIONS)
-@torch.no_grad()
-def test_a_direction_survives_as_a_model_and_as_a_file(name: str, tmp_path: Path) -> None:
-    first = saved(DIRECTIONS[name](), training={"epochs": 2}, t_start=900)
-    DirectionModel.of(first).save_pretrained(tmp_path / "model")
-    loaded = DirectionModel.from_pretrained(tmp_path / "model")
-    h, emb = noise(2, 16, 8, 8), noise(2, 32, seed=1)
-    for t in (0, 600):
-        assert torch.equal(loaded(h, emb, t), first.direction(h, emb, t))
-    assert loaded.card == first.card
-    assert not any(p.requires_grad for p in loaded.parameters())
-    save_direction(tmp_path / "d.safetensors", *loaded.saved())
-    again = load_direction(tmp_path / "d.safetensors", network())
-    assert again.card == first.card
-    assert torch.equal(again.direction(h, emb, 600), first.direction(h, emb, 600))
-
-
-def test_a_direction_without_a_card_says_so() -> None:
-    with pytest.raises(AsyrpError, match="no card"):
-        _ = DirectionModel(channels=16, emb_channels=32).card
-
-
-# --- the pipeline ---
 
 
 @torch.no_grad()
@@ -170,7 +60,7 @@ def test_the_card_says_where_boosting_begins(pipe: AsyrpPipeline) -> None:
     found = pipe(latents=latents, generator=seeded_generators(2, 5), **options).images
     assert_same(found, wanted)
     plain = pipe(latents=latents, t_boost=0, **options).images
-    assert (plain - found).abs().max() > 1e-2 * found.abs().max()
+    assert (plain - found).abs().max() > 2e-3 * found.abs().max()
 
 
 @torch.no_grad()
@@ -278,8 +168,7 @@ def test_saving_and_loading_changes_nothing(pipe: AsyrpPipeline, tmp_path: Path)
     assert isinstance(again.unet, UNet2DModel)
     options = {"num_inference_steps": STEPS, "output_type": "latent"}
     first, second = (
-        p(latents=start(1), generator=generators(7), **options).images
-        for p in (pipe, again)
+        p(latents=start(1), generator=generators(7), **options).images for p in (pipe, again)
     )
     assert_same(second, first)
 
@@ -317,81 +206,6 @@ def test_inputs_that_do_not_fit_are_refused_in_one_line(pipe: AsyrpPipeline) -> 
         with pytest.raises(AsyrpError, match=message) as got:
             pipe(**options)
         assert "\n" not in str(got.value)
-
-
-# --- latents ---
-
-
-def latent_saved(channels: int, t_edit: int = 500) -> SavedDirection:
-    direction = GlobalDirection(noise(channels, 1, 1) * 0.3)
-    return saved(direction, t_edit=t_edit, t_boost=0)
-
-
-@torch.no_grad()
-def test_latent_diffusion_with_a_silent_config(tmp_path: Path) -> None:
-    pipe = pipeline(
-        DirectionModel.of(latent_saved(16)),
-        unet=tiny_latent_unet(),
-        scheduler=latent_scheduler(),
-        vqvae=tiny_vq(),
-    )
-    assert pipe.vqvae.config.scaling_factor == 1.0
-    pipe.save_pretrained(tmp_path)
-    model = load_latent(tmp_path)
-    assert model.space.scale == 1.0  # type: ignore[attr-defined]
-    images = pictures(2)
-    codes = model.space.encode(from_uint8(np.stack([np.asarray(i) for i in images])))
-    latents = invert(model, codes, STEPS, refinements=1).latents
-    edited = edit(model, latents, [latent_saved(16).attribute()], STEPS)
-    again = AsyrpPipeline.from_pretrained(tmp_path)
-    again.set_progress_bar_config(disable=True)
-    options = {"num_inference_steps": STEPS, "output_type": "pt"}
-    wanted = (model.space.decode(edited) / 2 + 0.5).clamp(0, 1)
-    for one in (pipe, again):
-        found = one(images, **options).images
-        assert found.shape == (2, 3, 16, 16)
-        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("guidance", [1.0, 4.0])
-@torch.no_grad()
-def test_stable_diffusion_with_a_prompt(tmp_path: Path, guidance: float) -> None:
-    save_stable_diffusion(tmp_path)
-    pipe = pipeline(
-        DirectionModel.of(latent_saved(16)),
-        unet=tiny_condition_unet(),
-        scheduler=latent_scheduler(),
-        vae=tiny_kl(),
-        text_encoder=CLIPTextModel.from_pretrained(tmp_path / "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(tmp_path / "tokenizer"),
-    )
-    prompt = {"prompt": "a face", "negative_prompt": "blurry", "guidance_scale": guidance}
-    x = noise(2, 4, 8, 8)
-    options = {"num_inference_steps": STEPS, "output_type": "pt", "latents": x}
-    found = pipe(**prompt, **options).images
-    model = load_latent(tmp_path, prompt=Prompt("a face", guidance, "blurry"))
-    edited = edit(model, x, [latent_saved(16).attribute()], STEPS)
-    wanted = (model.space.decode(edited) / 2 + 0.5).clamp(0, 1)
-    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
-    assert (found - pipe(**options).images).abs().max() > 1e-3
-    bare = pipeline(unet=tiny_condition_unet(), scheduler=latent_scheduler(), vae=tiny_kl())
-    with pytest.raises(AsyrpError, match="needs its tokenizer and text_encoder"):
-        bare(**options)
-
-
-@torch.no_grad()
-def test_model_offload_changes_nothing() -> None:
-    """With the CPU as the accelerator, which shows that the hooks do not get in the way."""
-    parts = {"unet": tiny_latent_unet(), "scheduler": latent_scheduler(), "vqvae": tiny_vq()}
-    pipe = pipeline(DirectionModel.of(latent_saved(16)), **parts)
-    options = {"num_inference_steps": STEPS, "output_type": "latent"}
-    plain = pipe(pictures(1), **options).images
-    pipe.enable_model_cpu_offload(device="cpu")
-    calls = []
-    original = pipe.unet._hf_hook.pre_forward
-    pipe.unet._hf_hook.pre_forward = lambda *given: calls.append(original(*given))
-    assert_same(pipe(pictures(1), **options).images, plain)
-    assert len(calls) == 1
 
 
 def test_it_is_exported() -> None:

@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
+from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from asyrp.ddim import generate
+from asyrp.schedule import leading_grid
+from asyrp.unet import HSpaceUNet
 
 LONGEST = 40  # tokens of a text, a letter each
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
@@ -162,3 +167,9 @@ def save_stable_diffusion(folder: Path, prediction: str = "epsilon") -> Path:
     index = {"_class_name": "StableDiffusionPipeline", "vae": ["diffusers", "AutoencoderKL"]}
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def leading_walk(model: HSpaceUNet, x: Tensor, offset: int = 0) -> Tensor:
+    """Pictures by ten steps on diffusers' default grid, clamped to [-1, 1]."""
+    *_, done = generate(model, model.schedule, x, leading_grid(10, offset=offset))
+    return model.space.decode(done.x).clamp(-1, 1)

@@ -2,7 +2,7 @@
 
     python docs/figures/paper_cost.py
 
-prints the table of docs/paper_networks.md. Seconds follow from a rate that is assumed, not measured.
+prints the table of docs/paper_networks.md. Seconds follow from a rate that is assumed.
 """
 
 from typing import Any, NamedTuple

@@ -17,7 +17,7 @@ from asyrp.schedule import paper_grid
 from asyrp.world.avatars import draw, sample_face
 from asyrp.world.diffusion import to_unit
 
-SHOWN = (999, 841, 683, 525, 367, 210, 52)  # of the 20-step grid
+SHOWN = (999, 841, 683, 525, 368, 210, 52)  # of the 20-step grid
 FACES = (10, 16)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from asyrp.ddim import Convention, draw_noise, invert_steps, seeded_generators
 from asyrp.errors import AsyrpError
 from asyrp.process import Attribute, Shift, asymmetric, walk
-from asyrp.schedule import below, paper_grid
+from asyrp.schedule import Pair, below, paper_grid
 from asyrp.unet import HSpaceUNet
 
 Report = Callable[[int, int], None]
@@ -57,26 +57,61 @@ def invert(
         AsyrpError: images of another shape than the network's, or a negative `up_to`.
     """
     _check_images(model, images)
-    grid = below(paper_grid(steps, model.schedule.length), up_to)
-    if not grid:
-        raise AsyrpError(f"an inversion ends at a timestep of 0 or more; got up_to {up_to}")
-    batches = math.ceil(len(images) / batch_size)
-    up = len(grid) - 1 if convention == "source" else len(grid)
-    ticks = _ticks(report, batches * (up + len(grid)))
-    latents, reconstructions = [], []
-    for batch in _as_state(model, images).split(batch_size):
-        x = batch
-        for step in invert_steps(model, model.schedule, batch, grid, convention, refinements):
-            x = step.x
-            next(ticks)
-        latents.append(x)
+    grid = inversion_grid(model, steps, up_to)
+    down = math.ceil(len(images) / batch_size) * len(grid)
+    total = 2 * down - (down // len(grid) if convention == "source" else 0)
+
+    def half(done: int, _: int) -> None:
+        report(done, total)
+
+    latents = latents_of(model, images, steps, convention, refinements, batch_size, half, up_to)
+    ticks = _ticks(report, total, total - down)
+    reconstructions = []
+    for x in latents.split(batch_size):
         for done in walk(model, x, grid):
             x = done.x
             next(ticks)
         reconstructions.append(x)
     back = torch.cat(reconstructions)
     errors = (back.float() - images.to(back.device).float()).square().flatten(1).mean(1)
-    return Inversion(torch.cat(latents), back, errors)
+    return Inversion(latents, back, errors)
+
+
+@torch.no_grad()
+def latents_of(
+    model: HSpaceUNet,
+    images: Tensor,
+    steps: int = 40,
+    convention: Convention = "source",
+    refinements: int = 0,
+    batch_size: int = 16,
+    report: Report = silent,
+    up_to: int | None = None,
+) -> Tensor:
+    """The latents of `invert` alone, in about half its time."""
+    _check_images(model, images)
+    grid = inversion_grid(model, steps, up_to)
+    batches = math.ceil(len(images) / batch_size)
+    ticks = _ticks(report, batches * (len(grid) - (convention == "source")))
+    latents = []
+    for x in _as_state(model, images).split(batch_size):
+        for step in invert_steps(model, model.schedule, x, grid, convention, refinements):
+            x = step.x
+            next(ticks)
+        latents.append(x)
+    return torch.cat(latents)
+
+
+def inversion_grid(model: HSpaceUNet, steps: int, up_to: int | None) -> tuple[Pair, ...]:
+    """The grid of an inversion that ends at `up_to`.
+
+    Raises:
+        AsyrpError: no timestep of the grid lies there or below.
+    """
+    grid = below(paper_grid(steps, model.schedule.length), up_to)
+    if not grid:
+        raise AsyrpError(f"an inversion ends at a timestep of 0 or more; got up_to {up_to}")
+    return grid
 
 
 @torch.no_grad()
@@ -90,6 +125,7 @@ def edit(
     batch_size: int = 16,
     shift: Shift = asymmetric,
     report: Report = silent,
+    first: int = 0,
 ) -> Tensor:
     """Edited images, (n, c, height, width); without attributes the plain reconstruction.
 
@@ -97,6 +133,7 @@ def edit(
         latents: x_T, (n, c, height, width).
         attributes: directions with strength and interval; their shifts add up.
         t_boost: eta is 1 below it; image i draws from a generator of its own, seeded by (seed, i).
+        first: the i of the first latent, where they are part of a larger job.
 
     Raises:
         AsyrpError: t_boost above a t_edit, or a number of steps the schedule does not have.
@@ -107,7 +144,7 @@ def edit(
     finished = []
     for start in range(0, len(latents), batch_size):
         x = _as_state(model, latents[start : start + batch_size])
-        generators = seeded_generators(len(x), seed, start)
+        generators = seeded_generators(len(x), seed, first + start)
         for done in walk(model, x, grid, attributes, t_boost, generators, shift):
             x = done.x
             next(ticks)
@@ -128,8 +165,8 @@ def _as_state(model: HSpaceUNet, x: Tensor) -> Tensor:
     return x.to(model.device, torch.promote_types(model.dtype, torch.float32))
 
 
-def _ticks(report: Report, total: int) -> Iterator[None]:
-    for done in range(1, total + 1):
+def _ticks(report: Report, total: int, before: int = 0) -> Iterator[None]:
+    for done in range(before + 1, total + 1):
         report(done, total)
         yield
 

@@ -126,9 +126,9 @@ def find_t_start(curves: Curves, thresholds: Thresholds) -> int:
 
 
 def find_intervals(curves: Curves, cosine: float, thresholds: Thresholds) -> Found:
-    """The three phases; boosting never reaches into the editing interval."""
-    t_start = find_t_start(curves, thresholds)
+    """The three phases; editing has one timestep at least, and boosting none of its own."""
     t_edit = find_t_edit(curves, cosine, thresholds)
+    t_start = max(find_t_start(curves, thresholds), t_edit.t)
     t_boost = find_t_boost(curves, thresholds)
     if t_boost.t > t_edit.t:
         t_boost = t_boost._replace(t=t_edit.t)

@@ -14,10 +14,13 @@ from asyrp.guide import Guide
 from asyrp.intervals import Curves, measure_curves
 from asyrp.intervals import joined as joined_curves
 from asyrp.process import walk
+from asyrp.record_store import RecordStore
 from asyrp.schedule import Pair, paper_grid
 from asyrp.scorers import PerceptualDistance
 from asyrp.settings import TrainSettings
-from asyrp.sources import Sources, Window, editing_window, joined, prepare
+from asyrp.sources import Sources, SourceSet, Window, editing_window, joined, prepare
+from asyrp.stored_sources import StoredSources, mark_of, prepare_into
+from asyrp.team import ALONE, Team
 from asyrp.train import TrainStep, fit, new_direction
 from asyrp.unet import HSpaceUNet
 
@@ -69,6 +72,22 @@ class Pictures:
         return len(self.latents)
 
 
+@dataclass(frozen=True)
+class StoredPictures:
+    """Pictures whose latents a store holds.
+
+    keys: of the latents. images: each (c, height, width); read only for a clean CLIP source.
+    """
+
+    store: RecordStore
+    keys: Sequence[str]
+    images: Sequence[Tensor]
+    at: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
 class Training(NamedTuple):
     """A direction, and the steps that train it in place when they are walked.
 
@@ -84,28 +103,83 @@ class Training(NamedTuple):
 def start_training(
     model: HSpaceUNet,
     guide: Guide,
-    pictures: Pictures,
+    pictures: Pictures | StoredPictures,
     validation: Pictures,
     phases: Phases,
     settings: TrainSettings,
     checkpoint: Path | None = None,
+    team: Team = ALONE,
 ) -> Training:
     """Walk the unedited trajectories and begin; the direction is ready when the steps end."""
     length = model.schedule.length
 
-    def window(part: Pictures) -> Window:
+    def window(part: Pictures | StoredPictures) -> Window:
         return editing_window(phases.t_start, phases.t_edit, settings.steps, length, part.at)
 
     def sources(part: Pictures) -> Sources:
-        clean = part.images.to(model.device) if settings.clip_source == "clean" else None
-        batches = prepare(model, guide, part.latents, window(part), settings.batch_size, clean)
-        return joined(list(batches))
+        return sources_of(model, guide, part, window(part), settings, team)
 
     grid = window(pictures).grid
     direction = new_direction(model, grid, settings)
     checked = sources(validation) if len(validation) else None
-    steps = fit(model, direction, guide, sources(pictures), grid, settings, checked, checkpoint)
+    found: SourceSet
+    if isinstance(pictures, StoredPictures):
+        found = stored_sources_of(model, guide, pictures, window(pictures), settings, team)
+    else:
+        found = sources(pictures)
+    steps = fit(model, direction, guide, found, grid, settings, checked, checkpoint, team)
     return Training(direction, steps, grid, checked)
+
+
+def sources_of(
+    model: HSpaceUNet,
+    guide: Guide,
+    part: Pictures,
+    window: Window,
+    settings: TrainSettings,
+    team: Team = ALONE,
+) -> Sources:
+    """The unedited walks of pictures in memory; each process of a team walks its share."""
+    clean = part.images.to(model.device) if settings.clip_source == "clean" else None
+    own = team.share(len(part))
+    if own.start == own.stop:  # more processes than pictures
+        own = slice(0, 1)
+    rows = None if clean is None else clean[own]
+    batches = prepare(model, guide, part.latents[own], window, settings.batch_size, rows)
+    return team_sources(joined(list(batches)), len(part), team)
+
+
+def team_sources(own: Sources, count: int, team: Team) -> Sources:
+    """The sources of all pictures, from those of each process's share."""
+    rows = team.share(count)
+    found = own.take(torch.arange(rows.stop - rows.start)) if team.size > 1 else own
+    return Sources(
+        team.whole(found.latents, count),
+        team.whole(found.x0, count, dim=1),
+        team.whole(found.features, count, dim=1),
+    )
+
+
+@torch.no_grad()
+def stored_sources_of(
+    model: HSpaceUNet,
+    guide: Guide,
+    part: StoredPictures,
+    window: Window,
+    settings: TrainSettings,
+    team: Team = ALONE,
+) -> StoredSources:
+    """The unedited walks of pictures in a store, which is filled with what it lacks."""
+    clean, size = None, settings.batch_size
+    for _ in prepare_into(part.store, model, guide, part.keys[team.share(len(part))], window, size):
+        pass
+    team.wait()
+    part.store.refresh()
+    if settings.clip_source == "clean":
+        rows = [guide.encoder.image_features(x[None].to(model.device)) for x in part.images]
+        clean = torch.cat(rows).cpu()
+    mark = mark_of(guide.encoder)
+    return StoredSources(part.store, part.keys, window, mark, model.device, clean)
 
 
 def make_card(

@@ -14,11 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from asyrp.api import inversion_grid
 from asyrp.ddim import Convention, check_convention, invert_steps
 from asyrp.errors import AsyrpError
 from asyrp.process import WalkStep, walk
 from asyrp.record_store import RecordStore, key_of
-from asyrp.schedule import Pair, below, paper_grid
+from asyrp.schedule import Pair
 from asyrp.unet import HSpaceUNet
 
 
@@ -57,10 +58,7 @@ def recipe_of(
     Raises:
         AsyrpError: no timestep of the grid lies at `up_to` or below.
     """
-    grid = below(paper_grid(steps, model.schedule.length), up_to)
-    if not grid:
-        raise AsyrpError(f"an inversion ends at a timestep of 0 or more; got up_to {up_to}")
-    times = tuple(pair.t for pair in reversed(grid))
+    times = tuple(pair.t for pair in reversed(inversion_grid(model, steps, up_to)))
     return Recipe(model.fingerprint(), str(model.dtype), times, convention, refinements)
 
 

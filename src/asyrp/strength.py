@@ -1,6 +1,6 @@
 """The strength that `--strength 1` stands for, chosen on held-out images by the guide alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -11,8 +11,8 @@ from asyrp.schedule import Pair
 from asyrp.sources import Sources
 from asyrp.unet import HSpaceUNet
 
-STRENGTHS = tuple(0.5 + 0.25 * i for i in range(11))  # 0.5 to 3
-SHARE = 0.93  # of the progress at the largest strength; docs/training.md says what was tried
+STRENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+SHARE = 0.93  # of the most progress of any strength; docs/training.md says what was tried
 
 
 @torch.no_grad()
@@ -34,18 +34,20 @@ def response(
     return (moved @ guide.direction).mean().item()
 
 
-def saturation(progress_at: Callable[[float], float], share: float = SHARE) -> float:
-    """The smallest of STRENGTHS that makes `share` of the largest one's progress.
+def saturation(
+    strengths: Sequence[float], progress: Sequence[float], share: float = SHARE
+) -> float:
+    """The smallest strength that makes `share` of the most progress, on a line between two.
 
     Progress towards the text saturates once most images show it; whatever strength is added then
-    changes other things. Progress is taken to rise with strength, so bisection finds the place.
+    changes other things. 1 where no strength makes any progress.
     """
-    enough = share * progress_at(STRENGTHS[-1])
-    low, high = 0, len(STRENGTHS) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if progress_at(STRENGTHS[middle]) >= enough:
-            high = middle
-        else:
-            low = middle + 1
-    return STRENGTHS[low]
+    enough = share * max(progress)
+    if enough <= 0:
+        return 1.0
+    after = next(i for i, value in enumerate(progress) if value >= enough)
+    if after == 0:
+        return strengths[0]
+    low, high = progress[after - 1], progress[after]
+    part = (enough - low) / (high - low)
+    return round(strengths[after - 1] + part * (strengths[after] - strengths[after - 1]), 2)

@@ -5,7 +5,7 @@ transport (gloo on CPU, NCCL on GPUs). One process alone needs none of it.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeVar, cast
@@ -69,6 +69,14 @@ class Team:
         flat = self.total(torch.cat([grad.reshape(-1) for grad in grads]))
         for p, part in zip(wanted, flat.split([p.numel() for p in wanted]), strict=True):
             p.grad = part.view_as(p).clone()
+
+    def joined(self, values: Sequence[Value]) -> list[Value]:
+        """The lists of all processes as one, in the order of their ranks."""
+        if self.size == 1:
+            return list(values)
+        from accelerate.utils import gather_object
+
+        return cast(list[Value], gather_object(list(values)))
 
     def same(self, value: Value) -> Value:
         """What the first process has."""

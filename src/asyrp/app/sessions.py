@@ -54,13 +54,26 @@ class Ticket(NamedTuple):
         return not self.session.closed and self.session.wants.get(self.job) == self.want
 
 
+class Counter:
+    """How many walks are under way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+
+
 class Session:
     """What belongs to one tab and to no other."""
 
     def __init__(self) -> None:
         self.closed = False
         self.wants: dict[str, Hashable] = {}
-        self.walked = 0
+        self.walked, self.walking = 0, Counter()
         self.faces: list[Picture] = []
         self.work: Work | None = None
         self.made: Made | None = None

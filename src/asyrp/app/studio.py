@@ -1,6 +1,7 @@
 """What the page does, as generators on a session: each step may be the last."""
 
 import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from asyrp.process import walk
 from asyrp.schedule import Pair, paper_grid
 
 FACES = 6
+PAUSE = 0.05  # seconds between looks at whether an edit still walks
 FACTORS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # of a strip
 
 
@@ -122,10 +124,11 @@ class Studio:
         ticket = session.begin("edit", (id(work), plan))
         walked = Running(work.walks.walk(plan))
         known = len(work.walks.start(plan).steps)
-        for count, done in enumerate(walked, known + 1):
-            if not ticket.live:
-                return
-            yield Progress(f"P_t at t = {done.t}", count, len(self.grid), done.x0[0])
+        with session.walking:
+            for count, done in enumerate(walked, known + 1):
+                if not ticket.live:
+                    return
+                yield Progress(f"P_t at t = {done.t}", count, len(self.grid), done.x0[0])
         session.made, session.strip = Made(work, plan, walked.value[0]), None
 
     def strip(self, session: Session, values: Sequence[Any]) -> Iterator[Progress]:
@@ -143,7 +146,7 @@ class Studio:
         session.strip = row(walked.value)
 
     def measure(self, session: Session) -> Iterator[Progress]:
-        """The LPIPS curves of the picture."""
+        """The LPIPS curves of the picture; it waits while an edit walks."""
         if session.work is None or session.curves is not None:
             return
         work, walks = session.work, session.work.walks
@@ -151,6 +154,8 @@ class Studio:
         image = work.picture.image[None].to(self.model.device)
         counts = Running(measured(image, walks.x, walks.plain.steps, self.tools.distance))
         for count in counts:
+            while session.walking.count and ticket.live:
+                time.sleep(PAUSE)
             if not ticket.live:
                 return
             yield Progress("measuring", count, len(self.grid))

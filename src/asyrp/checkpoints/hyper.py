@@ -34,7 +34,7 @@ class Said:
     predict_x0: bool | None = None
     family: str | None = None
     channels: int | None = None
-    channel_mult: tuple[int, ...] | None = None
+    channel_mult: tuple[float, ...] | None = None
     res_blocks: int | None = None
     attention_resolutions: tuple[int, ...] | None = None
     in_channels: int | None = None
@@ -114,11 +114,24 @@ def _list(value: Any) -> tuple[int, ...]:
     return tuple(_whole(item) for item in (items if isinstance(items, Iterable) else [items]))
 
 
+def _multiples(value: Any) -> tuple[float, ...]:
+    items = value.replace(" ", "").split(",") if isinstance(value, str) else value
+    return tuple(_plain(float(item)) for item in items)
+
+
+def _plain(number: float) -> float:
+    """1.0 as 1, for messages; ADM-512 begins with 0.5."""
+    return int(number) if number == int(number) else number
+
+
 def _positive(value: Any) -> int | None:
     """-1 and null stand for "not set" in the original scripts."""
     return None if value is None or _whole(value) < 1 else _whole(value)
 
 
+IMPROVED = ("iddpm", "improved-diffusion", "improved_diffusion")
+FAMILIES = dict.fromkeys((*IMPROVED, "adm", "guided-diffusion", "p2", "ilvr"), "adm")
+FAMILIES |= dict.fromkeys(("ddpm", "ddim", "sdedit", "pesser"), "ddpm")
 Reader = Callable[[Any], Any]
 # names of guided-diffusion and improved-diffusion flags, of DDPM's yml files, and plain ones
 NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
@@ -138,7 +151,7 @@ NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "predict_x0": (_switch, ("predict_xstart", "predict_x0")),
     "family": (str, ("family",)),
     "channels": (_whole, ("num_channels", "channels", "model_channels", "ch")),
-    "channel_mult": (_list, ("channel_mult", "ch_mult")),
+    "channel_mult": (_multiples, ("channel_mult", "ch_mult")),
     "res_blocks": (_whole, ("num_res_blocks", "res_blocks")),
     "attention_resolutions": (_list, ("attention_resolutions", "attn_resolutions")),
     "in_channels": (_whole, ("in_channels",)),
@@ -206,7 +219,7 @@ def compare(said: Said, structure: Structure) -> tuple[str, ...]:
     narrow = structure.widths[0]
     facts: dict[str, Any] = {
         "channels": narrow,
-        "channel_mult": tuple(width // narrow for width in structure.widths),
+        "channel_mult": tuple(_plain(width / narrow) for width in structure.widths),
         "res_blocks": structure.blocks,
         "in_channels": structure.in_channels,
         "learned_sigma": structure.learned_sigma,
@@ -215,8 +228,7 @@ def compare(said: Said, structure: Structure) -> tuple[str, ...]:
     }
     if structure.family == "ddpm":
         facts["scale_shift"] = facts["resblock_updown"] = None
-    family = "adm" if said.family in ("adm", "iddpm", "guided", "improved", "p2") else said.family
-    if family not in (None, structure.family):
+    if FAMILIES.get((said.family or "").lower(), structure.family) != structure.family:
         raise AsyrpError(f"the hyper-parameters are of {said.family}, the file {structure.family}")
     for name, fact in facts.items():
         value = getattr(said, name)

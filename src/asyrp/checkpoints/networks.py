@@ -50,7 +50,7 @@ DDPM_32 = Known(
 
 def _adm(
     channels: int,
-    channel_mult: tuple[int, ...],
+    channel_mult: tuple[float, ...],
     res_blocks: int,
     size: int,
     attention: tuple[int, ...],
@@ -98,7 +98,7 @@ ADM_64 = Known(
 
 
 def _improved(
-    channels: int, channel_mult: tuple[int, ...], size: int, rescale: bool = True
+    channels: int, channel_mult: tuple[float, ...], size: int, rescale: bool = True
 ) -> Said:
     """improved-diffusion's networks of 4000 timesteps: convolutions resample."""
     old = Said(heads=4, resblock_updown=False, timesteps=4000, schedule="cosine", rescale=rescale)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from asyrp.checkpoints.hyper import Said, Settled, compare
+from asyrp.checkpoints.hyper import IMPROVED, Said, Settled, compare
 from asyrp.checkpoints.networks import known_network
 from asyrp.checkpoints.structure import Structure
 from asyrp.errors import AsyrpError
@@ -99,7 +99,7 @@ def _default_heads(said: Said) -> int:
 def _is_improved(structure: Structure, said: Said) -> bool:
     """Whether the network is improved-diffusion's, whose scripts rescale timesteps by default."""
     if structure.family == "ddpm" or said.family is not None:
-        return said.family == "iddpm"
+        return said.family in IMPROVED
     return structure.resample == "conv" and not said.new_order and not said.head_channels
 
 

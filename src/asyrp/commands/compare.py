@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from asyrp.baselines.label_swap import takes_labels
+from asyrp.checkpoints import load_model
 from asyrp.commands.common import new_folder, say
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
@@ -90,17 +92,32 @@ def page(plan: Plan, cells: Cells) -> str:
 def compare_notes(plan: Plan) -> str:
     """How it was done."""
     settings = plan.settings
+    left_out = "" if takes_labels(load_model("avatars-64")) else _NO_LABELS
     return (
         f"{plan.test_faces} test faces an edit that do not show it; success, leakage and clean "
         "edits (success and nothing else changed) in % by the world's judge, with 95 % bootstrap "
         "intervals over faces (seed 0). Leakage counts what the reconstruction changes by itself "
         f"too. All methods edit the same latents; those that train see the same "
-        f"{plan.train_faces} faces, timesteps and optimiser steps (batch {settings.batch_size}, "
-        f"{settings.epochs} epochs, {settings.steps}-step grid), and all are tuned on the same "
-        f"{plan.validation_faces} validation faces. Evaluations: forward passes of the whole "
-        "network for one image, halves counted by their share of its multiplications, backward "
-        "passes as one more (two where weights are trained). One thread a process."
+        f"{plan.train_faces} faces for as many optimiser steps (batch {settings.batch_size}, "
+        f"{settings.epochs} epochs, {settings.steps}-step grid; DiffusionCLIP has no t_edit and "
+        "spreads them over all timesteps below t_start), and all are tuned on the same "
+        f"{plan.validation_faces} validation faces. {_MEASURES}{left_out}"
     )
+
+
+_MEASURES = (
+    "S_dir: encoder avatars-64-clip, the texts as they are, source image: the original; higher is "
+    "better. LPIPS: st-lpips-alex to the original. Identity and FID: features of the judge, FID "
+    "between the originals and the edits of one task, mean over tasks, comparable at this number "
+    "of faces only. SC: mean IoU of the parts that the world's segmenter sees. Evaluations: "
+    "forward passes of the whole network for one image, halves counted by their share of its "
+    "multiplications, backward passes as one more (two where weights are trained); the classifier "
+    "itself is not counted. One thread a process."
+)
+_NO_LABELS = (
+    " DDIM inversion with a swapped caption is left out: this network takes neither captions nor "
+    "labels."
+)
 
 
 def flat_rows(plan: Plan, cells: Cells) -> list[dict[str, object]]:

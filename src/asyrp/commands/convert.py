@@ -50,6 +50,7 @@ def _network(options: Convert, path: Path, found: Detected) -> None:
     _tell("class", type(done.unet).__name__)
     _tell_all("assumed", done.assumed)
     _tell_all("not used", [", ".join(ignored)] if ignored else [])
+    _tell_all("licence", [find_preset(options.preset).licence] if options.preset else [])
     _tell_proof(done.proof)
     _tell("wrote", options.out)
 

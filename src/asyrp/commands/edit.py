@@ -1,10 +1,17 @@
 """asyrp edit."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from asyrp.api import edit
 from asyrp.commands.common import (
+    Applied,
     applied,
+    check_inverting,
     check_results,
     inverted,
     network,
@@ -15,12 +22,24 @@ from asyrp.commands.common import (
     shown,
     write_json,
 )  # fmt: skip
+from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_folder
 from asyrp.images import write_png
+from asyrp.latent_store import latents_from
 from asyrp.options import Edit
+from asyrp.team import Team, assemble
+from asyrp.unet import HSpaceUNet
 
 MARK = "edited with asyrp"
+
+
+class Inputs(NamedTuple):
+    """What is edited: the files, latents of some of them, and what run.json says of them."""
+
+    paths: list[Path]
+    latents: Callable[[slice], Tensor]
+    told: dict[str, Any]
 
 
 def run(options: Edit) -> None:
@@ -28,31 +47,61 @@ def run(options: Edit) -> None:
     if not options.applying.direction:
         raise AsyrpError("needed at least one --direction FILE[:STRENGTH]; train one: asyrp train")
     check_results(options.out, options.images)
-    model = network(options.network)
+    model, team = network(options.network), assemble(options.network.device)
     chosen = applied(model, options.applying)
-    found = pictures(options.images, model)
-    size = options.network.batch_size
-    done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
-    with progress(f"editing {len(found.paths)} images") as report:
-        edited = edit(
-            model,
-            done.latents,
-            chosen.attributes,
-            options.steps,
-            chosen.t_boost,
-            options.applying.seed,
-            size,
-            report=report,
-        )
-    errors = dict(zip(found.names, done.errors.tolist(), strict=True))
-    more = {
-        "directions": [asdict(one.card) for one in chosen.saved],
-        "t_boost": chosen.t_boost,
-        "reconstruction_mse": errors,
-    }
+    inputs = (_from_folder if options.store is None else _from_store)(model, options, team)
     titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
+    notes = {"Software": MARK, "Edit": str(titles)}
+    cards = [asdict(one.card) for one in chosen.saved]
+    told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
     with atomic_folder(options.out) as out:
-        for path, image in zip(found.paths, shown(model, edited), strict=True):
-            write_png(out / f"{path.stem}.png", image, {"Software": MARK, "Edit": str(titles)})
-        write_json(out / "run.json", record("edit", options, model, **more))
-    say(f"wrote {len(found.paths)} images and run.json to {options.out}")
+        for path, image in _edited(model, chosen, inputs, options, team):
+            write_png(out / f"{path.stem}.png", image, notes)
+        if team.rank == 0:
+            write_json(out / "run.json", record("edit", options, model, **told))
+        team.wait()  # no picture is put in place before all are made
+    say(f"wrote {len(inputs.paths)} images and run.json to {options.out}")
+
+
+def _edited(
+    model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, team: Team
+) -> Iterator[tuple[Path, Tensor]]:
+    """This process's share, a batch at a time."""
+    own, size, steps = team.share(len(inputs.paths)), options.network.batch_size, options.steps
+    how = (chosen.attributes, steps, chosen.t_boost, options.applying.seed, size)
+    with progress(f"editing {own.stop - own.start} images", "image") as report:
+        for first in range(own.start, own.stop, size):
+            rows = slice(first, min(first + size, own.stop))
+            edited = edit(model, inputs.latents(rows), *how, first=first)
+            yield from zip(inputs.paths[rows], shown(model, edited), strict=True)
+            report(rows.stop - own.start, own.stop - own.start)
+
+
+def _from_folder(model: HSpaceUNet, options: Edit, team: Team) -> Inputs:
+    found, size, how = (
+        pictures(options.images, model),
+        options.network.batch_size,
+        options.inverting,
+    )
+    done = inverted(model, found.images, found.names, options.steps, how, size, team=team)
+    errors = dict(zip(found.names, done.errors.tolist(), strict=True))
+    return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
+
+
+def _from_store(model: HSpaceUNet, options: Edit, team: Team) -> Inputs:
+    check_inverting(model, options.steps, options.inverting)
+    images, store = folder_images(options.images, model), open_store(_store_of(options), team)
+    size = options.network.batch_size
+    keys = keys_in(store, images, options.steps, options.inverting, size, team)
+
+    def latents(rows: slice) -> Tensor:
+        return latents_from(store, keys[rows])
+
+    by_name = dict(zip(images.names, keys, strict=True))
+    return Inputs(list(images.paths), latents, {"store": str(options.store), "keys": by_name})
+
+
+def _store_of(options: Edit) -> Path:
+    if options.store is None:
+        raise AsyrpError("needed --store DIR; got none")
+    return options.store

@@ -1,5 +1,7 @@
 """asyrp evaluate: the table of an edit, from folders of pictures."""
 
+from pathlib import Path
+
 import numpy as np
 
 from asyrp.bootstrap import Estimate
@@ -20,9 +22,12 @@ from asyrp.evaluation import (
     summarised,
 )
 from asyrp.guide import new_guide
+from asyrp.identity import load_identity
+from asyrp.metrics.features import EncoderFeatures
 from asyrp.options.evaluate import Evaluate
 from asyrp.plots import save_figure
 from asyrp.registry import load_distance, load_encoder
+from asyrp.segmentation import load_segmenter
 from asyrp.tables import csv_text, write_json, write_text
 
 EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
@@ -68,26 +73,41 @@ def tools_of(options: Evaluate) -> Tools:
     """The networks that the asked metrics need."""
     encoder = load_encoder(options.guides.encoder)
     wanted = set(EVERY) - set(options.leave_out)
-    distance = load_distance(options.guides.distance)
+    distance = load_distance(options.guides.distance) if wanted & {"lpips", "diversity"} else None
+    guided = options.target and "s_dir" in wanted
     tools = Tools(
+        guide=new_guide(encoder, options.source, options.target) if guided else None,
         distance=distance if "lpips" in wanted else None,
         spread=distance if "diversity" in wanted else None,
+        features=EncoderFeatures(encoder),
     )
-    if options.target and "s_dir" in wanted:
-        tools = tools._replace(guide=new_guide(encoder, options.source, options.target))
-    if options.judge == "none":
-        return tools
-    from asyrp.world.features import JudgeIdentity, load_features
+    if options.judge != "none":
+        tools = _judged(tools, options.features == "judge")
+    if options.segmenter:
+        tools = tools._replace(segmenting=load_segmenter(options.segmenter))
+    if options.identity:
+        tools = tools._replace(identity=load_identity(Path(options.identity)))
+    return tools._replace(
+        judging=tools.judging if "success" in wanted else None,
+        segmenting=tools.segmenting if "sc" in wanted else None,
+        features=tools.features if "fid" in wanted else None,
+        identity=tools.identity if "identity" in wanted else None,
+    )
+
+
+def _judged(tools: Tools, features: bool) -> Tools:
+    """The networks of the built-in world in their places."""
+    from asyrp.world.features import JudgeIdentity, PooledJudge
     from asyrp.world.judge import load_judge
     from asyrp.world.judging import AvatarJudging
-    from asyrp.world.segmenter import load_segmenter
+    from asyrp.world.segmenter import load_segmenter as load_parts
 
     judge = load_judge()
     return tools._replace(
-        judging=AvatarJudging(judge) if "success" in wanted else None,
-        segmenting=load_segmenter() if "sc" in wanted else None,
-        features=load_features(options.features, encoder) if "fid" in wanted else None,
-        identity=JudgeIdentity(judge) if "identity" in wanted else None,
+        judging=AvatarJudging(judge),
+        segmenting=load_parts(),
+        features=PooledJudge(judge) if features else tools.features,
+        identity=JudgeIdentity(judge),
     )
 
 

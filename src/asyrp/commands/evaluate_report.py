@@ -10,6 +10,7 @@ from asyrp.evaluation import LEAST_GROUP, METRICS, Gap, Tools
 from asyrp.figures import dots, new_figure
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS
 from asyrp.options.evaluate import Evaluate
+from asyrp.scorers import templates_of
 from asyrp.tables import markdown
 
 MOST_GAPS = 12  # rows of the audit in table.md; the JSON has all
@@ -37,7 +38,7 @@ def notes_of(options: Evaluate, material: Material, tools: Tools) -> dict[str, A
         "encoder": options.guides.encoder,
         "source text": options.source,
         "target text": options.target,
-        "templates": ["{}"],
+        "templates": list(templates_of(tools.guide.encoder)) if tools.guide else [],
         "source image": options.compare_with,
     }
     return {
@@ -95,8 +96,8 @@ def _preface(notes: dict[str, Any]) -> str:
         made = notes["S_dir"]
         lines.append(
             f"S_dir: encoder {made['encoder']}, {made['source text']!r} → {made['target text']!r}, "
-            f"templates {made['templates']}, source image: {made['source image']}; "
-            "higher is better."
+            f"{len(made['templates'])} templates ({made['templates'][0]!r}), source image: "
+            f"{made['source image']}; higher is better."
         )
     return "\n".join(line for line in lines if line)
 

@@ -1,28 +1,39 @@
 """asyrp invert."""
 
+from pathlib import Path
+
 from asyrp.commands.common import (
+    check_inverting,
     check_results,
     inverted,
     network,
+    new_folder,
     pictures,
     record,
     say,
     shown,
     write_json,
 )
+from asyrp.commands.stored import folder_images, keys_in, open_store, with_reconstructions
 from asyrp.files import atomic_folder
 from asyrp.images import write_png
 from asyrp.latent_files import Latents, save_latents
 from asyrp.options import Invert
+from asyrp.team import assemble
+from asyrp.unet import HSpaceUNet
 
 
 def run(options: Invert) -> None:
-    """Write latents.safetensors, the reconstructions and run.json."""
+    """Write latents.safetensors, the reconstructions and run.json; or fill a store."""
     check_results(options.out, options.images)
     model = network(options.network)
-    found = pictures(options.images, model)
-    size = options.network.batch_size
-    done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
+    if options.store is not None:
+        return _into_store(model, options, options.store)
+    found, team = pictures(options.images, model), assemble(options.network.device)
+    size, how = options.network.batch_size, options.inverting
+    done = inverted(model, found.images, found.names, options.steps, how, size, team=team)
+    if team.rank:
+        return None
     names = tuple(found.names)
     errors = tuple(done.errors.tolist())
     kept = Latents(done.latents, names, options.steps, model.fingerprint(), errors)
@@ -32,4 +43,22 @@ def run(options: Invert) -> None:
         for path, image in zip(found.paths, shown(model, done.reconstructions), strict=True):
             write_png(out / f"{path.stem}.png", image)
         write_json(out / "run.json", record("invert", options, model, reconstruction_mse=by_name))
-    say(f"wrote {len(names)} reconstructions, their latents and run.json to {options.out}")
+    return say(f"wrote {len(names)} reconstructions, their latents and run.json to {options.out}")
+
+
+def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
+    """Hold a batch of images at a time, however many there are."""
+    check_inverting(model, options.steps, options.inverting)
+    team, images = assemble(options.network.device), folder_images(options.images, model)
+    store, size = open_store(folder, team), options.network.batch_size
+    keys = keys_in(store, images, options.steps, options.inverting, size, team)
+    if team.rank:
+        return
+    few = images.part(slice(0, size))
+    back = with_reconstructions(store, few, keys[:size], options.steps, size)
+    more = {"store": str(folder), "keys": dict(zip(images.names, keys, strict=True))}
+    with atomic_folder(new_folder(options.out)) as out:
+        for path, image in zip(few.paths, shown(model, back.images), strict=True):
+            write_png(out / f"{path.stem}.png", image)
+        write_json(out / "run.json", record("invert", options, model, **more))
+    say(f"{folder} holds the latents of {len(keys)} images; wrote run.json to {options.out}")

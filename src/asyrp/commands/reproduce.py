@@ -78,9 +78,9 @@ def _preface(stages: Sequence[Stage], kept: Path, options: Reproduce) -> str:
         f"Network: avatars-64. {len(stages)} stages, {work_seconds / 60:.0f} minutes of work by "
         f"one thread each, in {options.workers} processes on a {platform.machine()} CPU with "
         f"{versions}. Editing "
-        f"begins at t = {curves['at']}; reconstructions from T have a mean squared error of "
-        f"{error:.5f} in [-1, 1]. Intervals are 95 % bootstrap intervals over faces, seed 0; image "
-        "i draws its noise from a generator of its own."
+        f"begins at t = {', '.join(map(str, curves['t_starts']))}; reconstructions from T have a "
+        f"mean squared error of {error:.5f} in [-1, 1]. Intervals are 95 % bootstrap intervals "
+        "over faces, seed 0; every face draws its noise from a generator of its own."
     )
 
 

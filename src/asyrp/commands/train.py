@@ -7,8 +7,10 @@ from torch import nn
 from tqdm import tqdm
 
 from asyrp.api import edit, random_latents
-from asyrp.commands.common import inverted, network, new_folder, pictures, progress, say
+from asyrp.commands.common import network, new_folder, progress, say
 from asyrp.commands.intervals import describe
+from asyrp.commands.material import find_pictures
+from asyrp.commands.stored import open_store
 from asyrp.direction_files import SavedDirection, save_direction
 from asyrp.directions import Direction
 from asyrp.errors import AsyrpError
@@ -19,15 +21,18 @@ from asyrp.jobs import (
     EDIT_STEPS,
     Phases,
     Pictures,
+    StoredPictures,
     Training,
     curves_of,
     make_card,
     start_training,
 )
+from asyrp.latent_store import add_latents
 from asyrp.options import Train
 from asyrp.process import Attribute, check_phases, check_start
 from asyrp.registry import distance_for, encoder_for
-from asyrp.strength import response, saturation
+from asyrp.strength import STRENGTHS, response, saturation
+from asyrp.team import assemble, is_first
 from asyrp.unet import HSpaceUNet
 
 MOST_MEASURED = 16  # images for the LPIPS curves; more move the intervals by less than a step
@@ -41,7 +46,7 @@ class Material(NamedTuple):
     at T and on the grid of editing. found: the intervals, None where all phases were asked for.
     """
 
-    train: Pictures
+    train: Pictures | StoredPictures
     checked: Pictures
     held: Pictures
     phases: Phases
@@ -55,8 +60,10 @@ def run(options: Train) -> None:
     encoder = encoder_for(model, options.guides.encoder)
     guide = new_guide(encoder, options.source, options.target)
     material = gather(model, guide, options)
-    save_direction(options.out, *train(model, guide, material, options))
-    checkpoint_of(options).unlink(missing_ok=True)
+    saved = train(model, guide, material, options)
+    if assemble(options.network.device).rank == 0:
+        save_direction(options.out, *saved)
+        checkpoint_of(options).unlink(missing_ok=True)
     say(f"wrote {options.out}")
 
 
@@ -94,29 +101,24 @@ def _from_samples(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
         images = edit(model, latents, (), EDIT_STEPS, batch_size=size, report=report)
     every = Pictures(images, latents)
     cut = len(images) - _held_out(len(images), options.validation)
-    held = every[cut:]
+    held, train = every[cut:], every[:cut]
     phases, found = phases_of(model, guide, held if len(held) else every, options)
-    return Material(every[:cut], held, held, phases, found)
+    if options.store is None:
+        return Material(train, held, held, phases, found)
+    store = open_store(options.store, assemble(options.network.device))
+    keys = add_latents(store, model, train.latents)
+    return Material(StoredPictures(store, keys, list(train.images)), held, held, phases, found)
 
 
 def _from_folder(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
-    gallery = pictures(options.images or Path(), model)
-    cut = len(gallery.paths) - _held_out(len(gallery.paths), options.validation)
-
-    def with_latents(rows: slice, steps: int, at: int | None) -> Pictures:
-        names, images = gallery.names[rows], gallery.images[rows]
-        if not names:
-            return Pictures(images, images, at)
-        size = options.network.batch_size
-        done = inverted(model, images, names, steps, options.inverting, size, at)
-        return Pictures(done.reconstructions, done.latents, at)
-
-    last, steps = slice(cut, None), options.training.steps
-    held = with_latents(last, EDIT_STEPS, None)
-    measured = held if len(held) else with_latents(slice(0, MOST_MEASURED), EDIT_STEPS, None)
+    folder = find_pictures(model, options.images or Path(), options)
+    cut = folder.count - _held_out(folder.count, options.validation)
+    held = folder.returned(slice(cut, None))
+    told = None not in (options.t_start, options.t_edit, options.t_boost)
+    measured = held if len(held) or told else folder.returned(slice(0, MOST_MEASURED))
     phases, found = phases_of(model, guide, measured, options)
-    train = with_latents(slice(0, cut), steps, phases.t_start)
-    return Material(train, with_latents(last, steps, phases.t_start), held, phases, found)
+    train = folder.to_train(slice(0, cut), phases.t_start)
+    return Material(train, folder.ready(slice(cut, None), phases.t_start), held, phases, found)
 
 
 def _held_out(count: int, asked: int) -> int:
@@ -140,7 +142,8 @@ def phases_of(
     boost = min(end, found.t_boost.t) if boost is None else boost
     check_start(start, end)
     check_phases([end], boost)
-    return Phases(start, end, boost), found
+    told = assemble(options.network.device).same((start, end, boost))  # machines may round apart
+    return Phases(*told), found
 
 
 def train(model: HSpaceUNet, guide: Guide, material: Material, options: Train) -> SavedDirection:
@@ -148,11 +151,12 @@ def train(model: HSpaceUNet, guide: Guide, material: Material, options: Train) -
     settings, checkpoint = options.training, checkpoint_of(options)
     if checkpoint.exists():
         say(f"continuing from {checkpoint}")
-    job = start_training(
-        model, guide, material.train, material.checked, material.phases, settings, checkpoint
-    )
+    team = assemble(options.network.device)
+    parts = (material.train, material.checked, material.phases)
+    job = start_training(model, guide, *parts, settings, checkpoint, team)
     outcome: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
-    with tqdm(desc=f"{options.source} -> {options.target}", unit="batch") as bar:
+    title, quiet = f"{options.source} -> {options.target}", team.rank > 0
+    with tqdm(desc=title, unit="batch", disable=quiet) as bar:
         for step in job.steps:
             bar.total = step.batches
             bar.update(step.batch + (step.t is None) - bar.n)
@@ -172,18 +176,15 @@ def _strength(model: HSpaceUNet, guide: Guide, job: Training, options: Train) ->
     if options.strength is not None or job.checked is None:
         return 1.0 if options.strength is None else options.strength
     direction, checked = cast(Direction, job.direction), job.checked
-
-    def progress_at(strength: float) -> float:
-        return response(model, direction, strength, guide, checked, job.grid)
-
-    found = saturation(progress_at)
+    made = [response(model, direction, s, guide, checked, job.grid) for s in STRENGTHS]
+    found = saturation(STRENGTHS, made)
     say(f"strength 1 stands for {found:g} times the trained direction")
     return found
 
 
 def _preview(model: HSpaceUNet, direction: nn.Module, material: Material, options: Train) -> None:
     """previews/latest.png: held-out images, reconstructions above edits."""
-    if options.previews is None:
+    if options.previews is None or not is_first():
         return
     held = material.held[:MOST_PREVIEWED]
     act = _attribute(direction, material.phases, options)

@@ -16,7 +16,7 @@ class Counts:
 
     test_faces: int = 64
     """Test faces of each task that do not show its value."""
-    pool: int = 128
+    pool: int = 112
     """Test faces to choose them from."""
     train_faces: int = 64
     """Faces to train on."""

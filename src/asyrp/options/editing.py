@@ -18,6 +18,9 @@ class Invert:
     """Folder of images, or one image."""
     out: Path
     """Folder for latents.safetensors, the reconstructions and run.json."""
+    store: Path | None = None
+    """Folder of a latent store, made if needed, to keep the latents in instead; images it has are
+    not inverted again, and only the first batch is reconstructed, as a check."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
@@ -61,6 +64,9 @@ class Train:
     """Folder of images to train on."""
     random: int = 0
     """Train on this many random samples instead of images."""
+    store: Path | None = None
+    """Folder of a latent store, made if needed: latents and unedited walks are read from it and
+    kept in it, for every attribute and every run."""
     validation: int = 16
     """Images held out to find the phases and the best state on: the last of the folder by name,
     at most a quarter."""
@@ -91,6 +97,9 @@ class Edit:
     """Folder of images, or one image."""
     out: Path
     """Folder for the edited images."""
+    store: Path | None = None
+    """Folder of a latent store, made if needed: latents are read from it and kept in it, and how
+    well they lead back is not checked."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)

@@ -30,9 +30,14 @@ class Evaluate:
     value: str = ""
     """The value it should take, as in 'smiling'."""
     judge: Literal["avatars-64", "none"] = "avatars-64"
-    """Who judges attributes, parts and identity; none for images of another world."""
-    features: Literal["avatars-64-judge", "encoder"] = "avatars-64-judge"
-    """Network whose features FID and KID compare."""
+    """Who judges attributes, parts, identity and realism; none for images of another world, which
+    then need --segmenter and --identity for theirs."""
+    segmenter: str = ""
+    """Segmentation network for SC, a folder or Hub id of transformers; default: the judge's."""
+    identity: str = ""
+    """ONNX file of a face-recognition network; default: the judge's."""
+    features: Literal["judge", "encoder"] = "judge"
+    """Whose features FID and KID compare; without a judge the encoder's."""
     compare_with: Literal["original", "reconstruction"] = "original"
     """Source image of S_dir."""
     leave_out: Annotated[

@@ -77,9 +77,9 @@ class FindStrength:
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Where the guide's progress on validation faces saturates."""
         lab, task = lab_of(self.plan.settings), task_of(self.task)
-        at, phases = result_of(folder, "curves")["at"], phases_kept(folder, task)
-        saved = trained(Job(lab, task, phases, scene_kept(folder, "train"), folder))
-        return {"strength": saturated(lab, task, phases, saved, at, self.plan.curve_faces)}
+        phases, train = phases_kept(folder, task), scene_kept(folder, "train", task)
+        saved = trained(Job(lab, task, phases, train, folder))
+        return {"strength": saturated(lab, task, phases, saved, self.plan.curve_faces)}
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,15 @@ class Work:
 
 def bench_of(plan: Plan, folder: Path, name: str, faces: int) -> Bench:
     """The bench of a study, from the stages before it."""
-    lab, train = lab_of(plan.settings), scene_kept(folder, "train")
-    learned = []
-    for task in (task_of(one) for one in tasks_of(name)):
+    lab, tasks = lab_of(plan.settings), [task_of(one) for one in tasks_of(name)]
+    train, learned = scene_kept(folder, "train", *tasks), []
+    for task in tasks:
         phases = phases_kept(folder, task)
         saved = trained(Job(lab, task, phases, train, folder))
         strength = result_of(folder, f"strength-{task.name}")["strength"]
         card = replace(saved.card, strength=strength)
         learned.append(Learned(task, phases, saved._replace(card=card)))
-    return Bench(lab, learned, train, scene_kept(folder, "test"), faces)
+    return Bench(lab, learned, train, scene_kept(folder, "test", *tasks), faces)
 
 
 def tasks_of(name: str) -> tuple[str, ...]:

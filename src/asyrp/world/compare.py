@@ -47,13 +47,13 @@ class Cell:
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Train, tune on validation faces, test; writes a strip of edits beside the numbers."""
         lab, task = lab_of(self.plan.settings), task_of(self.task)
-        job = Job(lab, task, phases_kept(folder, task), scene_kept(folder, "train"), folder)
+        job = Job(lab, task, phases_kept(folder, task), scene_kept(folder, "train", task), folder)
         ready = RIVALS[self.rival].prepare(job)
-        held = scene_kept(folder, "validation").lacking(task, self.plan.validation_faces)
+        held = scene_kept(folder, "validation", task).lacking(task, self.plan.validation_faces)
         with counted(lab.model) as tuning:
             trials = [tried(lab, task, held, ready, setting) for setting in ready.settings]
         best = max(trials, key=lambda trial: trial.rank)
-        scene = scene_kept(folder, "test").lacking(task, self.plan.test_faces)
+        scene = scene_kept(folder, "test", task).lacking(task, self.plan.test_faces)
         started = time.perf_counter()
         with counted(lab.model) as editing:
             edits = ready.edit(scene, best.setting)
@@ -112,7 +112,7 @@ class TrainDirection:
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Write direction-TASK.safetensors."""
         lab, task = lab_of(self.plan.settings), task_of(self.task)
-        job = Job(lab, task, phases_kept(folder, task), scene_kept(folder, "train"), folder)
+        job = Job(lab, task, phases_kept(folder, task), scene_kept(folder, "train", task), folder)
         return {"training": spent(train_ft(job), encoder_share(lab.model))}
 
 

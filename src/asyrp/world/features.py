@@ -4,12 +4,9 @@ from typing import cast
 
 from torch import Tensor
 
-from asyrp.errors import AsyrpError
-from asyrp.metrics.features import EncoderFeatures, FeatureNetwork
-from asyrp.scorers import TextImageEncoder
-from asyrp.world.judge import Judge, load_judge
+from asyrp.world.judge import Judge
 
-NAMES = ("avatars-64-judge", "encoder")
+NAME = "avatars-64-judge"
 _RESIDUAL, _LAST = 14, 17  # places in Judge.net: after the residual block, before the heads
 
 
@@ -25,7 +22,7 @@ class PooledJudge:
     @property
     def name(self) -> str:
         """What a table records."""
-        return NAMES[0]
+        return NAME
 
     def __call__(self, images: Tensor) -> Tensor:
         """(b, 3, 64, 64) in [-1, 1] -> (b, 96)."""
@@ -41,21 +38,8 @@ class JudgeIdentity:
     @property
     def name(self) -> str:
         """What a table records."""
-        return f"{NAMES[0]}, before its heads"
+        return f"{NAME}, before its heads"
 
     def __call__(self, images: Tensor) -> Tensor:
         """(b, 3, 64, 64) in [-1, 1] -> (b, 4096)."""
         return cast(Tensor, self.layers(images).flatten(1))
-
-
-def load_features(name: str, encoder: TextImageEncoder) -> FeatureNetwork:
-    """The feature network for FID and KID by name: the world's judge, or the guide's image tower.
-
-    Raises:
-        AsyrpError: unknown name.
-    """
-    if name == "encoder":
-        return EncoderFeatures(encoder)
-    if name != NAMES[0]:
-        raise AsyrpError(f"unknown feature network {name!r}; needed one of: {', '.join(NAMES)}")
-    return PooledJudge(load_judge())

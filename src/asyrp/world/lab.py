@@ -24,7 +24,7 @@ from asyrp.registry import load_distance, load_encoder
 from asyrp.scorers import PerceptualDistance, TextImageEncoder
 from asyrp.settings import TrainSettings
 from asyrp.sources import editing_window, joined, prepare
-from asyrp.strength import response, saturation
+from asyrp.strength import STRENGTHS, response, saturation
 from asyrp.unet import HSpaceUNet
 from asyrp.world.features import JudgeIdentity, PooledJudge
 from asyrp.world.judge import Judge, load_judge
@@ -100,18 +100,15 @@ def train_direction(
     return SavedDirection(job.direction.requires_grad_(False), card)
 
 
-def saturated(
-    lab: Lab, task: Task, phases: Phases, saved: SavedDirection, at: int, faces: int
-) -> float:
+def saturated(lab: Lab, task: Task, phases: Phases, saved: SavedDirection, faces: int) -> float:
     """The strength at which validation faces no longer respond, as `asyrp train` finds it."""
     guide, steps, length = lab.guide(task), lab.settings.steps, lab.model.schedule.length
-    scene = new_scene(lab.model, "validation", faces, at, steps)
+    scene = new_scene(lab.model, "validation", faces, phases.t_start, steps)
     window = editing_window(phases.t_start, phases.t_edit, steps, length, scene.at)
     sources = joined(list(prepare(lab.model, guide, scene.latents, window, BATCH)))
     direction = cast(Direction, saved.direction)
-    return saturation(
-        lambda strength: response(lab.model, direction, strength, guide, sources, window.grid)
-    )
+    made = [response(lab.model, direction, s, guide, sources, window.grid) for s in STRENGTHS]
+    return saturation(STRENGTHS, made)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from asyrp.baselines.classifier_guidance import noisy_loss
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
 from asyrp.images import from_uint8
-from asyrp.intervals import Curves, find_t_start, measure_curves
+from asyrp.intervals import Curves, measure_curves
 from asyrp.jobs import EDIT_STEPS, Phases
 from asyrp.process import walk
 from asyrp.schedule import paper_grid
@@ -39,7 +39,7 @@ class Plan:
     tasks: tuple[str, ...] = tuple(TASKS)
     rivals: tuple[str, ...] = tuple(RIVALS)
     test_faces: int = 64
-    pool: int = 128
+    pool: int = 112
     train_faces: int = 64
     validation_faces: int = 12
     curve_faces: int = 16
@@ -113,11 +113,10 @@ class MeasureCurves:
                 lab.distance,
             )
         phases = {name: phases_of(lab, curves, task_of(name)) for name in TASKS}
-        start = find_t_start(curves, lab.distance.thresholds)
         errors = (scene.images - scene.reconstructions).square().mean((1, 2, 3))
         return {
             "curves": curves._asdict(),
-            "at": max(start, *(found.t_start for found in phases.values())),
+            "t_starts": sorted({found.t_start for found in phases.values()}),
             "phases": phases,
             "cosines": {name: lab.guide(task_of(name)).cosine for name in TASKS},
             "thresholds": vars(lab.distance.thresholds),
@@ -133,15 +132,16 @@ class InvertFaces:
     split: str
 
     def __call__(self, folder: Path) -> Mapping[str, Any]:
-        """Write SPLIT.safetensors."""
-        lab = lab_of(self.plan.settings)
-        at = result_of(folder, "curves")["at"]
-        count = self.plan.counts[self.split]
+        """Write SPLIT-T.safetensors for every t_start T that a task has."""
+        lab, count = lab_of(self.plan.settings), self.plan.counts[self.split]
         steps = self.plan.settings.steps if self.split == "train" else EDIT_STEPS
-        scene = new_scene(lab.model, self.split, count, at, steps)
-        save_scene(folder / f"{self.split}.safetensors", scene)
-        errors = (scene.images - scene.reconstructions).square().mean((1, 2, 3))
-        return {"count": count, "at": at, "reconstruction_mse": errors.numpy()}
+        errors = {}
+        for start in result_of(folder, "curves")["t_starts"]:
+            scene = new_scene(lab.model, self.split, count, start, steps)
+            save_scene(_scene_path(folder, self.split, start), scene)
+            moved = scene.images - scene.reconstructions
+            errors[start] = moved.square().mean((1, 2, 3)).numpy()
+        return {"count": count, "reconstruction_mse": errors}
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,11 @@ def phases_kept(folder: Path, task: Task) -> Phases:
     return Phases(*result_of(folder, "curves")["phases"][task.name])
 
 
-def scene_kept(folder: Path, split: str) -> Scene:
-    """The faces of a split."""
-    return load_scene(folder / f"{split}.safetensors")
+def scene_kept(folder: Path, split: str, *tasks: Task) -> Scene:
+    """The faces of a split at the highest t_start of some tasks; of any for none."""
+    chosen = [phases_kept(folder, task).t_start for task in tasks or TASKS.values()]
+    return load_scene(_scene_path(folder, split, max(chosen)))
+
+
+def _scene_path(folder: Path, split: str, start: int) -> Path:
+    return folder / f"{split}-{start}.safetensors"

@@ -40,6 +40,7 @@ from asyrp.world.tasks import Task
 
 Setting = Mapping[str, float]
 STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.7, 1.0, 1.5, 2.2))
+SHARES: tuple[Setting, ...] = tuple({"share": s} for s in (0.7, 1.0, 1.5, 2.2))
 TABLE_RATE = 1e-2  # Adam's, for tables of eps: every entry is met once a batch, f_t's at each t
 
 
@@ -166,25 +167,29 @@ def epsilon_edit(job: Job) -> Prepared:
 
 
 def diffusionclip(job: Job) -> Prepared:
-    """The whole network, fine-tuned; its strength is how far the weights go."""
-    lab, tuned = job.lab, trainable(job.lab.model)
-    length = lab.model.schedule.length
-    window = editing_window(
-        job.phases.t_start, job.phases.t_edit, lab.settings.steps, length, job.train.at
-    )
+    """The whole network, fine-tuned; its strength is how far the weights go.
+
+    It has no t_edit: it is trained at all timesteps below t_start, in as many optimiser steps as
+    ours as whole epochs allow.
+    """
+    lab, tuned, phases = job.lab, trainable(job.lab.model), job.phases
+    steps, length = lab.settings.steps, lab.model.schedule.length
+    ours = editing_window(phases.t_start, phases.t_edit, steps, length, job.train.at)
+    window = editing_window(phases.t_start, 0, steps, length, job.train.at)
+    epochs = max(1, round(lab.settings.epochs * len(ours.grid) / len(window.grid)))
+    settings = replace(lab.settings, epochs=epochs)
     with counted(lab.model) as before:
-        size = lab.settings.batch_size
+        size = settings.batch_size
         sources = joined(list(prepare(lab.model, job.guide, job.train.latents, window, size)))
     with counted(tuned) as cost:
-        for _ in fine_tune(tuned, job.guide, sources, window.grid, lab.settings):
+        for _ in fine_tune(tuned, job.guide, sources, window.grid, settings):
             pass
     stored = 2 * sum(p.numel() for p in tuned.unet.parameters())  # fp16, as the network is shipped
-    settings = tuple({"share": s} for s in (0.7, 1.0, 1.5, 2.2))
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
         return edited(blended(lab.model, tuned, setting["share"]), scene, [])
 
-    return Prepared(edit, settings, stored, _sum(before, cost))
+    return Prepared(edit, SHARES, stored, _sum(before, cost))
 
 
 def _sum(a: Cost, b: Cost) -> Cost:
