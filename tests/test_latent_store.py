@@ -99,7 +99,13 @@ def test_no_image_is_inverted_twice(store: RecordStore, model: HSpaceUNet) -> No
     with counted(model) as cost:
         rows = list(invert_into(again, model, recipe_of(model, STEPS), images))
     assert cost.encodes == cost.decodes == 2 * (STEPS - 1)
-    assert [(one.row, one.new) for one in rows] == [(0, False), (1, False), (2, False), (3, True), (4, True)]
+    assert [(one.row, one.new) for one in rows] == [
+        (0, False),
+        (1, False),
+        (2, False),
+        (3, True),
+        (4, True),
+    ]
     assert [one.key for one in rows[:3]] == keys
 
 
