@@ -1,6 +1,6 @@
 """Tiny networks and what every test shares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +66,10 @@ def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Ten
     """Standard normal, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+@pytest.fixture(autouse=True)
+def _normal_denormals() -> Iterator[None]:
+    """Commands flush denormals for the whole process; the next test starts without."""
+    yield
+    torch.set_flush_denormal(False)

@@ -103,7 +103,7 @@ def without(words: list[str], options: set[str]) -> list[str]:
 
 def few_steps(text: str) -> str:
     """Python of the documentation on four timesteps."""
-    return re.sub(r"(steps=|paper_grid\()\d+", r"\g<1>4", text)
+    return re.sub(r"(\bsteps=|paper_grid\()\d+", r"\g<1>4", text)
 
 
 def links(page: Path) -> Iterator[str]:

@@ -184,9 +184,9 @@ def test_a_closed_tab_stops_its_work(studio: Studio, picture: Picture) -> None:
     session = studio.sessions.get("ann")
     finish(studio.open(session, picture))
     jobs = [
+        studio.measure(session),  # first: it waits while an edit walks
         studio.edit(session, chosen(studio, session, "own: odd")),
         studio.strip(session, chosen(studio, session, "own: odd")),
-        studio.measure(session),
         studio.train(session, Job("face", "smile", 8, 1, 0, STEPS)),
         studio.pairs(session),
     ]

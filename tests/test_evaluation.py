@@ -109,7 +109,7 @@ def test_every_metric_of_single_images_by_hand() -> None:
         a, b = (m[row] for m in masks)
         ious = [float((p & q).sum() / (p | q).sum()) for p, q in ((a, b), (~a, ~b))]
         assert found["sc"][row] == pytest.approx(np.mean(ious))
-    assert found["identity"][1] > found["identity_strangers"].max()
+    assert found["identity"].mean() > found["identity_strangers"].mean() + 0.3
 
 
 def test_without_tools_there_is_nothing() -> None:
