@@ -94,6 +94,11 @@ def test_plain_diffusers_opens_the_folder(tmp_path: Path) -> None:
     assert relative(HSpaceUNet(unet, load_model(tmp_path / "net").schedule)(x, t), wanted) < 1e-5
 
 
+def test_flags_of_the_other_family_do_no_harm() -> None:
+    config = {"num_heads": 4, "num_head_channels": 64, "use_new_attention_order": True}
+    assert converted(ddpm_weights(Ddpm()), "ddpm", **config).proof.difference < 1e-5
+
+
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
 def test_the_precision_of_the_file_is_kept(precision: torch.dtype, tmp_path: Path) -> None:
     weights = {key: value.to(precision) for key, value in ddpm_weights(Ddpm()).items()}

@@ -12,6 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from torch import Tensor
 
 from asyrp.api import edit, invert, random_latents
+from asyrp.checkpoints import load_model
 from asyrp.checkpoints.latent import Prompt, download, is_latent, load_latent
 from asyrp.clip import load_clip
 from asyrp.decoded import DecodedDistance, DecodedEncoder
@@ -211,6 +212,15 @@ def test_lpips_curves_compare_decoded_pictures(ldm: Path) -> None:
 
 
 # --- folders and the Hub ---
+
+
+def test_load_model_takes_both_kinds_and_passes_the_prompt_on(ldm: Path, stable: Path) -> None:
+    assert load_model(ldm).fingerprint() == load_latent(ldm).fingerprint()
+    prompt = Prompt("a face", 2.0)
+    wanted = load_latent(stable, prompt=prompt).fingerprint()
+    assert load_model(stable, prompt=prompt).fingerprint() == wanted
+    with pytest.raises(AsyrpError, match="takes no prompt"):
+        load_model("avatars-64", prompt=prompt)
 
 
 def test_folders_that_do_not_fit_are_refused_in_one_line(

@@ -16,8 +16,20 @@ from asyrp.direction_model import DirectionModel
 from asyrp.errors import AsyrpError
 from asyrp.images import from_uint8, to_uint8
 from asyrp.pipeline import AsyrpPipeline
+from asyrp.schedule import cosine
+from asyrp.unet import HSpaceUNet
 from conftest import noise
-from pipelines import STEPS, assert_same, generators, network, pictures, pipeline, saved, start
+from pipelines import (
+    STEPS,
+    assert_same,
+    generators,
+    network,
+    pictures,
+    pipeline,
+    saved,
+    start,
+    unet,
+)
 
 
 @pytest.fixture
@@ -40,6 +52,19 @@ def test_edits_images_exactly_as_the_library_does(pipe: AsyrpPipeline) -> None:
     plain = pipe(images, strength=0.0, **options).images
     assert_same(plain, edit(model, latents, (), STEPS))
     assert (plain - found).abs().max() > 1e-2 * found.abs().max()
+
+
+@torch.no_grad()
+def test_is_made_of_a_network_and_a_direction_of_the_library(tmp_path: Path) -> None:
+    model = HSpaceUNet(unet(), cosine(), "v_prediction")
+    AsyrpPipeline.of(model, saved()).save_pretrained(tmp_path)
+    pipe = AsyrpPipeline.from_pretrained(tmp_path)
+    pipe.set_progress_bar_config(disable=True)
+    x, act = start(2), saved().attribute()
+    found = pipe(latents=x, num_inference_steps=STEPS, t_boost=0, output_type="latent").images
+    assert_same(found, edit(model, x, [act], STEPS))
+    with pytest.raises(AsyrpError, match="rescales timesteps"):
+        AsyrpPipeline.of(HSpaceUNet(unet(), cosine(), time_scale=0.25))
 
 
 @torch.no_grad()

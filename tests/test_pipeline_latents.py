@@ -43,6 +43,7 @@ def test_latent_diffusion_with_a_silent_config(tmp_path: Path) -> None:
     assert pipe.vqvae.config.scaling_factor == 1.0
     pipe.save_pretrained(tmp_path)
     model = load_latent(tmp_path)
+    assert AsyrpPipeline.of(model).vqvae is model.space.coder  # type: ignore[attr-defined]
     assert model.space.scale == 1.0  # type: ignore[attr-defined]
     images = pictures(2)
     codes = model.space.encode(from_uint8(np.stack([np.asarray(i) for i in images])))
@@ -79,6 +80,8 @@ def test_stable_diffusion_with_a_prompt(tmp_path: Path, guidance: float) -> None
     wanted = (model.space.decode(edited) / 2 + 0.5).clamp(0, 1)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
     assert (found - pipe(**options).images).abs().max() > 1e-3
+    with pytest.raises(AsyrpError, match="make it with AsyrpPipeline.from_pretrained"):
+        AsyrpPipeline.of(model)
     bare = pipeline(unet=tiny_condition_unet(), scheduler=latent_scheduler(), vae=tiny_kl())
     with pytest.raises(AsyrpError, match="needs its tokenizer and text_encoder"):
         bare(**options)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 import asyrp.checkpoints.original_unet  # noqa: F401  (from_pretrained finds it among the imported)
 from asyrp.ddim import draw_noise, invert_steps
+from asyrp.direction_files import SavedDirection
 from asyrp.direction_model import DirectionModel
 from asyrp.errors import AsyrpError
 from asyrp.latent_space import LatentSpace, scale_of
@@ -71,6 +73,23 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         )
         self.image_processor = VaeImageProcessor(vae_scale_factor=1, do_convert_rgb=True)
         self._interrupt = False
+
+    @classmethod
+    def of(cls, model: HSpaceUNet, direction: SavedDirection | None = None) -> "AsyrpPipeline":
+        """The pipeline of a network from `load_model` and a direction from `load_direction`.
+
+        Raises:
+            AsyrpError: the network's prompt is fixed, which leaves its text encoder behind.
+        """
+        if isinstance(model.unet, FixedPrompt):
+            raise AsyrpError(
+                "a text-to-image pipeline needs its tokenizer and text_encoder; make it with "
+                "AsyrpPipeline.from_pretrained"
+            )
+        coder = model.space.coder if isinstance(model.space, LatentSpace) else None
+        parts = {"vqvae" if isinstance(coder, VQModel) else "vae": coder}
+        given = None if direction is None else DirectionModel.of(direction)
+        return cls(model.unet, scheduler_of(model), given, **parts)
 
     @property
     def interrupt(self) -> bool:
@@ -211,6 +230,19 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             return x
         pictures = model.space.decode(x)
         return self.image_processor.postprocess(pictures, output_type=output_type)
+
+
+def scheduler_of(model: HSpaceUNet) -> DDIMScheduler:
+    """A scheduler whose config says a network's noise schedule and kind of prediction."""
+    if model.time_scale != 1.0:
+        raise AsyrpError("no scheduler of diffusers rescales timesteps; convert the network first")
+    bars = model.schedule.alpha_bars
+    return DDIMScheduler(
+        num_train_timesteps=len(bars),
+        trained_betas=[1 - b / a for a, b in pairwise((1.0, *bars))],
+        clip_sample=False,
+        prediction_type=model.prediction,
+    )
 
 
 def _keep(pipe: Any, step: int, t: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

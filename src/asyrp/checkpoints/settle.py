@@ -43,6 +43,8 @@ def settle(structure: Structure, given: Said) -> Decision:
             notes.append(f"by its shapes this is {known.name}; hence: {'; '.join(lines)}")
     whole = said.over(_defaults(structure, said))
     notes += _lent(said, whole, structure)
+    if structure.family == "ddpm":  # always one head, whatever a list of flags says
+        whole = replace(whole, heads=1, head_channels=None, heads_up=None, new_order=False)
     return Decision(_settled(whole), tuple(notes))
 
 
