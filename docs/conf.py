@@ -7,6 +7,7 @@ internet; an error in one of them, or a warning anywhere, fails it.
 import os
 import re
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ html_static_path: list[str] = []
 html_copy_source = False
 
 myst_heading_anchors = 3
-suppress_warnings = ["toc.empty_glob"]  # pages that a measurement writes may not be there yet
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
@@ -60,19 +60,17 @@ sphinx_gallery_conf = {
     "min_reported_time": 3600,
 }
 
-NAMED = set(re.findall(r"^[a-z_/*]+\*?$", (HERE / "index.md").read_text(), re.MULTILINE))
-
-
-def other_pages() -> list[str]:
-    """Pages that the index does not name."""
-    named = {name.rstrip("*") for name in NAMED} | {"index"}
-    return [page.stem for page in sorted(HERE.glob("*.md")) if page.stem not in named]
-
 
 def fill_index(app: Any, docname: str, source: list[str]) -> None:
-    """List in the index whatever page it does not name, so that none is lost."""
-    if docname == "index":
-        source[0] = source[0].replace("OTHER-PAGES", "\n".join(other_pages()))
+    """Drop patterns without a page, and add the pages that no entry of the index covers."""
+    if docname != "index":
+        return
+    entries = re.findall(r"^[a-z_/]+\*?$", source[0], re.MULTILINE)
+    empty = [entry for entry in entries if "*" in entry and not any(HERE.glob(entry))]
+    pages = [page.stem for page in sorted(HERE.glob("*.md")) if page.stem != "index"]
+    others = [page for page in pages if not any(fnmatch(page, entry) for entry in entries)]
+    lines = [line for line in source[0].splitlines() if line not in empty]
+    source[0] = "\n".join(lines).replace("OTHER-PAGES", "\n".join(others))
 
 
 def plain_docstring(

@@ -20,17 +20,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"^```(?P<info>[a-z][^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = ("console", "bash", "sh", "shell")
-MOST_FACES = 6
+MOST_FACES = 2
+STEPS = 3
 
 # What makes a command quick: options that take the place of those on the page.
 QUICK = {
-    "invert": "--steps 4",
-    "intervals": "--steps 4",
-    "edit": "--steps 4 --refinements 0",
-    "sample": "--steps 4 --count 2",
-    "study": "--steps 4 --faces 2",
+    "invert": "--steps 3",
+    "intervals": "--steps 10",
+    "edit": "--steps 3 --refinements 0",
+    "sample": "--steps 3 --count 2",
+    "study": "--steps 3 --faces 2",
     "evaluate": "--leave-out fid --leave-out diversity",
-    "train": "--train.steps 4 --train.epochs 1 --train.batch-size 4 --validation 0 --refinements 0"
+    "train": "--train.steps 3 --train.epochs 1 --train.batch-size 4 --validation 0 --refinements 0"
     " --t-start 999 --t-edit 700 --t-boost 100 --strength 1",
     "demo": "--test-faces 2 --train-faces 5 --validation-faces 2 --train.epochs 1 --train.steps 10",
 }
@@ -102,8 +103,8 @@ def without(words: list[str], options: set[str]) -> list[str]:
 
 
 def few_steps(text: str) -> str:
-    """Python of the documentation on four timesteps."""
-    return re.sub(r"(\bsteps=|paper_grid\()\d+", r"\g<1>4", text)
+    """Python of the documentation on few timesteps."""
+    return re.sub(r"(\bsteps=|paper_grid\()\d+", rf"\g<1>{STEPS}", text)
 
 
 def links(page: Path) -> Iterator[str]:

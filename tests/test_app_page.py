@@ -2,6 +2,7 @@
 
 import base64
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_a_training_that_was_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> 
     whole, broken = (new_studio(tmp_path / name, directions=False) for name in ("a", "b"))
     reports = finish(whole.train(whole.sessions.get("ann"), job))
     assert any(one.image is not None for one in reports)
-    assert [one.batches for one in reports][-1] == 6
+    assert max(one.batches for one in reports) == 6
     session = broken.sessions.get("ann")
     for one in broken.train(session, job):
         if one.what.startswith("training: batch 3"):
@@ -219,6 +220,19 @@ def test_a_training_that_was_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> 
     states = [one.direction.state_dict() for one in found]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert list(broken.gallery.listing().entries) == [f"own: {job.stem}"]
+
+
+def test_words_that_are_left_out_are_told(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = studio.tools.encoder.text_features
+
+    def warned(texts: Any) -> Any:
+        warnings.warn("leaves 'xyzzy' out", stacklevel=1)
+        return read(texts)
+
+    monkeypatch.setattr(studio.tools.encoder, "text_features", warned)
+    job = Job("face", "xyzzy smile", 8, 1, 0, STEPS)
+    notes = {one.note for one in studio.train(studio.sessions.get("ann"), job)}
+    assert notes == {"", "leaves 'xyzzy' out"}
 
 
 def test_one_trains_at_a_time(studio: Studio) -> None:

@@ -209,6 +209,14 @@ BAD: Mapping[str, tuple[Words, str]] = {
         lambda p: ["demo", "--out", p.out, "--value", "bored"],
         "mouth has no value 'bored'",
     ),
+    "demo: an empty text": (
+        lambda p: ["demo", "--out", p.out, "--source", " "],
+        "the source text is empty",
+    ),
+    "demo: unknown words only": (
+        lambda p: ["demo", "--out", p.out, "--target", "xyzzy"],
+        "knows no word of 'xyzzy'",
+    ),
     "demo: no faces": (
         lambda p: ["demo", "--out", p.out, "--test-faces", 0],
         "must be 1 or more",

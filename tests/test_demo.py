@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from asyrp.cli import main
+from asyrp.commands.demo import _draw_training_faces as draw_faces
 from asyrp.commands.demo import test_faces as held_out_faces
 from asyrp.direction_files import read_card
 from asyrp.options import Demo
@@ -29,6 +30,15 @@ def test_the_demo_edits_faces_of_the_test_split_that_lack_the_value() -> None:
     assert faces[0] == sample_face("test", first)
     hidden = held_out_faces(Demo(factor="eyes", value="closed", test_faces=30))
     assert all(face.values["eyewear"] != "sunglasses" for face in hidden)
+
+
+def test_the_demo_replaces_its_own_faces_only(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    for name in ("mine.png", "00007.png", "validation-00009.png"):
+        (tmp_path / name).write_bytes(b"old")
+    draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
+    names = {"mine.png", "00000.png", "validation-00000.png", "labels.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 @pytest.mark.slow

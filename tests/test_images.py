@@ -187,7 +187,7 @@ def test_tiny_pictures_are_refused(tmp_path: Path, size: tuple[int, int]) -> Non
 @pytest.mark.parametrize("side", [8_001, 10_000, 20_000, 60_000])
 def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path: Path, side: int) -> None:
     (tmp_path / "a.png").write_bytes(png(side, side, 8, 2, b""))
-    with pytest.raises(AsyrpError, match="at most 64,000,000 pixels; .*a.png' has"):
+    with pytest.raises(AsyrpError, match=r"at most 64,000,000 pixels; .*a.png' has"):
         read_image(tmp_path / "a.png", SIZE)
 
 
@@ -213,7 +213,7 @@ def test_a_damaged_file_is_read_or_refused_but_nothing_else(tmp_path: Path, kind
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(AsyrpError, match="a.png' is not a readable image .*; remove it"):
+    with pytest.raises(AsyrpError, match=r"a.png' is not a readable image .*; remove it"):
         read_image(tmp_path / "a.png", SIZE)
 
 
@@ -243,7 +243,7 @@ def test_one_file_counts_as_a_folder_of_one(tmp_path: Path) -> None:
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AsyrpError, match=r"needed at least one image \(.png, .* it has none"):
         find_images(tmp_path)
-    with pytest.raises(AsyrpError, match="needed a folder of images; .*nowhere' does not exist"):
+    with pytest.raises(AsyrpError, match=r"needed a folder of images; .*nowhere' does not exist"):
         find_images(tmp_path / "nowhere")
 
 

@@ -103,7 +103,7 @@ def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
 
 def test_no_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(AsyrpError, match="needed a latent file; .* does not exist"):
+        with pytest.raises(AsyrpError, match=r"needed a latent file; .* does not exist"):
             load_latents(path)
 
 

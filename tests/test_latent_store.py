@@ -297,7 +297,7 @@ def test_a_walk_goes_on_where_an_earlier_one_ended(store: RecordStore, model: HS
 
 
 def test_a_missing_latent_is_refused(store: RecordStore, model: HSpaceUNet) -> None:
-    with pytest.raises(AsyrpError, match="lacks the latent .*; invert again"):
+    with pytest.raises(AsyrpError, match=r"lacks the latent .*; invert again"):
         list(walk_into(store, model, ["ab" * 32], (), PAIRS))
 
 

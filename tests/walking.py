@@ -9,7 +9,7 @@ import tyro
 from asyrp.options import COMMANDS
 from asyrp.schedule import Pair, paper_grid
 from places import call
-from snippets import Block, anchors, asyrp_argv, blocks, few_steps, links, quick
+from snippets import STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
 
 
 def run_page(
@@ -18,16 +18,17 @@ def run_page(
     """Run a page's blocks in an empty folder, in order, on few pictures and steps."""
 
     def short(steps: int = 40, length: int = 1000) -> tuple[Pair, ...]:
-        return paper_grid(min(steps, 4), length)
+        return paper_grid(min(steps, STEPS), length)
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("asyrp.api.paper_grid", short)
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
         if "run" not in block.tags or ("slow" in block.tags and not whole):
             continue
         if block.language == "python":
-            exec(compile(few_steps(block.text), page.name, "exec"), names)
+            with monkeypatch.context() as patch:
+                patch.setattr("asyrp.api.paper_grid", short)
+                exec(compile(few_steps(block.text), page.name, "exec"), names)
         else:
             run_commands(block)
 

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -181,7 +182,8 @@ def digest(record: Mapping[str, Tensor]) -> str:
 def _check_folder(folder: Path) -> None:
     marker = folder / MARKER
     if not marker.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+        full = folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*")))
+        if full and not marker.exists():  # asked again: another process may have begun the store
             raise AsyrpError(
                 f"needed a store, or a folder that is empty or does not exist; {str(folder)!r} "
                 "holds something else; give another folder"
@@ -231,5 +233,6 @@ def _reach_disk(path: Path) -> None:
 
 def _remove_stale(folder: Path) -> None:
     for path in folder.glob(f".*{SUFFIX}.*"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its writer has just put it in place
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()

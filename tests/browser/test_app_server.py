@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,8 +146,7 @@ def test_the_server_is_not_called_by_other_names(client: Any) -> None:
 
 def test_the_page_itself_fetches_nothing_from_other_sites(client: Any) -> None:
     page = client.get("/").text
-    for site in ("googleapis", "gstatic", "cdn.", "cdnjs", "huggingface.co", "gradio.app/"):
-        assert f"https://{site}" not in page, site
+    assert re.findall(r"""(?:src|href)=["']?(?:https?:)?//[^"'>]*""", page) == []
     assert json.loads(client.get("/config").text)["analytics_enabled"] is False
 
 

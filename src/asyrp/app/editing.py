@@ -26,7 +26,7 @@ def paced(progress: Iterable[Progress]) -> Iterator[Progress]:
     """Not more progress than can be shown."""
     shown = 0.0
     for one in progress:
-        if time.monotonic() - shown > PREVIEW_SECONDS:
+        if one.note or time.monotonic() - shown > PREVIEW_SECONDS:
             yield one
             shown = time.monotonic()
 

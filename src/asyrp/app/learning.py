@@ -75,6 +75,8 @@ class Learning:
 
     def _progress(self, one: Progress, shown: Any) -> Updates:
         updates = {self.trainer.bar: views.bar(one.what, one.done, one.total)}
+        if one.note:
+            updates[self.trainer.message] = views.message(one.note)
         if one.image is not None and one.image is not shown:
             alt = "Held-out faces so far, above their edits"
             updates[self.trainer.preview] = views.image(one.image, alt)

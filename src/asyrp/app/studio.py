@@ -196,6 +196,8 @@ class Studio:
             yield from gathered
             session.material = (job, gathered.value)
         material = session.material[1]
+        if material.unknown:
+            yield Progress("training", note=material.unknown)
         self.folder.mkdir(parents=True, exist_ok=True)
         trained = Running(train(self.tools, job, material, self.folder))
         yield from trained

@@ -28,6 +28,7 @@ from asyrp.scorers import PerceptualDistance, TextImageEncoder
 from asyrp.settings import TrainSettings
 from asyrp.sources import Sources, Window, editing_window, prepare
 from asyrp.sources import joined as joined_sources
+from asyrp.strength import STRENGTHS, response, saturation
 from asyrp.train import TrainStep, fit, new_direction
 from asyrp.unet import HSpaceUNet
 
@@ -40,12 +41,15 @@ CHECKPOINT = ".checkpoint.safetensors"
 
 @dataclass(frozen=True)
 class Job:
-    """What to train: texts, on how many random faces, how often, from which seed."""
+    """What to train: texts, on how many random faces, how often, from which seed.
+
+    steps: of the grid on which the phases are found.
+    """
 
     source: str
     target: str
     faces: int = 48
-    passes: int = 2
+    passes: int = 3
     seed: int = 0
     steps: int = 40
 
@@ -65,12 +69,7 @@ class Job:
     def settings(self) -> TrainSettings:
         """The settings of its training."""
         return TrainSettings(
-            steps=self.steps,
-            epochs=self.passes,
-            batch_size=BATCH,
-            validate_every=2,
-            patience=6,
-            seed=self.seed,
+            epochs=self.passes, batch_size=BATCH, validate_every=3, patience=6, seed=self.seed
         )
 
     @property
@@ -100,7 +99,7 @@ class Held(NamedTuple):
 class Material(NamedTuple):
     """What is known before the first step of training; kept, so that resuming is quick.
 
-    tail: the pairs from t_start to the end.
+    tail: the pairs from t_start to the end, of the grid of training.
     """
 
     guide: Guide
@@ -117,7 +116,7 @@ class Progress(NamedTuple):
     """How far a job is.
 
     image: (3, height, width), the newest preview. losses: (batch, validation loss) so far, of
-    `batches`.
+    `batches`. note: for the user.
     """
 
     what: str
@@ -126,6 +125,7 @@ class Progress(NamedTuple):
     image: Tensor | None = None
     losses: tuple[tuple[int, float], ...] = ()
     batches: int = 1
+    note: str = ""
 
 
 def paths(folder: Path, job: Job) -> tuple[Path, Path]:
@@ -150,10 +150,10 @@ def gather(tools: Tools, job: Job) -> Generator[Progress, None, Material]:
     faces = yield from _draw(tools.model, latents[cut:], job.steps)
     phases = yield from _phases(tools, guide, faces)
     length = tools.model.schedule.length
-    window = editing_window(phases.t_start, phases.t_edit, job.steps, length)
+    window = editing_window(phases.t_start, phases.t_edit, job.settings.steps, length)
     train = yield from _walk_sources(tools.model, guide, latents[:cut], window)
     held = yield from _walk_sources(tools.model, guide, latents[cut:], window)
-    tail = below(paper_grid(job.steps, length), phases.t_start)
+    tail = below(paper_grid(job.settings.steps, length), phases.t_start)
     return Material(guide, phases, window, tail, train, held, faces, unknown)
 
 
@@ -209,11 +209,24 @@ def train(
     yield from _followed(tools.model, direction, steps, material)
     outcome = {"images": len(material.train.latents), "held_out": len(material.faces.images)}
     outcome |= _outcome(checkpoint)
-    texts = (job.source, job.target)
-    card = make_card(tools.model, texts, material.guide, material.phases, settings, outcome)
-    save_direction(path, direction.requires_grad_(False), card)
+    direction.requires_grad_(False)
+    strength = yield from _strength(tools.model, direction, material)
+    texts, found = (job.source, job.target), (material.phases, settings, outcome, strength)
+    save_direction(path, direction, make_card(tools.model, texts, material.guide, *found))
     checkpoint.unlink(missing_ok=True)
     return path
+
+
+def _strength(
+    model: HSpaceUNet, direction: nn.Module, material: Material
+) -> Generator[Progress, None, float]:
+    """The strength at which held-out faces no longer respond."""
+    made: list[float] = []
+    for strength in STRENGTHS:
+        parts = (material.guide, material.held, material.window.grid)
+        made.append(response(model, cast(Direction, direction), strength, *parts))
+        yield Progress("finding the strength that counts as 1", len(made), len(STRENGTHS))
+    return saturation(STRENGTHS, made)
 
 
 def _outcome(checkpoint: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from asyrp.app.studio import Habits, Studio
 from asyrp.app.training import Tools
 from asyrp.commands.common import network, say
 from asyrp.errors import AsyrpError, need
+from asyrp.latent_space import Pixels
 from asyrp.options import App
-from asyrp.registry import load_distance, load_encoder
+from asyrp.registry import distance_for, encoder_for
 from asyrp.schedule import check_steps
 
 SMALL = 64  # pixels a side up to which a second thread waits longer than it works
@@ -49,9 +50,12 @@ def new_studio(options: App) -> Studio:
         AsyrpError: a network or a grid that cannot be used.
     """
     model = network(options.network)
-    channels, height, width = model.image_shape
-    if channels != 3:
-        raise AsyrpError(f"the page edits RGB pictures; the network has {channels} channels")
+    _, height, width = model.image_shape
+    if not isinstance(model.space, Pixels) or model.image_shape[0] != 3:
+        raise AsyrpError(
+            "the page needs a network of RGB pixels; this one works on "
+            f"{model.image_shape[0]} channels or behind a decoder; use: asyrp edit"
+        )
     if model.picture_shape != model.image_shape:
         raise AsyrpError("the page edits in pixels; for a network of latents use asyrp edit")
     check_steps(options.steps, model.schedule.length)
@@ -61,5 +65,5 @@ def new_studio(options: App) -> Studio:
     limits = Limits(int(size), int(pixels))
     habits = Habits(options.steps, options.inverting, limits, options.people)
     guides = options.guides
-    tools = Tools(model, load_encoder(guides.encoder), load_distance(guides.distance))
+    tools = Tools(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
     return Studio(tools, options.directions, habits)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from asyrp.api import Inversion, Report, edit, silent
@@ -21,9 +20,10 @@ from asyrp.errors import AsyrpError
 from asyrp.guide import Guide, new_guide
 from asyrp.images import contact_sheet, write_png
 from asyrp.jobs import EDIT_STEPS
-from asyrp.options import Demo, Inverting, Train
+from asyrp.options import Demo, Guides, Inverting, Train
 from asyrp.plots import plot_curves, save_figure
 from asyrp.registry import load_distance, load_encoder
+from asyrp.strips import strip
 from asyrp.unet import HSpaceUNet
 from asyrp.world.avatars import Face, draw, sample_face
 from asyrp.world.diffusion import to_unit
@@ -54,9 +54,7 @@ class Tested(NamedTuple):
 
 def run(options: Demo) -> None:
     """Write report.html, report.json, the direction and the pictures."""
-    check_target(options.factor, options.value)
-    if min(options.train_faces, options.test_faces) < 1:
-        raise AsyrpError("--train-faces and --test-faces must be 1 or more")
+    check(options)
     seconds: dict[str, float] = {}
     out = new_folder(options.out)
     with timed(seconds, "draw faces"):
@@ -73,6 +71,16 @@ def run(options: Demo) -> None:
     write_report(out / "report.html", content, figures)
     say(summary(content))
     say(f"wrote {out / 'report.html'} after {sum(seconds.values()):.0f} s")
+
+
+def check(options: Demo) -> None:
+    """Refuse what cannot work before anything is written."""
+    check_target(options.factor, options.value)
+    if min(options.train_faces, options.test_faces, options.validation_faces + 1) < 1:
+        raise AsyrpError(
+            "--train-faces and --test-faces must be 1 or more, --validation-faces 0 or more"
+        )
+    new_guide(load_encoder(Guides().encoder), options.source, options.target)
 
 
 def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
@@ -107,7 +115,8 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def _draw_training_faces(folder: Path, options: Demo) -> None:
     """Faces of `train`, then of `validation`, whose names come last and are held out."""
-    for old in new_folder(folder).glob("*.png"):
+    new_folder(folder)
+    for old in [*folder.glob(f"{'[0-9]' * 5}.png"), *folder.glob("validation-*.png")]:
         old.unlink()  # of an earlier demo with other numbers of faces
     draw_folder(folder, "train", range(options.train_faces))
     for index in range(options.validation_faces):
@@ -148,9 +157,10 @@ def _pictures(learned: Learned, images: Tensor, tested: Tested, out: Path) -> di
     sheet = [images[some], tested.inversion.reconstructions[some], tested.edited[some]]
     write_png(out / "faces.png", enlarged(contact_sheet(sheet)))
     few = tested.inversion.latents[:STRIP_FACES]
-    columns = [learned_edit(learned, few, strength) for strength in STRENGTHS]
-    strip = contact_sheet(list(torch.stack(columns, dim=1)))
-    write_png(out / "strip.png", enlarged(strip))
+    card = learned.saved.card
+    ways = [[learned.saved.attribute(strength * card.strength)] for strength in STRENGTHS]
+    columns = strip(learned.model, few, ways, EDIT_STEPS, card.t_boost)
+    write_png(out / "strip.png", enlarged(contact_sheet(list(columns.transpose(0, 1)))))
     figures = {
         "Test faces: original, reconstruction, edit.": out / "faces.png",
         f"Strengths {', '.join(map(str, STRENGTHS))}.": out / "strip.png",

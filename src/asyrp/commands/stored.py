@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from asyrp.api import inversion_grid
 from asyrp.commands.common import progress, say, tell_errors
 from asyrp.errors import AsyrpError
 from asyrp.images import find_images, read_image
@@ -15,7 +16,7 @@ from asyrp.jobs import Pictures
 from asyrp.latent_store import invert_into, latents_from, recipe_of, state_key, walk_into
 from asyrp.options import Inverting
 from asyrp.record_store import RecordStore
-from asyrp.schedule import check_steps, paper_grid
+from asyrp.schedule import check_steps
 from asyrp.team import ALONE, Team
 from asyrp.unet import HSpaceUNet
 
@@ -104,7 +105,7 @@ def with_reconstructions(
 ) -> Pictures:
     """Images at T, as they come back; says how well they do."""
     model = images.model
-    grid = paper_grid(steps, model.schedule.length)
+    grid = inversion_grid(model, steps, None)
     own = keys[team.share(len(keys))]
     with progress(f"reconstructing {len(own)} images") as report:
         walked = walk_into(store, model, own, grid, (), batch_size)

@@ -98,10 +98,10 @@ def transfer(bench: Bench, scene: Scene, steps: Sequence[int]) -> dict[str, Any]
 
 
 def _on_grid(bench: Bench, scene: Scene, count: int, rule: bool) -> dict[str, Any]:
-    walked, model = scene._replace(steps=count), bench.lab.model
+    walked, model, boost = scene._replace(steps=count), bench.lab.model, bench.first.phases.t_boost
     act = act_of(bench.first, 1.0 if rule else count / scene.steps)
-    edits = edited(model, walked, [act], bench.first.phases.t_boost)
-    plain = walked._replace(reconstructions=edited(model, walked, []))
+    edits = edited(model, walked, [act], boost)
+    plain = walked._replace(reconstructions=edited(model, walked, [], boost))
     values = judged(bench.lab, bench.first.task, plain, edits)
     moved = distances(bench.lab.distance, plain.reconstructions, edits)
     return {
