@@ -1,4 +1,4 @@
-"""Twelve attributes of the built-in world, trained with the defaults and judged on test faces.
+"""Attributes of the built-in world, trained with the defaults and judged on test faces.
 
 Run: python benchmarks/attributes.py
 It writes docs/attributes.md and a sheet an attribute into docs/images; directions and latents
@@ -23,7 +23,7 @@ from asyrp.commands.common import inverted, network, say, write_json
 from asyrp.commands.demo import enlarged
 from asyrp.commands.train import Material, train
 from asyrp.direction_files import save_direction
-from asyrp.guide import new_guide
+from asyrp.guide import Guide, new_guide
 from asyrp.images import contact_sheet, write_png
 from asyrp.intervals import Curves, find_intervals, find_t_start
 from asyrp.jobs import EDIT_STEPS, Phases, Pictures, curves_of
@@ -36,20 +36,48 @@ from asyrp.world.diffusion import to_unit
 from asyrp.world.judge import Judge, load_judge
 from asyrp.world.score import answers, score
 
-# factor, value, source text, target text
+
+class Edit(NamedTuple):
+    """A text pair with the factor and value it means; from_t: begin at T, as the paper does."""
+
+    factor: str
+    value: str
+    source: str
+    target: str
+    from_t: bool = False
+
+    @property
+    def name(self) -> str:
+        """For files."""
+        return self.value + ("-from-T" if self.from_t else "")
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        marks = [
+            *(["unseen"] if self.value in UNSEEN else []),
+            *(["from T"] if self.from_t else []),
+        ]
+        return f"{self.source} → {self.target}" + (f" ({', '.join(marks)})" if marks else "")
+
+
 ATTRIBUTES = (
-    ("mouth", "smiling", "face", "smiling face"),
-    ("mouth", "sad", "face", "sad face"),
-    ("mouth", "surprised", "face", "surprised face"),
-    ("brows", "angry", "face", "angry face"),
-    ("eyes", "closed", "person", "person with closed eyes"),
-    ("eyewear", "glasses", "person", "person with glasses"),
-    ("eyewear", "sunglasses", "person", "person with sunglasses"),
-    ("facial_hair", "beard", "person", "person with a beard"),
-    ("hair", "bald", "person", "bald person"),
-    ("hair_color", "blonde", "person", "person with blonde hair"),
-    ("hair_color", "blue", "person", "person with blue hair"),
-    ("skin", "green", "person", "person with green skin"),
+    Edit("mouth", "smiling", "face", "smiling face"),
+    Edit("mouth", "sad", "face", "sad face"),
+    Edit("mouth", "surprised", "face", "surprised face"),
+    Edit("brows", "angry", "face", "angry face"),
+    Edit("eyes", "closed", "person", "person with closed eyes"),
+    Edit("eyewear", "glasses", "person", "person with glasses"),
+    Edit("eyewear", "sunglasses", "person", "person with sunglasses"),
+    Edit("facial_hair", "beard", "person", "person with a beard"),
+    Edit("hair", "bald", "person", "bald person"),
+    Edit("hair", "bald", "person", "bald person", True),
+    Edit("hair_color", "blonde", "person", "person with blonde hair"),
+    Edit("hair_color", "blonde", "person", "person with blonde hair", True),
+    Edit("hair_color", "blue", "person", "person with blue hair"),
+    Edit("hair_color", "blue", "person", "person with blue hair", True),
+    Edit("skin", "green", "person", "person with green skin"),
+    Edit("skin", "green", "person", "person with green skin", True),
 )
 UNSEEN = ("blue", "green")
 TRAIN = 96  # faces, as in the demo
@@ -57,7 +85,7 @@ TRAIN = 96  # faces, as in the demo
 
 @dataclass(frozen=True)
 class Options:
-    """Train and judge twelve attributes."""
+    """Train and judge the attributes."""
 
     out: Path = Path("build/attributes")
     """Folder for what is kept between runs."""
@@ -68,7 +96,7 @@ class Options:
     pool: int = 112
     """Test faces to choose them from."""
     only: tuple[str, ...] = ()
-    """Values to do; default: all."""
+    """Names to do, as in smiling or bald-from-T; default: all."""
     again: bool = False
     """Do them again even if they were done before."""
 
@@ -84,6 +112,8 @@ class Shared(NamedTuple):
     held: Pictures
     test: Pictures
     originals: Tensor
+    train_faces: Tensor
+    held_faces: Tensor
 
 
 def shared(options: Options) -> Shared:
@@ -105,6 +135,8 @@ def shared(options: Options) -> Shared:
         held,
         inverted_once(model, faces["test"], options.out / "test", EDIT_STEPS),
         faces["test"],
+        faces["train"],
+        faces["validation"],
     )
 
 
@@ -127,15 +159,25 @@ def lacking(factor: str, value: str, pool: int, most: int) -> list[int]:
     return [i for i in shown if sample_face("test", i).label(factor) != value][:most]
 
 
-def one(options: Options, have: Shared, attribute: tuple[str, str, str, str]) -> dict[str, object]:
-    """Train one direction with the defaults of `asyrp train` and judge it."""
-    factor, value, source, target = attribute
-    guide = new_guide(load_encoder("avatars-64-clip"), source, target)
-    job = Train(source, target, options.out / f"{value}.safetensors", images=options.out)
-    started = time.perf_counter()
+def material_of(options: Options, have: Shared, edit: Edit, guide: Guide) -> Material:
+    """The phases of one edit, and the faces at the t where it begins."""
     found = find_intervals(have.curves, guide.cosine, load_distance("st-lpips-alex").thresholds)
     phases = Phases(found.t_start, found.t_edit.t, found.t_boost.t)
-    material = Material(have.train, have.checked, have.held, phases, found)
+    if not edit.from_t:
+        return Material(have.train, have.checked, have.held, phases, found)
+    steps, out = TrainSettings().steps, options.out
+    train = inverted_once(have.model, have.train_faces, out / "train-T", steps)
+    checked = inverted_once(have.model, have.held_faces, out / "checked-T", steps)
+    top = have.model.schedule.length - 1
+    return Material(train, checked, have.held, phases._replace(t_start=top), found)
+
+
+def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:
+    """Train one direction with the defaults of `asyrp train` and judge it."""
+    factor, value, source, target, _ = wanted
+    guide = new_guide(load_encoder("avatars-64-clip"), source, target)
+    job = Train(source, target, options.out / f"{wanted.name}.safetensors", images=options.out)
+    material, started = material_of(options, have, wanted, guide), time.perf_counter()
     saved = train(have.model, guide, material, job)
     seconds = time.perf_counter() - started
     save_direction(job.out, *saved)
@@ -148,11 +190,10 @@ def one(options: Options, have: Shared, attribute: tuple[str, str, str, str]) ->
     plain = score(before, answers(have.judge, have.test.images[rows]), faces, factor, value)
     after = score(before, answers(have.judge, edited), faces, factor, value)
     sheet = enlarged(contact_sheet([have.originals[rows][:12], edited[:12]]))
-    write_png(options.docs / "images" / f"attribute-{value}.png", sheet)
+    write_png(options.docs / "images" / f"attribute-{wanted.name}.png", sheet)
     worst = max(after.by_factor, key=lambda name: after.by_factor[name])
     return {
-        "texts": f"{source} → {target}",
-        "unseen": value in UNSEEN,
+        "texts": wanted.title,
         "faces": len(faces),
         "before": plain.success,
         "after": after.success,
@@ -170,7 +211,7 @@ def one(options: Options, have: Shared, attribute: tuple[str, str, str, str]) ->
 def page(rows: dict[str, dict[str, object]]) -> str:
     """attributes.md."""
     head = (
-        "# Twelve attributes of the built-in world\n\n"
+        "# Attributes of the built-in world\n\n"
         "Written by `python benchmarks/attributes.py`: every direction was trained with the "
         "defaults of\n`asyrp train`, on the same faces, and judged at strength 1 on test faces "
         "that do not show the value.\n"
@@ -184,16 +225,15 @@ def page(rows: dict[str, dict[str, object]]) -> str:
     for value, row in rows.items():
         after, faces = float(str(row["after"])), int(str(row["faces"]))
         spread = 100 * (after * (1 - after) / faces) ** 0.5
-        mark = " (unseen)" if row["unseen"] else ""
         phases = f"{row['t_start']}, {row['t_edit']}, {row['t_boost']}"
         lines.append(
-            f"| {row['texts']}{mark} | {100 * float(str(row['before'])):.0f} | "
+            f"| {row['texts']} | {100 * float(str(row['before'])):.0f} | "
             f"{100 * after:.0f} ± {spread:.0f} | {100 * float(str(row['leakage'])):.1f} | "
             f"{100 * float(str(row['reconstruction'])):.1f} | {row['worst']} | "
             f"{row['strength']} | {phases} | "
             f"{float(str(row['seconds'])):.0f} |"
         )
-        sheets.append(f"## {row['texts']}{mark}\n\n![{value}](images/attribute-{value}.png)\n")
+        sheets.append(f"## {row['texts']}\n\n![{value}](images/attribute-{value}.png)\n")
     unseen = (
         "\n\nUnseen: no face with the value was among the diffusion model's training data; "
         "the text-image\nencoder knows it. Sheets: test faces above, edits below, the first "
@@ -210,14 +250,14 @@ def main(options: Options) -> None:
     have = shared(options)
     rows = json.loads(kept.read_text()) if kept.exists() else {}
     for attribute in ATTRIBUTES:
-        value = attribute[1]
-        wanted = not options.only or value in options.only
-        if wanted and (options.again or value not in rows):
-            say(f"== {value}")
-            rows[value] = one(options, have, attribute)
-            say(json.dumps(rows[value]))
+        name = attribute.name
+        wanted = not options.only or name in options.only
+        if wanted and (options.again or name not in rows):
+            say(f"== {name}")
+            rows[name] = one(options, have, attribute)
+            say(json.dumps(rows[name]))
             write_json(kept, rows)
-    ordered = {a[1]: rows[a[1]] for a in ATTRIBUTES if a[1] in rows}
+    ordered = {a.name: rows[a.name] for a in ATTRIBUTES if a.name in rows}
     (options.docs / "attributes.md").write_text(page(ordered), encoding="utf-8")
 
 
