@@ -125,6 +125,10 @@ def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:
     row["s_dir"] = plain(of_mean([0.2, 0.2]))
     reached = {"green": {"rows": [{**row, "strength": 0.0}, row], "answer": [0, 255, 0]}}
     assert "does not get there at any strength: 5 [0, 10] %" in words.why_unseen(reached)
+    far = {**row, "strength": 8.0, "s_dir": plain(of_mean([0.0, 0.1])), "way": row["way"]}
+    ends = [{**one, "lpips": plain(of_mean([0.4, 0.4]))} for one in (row, row, far)]
+    longer = {"green": {**reached["green"], "rows": ends}}
+    assert "From strength 1 to 8 S_dir goes from 0.20 to 0.05" in words.why_unseen(longer)
     rows = words.reach_rows(reached)
     assert [one["mean colour"] for one in rows] == ["#FF0010", "#FF0010", "#00FF00"]
     found = {claim.claim: claim.holds for claim in words.claims(cells, rivals, TASKS)}

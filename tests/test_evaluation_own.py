@@ -101,6 +101,7 @@ def test_everything_from_local_folders(tmp_path: Path) -> None:
     assert set(kept["groups"]["male"]) == {"yes", "no"}
     page = (tmp_path / "a" / "table.md").read_text()
     assert "79 templates" in page
+    assert (tmp_path / "a" / "metrics.png").stat().st_size > 5000
     assert "higher is better" in page
     check_numbers(tmp_path, clip, dino, kept["table"])
 

@@ -7,7 +7,14 @@ import numpy as np
 from asyrp.bootstrap import Estimate
 from asyrp.commands.common import new_folder, say
 from asyrp.commands.evaluate_pictures import Material, gather
-from asyrp.commands.evaluate_report import Result, notes_of, page, plot_audit, plot_leakage
+from asyrp.commands.evaluate_report import (
+    Result,
+    notes_of,
+    page,
+    plot_audit,
+    plot_leakage,
+    plot_table,
+)
 from asyrp.errors import AsyrpError
 from asyrp.evaluation import (
     Pictures,
@@ -38,7 +45,7 @@ EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
 
 
 def run(options: Evaluate) -> None:
-    """Write table.md, table.csv, table.json, and a figure of leakage and of the audit."""
+    """Write table.md, table.csv, table.json, and figures of all metrics, leakage and the audit."""
     check(options)
     material = gather(options)
     check_judge(options, material)
@@ -50,6 +57,8 @@ def run(options: Evaluate) -> None:
     write_text(out / "table.csv", csv_text(_rows(result)))
     gaps_found = [gap._asdict() for gap in result.gaps]
     write_json(out / "table.json", {**result._asdict(), "gaps": gaps_found, **notes})
+    if set(result.table) - {"fid", "kid"}:
+        save_figure(plot_table(result.table), out / "metrics.png")
     if result.matrix:
         save_figure(plot_leakage(result.matrix), out / "leakage.png")
     if result.gaps:

@@ -159,6 +159,14 @@ def _matrix_rows(matrix: dict[str, dict[str, Estimate]]) -> list[dict[str, Any]]
     return [{"of": name, **row} for name, row in matrix.items()]
 
 
+def plot_table(table: Mapping[str, Estimate]) -> Figure:
+    """Every metric but FID and KID, which have scales of their own, with its interval."""
+    shown = {name: one for name, one in table.items() if name not in ("fid", "kid")}
+    figure, (axes,) = new_figure(6.4, 0.9 + 0.3 * len(shown))
+    dots(axes, list(shown), {"": list(shown.values())}, "mean over images, 95 % interval")
+    return figure
+
+
 def plot_leakage(matrix: dict[str, dict[str, Estimate]]) -> Figure:
     """Share of images whose judged value changed, by attribute, edit beside reconstruction."""
     figure, (axes,) = new_figure()

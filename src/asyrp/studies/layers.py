@@ -102,10 +102,9 @@ def _why(numbers: Numbers, best: str) -> str:
             )
         )
     return (
-        f"{text}. These drawings are simple and all in one place, so a shift of pixels near the "
-        "output is enough to draw a mouth; whether that carries over to photographs is not "
-        "measured here. Every block was trained with the settings that were tuned for the "
-        f"bottleneck, on {numbers['train_faces']} faces."
+        f"{text}. A likely reason, not tested here: these drawings are simple and all in one "
+        "place, so that a shift near the output is enough to draw a mouth. Every block was trained "
+        f"with the settings that were tuned for the bottleneck, on {numbers['train_faces']} faces."
     )
 
 

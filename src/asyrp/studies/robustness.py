@@ -196,7 +196,7 @@ def _why(numbers: Numbers) -> str:
         told.append(f"in {name} {steps}")
     return (
         "What differs is how the change grows with the size of the noise (in root mean squares): "
-        f"{'; '.join(told)}. The network takes small noise in eps for noise of its own and removes "
-        "it, and large noise stays as grain; every shift of h is drawn as some face or blur. At "
-        "the same perceptual distance the grain may leave more of a face's attributes readable."
+        f"{'; '.join(told)}. A likely reason, not tested here: the network takes small noise in "
+        "eps for noise of its own and removes it, and leaves large noise as grain, through which "
+        "attributes can still be read; every shift of h is drawn as some other face or blur."
     )

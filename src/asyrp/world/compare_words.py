@@ -143,8 +143,21 @@ def why_unseen(reached: Reached) -> str:
             )
         else:
             ends = f"goes {far} % of the way at strength {best['strength']:g} (S_dir {seen})"
-        told.append(f"{TASKS[task].target!r}: f_t {ends}.")
+        told.append(f"{TASKS[task].target!r}: f_t {ends}.{_dose(one['rows'][1:])}")
     return " ".join(told)
+
+
+def _dose(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What more strength does to the guide's S_dir and to the picture."""
+    first, last = rows[0], rows[-1]
+    if first is last:
+        return ""
+    s_dir, lpips = ([one[name]["value"] for one in (first, last)] for name in ("s_dir", "lpips"))
+    return (
+        f" From strength {first['strength']:g} to {last['strength']:g} S_dir goes from "
+        f"{s_dir[0]:.2f} to {s_dir[1]:.2f} while the change of the picture grows from "
+        f"{lpips[0]:.2f} to {lpips[1]:.2f}."
+    )
 
 
 def settings_at_the_edge(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> str:
