@@ -7,13 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asyrp.bootstrap import of_mean
 from asyrp.cli import main
 from asyrp.errors import AsyrpError
+from asyrp.images import contact_sheet, from_uint8, write_png
 from asyrp.settings import TrainSettings
+from asyrp.tables import plain
 from asyrp.world import compare_table
+from asyrp.world import compare_words as words
+from asyrp.world.avatars import draw, sample_face
 from asyrp.world.compare import Trial, compare_stages
 from asyrp.world.plan import Plan
 from asyrp.world.rivals import RIVALS
+from asyrp.world.tasks import task_of
+from asyrp.world.way import share_of_way, tiles, way_of
 
 pytest.importorskip("resvg_py")
 
@@ -22,11 +29,15 @@ SMALL = ["--train.epochs", "1", "--train.steps", "8", "--train-faces", "2", "--t
 SMALL += ["--pool", "32", "--validation-faces", "2", "--workers", "1"]
 
 
+SET = {"value": 2.0, "low": 1.0, "high": 4.0, "images": 4, "seed": 0}
+
+
 def cell(success: float, numbers: range) -> dict[str, object]:
     hits = (RNG.random(len(numbers)) < success).astype(float)
     values = {
         name: RNG.random(len(numbers)).tolist() for name in ("lpips", "s_dir", "identity", "sc")
     }
+    values["leakage_beyond"] = RNG.random(len(numbers)).tolist()
     values |= {"success": hits.tolist(), "clean": hits.tolist(), "leakage": [None, *hits[1:]]}
     spent = {"evaluations": 1000.0, "seconds": 3.0}
     return {
@@ -34,7 +45,7 @@ def cell(success: float, numbers: range) -> dict[str, object]:
         "trials": [{"setting": {"strength": s}} for s in (0.7, 1.0)],
         "numbers": list(numbers),
         "values": values,
-        "sets": {"fid": {"value": 2.0}, "kid": {"value": 0.1}},
+        "sets": {"fid": SET, "kid": {**SET, "value": 1.5}},
         "changed": {"eyes": [1.0, None, 0.0, 0.0], "hair": [None] * 4},
         "stored": 1000,
         "training": spent,
@@ -64,7 +75,8 @@ def test_pooling_averages_tasks_and_resamples_faces(cells: compare_table.Cells) 
 
 
 def test_the_leakage_matrix_leaves_hidden_factors_empty(cells: compare_table.Cells) -> None:
-    table, factors = compare_table.leaks(cells, "asyrp", TASKS)
+    rows = [cells["asyrp", task]["changed"] for task in TASKS]
+    table, factors = compare_table.leaks(rows)
     assert factors == ["eyes", "hair"]
     assert table[:, 0].tolist() == pytest.approx([100 / 3] * 2)
     assert np.isnan(table[:, 1]).all()
@@ -79,7 +91,52 @@ def test_tables_have_a_row_a_method(cells: compare_table.Cells) -> None:
     assert [row["f_t against"] for row in compare_table.gains(cells, rivals, TASKS)] == ["SDEdit"]
     assert "(unseen)" in compare_table.by_task(cells, rivals, TASKS, "success")[1]["edit"]
     compare_table.plot_overall(cells, rivals, TASKS).canvas.draw()
-    compare_table.plot_leaks(cells, "asyrp", TASKS).canvas.draw()
+    compare_table.plot_leaks(cells, "asyrp", TASKS, {"eyes": [0.0, None]}).canvas.draw()
+
+
+def test_the_share_of_the_way_is_a_projection() -> None:
+    source, answer = np.zeros((4, 4, 3)), np.zeros((4, 4, 3))
+    answer[:2] = (0, 0, 200)
+    for share in (0.0, 0.25, 1.0):
+        assert share_of_way(source, source + share * (answer - source), answer) == share
+    other = np.zeros((4, 4, 3))
+    other[...] = (90, 0, 0)  # red is no way to blue, and what lies outside does not count
+    assert share_of_way(source, other, answer) == 0
+    assert np.isnan(share_of_way(source, other, source))
+
+
+def test_the_way_is_read_off_a_strip(tmp_path: Path) -> None:
+    task = task_of("blue")
+    faces = [sample_face("test", number) for number in (3, 5)]
+    answers = np.stack([draw(face.replaced(task.factor, task.value)) for face in faces])
+    write_png(tmp_path / "strip.png", contact_sheet([from_uint8(answers)]))
+    assert np.array_equal(tiles(tmp_path / "strip.png"), answers)
+    found = way_of(tmp_path / "strip.png", task, [3, 5, 8])
+    assert (found.value, found.images) == (pytest.approx(1), 2)
+
+
+def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:
+    rivals = ("asyrp", "sdedit")
+    ways = {key: of_mean([0.1, 0.3]) for key in cells} | {("sdedit", "green"): of_mean([0.8, 0.9])}
+    assert "farthest on 'person with green skin' is SDEdit" in words.unseen(
+        cells, rivals, TASKS, ways
+    )
+    row = {"strength": 1.0, "way": plain(of_mean([0.0, 0.1])), "colour": [255, 0, 16]}
+    row["s_dir"] = plain(of_mean([0.2, 0.2]))
+    reached = {"green": {"rows": [{**row, "strength": 0.0}, row], "answer": [0, 255, 0]}}
+    assert "does not get there at any strength: 5 [0, 10] %" in words.why_unseen(reached)
+    far = {**row, "strength": 8.0, "s_dir": plain(of_mean([0.0, 0.1])), "way": row["way"]}
+    ends = [{**one, "lpips": plain(of_mean([0.4, 0.4]))} for one in (row, row, far)]
+    longer = {"green": {**reached["green"], "rows": ends}}
+    assert "From strength 1 to 8 S_dir goes from 0.20 to 0.05" in words.why_unseen(longer)
+    rows = words.reach_rows(reached)
+    assert [one["mean colour"] for one in rows] == ["#FF0010", "#FF0010", "#00FF00"]
+    found = {claim.claim: claim.holds for claim in words.claims(cells, rivals, TASKS)}
+    assert found["f_t makes more clean edits than SDEdit"] in (True, None)
+    assert len(found) == 2
+    back = {"eyes": [0.0, 0.0], "hair": [0.0]}
+    assert "eyes by 'smiling face' (33 %)" in words.leaking(cells, TASKS, back)
+    assert "SDEdit (2 of 2)" in words.settings_at_the_edge(cells, rivals, TASKS)
 
 
 def test_the_cleanest_setting_wins_then_success_then_the_smaller_change() -> None:
@@ -107,7 +164,7 @@ def test_stages_change_with_the_plan_and_only_as_far_as_needed() -> None:
 
     plan = Plan(tasks=("smiling", "sad"))
     marks = identities(compare_stages(plan))
-    assert len(marks) == 4 + 1 + 2 + 2 * len(RIVALS)
+    assert len(marks) == 4 + 1 + 1 + 2 + 2 * len(RIVALS)
     more = identities(compare_stages(Plan(tasks=("smiling", "sad", "angry"))))
     assert marks.items() <= more.items()
     other = replace(plan, settings=replace(TrainSettings(), seed=1))
@@ -152,6 +209,10 @@ def test_reproduce_writes_a_page_and_goes_on_where_it_was(tmp_path: Path) -> Non
         (["compare", "--tasks", "x"], "unknown task 'x'"),
         (["compare", "--methods", "x"], "unknown method 'x'"),
         (["compare", "--workers", "0"], "--workers must be 1"),
+        (["compare", "--test-faces", "10"], "needs at least 16 test faces; got 10"),
+        (["compare", "--pool", "70"], "'smiling' needs 64 test faces that lack it; among 70 are"),
+        (["study", "robustness", "--faces", "9"], "'robustness' needs 16 to 64 faces"),
+        (["study", "linearity", "--faces", "99"], "'linearity' needs 2 to 64 faces"),
         (["study", "linearity", "--model", "google/x"], "needs the judge of avatars-64"),
         (["study", "diagnose", "--direction", "d.safetensors"], "needs --images"),
     ],
@@ -161,3 +222,4 @@ def test_what_cannot_be_done_is_told_in_a_line(
 ) -> None:
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("**/*.*"))

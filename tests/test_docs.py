@@ -23,7 +23,7 @@ from walking import exists, parsed, run_page
 DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
 GUIDES = [
     "first_edit", "train_a_direction", "your_photos", "your_model", "paper_networks", "intervals",
-    "troubleshooting", "responsible_use", "encoders", "diffusers",
+    "troubleshooting", "responsible_use", "encoders", "diffusers", "evaluating",
 ]  # fmt: skip
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))

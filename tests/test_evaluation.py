@@ -9,16 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from asyrp.bootstrap import Estimate, of_mean
 from asyrp.cli import main
 from asyrp.errors import AsyrpError
 from asyrp.evaluation import (
     Pictures,
     Tools,
     Wish,
+    features_in,
     gaps,
     grouped,
     leakage_matrix,
+    of_groups,
     of_sets,
+    over_runs,
     per_image,
     subgroups,
     summarised,
@@ -79,6 +83,10 @@ class Corner:
 COUNT = 24
 
 
+def sets(shown: Pictures, tools: Tools, seed: int = 0) -> dict[str, Estimate]:
+    return of_sets([shown], tools, features_in([shown], tools), seed)
+
+
 def pictures() -> Pictures:
     sources = noise(COUNT, 3, 8, 8)
     edits = sources.clone()
@@ -114,15 +122,15 @@ def test_every_metric_of_single_images_by_hand() -> None:
 
 def test_without_tools_there_is_nothing() -> None:
     assert per_image(pictures(), Tools()) == {}
-    assert of_sets(pictures(), Tools()) == {}
+    assert sets(pictures(), Tools()) == {}
 
 
 def test_sets_are_those_of_sources_and_edits() -> None:
     shown = pictures()
-    found = of_sets(shown, TOOLS, seed=3)
+    found = sets(shown, TOOLS, seed=3)
     assert list(found) == ["fid", "kid", "diversity", "diversity_sources"]
     assert all(one.low <= one.value <= one.high for one in found.values())
-    same = of_sets(Pictures(shown.sources, shown.sources), TOOLS)
+    same = sets(Pictures(shown.sources, shown.sources), TOOLS)
     assert same["fid"].value == pytest.approx(0, abs=1e-6)
     pairs = Mean()(shown.sources, shown.sources.roll(-1, 0))
     assert same["diversity"].value == pytest.approx(float(pairs.mean()), rel=1e-5)
@@ -131,11 +139,11 @@ def test_sets_are_those_of_sources_and_edits() -> None:
 def test_too_few_images_for_a_metric_are_refused() -> None:
     few = Pictures(*(part[:9] for part in pictures()))
     with pytest.raises(AsyrpError, match="FID needs at least 16 images; got 9"):
-        of_sets(few, TOOLS)
+        sets(few, TOOLS)
 
 
 def test_the_matrix_has_the_reconstruction_beside_the_edit() -> None:
-    found = leakage_matrix(pictures(), Signs(), WISH)
+    found = leakage_matrix([pictures()], Signs(), WISH)
     assert found["edit"]["hair"].value == pytest.approx(1 / 3)
     assert found["edit"]["eyes"].value == 0
     assert found["reconstruction"]["eyes"].value == pytest.approx(1 / 6)
@@ -146,9 +154,45 @@ def test_subgroups_are_the_judges_and_large_enough() -> None:
     found = subgroups(Signs(), sources, ["hair"])["hair"]
     assert set(found) == {"on", "off"}
     assert (sources[found["on"], 0, 0, 1] > 0).all()
-    assert list(grouped(["a"] * 8 + ["b"] * 7)) == ["a"]
+    assert list(grouped(["a"] * 8 + ["b"] * 7 + [""] * 9)) == ["a"]
     with pytest.raises(AsyrpError, match="'nose'"):
         subgroups(Signs(), sources, ["nose"])
+
+
+def test_several_runs_are_averaged_and_widen_the_interval() -> None:
+    first = pictures()
+    second = first._replace(edits=first.sources)  # a run in which nothing happened
+    values = over_runs([first, second], TOOLS, WISH)
+    assert values["success"].shape == (2, COUNT)
+    both, one = (summarised(v) for v in (values, {k: v[0] for k, v in values.items()}))
+    before = float((first.sources[:, 0, 0, 0] > 0).double().mean())
+    assert both["success"].value == pytest.approx((1 + before) / 2)
+    assert both["success"].high - both["success"].low > 0.4  # between the runs, 1 and about 0.5
+    assert one["success"].low == one["success"].high == 1
+    assert one["lpips"] == of_mean(values["lpips"][0])
+    matrix = leakage_matrix([first, second], Signs(), WISH)
+    assert matrix["edit"]["hair"].value == pytest.approx(1 / 6)
+    wide, alone = (
+        of_sets(runs, TOOLS, features_in(runs, TOOLS))["kid"].value
+        for runs in ([first, second], [first])
+    )
+    none = sets(second, TOOLS)["kid"].value
+    assert wide == pytest.approx((alone + none) / 2, rel=1e-6)
+
+
+def test_subgroups_have_the_same_table_and_fid_at_equal_counts() -> None:
+    runs = [pictures(), pictures()]
+    values, features = over_runs(runs, TOOLS, WISH), features_in(runs, TOOLS)
+    assert features is not None
+    groups = {"hair": {"long": np.arange(8), "short": np.arange(8, 24)}}
+    found = of_groups(values, groups, features)["hair"]
+    assert set(found["short"]) - set(found["long"]) == {"fid"}
+    assert set(found["long"]) == {*values, "kid"}
+    assert found["short"]["fid"].images == 16
+    wanted = of_mean(values["lpips"][0, 8:])
+    assert found["short"]["lpips"].value == pytest.approx(wanted.value)
+    large = {"hair": {"long": np.arange(16), "short": np.arange(24)}}
+    assert of_groups(values, large, features)["hair"]["short"]["fid"].images == 16
 
 
 def test_the_largest_gap_comes_first() -> None:
@@ -203,7 +247,7 @@ def test_the_command_measures_a_perfect_edit_and_repeats_itself(tmp_path: Path) 
     assert table["sc"]["value"] > 0.85
     assert table["identity"]["low"] > table["identity_strangers"]["high"]
     assert "lpips" not in table
-    assert kept["seeds"] == {"bootstrap": 0}
+    assert kept["seeds"] == {"bootstrap": 0, "noise": [None]}
     assert kept["S_dir"]["encoder"] == "avatars-64-clip"
     assert {row["images"] for row in table.values()} == {18}
     page = (tmp_path / "a" / "table.md").read_text()
@@ -254,3 +298,46 @@ def test_unreadable_pictures_are_counted_and_listed(tmp_path: Path) -> None:
     assert kept["images"] == 17
     assert len(kept["skipped"]) == 1
     assert "003.png" in kept["skipped"][0]
+
+
+def test_seeds_and_runs_are_stated(tmp_path: Path) -> None:
+    images, one, two = folders(tmp_path, names=("images", "one", "two"))
+    told = {"options": {"applying": {"seed": 7}}}
+    (tmp_path / "two" / "run.json").write_text(json.dumps(told))
+    line = ["evaluate", "--images", images, "--edits", one, two, *WANTED]
+    line += ["--leave-out", "lpips", "--leave-out", "diversity", "--leave-out", "sc"]
+    assert main([*line, "--out", str(tmp_path / "out")]) == 0
+    kept = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert kept["seeds"] == {"bootstrap": 0, "noise": [None, 7]}
+    assert 0.5 <= kept["table"]["success"]["value"] < 1  # `two` are the sources
+    assert "2 runs with the seeds unknown, 7" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_subgroups_from_the_labels_of_the_world(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    faces, out = tmp_path / "faces", tmp_path / "out"
+    draw = ["world", "draw", "--split", "test", "--count", "40", "--out", str(faces)]
+    assert main(draw) == 0
+    line = ["evaluate", "--images", str(faces / "labels.csv"), "--edits", str(faces), "--judge"]
+    line += ["none", "--subgroups", "skin", "mouth", "--out", str(out)]
+    assert main([*line, "--leave-out", "fid"]) == 0
+    groups = json.loads((out / "table.json").read_text())["groups"]
+    labels = json.loads((faces / "labels.json").read_text())
+    for factor in ("skin", "mouth"):
+        known = [row[factor] for row in labels.values()]
+        wanted = {v: known.count(v) for v in known if v and known.count(v) >= 8}
+        assert {v: row["lpips"]["images"] for v, row in groups[factor].items()} == wanted
+
+
+def test_the_judge_of_the_world_refuses_pictures_of_another_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("images", "edits"):
+        (tmp_path / name).mkdir()
+        for index in range(2):
+            write_png(tmp_path / name / f"{index}.png", noise(3, 32, 32, seed=index))
+    line = ["evaluate", "--images", str(tmp_path / "images"), "--edits", str(tmp_path / "edits")]
+    assert main([*line, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "--judge none" in told
+    assert "64 x 64" in told

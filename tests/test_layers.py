@@ -38,6 +38,7 @@ LAYERS = {
         "decoded",
         "identity",
         "segmentation",
+        "vision",
     },
     3: {
         "checkpoints",

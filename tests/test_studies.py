@@ -122,18 +122,30 @@ def test_noise_is_scaled_by_h_and_differs_by_image() -> None:
     assert torch.allclose(dh / z, (0.5 * scale).view(-1, 1, 1, 1).expand_as(dh), rtol=1e-4)
 
 
+FAR = {"h": (0.1, 0.2, 0.3), "eps": (0.5, 1.0, 2.0)}
+
+
 def test_matching_compares_at_equal_change() -> None:
     rng = np.random.default_rng(0)
     level = np.array([[0.1], [0.3], [0.5]])
     moved = {"h": level + 0.01 * rng.random((3, 30)), "eps": 0.5 * level + 0 * rng.random((3, 30))}
     trust = {"h": 1 - 0.2 * moved["h"], "eps": 1 - 0.8 * moved["eps"]}
-    found = robustness.matched(moved, trust)
+    real = noise(30, 3, seed=8).double()
+    seen = {k: [real + step for step in steps] for k, steps in FAR.items()}
+    found = robustness.matched(moved, trust, real, seen)
     low, high = moved["h"][0].mean(), moved["eps"][2].mean()
     assert found["at_change"] == pytest.approx((low + high) / 2)
     assert found["difference"].value == pytest.approx(0.6 * found["at_change"], rel=0.02)
     assert decided(found["difference"]) is True
+    # a shift by d moves the Frechet distance of 3 features to 3 d^2
+    wanted = {
+        k: np.interp(found["at_change"], moved[k].mean(1), 3 * np.square(FAR[k])) for k in FAR
+    }
+    away = wanted["h"] - wanted["eps"]
+    assert found["fid_difference"].value == pytest.approx(away, abs=1e-4)
     apart = {"h": level, "eps": level + 9}
-    assert robustness.matched(apart, trust) == {"at_change": None, "difference": None}
+    nothing = {"at_change": None, "difference": None, "fid_difference": None}
+    assert robustness.matched(apart, trust, real, seen) == nothing
 
 
 def test_a_difference_decides_only_outside_of_its_interval() -> None:
@@ -152,9 +164,27 @@ def diagnosed(model: HSpaceUNet, size: float, t_start: int | None = None, t_edit
     return plain(diagnose.measure(model, images, latents, grid, act))
 
 
+@torch.no_grad()
+def first_change(model: HSpaceUNet, size: float) -> float:
+    """Change of eps beside eps at the first step, straight from the network."""
+    x, dh = noise(2, 3, 16, 16), size * noise(*model.h_shape, seed=2)
+    encoded = model.encode(x, 999)
+    eps = model.decode(encoded)
+    return float((model.decode(encoded, encoded.h + dh) - eps).norm() / eps.norm())
+
+
+def total(step: dict[str, float]) -> float:
+    """About how large the change of P_t is after a step."""
+    return float(np.hypot(step["reach"], step["carried"]))
+
+
 def test_diagnosis_follows_the_shift(model: HSpaceUNet) -> None:
     found = diagnosed(model, 3.0)
     edited = [step for step in found["steps"] if step["edited"]]
+    assert found["steps"][0]["survives"] is None
+    assert edited[0]["eps"] == pytest.approx(first_change(model, 3.0), rel=1e-4)
+    last = found["steps"][-1]
+    assert last["survives"] == pytest.approx(last["carried"] / total(found["steps"][-2]), rel=0.5)
     assert [step["t"] for step in edited] == [999, 749, 499, 249]
     assert edited[0]["carried"] == pytest.approx(0, abs=1e-6)
     assert edited[0]["reach"] > 0
@@ -190,7 +220,7 @@ def shares_of(success: float, leakage: float = 0.02) -> dict[str, object]:
 
 def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
     rows = {s: shares_of(0.8) for s in ("0.5", "1", "1.5")}
-    own = {s: {"success": 1.0} for s in rows}
+    own = {s: {"success": float(s != "0.5")} for s in rows}
     numbers = {
         "spaces": {n: {"own": own, "others": rows} for n in ("h", "eps")},
         "strengths": [0.5, 1.0, 1.5],
@@ -198,7 +228,10 @@ def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
     }
     assert homogeneity.verdict(numbers).holds is True
     assert homogeneity.verdict({**numbers, "difference": about(0.01)}).holds is None
-    assert homogeneity.verdict({**numbers, "difference": about(-0.3)}).holds is False
+    turned = homogeneity.verdict({**numbers, "difference": about(-0.3)})
+    assert turned.holds is False
+    assert "by 0.100, that in h by 0.100" in turned.why
+    assert "succeeds on its own face from strength 1," in turned.text
     homogeneity.plot(numbers).canvas.draw()
 
 
@@ -222,7 +255,13 @@ def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> Non
         "sums": sums,
     }
     assert linearity.verdict(numbers).holds is True
-    assert linearity.verdict({**numbers, "r2": about(0.6)}).holds is False
+    bent = linearity.verdict(
+        {**numbers, "r2": about(0.6), "log_odds": [about(v) for v in (0, 9, 9)]}
+    )
+    assert bent.holds is False
+    assert "flattest between 0 and 1 (slope 0.0, mean 4.5)" in bent.why
+    rare = [{"together": ["smiling"], "success": {"smiling": about(0.1)}}, *sums[1:]]
+    assert "smiling seldom succeeds alone" in linearity.verdict({**numbers, "sums": rare}).why
     lost = [*sums[:2], {"together": ["smiling", "glasses"], "success": {"glasses": about(0.2)}}]
     assert linearity.verdict({**numbers, "sums": lost}).holds is False
     linearity.plot(numbers).canvas.draw()
@@ -234,10 +273,17 @@ def test_robustness_reads_the_difference() -> None:
     numbers = {
         "spaces": {"h": one, "eps": one},
         "confidence_of_reconstructions": about(0.95),
+        "fid_of_reconstructions": about(0.1),
         "at_change": 0.15,
         "difference": about(0.2),
+        "fid_difference": about(-1.0),
     }
     assert robustness.verdict(numbers).holds is True
+    assert robustness.verdict(numbers).why == ""
+    assert robustness.verdict({**numbers, "fid_difference": about(1.0)}).holds is None
+    turned = {**numbers, "fid_difference": about(1.0), "difference": about(-0.2)}
+    assert robustness.verdict(turned).holds is False
+    assert "0.10 at 1, 0.20 at 2" in robustness.verdict(turned).why
     assert robustness.verdict({**numbers, "difference": None}).holds is None
     robustness.plot(numbers).canvas.draw()
 
@@ -270,17 +316,21 @@ def test_layers_hold_where_the_bottleneck_is_best() -> None:
         "mid": {"shape": [128, 8, 8], **shares_of(0.9)},
         "up 0": {"shape": [128, 16, 16], **shares_of(0.7)},
     }
-    assert layers.verdict({"blocks": blocks}).holds is True
+    base = {"blocks": blocks, "train_faces": 24}
+    assert layers.verdict(base).holds is True
     near = {**blocks, "up 0": {"shape": [1, 1, 1], **shares_of(0.95)}}
-    assert layers.verdict({"blocks": near}).holds is None
+    assert layers.verdict({**base, "blocks": near}).holds is None
     far = {**blocks, "mid": {"shape": [1, 1, 1], **shares_of(0.3)}}
-    assert layers.verdict({"blocks": far}).holds is False
-    layers.plot({"blocks": blocks}).canvas.draw()
+    found = layers.verdict({**base, "blocks": {k: {**v, "fid": about(2)} for k, v in far.items()}})
+    assert found.holds is False
+    assert "16 times as wide" in found.why
+    assert "Frechet distance 2.00 (1.95 to 2.05) against" in found.why
+    layers.plot(base).canvas.draw()
 
 
 def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
     cells = [
-        {"t_edit": e, "t_boost": b, **shares_of(0.5 + e / 1000)}
+        {"t_edit": e, "t_boost": b, "fid": 1.0 if b else None, **shares_of(0.5 + e / 1000)}
         for e in (100, 300)
         for b in (0, 50)
     ]
@@ -295,10 +345,16 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
         "boosting": {
             "faces": {"energy": about(0.05)},
             **{k: {"fid": about(v), "energy": about(0.04)} for k, v in kinds.items()},
+            "fid_difference": about(-0.1),
         },
     }
     assert intervals.verdict(numbers).holds is True
     assert intervals.verdict({**numbers, "best_minus_automatic": about(0.3)}).holds is False
+    for change, wanted in ((0.01, None), (0.2, False)):
+        boosting = {**numbers["boosting"], "fid_difference": about(change)}
+        found = intervals.verdict({**numbers, "boosting": boosting})
+        assert found.holds is wanted
+        assert "lack 20 %" in found.why
     intervals.plot(numbers).canvas.draw()
 
 

@@ -43,7 +43,7 @@ def bench() -> Bench:
 Measure = Callable[[Bench], dict[str, Any]]
 FEW: dict[str, Measure] = {
     "theorem1": STUDIES["theorem1"].measure,
-    "homogeneity": lambda bench: homogeneity.measure(bench, passes=2),
+    "homogeneity": lambda bench: homogeneity.measure(bench, 2, {"h": (0.05, 0.5), "eps": (0.01,)}),
     "linearity": lambda bench: linearity.measure(bench, (-1.0, 0.0, 1.0)),
     "consistency": lambda bench: consistency.measure(bench, (STEPS, 16)),
     "layers": lambda bench: layers.measure(bench, ("down 1", "mid", "up 2")),

@@ -41,6 +41,22 @@ def of_mean(values: Sequence[float] | np.ndarray, seed: int = 0, draws: int = DR
     return Estimate(float(known.mean()), float(low), float(high), len(known), seed)
 
 
+def of_runs(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Estimate:
+    """The mean over runs and images, both resampled: runs are edits with other seeds of the noise.
+
+    Args:
+        values: (runs, n); NaN marks images without a value.
+    """
+    if len(values) == 1:
+        return of_mean(values[0], seed, draws)
+    known = values[:, ~np.isnan(values).all(0)]
+    rows = resamples(known.shape[1], seed, draws)
+    runs = np.random.default_rng([seed, len(known)]).integers(len(known), size=(draws, len(known)))
+    drawn = [np.nanmean(known[some][:, chosen]) for some, chosen in zip(runs, rows, strict=True)]
+    low, high = np.nanquantile(drawn, TAILS)
+    return Estimate(float(np.nanmean(known)), float(low), float(high), known.shape[1], seed)
+
+
 def of_statistic(
     statistic: Callable[[np.ndarray], float], count: int, seed: int = 0, draws: int = DRAWS
 ) -> Estimate:

@@ -53,9 +53,10 @@ def counted(model: HSpaceUNet) -> Iterator[Cost]:
         if output.requires_grad:
             output.register_hook(lambda grad: _add(cost, "decodes_back", weight * len(grad)))
 
+    unet = getattr(model.unet, "network", model.unet)  # behind a fixed prompt
     hooks = [
-        model.unet.conv_in.register_forward_hook(entered),
-        model.unet.conv_out.register_forward_hook(left),
+        unet.conv_in.register_forward_hook(entered),
+        unet.conv_out.register_forward_hook(left),
     ]
     started = time.perf_counter()
     try:

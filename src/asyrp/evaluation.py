@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from asyrp.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_mean, of_pairs
+from asyrp.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_pairs, of_runs
 from asyrp.errors import AsyrpError
 from asyrp.guide import Guide
 from asyrp.metrics import answers as judged
@@ -17,6 +18,7 @@ from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.scorers import PerceptualDistance
 
 LEAST_GROUP = 8  # images; a smaller subgroup says nothing
+GROUP_DRAWS = 25  # of the bootstrap of a subgroup's FID
 
 # metric -> what it is
 METRICS: Mapping[str, str] = {
@@ -33,7 +35,8 @@ METRICS: Mapping[str, str] = {
     "identity": "cosine of identity features of source and edit; higher is better",
     "identity_strangers": "the same between each source and the next one",
     "fid": "Frechet distance between sources and edits; lower is better, compare at equal counts",
-    "kid": "unbiased squared MMD between sources and edits; lower is better",
+    "kid": "squared MMD between sources and edits; lower is better; edits of the same sources are "
+    "no sample of their own, so no change is a little below 0",
     "diversity": "mean perceptual distance between edits of different images",
     "diversity_sources": "the same between the sources",
 }
@@ -126,42 +129,101 @@ def judge(pictures: Pictures, judging: judged.Judging, wish: Wish) -> dict[str, 
     return found
 
 
+def over_runs(
+    runs: Sequence[Pictures], tools: Tools, wish: Wish | None = None
+) -> dict[str, np.ndarray]:
+    """`per_image` of every run, metric -> (runs, n); runs have the same sources."""
+    found = [per_image(pictures, tools, wish) for pictures in runs]
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
+
+
 def leakage_matrix(
-    pictures: Pictures, judging: judged.Judging, wish: Wish, seed: int = 0
+    runs: Sequence[Pictures], judging: judged.Judging, wish: Wish, seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
     """Rows edit and reconstruction: attribute -> share of images whose judged value changed."""
-    before = judging.answers(pictures.sources)
+    sources, _, back = runs[0]
+    before = judging.answers(sources)
     shown = judging.shown(before, *wish)
-    rows = {"edit": judged.changed(before, judging.answers(pictures.edits), shown)}
-    if pictures.reconstructions is not None:
-        plain = judging.answers(pictures.reconstructions)
-        rows["reconstruction"] = judged.changed(before, plain, shown)
+    edited = [judged.changed(before, judging.answers(run.edits), shown) for run in runs]
+    rows = {"edit": {name: np.stack([one[name] for one in edited]) for name in edited[0]}}
+    if back is not None:
+        rows["reconstruction"] = judged.changed(before, judging.answers(back), shown)
     return judged.matrix(rows, seed)
 
 
-def of_sets(pictures: Pictures, tools: Tools, seed: int = 0) -> dict[str, Estimate]:
-    """The metrics that belong to whole sets of images: FID, KID, diversity.
+class Features(NamedTuple):
+    """What the metrics of sets see of sources (n, d) and edits (runs, n, d)."""
+
+    sources: Tensor
+    edits: Tensor
+
+    def rows(self, rows: Sequence[int] | np.ndarray) -> "Features":
+        """Some of the images."""
+        chosen = torch.as_tensor(rows)
+        return Features(self.sources[chosen], self.edits[:, chosen])
+
+
+def features_in(runs: Sequence[Pictures], tools: Tools) -> Features | None:
+    """Features for FID and KID; None without a network for them."""
+    if tools.features is None:
+        return None
+    edits = torch.stack([features_of(tools.features, run.edits) for run in runs])
+    return Features(features_of(tools.features, runs[0].sources), edits)
+
+
+def of_sets(
+    runs: Sequence[Pictures], tools: Tools, features: Features | None, seed: int = 0
+) -> dict[str, Estimate]:
+    """The metrics that belong to whole sets of images: FID, KID, diversity; means over runs.
 
     Raises:
         AsyrpError: fewer images than one of them needs.
     """
     found: dict[str, Estimate] = {}
-    if tools.features is not None:
-        real = features_of(tools.features, pictures.sources)
-        other = features_of(tools.features, pictures.edits)
-        found |= {"fid": frechet.fid(real, other, seed), "kid": frechet.kid(real, other, seed)}
+    if features is not None:
+        found |= {"fid": frechet.fid(*features, seed), "kid": frechet.kid(*features, seed)}
     if tools.spread is not None:
-        count = len(pictures.edits)
+        count = len(runs[0].sources)
         pairs = neighbour_pairs(count)
-        both = {"diversity": pictures.edits, "diversity_sources": pictures.sources}
-        for name, images in both.items():
-            found[name] = of_pairs(diversity(tools.spread, images, pairs), pairs, count, seed)
+        every = np.stack([diversity(tools.spread, run.edits, pairs) for run in runs])
+        found["diversity"] = of_pairs(every.mean(0), pairs, count, seed)
+        own = diversity(tools.spread, runs[0].sources, pairs)
+        found["diversity_sources"] = of_pairs(own, pairs, count, seed)
+    return found
+
+
+def of_groups(
+    values: Values,
+    groups: Mapping[str, Mapping[str, np.ndarray]],
+    features: Features | None,
+    seed: int = 0,
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """attribute -> value -> metric -> estimate, for subgroups.
+
+    FID is biased by the number of images, so the groups of one attribute are compared at that of
+    the smallest which is large enough for it.
+    """
+    found: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for attribute, members in groups.items():
+        enough = [len(rows) for rows in members.values() if len(rows) >= frechet.LEAST_FID]
+        for value, rows in members.items():
+            table = summarised({name: row[..., rows] for name, row in values.items()}, seed)
+            if features is not None:
+                table["kid"] = frechet.kid(*features.rows(rows), seed)
+                if len(rows) >= frechet.LEAST_FID:
+                    few = features.rows(rows[: min(enough)])
+                    table["fid"] = frechet.fid(*few, seed, GROUP_DRAWS)
+            found.setdefault(attribute, {})[value] = table
     return found
 
 
 def summarised(values: Values, seed: int = 0) -> dict[str, Estimate]:
-    """metric -> mean with its interval."""
-    return {name: of_mean(row, seed) for name, row in values.items() if _known(row) > 1}
+    """metric -> mean with its interval; values: (n,) or (runs, n)."""
+    return {
+        name: of_runs(np.atleast_2d(row), seed)
+        for name, row in values.items()
+        if judged.shown_in(row) > 1
+    }
 
 
 def subgroups(
@@ -183,9 +245,9 @@ def subgroups(
 
 
 def grouped(labels: Sequence[str]) -> dict[str, np.ndarray]:
-    """label -> rows that have it, for labels of at least LEAST_GROUP images."""
+    """label -> rows that have it, for labels of at least LEAST_GROUP images; "" is no label."""
     table = np.asarray(labels)
-    rows = {str(label): np.flatnonzero(table == label) for label in np.unique(table)}
+    rows = {str(label): np.flatnonzero(table == label) for label in np.unique(table) if label}
     return {label: found for label, found in rows.items() if len(found) >= LEAST_GROUP}
 
 
@@ -193,11 +255,12 @@ def gaps(
     values: Values, groups: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
 ) -> list[Gap]:
     """Every metric's gap between the subgroups of every attribute, the largest spread on top."""
+    means = {metric: _mean_over_runs(row) for metric, row in values.items()}
     found = [
         _gap(metric, row, attribute, members, seed)
-        for metric, row in values.items()
+        for metric, row in means.items()
         for attribute, members in groups.items()
-        if len(members) > 1 and all(_known(row[rows]) > 1 for rows in members.values())
+        if len(members) > 1 and all(judged.shown_in(row[rows]) > 1 for rows in members.values())
     ]
     return sorted(found, key=lambda gap: -gap.spread)
 
@@ -220,5 +283,10 @@ def _gap(
     )
 
 
-def _known(row: np.ndarray) -> int:
-    return int((~np.isnan(row)).sum())
+def _mean_over_runs(row: np.ndarray) -> np.ndarray:
+    """(n,), NaN where no run has a value."""
+    table = np.atleast_2d(row)
+    known = ~np.isnan(table)
+    counts = known.sum(0)
+    sums = np.where(known, table, 0).sum(0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -24,9 +24,11 @@ def new_figure(
     return figure, [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
 
 
-def lines(axes: Axes, x: Sequence[float], series: Series, xlabel: str, ylabel: str) -> None:
-    """One line a series; estimates get a band over their interval."""
-    for place, (label, values) in enumerate(series.items()):
+def lines(
+    axes: Axes, x: Sequence[float], series: Series, xlabel: str, ylabel: str, first: int = 0
+) -> None:
+    """One line a series, in the colours from `first` on; estimates get a band, their interval."""
+    for place, (label, values) in enumerate(series.items(), start=first):
         color, mark = COLORS[place % len(COLORS)], MARKS[place % len(MARKS)]
         axes.plot(x, [centre(v) for v in values], color=color, marker=mark, ms=4, label=label)
         bands = [ends(v) for v in values]

@@ -1,4 +1,4 @@
-"""DDIM inversion with a swapped label, for networks that take one (Song et al. 2021)."""
+"""DDIM inversion with a swapped label or caption, for networks that take one (Song et al. 2021)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -29,3 +29,15 @@ def swap_label(
         )
     *_, top = invert_steps(lambda x, t: model(x, t, source), model.schedule, images, grid, "source")
     yield from generate(lambda x, t: model(x, t, target), model.schedule, top.x, grid)
+
+
+def swap_condition(
+    source: HSpaceUNet, target: HSpaceUNet, images: Tensor, grid: Sequence[Pair]
+) -> Iterator[Step]:
+    """Invert under one condition and walk back under another: one network with each of two fixed.
+
+    Args:
+        images: x at t = CLEAN. grid: the pairs from where the inversion ends.
+    """
+    *_, top = invert_steps(source, source.schedule, images, grid, "source", 1)
+    yield from generate(target, target.schedule, top.x, grid)

@@ -2,48 +2,58 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
 from asyrp.baselines.label_swap import takes_labels
 from asyrp.checkpoints import load_model
+from asyrp.commands import compare_own
 from asyrp.commands.common import new_folder, say
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
+from asyrp.images import contact_sheet, from_uint8, to_uint8
 from asyrp.options.compare import Compare, Counts
 from asyrp.plots import save_figure
 from asyrp.settings import TrainSettings
 from asyrp.stages import Stage, result_of, run_stages
 from asyrp.tables import csv_text, markdown, write_json, write_text
 from asyrp.world import compare_table
-from asyrp.world.compare import cell_name, compare_stages
-from asyrp.world.compare_table import Cells
-from asyrp.world.plan import Plan
+from asyrp.world import compare_words as words
+from asyrp.world.avatars import Face, draw, sample_face
+from asyrp.world.compare import SHOWN, cell_name, compare_stages
+from asyrp.world.compare_table import Back, Cells
+from asyrp.world.compare_words import Reached, Ways
+from asyrp.world.plan import Plan, check_faces
+from asyrp.world.reach import reach_stages
 from asyrp.world.rivals import RIVALS
 from asyrp.world.tasks import TASKS
+from asyrp.world.way import way_of
 
 
 def run(options: Compare) -> None:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
+    if options.network.model != "avatars-64" or options.own.images is not None:
+        return compare_own.run(options)
     plan = plan_of(options.tasks, options.methods, options.counts, options.training)
     out = new_folder(options.out)
     kept = new_folder(out / "stages")
     work(compare_stages(plan), kept, options.workers)
-    cells = read_cells(plan, kept)
-    write_text(out / "table.md", "# Comparison\n\n" + page(plan, cells))
-    write_text(out / "table.csv", csv_text(flat_rows(plan, cells)))
-    write_json(out / "table.json", {f"{r} {t}": cell for (r, t), cell in cells.items()})
-    figures(plan, cells, kept, out)
-    say(f"wrote {out / 'table.md'}")
+    found = read_found(plan, kept)
+    write_text(out / "table.md", "# Comparison\n\n" + page(plan, found))
+    write_text(out / "table.csv", csv_text(flat_rows(plan, found.cells)))
+    write_json(out / "table.json", {f"{r} {t}": cell for (r, t), cell in found.cells.items()})
+    figures(plan, found, kept, out)
+    return say(f"wrote {out / 'table.md'}")
 
 
 def plan_of(
     tasks: Sequence[str], methods: Sequence[str], counts: Counts, training: TrainSettings
 ) -> Plan:
     """The plan of some options."""
-    return Plan(
+    plan = Plan(
         tasks=tuple(tasks) or tuple(TASKS),
         rivals=tuple(methods) or tuple(RIVALS),
         test_faces=counts.test_faces,
@@ -52,6 +62,8 @@ def plan_of(
         validation_faces=counts.validation_faces,
         settings=training,
     )
+    check_faces(plan)
+    return plan
 
 
 def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
@@ -64,29 +76,82 @@ def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
             bar.update(1)
 
 
-def read_cells(plan: Plan, kept: Path) -> Cells:
-    """The results of all cells."""
-    return {(r, t): result_of(kept, cell_name(r, t)) for r in plan.rivals for t in plan.tasks}
+class Found(NamedTuple):
+    """The results of all cells, what reconstructions change, shares of the way, and reach."""
+
+    cells: Cells
+    back: Back
+    ways: Ways
+    reached: Reached
 
 
-def page(plan: Plan, cells: Cells) -> str:
+def read_found(plan: Plan, kept: Path) -> Found:
+    """What the stages kept."""
+    pairs = [(rival, task) for rival in plan.rivals for task in plan.tasks]
+    cells = {(r, t): result_of(kept, cell_name(r, t)) for r, t in pairs}
+    ways = {
+        (r, t): way_of(kept / f"{cell_name(r, t)}.png", TASKS[t], cells[r, t]["numbers"])
+        for r, t in pairs
+    }
+    names = [stage.name for stage in reach_stages(plan)] if "asyrp" in plan.rivals else []
+    reached = {name.removeprefix("reach-"): result_of(kept, name) for name in names}
+    return Found(cells, result_of(kept, "reconstructed")["changed"], ways, reached)
+
+
+def page(plan: Plan, found: Found) -> str:
     """The tables as Markdown."""
-    rivals, tasks = plan.rivals, plan.tasks
-    parts = [
-        compare_notes(plan),
-        markdown(compare_table.overall(cells, rivals, tasks)),
-        "What it cost:",
-        markdown(compare_table.costs(cells, rivals, tasks)),
-        "Tuned on validation faces, the same number of settings for every method:",
-        markdown(compare_table.tuning(cells, rivals, tasks)),
-    ]
-    if compare_table.REFERENCE in rivals:
-        parts += ["Difference to Asyrp's f_t on the same faces, percentage points:"]
-        parts += [markdown(compare_table.gains(cells, rivals, tasks))]
+    rivals, tasks, (cells, back, ways, reached) = plan.rivals, plan.tasks, found
+    parts = [compare_notes(plan), words.summary(cells, rivals, tasks)]
+    for name, some in compare_table.groups_of(tasks).items():
+        parts += [_GROUPS[name].format(len(some))]
+        parts += [markdown(compare_table.overall(cells, rivals, some))]
+    parts += ["What it cost:", markdown(compare_table.costs(cells, rivals, tasks)), _COSTS]
+    parts += [_TUNED, markdown(compare_table.tuning(cells, rivals, tasks))]
+    parts += [words.settings_at_the_edge(cells, rivals, tasks)]
+    if compare_table.REFERENCE in rivals and len(rivals) > 1:
+        for name, some in compare_table.groups_of(tasks).items():
+            parts += [f"Asyrp's f_t minus each method on the same faces, {_OF[name]}:"]
+            parts += [markdown(compare_table.gains(cells, rivals, some))]
     for metric in compare_table.SHARES:
         parts += [f"{metric.capitalize()} of each edit, %:"]
         parts += [markdown(compare_table.by_task(cells, rivals, tasks, metric))]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    parts += [_WAY, markdown(words.way_rows(ways, rivals, tasks))]
+    parts += [words.unseen(cells, rivals, tasks, ways)]
+    if reached:
+        parts += [_REACH, markdown(words.reach_rows(reached)), words.why_unseen(reached)]
+    if compare_table.REFERENCE in rivals:
+        parts += [words.leaking(cells, tasks, back)]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+_GROUPS = {
+    "all": "All {} edits:",
+    "seen": "The {} edits to values that the network was trained on:",
+    "unseen": "The {} edits to values that it never saw:",
+}
+_OF = {
+    "all": "all edits, percentage points",
+    "seen": "seen values, percentage points",
+    "unseen": "unseen values, percentage points",
+}
+_WAY = (
+    "Share of the way to the answer, %: how far a picture moved towards the face that the renderer "
+    "draws for the answer, in the pixels where the two differ (100 is the answer, 0 no change "
+    "towards it), with the setting that was tuned, over the faces that the sheets show:"
+)
+_REACH = (
+    "Where an edit into a domain that the network never saw fails, is it the dose? The same f_t "
+    "with growing strength, for every edit of a colour; strength 0 is the reconstruction, and the "
+    "colour is the mean in the pixels that the answer changes:"
+)
+_COSTS = (
+    "Seconds are those of this machine while other stages ran beside; evaluations do not depend on "
+    "it. What trains one dh from an f_t that exists lists its own work only."
+)
+_TUNED = (
+    "Tuned on validation faces, the same number of settings for every method; the setting with the "
+    "most clean edits wins, then the most successes, then the smallest change:"
+)
 
 
 def compare_notes(plan: Plan) -> str:
@@ -105,11 +170,20 @@ def compare_notes(plan: Plan) -> str:
     )
 
 
+def _zero(plan: Plan) -> str:
+    """What a rate of 0 % leaves open (the rule of three)."""
+    return (
+        "An interval without width means that all faces agreed, which still allows a rate of "
+        f"{300 / plan.test_faces:.0f} % (in one task)."
+    )
+
+
 _MEASURES = (
     "S_dir: encoder avatars-64-clip, the texts as they are, source image: the original; higher is "
-    "better. LPIPS: st-lpips-alex to the original. Identity and FID: features of the judge, FID "
-    "between the originals and the edits of one task, mean over tasks, comparable at this number "
-    "of faces only. SC: mean IoU of the parts that the world's segmenter sees. Evaluations: "
+    "better. LPIPS: st-lpips-alex to the original. Identity, FID and KID: features of the judge, "
+    "FID and KID between the originals and the edits of one task, mean over tasks, FID comparable "
+    "at this number of faces only, KID a little below 0 where nothing changes (both sets come from "
+    "the same faces). SC: mean IoU of the parts that the world's segmenter sees. Evaluations: "
     "forward passes of the whole network for one image, halves counted by their share of its "
     "multiplications, backward passes as one more (two where weights are trained); the classifier "
     "itself is not counted. One thread a process."
@@ -130,21 +204,31 @@ def flat_rows(plan: Plan, cells: Cells) -> list[dict[str, object]]:
     return rows
 
 
-def figures(plan: Plan, cells: Cells, kept: Path, out: Path) -> None:
+def figures(plan: Plan, found: Found, kept: Path, out: Path) -> None:
     """compare.png, leakage.png, and a sheet of edits for each task."""
-    rivals, tasks = plan.rivals, plan.tasks
+    rivals, tasks, cells = plan.rivals, plan.tasks, found.cells
     save_figure(compare_table.plot_overall(cells, rivals, tasks), out / "compare.png")
     first = compare_table.REFERENCE if compare_table.REFERENCE in rivals else rivals[0]
-    save_figure(compare_table.plot_leaks(cells, first, tasks), out / "leakage.png")
+    save_figure(compare_table.plot_leaks(cells, first, tasks, found.back), out / "leakage.png")
     for task in tasks:
-        strips = [kept / f"{cell_name(rival, task)}.png" for rival in rivals]
-        stack(strips, out / f"edits-{task}.png")
+        save_figure(sheet(plan, task, cells, kept), out / f"edits-{task}.png")
 
 
-def stack(strips: Sequence[Path], path: Path, factor: int = 2) -> None:
-    """Pictures of one width above each other, enlarged."""
-    rows = [np.asarray(Image.open(strip).convert("RGB")) for strip in strips]
-    sheet = Image.fromarray(np.concatenate(rows))
-    larger = sheet.resize((sheet.width * factor, sheet.height * factor), Image.Resampling.NEAREST)
-    with atomic_path(path) as temporary:
-        larger.save(temporary, "PNG")
+def sheet(plan: Plan, task: str, cells: Cells, kept: Path) -> Figure:
+    """The first test faces, every method's edits of them, and the renderer's answer."""
+    numbers = cells[plan.rivals[0], task]["numbers"][:SHOWN]
+    faces, one = [sample_face("test", number) for number in numbers], TASKS[task]
+    answers = [face.replaced(one.factor, one.value) for face in faces]
+    strips = {"source": drawn(faces)}
+    for rival in plan.rivals:
+        with Image.open(kept / f"{cell_name(rival, task)}.png") as opened:
+            strips[RIVALS[rival].title] = np.asarray(opened.convert("RGB"))
+    strips["the renderer's answer"] = drawn(answers)
+    return compare_table.plot_sheet(list(strips), list(strips.values()))
+
+
+def drawn(faces: Sequence[Face]) -> np.ndarray:
+    """Faces side by side as a strip of edits has them."""
+    images = from_uint8(np.stack([draw(face) for face in faces]))
+    strip: np.ndarray = to_uint8(contact_sheet([images])[None])[0]
+    return strip

@@ -7,17 +7,26 @@ import numpy as np
 from asyrp.bootstrap import Estimate
 from asyrp.commands.common import new_folder, say
 from asyrp.commands.evaluate_pictures import Material, gather
-from asyrp.commands.evaluate_report import Result, notes_of, page, plot_audit, plot_leakage
+from asyrp.commands.evaluate_report import (
+    Result,
+    notes_of,
+    page,
+    plot_audit,
+    plot_leakage,
+    plot_table,
+)
 from asyrp.errors import AsyrpError
 from asyrp.evaluation import (
     Pictures,
     Tools,
     Wish,
+    features_in,
     gaps,
     grouped,
     leakage_matrix,
+    of_groups,
     of_sets,
-    per_image,
+    over_runs,
     subgroups,
     summarised,
 )
@@ -29,23 +38,27 @@ from asyrp.plots import save_figure
 from asyrp.registry import load_distance, load_encoder
 from asyrp.segmentation import load_segmenter
 from asyrp.tables import csv_text, write_json, write_text
+from asyrp.vision import load_vision
 
+SIZE = 64  # sides of the built-in world's faces
 EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
 
 
 def run(options: Evaluate) -> None:
-    """Write table.md, table.csv, table.json, and a figure of leakage and of the audit."""
+    """Write table.md, table.csv, table.json, and figures of all metrics, leakage and the audit."""
     check(options)
     material = gather(options)
+    check_judge(options, material)
     tools, wish = tools_of(options), wish_of(options)
     result = measure(options, material, tools, wish)
     out = new_folder(options.out)
     notes = notes_of(options, material, tools)
     write_text(out / "table.md", page(result, notes))
-    every = {"all": result.table, **result.groups}
-    write_text(out / "table.csv", csv_text([{"group": k, **row} for k, row in every.items()]))
+    write_text(out / "table.csv", csv_text(_rows(result)))
     gaps_found = [gap._asdict() for gap in result.gaps]
     write_json(out / "table.json", {**result._asdict(), "gaps": gaps_found, **notes})
+    if set(result.table) - {"fid", "kid"}:
+        save_figure(plot_table(result.table), out / "metrics.png")
     if result.matrix:
         save_figure(plot_leakage(result.matrix), out / "leakage.png")
     if result.gaps:
@@ -53,6 +66,16 @@ def run(options: Evaluate) -> None:
     if material.skipped:
         say(f"{len(material.skipped)} unreadable: {'; '.join(material.skipped[:3])}")
     say(f"measured {len(material.names)} edits; wrote {out / 'table.md'}")
+
+
+def _rows(result: Result) -> list[dict[str, object]]:
+    """A row for all images, and one for each subgroup."""
+    groups: list[dict[str, object]] = [
+        {"group": f"{attribute}: {value}", **row}
+        for attribute, members in result.groups.items()
+        for value, row in members.items()
+    ]
+    return [{"group": "all", **result.table}, *groups]
 
 
 def check(options: Evaluate) -> None:
@@ -69,17 +92,28 @@ def check(options: Evaluate) -> None:
         raise AsyrpError("--compare-with reconstruction needs --reconstructions FOLDER")
 
 
+def check_judge(options: Evaluate, material: Material) -> None:
+    """Refuse pictures that the world's judge cannot have been made for."""
+    height, width = material.runs[0].sources.shape[-2:]
+    if options.judge != "none" and (height, width) != (SIZE, SIZE):
+        raise AsyrpError(
+            f"the judge {options.judge} looks at its own world's faces of {SIZE} x {SIZE} pixels; "
+            f"these are {width} x {height}; use --judge none, with --segmenter and --identity"
+        )
+
+
 def tools_of(options: Evaluate) -> Tools:
     """The networks that the asked metrics need."""
     encoder = load_encoder(options.guides.encoder)
     wanted = set(EVERY) - set(options.leave_out)
     distance = load_distance(options.guides.distance) if wanted & {"lpips", "diversity"} else None
     guided = options.target and "s_dir" in wanted
+    own = options.features not in ("judge", "encoder")
     tools = Tools(
         guide=new_guide(encoder, options.source, options.target) if guided else None,
         distance=distance if "lpips" in wanted else None,
         spread=distance if "diversity" in wanted else None,
-        features=EncoderFeatures(encoder),
+        features=load_vision(options.features) if own else EncoderFeatures(encoder),
     )
     if options.judge != "none":
         tools = _judged(tools, options.features == "judge")
@@ -118,21 +152,17 @@ def wish_of(options: Evaluate) -> Wish | None:
 
 def measure(options: Evaluate, material: Material, tools: Tools, wish: Wish | None) -> Result:
     """Every number that is written."""
-    pictures, seed = material.pictures, options.seed
-    values = per_image(pictures, tools, wish)
-    if options.compare_with == "reconstruction" and pictures.reconstructions is not None:
-        moved = Pictures(pictures.reconstructions, pictures.edits)
-        values |= per_image(moved, Tools(guide=tools.guide))
-    table = {**summarised(values, seed), **of_sets(pictures, tools, seed)}
+    runs, seed = material.runs, options.seed
+    values, features = over_runs(runs, tools, wish), features_in(runs, tools)
+    if options.compare_with == "reconstruction":
+        moved = [Pictures(back, run.edits) for run in runs if (back := run[2]) is not None]
+        values |= over_runs(moved, Tools(guide=tools.guide))
+    table = {**summarised(values, seed), **of_sets(runs, tools, features, seed)}
     members = _members(options, material, tools)
-    every = {f"{a}: {v}": rows for a, found in members.items() for v, rows in found.items()}
-    groups = {
-        name: summarised({k: row[rows] for k, row in values.items()}, seed)
-        for name, rows in every.items()
-    }
+    groups = of_groups(values, members, features, seed)
     matrix: dict[str, dict[str, Estimate]] = {}
     if tools.judging is not None and wish is not None:
-        matrix = leakage_matrix(pictures, tools.judging, wish, seed)
+        matrix = leakage_matrix(runs, tools.judging, wish, seed)
     return Result(table, groups, gaps(values, members, seed), matrix)
 
 
@@ -148,7 +178,7 @@ def _members(
         if name in columns:
             found[name] = grouped([labels[name] for labels in material.labels])
         elif tools.judging is not None:
-            found |= subgroups(tools.judging, material.pictures.sources, [name])
+            found |= subgroups(tools.judging, material.runs[0].sources, [name])
         else:
             raise AsyrpError(
                 f"--subgroups {name!r} needs a column of that name in a CSV, or a judge"

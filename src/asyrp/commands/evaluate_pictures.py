@@ -1,5 +1,6 @@
-"""The pictures of `asyrp evaluate`: three folders lined up by stem."""
+"""The pictures of `asyrp evaluate`: folders lined up by stem."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +14,21 @@ from asyrp.options.evaluate import Evaluate
 
 
 class Material(NamedTuple):
-    """The pictures, their names, and the labels and losses of reading them."""
+    """The pictures of every run, their names, the labels and losses of reading them.
 
-    pictures: Pictures
+    seeds: of the noise of each run, None where no run.json beside the edits tells.
+    """
+
+    runs: list[Pictures]
     names: list[str]
     labels: list[Mapping[str, str]]
     skipped: list[str]
+    seeds: list[int | None]
+
+    @property
+    def reconstructions(self) -> torch.Tensor | None:
+        """The same for all runs."""
+        return self.runs[0].reconstructions
 
 
 def gather(options: Evaluate) -> Material:
@@ -27,19 +37,35 @@ def gather(options: Evaluate) -> Material:
     Raises:
         AsyrpError: mixed sizes, or stems that do not match.
     """
-    edits = load(options.edits)
+    first, *others = options.edits
+    edits = load(first)
     size = edits.records[0].size
     every = {"--edits": edits, "--images": load(options.images, size)}
+    every |= {f"--edits {path}": load(path, size) for path in others}
     if options.reconstructions is not None:
         every["--reconstructions"] = load(options.reconstructions, size)
     for name, loaded in every.items():
         _check_sizes(name, loaded, size)
     names = matched(every)
     stacks = {name: _lined_up(loaded, names) for name, loaded in every.items()}
-    pictures = Pictures(stacks["--images"], stacks["--edits"], stacks.get("--reconstructions"))
+    runs = [
+        Pictures(stacks["--images"], stack, stacks.get("--reconstructions"))
+        for name, stack in stacks.items()
+        if name.startswith("--edits")
+    ]
     labels = {Path(r.name).stem: r.labels for r in every["--images"].records}
     skipped = [f"{n} {s.name}: {s.reason}" for n, loaded in every.items() for s in loaded.skipped]
-    return Material(pictures, names, [labels[name] for name in names], skipped)
+    seeds = [seed_of(path) for path in options.edits]
+    return Material(runs, names, [labels[name] for name in names], skipped, seeds)
+
+
+def seed_of(folder: Path) -> int | None:
+    """The seed of the noise that `asyrp edit` wrote down beside its edits."""
+    try:
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return int(told["options"]["applying"]["seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _check_sizes(name: str, loaded: Loaded, size: tuple[int, int]) -> None:

@@ -1,14 +1,15 @@
 """What `asyrp evaluate` writes: the Markdown page, the notes, two figures."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
 from asyrp.bootstrap import DRAWS, Estimate
 from asyrp.commands.evaluate_pictures import Material
-from asyrp.evaluation import LEAST_GROUP, METRICS, Gap, Tools
+from asyrp.evaluation import GROUP_DRAWS, LEAST_GROUP, METRICS, Gap, Tools
 from asyrp.figures import dots, new_figure
-from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS
+from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
 from asyrp.options.evaluate import Evaluate
 from asyrp.scorers import templates_of
 from asyrp.tables import markdown
@@ -20,7 +21,7 @@ class Result(NamedTuple):
     """Every number: of all images, of subgroups, the gaps, and leakage by attribute."""
 
     table: dict[str, Estimate]
-    groups: dict[str, dict[str, Estimate]]
+    groups: dict[str, dict[str, dict[str, Estimate]]]
     gaps: list[Gap]
     matrix: dict[str, dict[str, Estimate]]
 
@@ -46,7 +47,8 @@ def notes_of(options: Evaluate, material: Material, tools: Tools) -> dict[str, A
         "attribute": options.attribute,
         "value": options.value,
         "skipped": material.skipped,
-        "seeds": {"bootstrap": options.seed},
+        "runs": [str(path) for path in options.edits],
+        "seeds": {"bootstrap": options.seed, "noise": material.seeds},
         "draws": {"means": DRAWS, "FID": FID_DRAWS, "KID": KID_DRAWS},
         "networks": {key: one.name for key, one in named.items() if one is not None},
         "S_dir": s_dir if tools.guide is not None else None,
@@ -69,8 +71,9 @@ def page(result: Result, notes: dict[str, Any]) -> str:
     if result.gaps:
         parts += ["## Largest gaps between subgroups", _AUDIT, markdown(_audit_rows(result.gaps))]
     if result.groups:
-        groups = [{"subgroup": name, **_brief(row)} for name, row in result.groups.items()]
-        parts += ["## Subgroups", markdown(groups)]
+        parts += ["## Subgroups", _GROUPS]
+    for attribute, members in result.groups.items():
+        parts += [f"By {attribute}:", markdown(_group_rows(members))]
     if result.matrix:
         parts += ["## Answers that changed, by attribute", markdown(_matrix_rows(result.matrix))]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -86,10 +89,11 @@ _AUDIT = (
 def _preface(notes: dict[str, Any]) -> str:
     networks = "; ".join(f"{key}: {name}" for key, name in notes["networks"].items())
     lines = [
-        f"{notes['images']} images, {len(notes['skipped'])} unreadable. Intervals: bootstrap over "
-        f"images, seed {notes['seeds']['bootstrap']}, {notes['draws']['means']} draws "
-        f"(FID {notes['draws']['FID']}, KID {notes['draws']['KID']}, laid around the estimate). An "
-        "interval without width means that all images agreed.",
+        f"{notes['images']} images, {len(notes['skipped'])} unreadable. Intervals: 95 %, bootstrap "
+        f"over images{_over_runs(notes)}, seed {notes['seeds']['bootstrap']}, "
+        f"{notes['draws']['means']} draws (FID {notes['draws']['FID']}, KID "
+        f"{notes['draws']['KID']}, laid around the estimate). An interval without width means that "
+        "all images agreed.",
         f"Networks: {networks}." if networks else "",
     ]
     if notes["S_dir"]:
@@ -100,6 +104,18 @@ def _preface(notes: dict[str, Any]) -> str:
             f"{made['source image']}; higher is better."
         )
     return "\n".join(line for line in lines if line)
+
+
+def _over_runs(notes: dict[str, Any]) -> str:
+    """What is said of several runs, and of their seeds."""
+    seeds = notes["seeds"]["noise"]
+    told = ", ".join("unknown" if seed is None else str(seed) for seed in seeds)
+    if len(seeds) == 1:
+        return f" (edits made with seed {told})"
+    return (
+        f" and over {len(seeds)} runs with the seeds {told} (FID, KID and diversity: means over "
+        "runs, bootstrap over images)"
+    )
 
 
 def _audit_rows(gaps: list[Gap]) -> list[dict[str, Any]]:
@@ -117,16 +133,38 @@ def _audit_rows(gaps: list[Gap]) -> list[dict[str, Any]]:
     ]
 
 
-_BRIEF = ("success", "leakage", "clean", "s_dir", "lpips", "sc", "identity")
+_GROUPS = (
+    "FID falls with the number of images, so it is taken over as many images of each subgroup as "
+    f"the smallest has, and only where that is {LEAST_FID} or more; its intervals are from "
+    f"{GROUP_DRAWS} draws. FID and KID belong to whole sets, and are not among the gaps above."
+)
 
 
-def _brief(row: dict[str, Estimate]) -> dict[str, Any]:
-    first = next(iter(row.values()), None)
-    return {"images": first.images if first else 0, **{k: row[k] for k in _BRIEF if k in row}}
+def _group_rows(members: Mapping[str, Mapping[str, Estimate]]) -> list[dict[str, Any]]:
+    """A row a metric, a column a subgroup with its number of images."""
+    counts = {
+        value: max((e.images for e in row.values()), default=0) for value, row in members.items()
+    }
+    names = [name for name in METRICS if any(name in row for row in members.values())]
+    return [
+        {
+            "metric": name,
+            **{f"{value} ({counts[value]})": row.get(name) for value, row in members.items()},
+        }
+        for name in names
+    ]
 
 
 def _matrix_rows(matrix: dict[str, dict[str, Estimate]]) -> list[dict[str, Any]]:
     return [{"of": name, **row} for name, row in matrix.items()]
+
+
+def plot_table(table: Mapping[str, Estimate]) -> Figure:
+    """Every metric but FID and KID, which have scales of their own, with its interval."""
+    shown = {name: one for name, one in table.items() if name not in ("fid", "kid")}
+    figure, (axes,) = new_figure(6.4, 0.9 + 0.3 * len(shown))
+    dots(axes, list(shown), {"": list(shown.values())}, "mean over images, 95 % interval")
+    return figure
 
 
 def plot_leakage(matrix: dict[str, dict[str, Estimate]]) -> Figure:

@@ -52,7 +52,7 @@ def run(options: Study) -> None:
 def told(found: Verdict) -> str:
     """A verdict in a line."""
     words = {True: "holds here", False: "does not hold here", None: "undecided here"}
-    return f"{found.claim}: {words[found.holds]}. {found.text}"
+    return f"{found.claim}: {words[found.holds]}. {found.text} {found.why}".strip()
 
 
 def on_world(options: Study) -> Mapping[str, Any]:

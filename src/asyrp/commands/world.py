@@ -10,6 +10,7 @@ from asyrp.commands.common import new_folder, say, write_json
 from asyrp.errors import AsyrpError
 from asyrp.images import write_png
 from asyrp.options import World
+from asyrp.tables import csv_text, write_text
 from asyrp.world.avatars import FACTORS, draw, sample_face
 from asyrp.world.diffusion import to_unit
 from asyrp.world.loop import LoopStep
@@ -36,13 +37,18 @@ def run(options: World) -> None:
 
 
 def draw_folder(out: Path, split: str, indices: range) -> None:
-    """Faces as 00000.png ..., and labels.json: factor -> value of each (null where hidden)."""
-    labels = {}
+    """Faces as 00000.png ..., and labels.json: factor -> value of each (null where hidden).
+
+    labels.csv is the same as a table of attributes, empty where hidden.
+    """
+    labels: dict[str, dict[str, str | None]] = {}
     for index in tqdm(indices, desc="drawing", unit="face"):
         face, name = sample_face(split, index), f"{index:05d}"
         write_png(out / f"{name}.png", to_unit(draw(face)[None])[0])
         labels[name] = {factor: face.label(factor) for factor in FACTORS}
     write_json(out / "labels.json", labels)
+    rows = [{"file_name": f"{name}.png", **row} for name, row in labels.items()]
+    write_text(out / "labels.csv", csv_text(rows))
 
 
 def _trainer(part: str) -> tuple[Callable[[Path, Path, int], Iterator[LoopStep]], int]:

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from asyrp.bootstrap import Estimate, of_mean
+from asyrp.bootstrap import Estimate, of_runs
 from asyrp.errors import AsyrpError
 
 Answers = Mapping[str, np.ndarray]
@@ -53,15 +53,24 @@ def clean(success: np.ndarray, leaks: np.ndarray) -> np.ndarray:
 def matrix(
     rows: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
-    """edit -> attribute -> share of images whose answer changed; those that never show are out."""
+    """edit -> attribute -> share of images whose answer changed; those that never show are out.
+
+    Args:
+        rows: edit -> attribute -> (n,), or (runs, n).
+    """
     return {
         edit: {
-            name: of_mean(values, seed)
+            name: of_runs(np.atleast_2d(values), seed)
             for name, values in changes.items()
-            if (~np.isnan(values)).sum() > 1
+            if shown_in(values) > 1
         }
         for edit, changes in rows.items()
     }
+
+
+def shown_in(values: np.ndarray) -> int:
+    """How many images have a value, in any of the runs; values: (n,) or (runs, n)."""
+    return int((~np.isnan(np.atleast_2d(values)).all(0)).sum())
 
 
 class Judging(Protocol):

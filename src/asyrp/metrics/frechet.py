@@ -57,11 +57,11 @@ def fid(real: Tensor, other: Tensor, seed: int = 0, draws: int = FID_DRAWS) -> E
     biased upwards, by an amount that depends on their number.
 
     Args:
-        real, other: features (n, d), row i of both from the same source image.
+        real: features (n, d). other: (n, d), row i of both from the same source image; or
+            (runs, n, d), whose mean over runs is taken.
     """
     check(real, other, "FID", LEAST_FID)
-    distance = new_fid(real.shape[1])
-    return _resampled(distance, real, other, seed, draws)
+    return _resampled(new_fid(real.shape[1]), real, other, seed, draws)
 
 
 def kid(real: Tensor, other: Tensor, seed: int = 0, draws: int = KID_DRAWS) -> Estimate:
@@ -72,7 +72,7 @@ def kid(real: Tensor, other: Tensor, seed: int = 0, draws: int = KID_DRAWS) -> E
 
 def check(real: Tensor, other: Tensor, name: str, least: int) -> None:
     """Raise AsyrpError unless both sets have one shape and enough images."""
-    if real.shape != other.shape or real.ndim != 2:
+    if real.ndim != 2 or real.shape != other.shape[-2:]:
         raise AsyrpError(
             f"{name} needs two sets of features (n, d) of one size; got {tuple(real.shape)} and "
             f"{tuple(other.shape)}; give as many edits as sources"
@@ -86,8 +86,10 @@ def check(real: Tensor, other: Tensor, name: str, least: int) -> None:
 def _resampled(
     distance: Callable[[Tensor, Tensor], float], real: Tensor, other: Tensor, seed: int, draws: int
 ) -> Estimate:
+    runs = other[None] if other.ndim == 2 else other
+
     def statistic(rows: np.ndarray) -> float:
         chosen = torch.as_tensor(rows)
-        return distance(real[chosen], other[chosen])
+        return float(np.mean([distance(real[chosen], run[chosen]) for run in runs]))
 
     return of_statistic(statistic, len(real), seed, draws)

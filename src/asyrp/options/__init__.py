@@ -5,6 +5,7 @@ from typing import Any
 from asyrp.options.app import App
 from asyrp.options.compare import Compare, Reproduce, Study
 from asyrp.options.convert import Convert
+from asyrp.options.data import Gather
 from asyrp.options.editing import Edit, Inspect, Intervals, Invert, Sample, Train
 from asyrp.options.evaluate import Evaluate
 from asyrp.options.shared import Applying, Guides, Inverting, Network
@@ -19,6 +20,7 @@ __all__ = [
     "Demo",
     "Edit",
     "Evaluate",
+    "Gather",
     "Guides",
     "Inspect",
     "Intervals",
@@ -46,6 +48,7 @@ COMMANDS: dict[str, Any] = {
     "reproduce": Reproduce,
     "sample": Sample,
     "convert": Convert,
+    "gather": Gather,
     "inspect": Inspect,
     "world": World,
 }

@@ -25,17 +25,54 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Own:
+    """A network and pictures of your own, in place of the built-in world."""
+
+    images: Path | None = None
+    """Own network: folder of images to test on; 64 or more."""
+    train_images: Path | None = None
+    """Own network: folder of images to train and tune on; --validation-faces of them to tune."""
+    source: str = ""
+    """Own network: what the images show."""
+    target: str = ""
+    """Own network: what they should show."""
+    target_prompt: str = ""
+    """Text-to-image network: caption of the edits, with --prompt that of the images, for `swap`."""
+    labels: tuple[int, int] | None = None
+    """Class-conditional network: class of the images, and of the edits for `swap`."""
+    t_start: int | None = None
+    """Own network: first timestep of editing; with --t-edit and --t-boost in place of curves."""
+    t_edit: int | None = None
+    """Own network: last timestep of editing."""
+    t_boost: int | None = None
+    """Own network: timestep below which noise is added."""
+    segmenter: str = ""
+    """Own network: segmentation network for SC."""
+    identity: str = ""
+    """Own network: ONNX file of a face-recognition network."""
+    features: str = "encoder"
+    """Own network: whose features FID and KID compare, encoder or an image network."""
+
+
+@dataclass(frozen=True)
 class Compare:
-    """Our edits beside their rivals on the built-in world: same network, faces and budget."""
+    """Our edits beside their rivals, on the built-in world or a network of your own.
+
+    All have the same network, pictures and budget.
+    """
 
     out: Path = Path("compare")
     """Folder for table.md, table.csv, table.json, figures, and what is kept between runs."""
     tasks: tuple[str, ...] = ()
     """Edits to make, as in smiling or glasses; default: all ten."""
     methods: tuple[str, ...] = ()
-    """Methods to compare, as in asyrp, sdedit or diffusionclip; default: all nine."""
+    """Methods to compare, as in asyrp, sdedit or diffusionclip; default: all nine, and on a network
+    of your own all that need neither labels nor paintings."""
     workers: int = 2
     """Processes of one thread each; results do not depend on it."""
+    own: Annotated[Own, Flat] = field(default_factory=Own)
+    network: Annotated[Network, Flat] = field(default_factory=Network)
+    guides: Annotated[Guides, Flat] = field(default_factory=Guides)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings

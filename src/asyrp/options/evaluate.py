@@ -15,8 +15,9 @@ class Evaluate:
 
     images: str
     """The sources: a folder, FILE.csv of attributes, an LMDB folder, or hf:NAME[:SPLIT]."""
-    edits: Path
-    """Folder of their edits, same stems and size."""
+    edits: tuple[Path, ...]
+    """Folder of their edits, same stems and size; several: the same edits with other seeds, over
+    which intervals are taken too."""
     out: Path
     """Folder for table.md, table.csv, table.json and the figures."""
     source: str = ""
@@ -36,8 +37,9 @@ class Evaluate:
     """Segmentation network for SC, a folder or Hub id of transformers; default: the judge's."""
     identity: str = ""
     """ONNX file of a face-recognition network; default: the judge's."""
-    features: Literal["judge", "encoder"] = "judge"
-    """Whose features FID and KID compare; without a judge the encoder's."""
+    features: str = "judge"
+    """Whose features FID and KID compare: judge (without one the encoder), encoder, or an image
+    network of transformers in a folder or on the Hub, as in facebook/dinov2-base."""
     compare_with: Literal["original", "reconstruction"] = "original"
     """Source image of S_dir."""
     leave_out: Annotated[

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from asyrp.errors import AsyrpError
+from asyrp.metrics.frechet import LEAST_FID
 from asyrp.stages import Stage, result_of
 from asyrp.studies import (
     consistency,
@@ -31,13 +32,14 @@ TASKS = ("smiling", "glasses", "blonde")  # the first is what most studies look 
 
 
 class Study(NamedTuple):
-    """What a study measures, how it is drawn and judged, and how many tasks it needs."""
+    """What a study measures, how it is drawn and judged, and how many tasks and faces it needs."""
 
     title: str
     measure: Callable[[Bench], dict[str, Any]]
     plot: Callable[[Numbers], Figure]
     verdict: Callable[[Numbers], Verdict]
     tasks: int = 1
+    least: int = 2
 
 
 def _theorem1(bench: Bench) -> dict[str, Any]:
@@ -59,10 +61,14 @@ STUDIES: Mapping[str, Study] = {
     "theorem1": Study("Theorem 1", _theorem1, theorem1.plot, theorem1.verdict, 0),
     "homogeneity": Study("Homogeneity", homogeneity.measure, homogeneity.plot, homogeneity.verdict),
     "linearity": Study("Linearity", linearity.measure, linearity.plot, linearity.verdict, 3),
-    "robustness": Study("Robustness", robustness.measure, robustness.plot, robustness.verdict),
+    "robustness": Study(
+        "Robustness", robustness.measure, robustness.plot, robustness.verdict, least=LEAST_FID
+    ),
     "consistency": Study("Consistency", consistency.measure, consistency.plot, consistency.verdict),
     "layers": Study("Layers", layers.measure, layers.plot, layers.verdict),
-    "intervals": Study("Intervals", intervals.measure, intervals.plot, intervals.verdict),
+    "intervals": Study(
+        "Intervals", intervals.measure, intervals.plot, intervals.verdict, least=LEAST_FID
+    ),
     "diagnose": Study("Where an edit gets lost", _diagnose, diagnose.plot, diagnose.verdict),
 }
 
@@ -125,7 +131,18 @@ def stage_name(name: str) -> str:
 
 
 def study_stages(plan: Plan, names: Sequence[str], faces: int) -> list[Stage]:
-    """Shared stages, the directions, and the studies."""
+    """Shared stages, the directions, and the studies.
+
+    Raises:
+        AsyrpError: fewer faces than a study needs, or than the pool has.
+    """
+    for name in names:
+        tasks_of(name)
+        if not STUDIES[name].least <= faces <= plan.test_faces:
+            raise AsyrpError(
+                f"the study {name!r} needs {STUDIES[name].least} to {plan.test_faces} faces (the "
+                f"test faces); got {faces}; change --faces or --test-faces"
+            )
     tasks = list(dict.fromkeys(task for name in names for task in tasks_of(name)))
     stages = shared_stages(plan) + direction_stages(plan, tasks)
     for task in tasks:

@@ -54,11 +54,15 @@ class Bench(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether a claim of the paper holds here. holds: None where the numbers do not decide."""
+    """Whether a claim of the paper holds here. holds: None where the numbers do not decide.
+
+    why: where it does not hold, what else was measured about it.
+    """
 
     claim: str
     holds: bool | None
     text: str
+    why: str = ""
 
 
 def as_estimate(kept: Mapping[str, Any]) -> Estimate:
@@ -121,3 +125,9 @@ def shares(estimate: Estimate) -> str:
     """A share with its interval, in words."""
     low, high = 100 * estimate.low, 100 * estimate.high
     return f"{100 * estimate.value:.0f} % ({low:.0f} to {high:.0f})"
+
+
+def ranged(estimate: Estimate, digits: int = 2) -> str:
+    """A number with its interval, in words."""
+    value, low, high = (f"{number:.{digits}f}" for number in estimate[:3])
+    return f"{value} ({low} to {high})"

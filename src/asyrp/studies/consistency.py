@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from asyrp.bootstrap import of_mean
 from asyrp.directions import global_direction
-from asyrp.figures import lines, new_figure
+from asyrp.figures import COLORS, MARKS, lines, new_figure
 from asyrp.metrics.perceptual import distances
 from asyrp.studies.common import (
     Bench,
@@ -23,6 +23,7 @@ from asyrp.studies.common import (
     act_of,
     as_estimate,
     edit_scene,
+    ranged,
     shares,
     summary,
 )
@@ -123,7 +124,8 @@ def plot(numbers: Numbers) -> Figure:
     lines(left, kept["t"], series, "timestep t", "cosine of dh_t")
     left.set_ylim(min(0.0, *left.get_ylim()), 1.03)
     moved = numbers["transfer"]
-    for label, rows in (("S / S~", moved["with_rule"]), ("as it is", moved["without_rule"])):
+    ways = (("S / S~", moved["with_rule"]), ("as it is", moved["without_rule"]))
+    for place, (label, rows) in enumerate(ways):
         known = [
             (s, as_estimate(r["lpips"])) for s, r in zip(moved["steps"], rows, strict=True) if r
         ]
@@ -131,7 +133,8 @@ def plot(numbers: Numbers) -> Figure:
             [s for s, _ in known],
             [e.value for _, e in known],
             yerr=[[e.value - e.low for _, e in known], [e.high - e.value for _, e in known]],
-            marker="o",
+            marker=MARKS[place],
+            color=COLORS[place],
             label=label,
         )
     right.set(xscale="log", xlabel="steps of the grid", ylabel="perceptual change by the edit")
@@ -147,15 +150,20 @@ def verdict(numbers: Numbers) -> Verdict:
         for name in ("with_mean", "with_global")
     }
     success = {name: as_estimate(one["success"]) for name, one in edits.items()}
-    moved = [row["lpips"]["value"] for row in numbers["transfer"]["with_rule"]]
+    transferred = "; ".join(
+        f"{steps} steps, success {shares(as_estimate(row['success']))}, change "
+        f"{ranged(as_estimate(row['lpips']), 3)}"
+        for steps, row in zip(
+            numbers["transfer"]["steps"], numbers["transfer"]["with_rule"], strict=True
+        )
+    )
     told = ", ".join(f"{name} {shares(one)}" for name, one in success.items())
     apart = edits["one dh"]["lpips_to_f_t"]["value"]
     text = (
         f"A face's dh_t has cosine {means['with_mean']:.2f} with its mean over faces and "
         f"{means['with_global']:.2f} with one dh for everything (means over t). Success: {told}; "
-        f"the pictures of one dh differ from those of f_t by {apart:.3f}. With the S / S~ rule the "
-        f"edit moves pictures by {min(moved):.3f} to {max(moved):.3f} on "
-        f"{numbers['transfer']['steps'][0]} to {numbers['transfer']['steps'][-1]} steps."
+        f"the pictures of one dh differ from those of f_t by {apart:.3f}. On other numbers of "
+        f"steps with the S / S~ rule: {transferred}."
     )
     holds = success["one dh"].high >= success["f_t"].low and means["with_mean"] > 0.5
     return Verdict("dh_t is nearly the same for all images and timesteps", holds, text)

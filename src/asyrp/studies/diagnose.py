@@ -1,5 +1,6 @@
 """Diagnose: why an edit does nothing, measured where its effect can get lost."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from asyrp.ddim import seeded_generators
 from asyrp.figures import lines, new_figure
-from asyrp.process import Attribute, walk
+from asyrp.process import Attribute, WalkStep, walk
 from asyrp.schedule import Pair
 from asyrp.studies.common import Numbers, Verdict
 from asyrp.unet import HSpaceUNet
@@ -58,23 +59,24 @@ def measure(
     watched = Attribute(
         watch, attribute.t_edit, attribute.strength, attribute.trained_steps, attribute.t_start
     )
-    generators = seeded_generators(len(latents))
-    plain = list(walk(model, latents, grid, (), t_boost, generators))
-    generators = seeded_generators(len(latents))
-    steps = []
-    for own, done in zip(
-        plain, walk(model, latents, grid, [watched], t_boost, generators), strict=True
-    ):
+    plain = list(walk(model, latents, grid, (), t_boost, seeded_generators(len(latents))))
+    acted = walk(model, latents, grid, [watched], t_boost, seeded_generators(len(latents)))
+    steps: list[dict[str, Any]] = []
+    last, before = latents, torch.zeros_like(latents)
+    for own, done in zip(plain, acted, strict=True):
+        carried, added = done.x0_source - own.x0, done.x0 - done.x0_source
         steps.append(
             {
                 "t": done.t,
                 "edited": done.edited,
                 "shift": watch.shares.get(done.t, 0.0),
-                "reach": ratio(done.x0 - done.x0_source, own.x0),
-                "carried": ratio(done.x0_source - own.x0, own.x0),
+                "eps": _share_of_eps(model, last, done),
+                "reach": ratio(added, own.x0),
+                "carried": ratio(carried, own.x0),
+                "survives": ratio(carried, before) if before.any() else None,
             }
         )
-        last = done.x
+        last, before = done.x, carried + added
     errors = (plain[-1].x - images).square().mean((1, 2, 3))
     return {
         "steps": steps,
@@ -83,6 +85,13 @@ def measure(
         "final_change": ratio(last - plain[-1].x, plain[-1].x),
         "inversion_mse": errors.double().cpu().numpy(),
     }
+
+
+def _share_of_eps(model: HSpaceUNet, x: Tensor, done: WalkStep) -> float:
+    """Size of the change of eps by dh over that of eps, at the step from x."""
+    alpha_bar = model.schedule.alpha_bar(done.t)
+    eps = x - math.sqrt(alpha_bar) * done.x0_source  # times sqrt(1 - abar), as the change is
+    return ratio(math.sqrt(alpha_bar) * (done.x0_source - done.x0), eps)
 
 
 def advice(numbers: Numbers) -> str:
@@ -116,16 +125,23 @@ def advice(numbers: Numbers) -> str:
 
 
 def plot(numbers: Numbers) -> Figure:
-    """Shift of h, what reaches P_t at each step, and what is carried on, over t."""
-    figure, (axes,) = new_figure()
+    """Shift of h, what reaches eps and P_t at each step, and what survives it, over t."""
+    figure, (left, right) = new_figure(5.2, 3.6, 2)
     t = [step["t"] for step in numbers["steps"]]
     series = {
         "dh beside h": [step["shift"] for step in numbers["steps"]],
+        "change of eps beside eps": [step["eps"] for step in numbers["steps"]],
         "change of P_t at this step": [step["reach"] for step in numbers["steps"]],
         "change carried from steps before": [step["carried"] for step in numbers["steps"]],
     }
-    lines(axes, t, series, "timestep t", "relative size")
-    axes.invert_xaxis()
+    lines(left, t, series, "timestep t", "relative size")
+    known = [(step["t"], step["survives"]) for step in numbers["steps"] if step["survives"]]
+    if known:
+        times, kept = zip(*known, strict=True)
+        lines(right, times, {"survives": kept}, "timestep t", "change of P_t that the step kept")
+        right.axhline(1, color="#555555", linestyle=":", linewidth=1)
+    for axes in (left, right):
+        axes.invert_xaxis()
     return figure
 
 
@@ -134,17 +150,21 @@ def verdict(numbers: Numbers) -> Verdict:
     acting = [step for step in numbers["steps"] if step["edited"]]
     error = float(np.mean(numbers["inversion_mse"]))
     if acting:
-        last = acting[-1]
-        put_in = sum(step["reach"] for step in acting)
-        kept = last["carried"] + last["reach"]
+        kept = [step["survives"] for step in acting if step["survives"] is not None]
+        held = f", and a step keeps {100 * float(np.mean(kept)):.0f} % of it" if kept else ""
         way = (
-            f"dh is up to {100 * max(s['shift'] for s in acting):.0f} % of h and changes P_t by up "
-            f"to {100 * max(s['reach'] for s in acting):.1f} % a step; of {100 * put_in:.0f} % put "
-            f"in over {len(acting)} steps {100 * kept:.0f} % stand at the end of the interval, and "
-            f"the picture changes by {100 * numbers['final_change']:.0f} %"
+            f"dh is up to {_most(acting, 'shift'):.0f} % of h, and changes eps by up to "
+            f"{_most(acting, 'eps'):.1f} % and P_t by up to {_most(acting, 'reach'):.1f} % a step"
+            f"{held} (mean of {len(acting)}); the picture changes by "
+            f"{100 * numbers['final_change']:.0f} %"
         )
     else:
         way = "no step is edited"
     text = f"{way}. Inversion: MSE {error:.4f}. Recommendation: {advice(numbers)}."
     reaches = bool(acting) and numbers["final_change"] >= WEAK_FINAL and error <= POOR_INVERSION
     return Verdict("The edit reaches the picture", reaches, text)
+
+
+def _most(steps: Sequence[Numbers], name: str) -> float:
+    """The largest of a share, in %."""
+    return 100 * max(float(step[name]) for step in steps)

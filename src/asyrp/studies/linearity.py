@@ -27,6 +27,7 @@ from asyrp.world.scenes import Scene
 from asyrp.world.tasks import TASKS, lacking
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
+RARE = 0.3  # success alone below which a sum says little
 LEAST_R2, LEAST_SHARE = 0.9, 0.7  # what counts as linear; of a sum's success in each one's alone
 
 
@@ -157,8 +158,31 @@ def verdict(numbers: Numbers) -> Verdict:
         worst = min(kept, key=lambda name: kept[name])
         told = "; ".join(f"{name} {shares(one)}" for name, one in alone.items())
         text += (
-            f" Alone: {told}. In sums each keeps at least {100 * kept[worst]:.0f} % of that "
-            f"success (least: {worst})."
+            f" Success alone: {told}. In sums each keeps at least {100 * kept[worst]:.0f} % of "
+            f"that (least: {worst})."
         )
-    holds = r2.value >= LEAST_R2 and min(kept.values(), default=1.0) >= LEAST_SHARE
-    return Verdict("The edit is linear in its strength, and directions add up", holds, text)
+    straight, adds = r2.value >= LEAST_R2, min(kept.values(), default=1.0) >= LEAST_SHARE
+    return Verdict(
+        "The edit is linear in its strength, and directions add up",
+        straight and adds,
+        text,
+        _why(numbers, straight, alone),
+    )
+
+
+def _why(numbers: Numbers, straight: bool, alone: dict[str, Estimate]) -> str:
+    """Where the line bends, and which attributes are too rare alone to say much in sums."""
+    odds = [row["value"] for row in numbers["log_odds"]]
+    slopes = np.diff(odds) / np.diff(numbers["strengths"])
+    parts = []
+    if not straight or min(slopes) < 0.5 * float(np.mean(slopes)):
+        bend = int(np.argmin(slopes))
+        parts.append(
+            f"It is flattest between {numbers['strengths'][bend]:g} and "
+            f"{numbers['strengths'][bend + 1]:g} (slope {min(slopes):.1f}, mean "
+            f"{float(np.mean(slopes)):.1f})."
+        )
+    rare = [name for name, one in alone.items() if one.value < RARE]
+    if rare:
+        parts.append(f"{', '.join(rare)} seldom succeeds alone, so its sums say little.")
+    return " ".join(parts)

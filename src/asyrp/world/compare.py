@@ -14,6 +14,7 @@ from asyrp.metrics.answers import changed
 from asyrp.stages import Stage
 from asyrp.world.lab import Lab, judged, measured
 from asyrp.world.plan import Plan, lab_of, phases_kept, scene_kept, shared_stages
+from asyrp.world.reach import reach_stages
 from asyrp.world.rivals import RIVALS, Job, Prepared, Setting, train_ft
 from asyrp.world.scenes import Scene
 from asyrp.world.tasks import Task, task_of
@@ -116,6 +117,23 @@ class TrainDirection:
         return {"training": spent(train_ft(job), encoder_share(lab.model))}
 
 
+@dataclass(frozen=True)
+class Reconstructed:
+    """What the reconstruction changes by itself, among all test faces."""
+
+    plan: Plan
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        """factor -> whether the judged value of each face changed."""
+        lab, scene = lab_of(self.plan.settings), scene_kept(folder, "test")
+        before, after = (lab.judging.answers(x) for x in (scene.images, scene.reconstructions))
+        shown = {
+            factor: np.array([face.label(factor) is not None for face in scene.faces])
+            for factor in before
+        }
+        return {"changed": changed(before, after, shown)}
+
+
 def direction_stages(plan: Plan, tasks: Sequence[str]) -> list[Stage]:
     """f_t of some tasks."""
     needs = ("curves", "train")
@@ -125,8 +143,11 @@ def direction_stages(plan: Plan, tasks: Sequence[str]) -> list[Stage]:
 def compare_stages(plan: Plan) -> list[Stage]:
     """The shared stages, every f_t, and every cell."""
     stages = shared_stages(plan)
+    stages.append(Stage("reconstructed", Reconstructed(plan.shared), ("curves", "test")))
     if any(RIVALS[rival].needs == "direction" for rival in plan.rivals):
         stages += direction_stages(plan, plan.tasks)
+    if "asyrp" in plan.rivals:
+        stages += reach_stages(plan)
     common = ("curves", "train", "validation", "test")
     for rival in plan.rivals:
         for task in plan.tasks:

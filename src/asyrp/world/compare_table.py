@@ -1,6 +1,7 @@
 """The comparison's tables and figures, from the results of its cells alone."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from asyrp.world.tasks import TASKS
 
 Cells = Mapping[tuple[str, str], Mapping[str, Any]]
 """(rival, task) -> the result of its cell."""
+Back = Mapping[str, Sequence[float | None]]
+"""factor -> whether the reconstruction of each face changed it."""
 SHARES = ("success", "leakage", "clean")
 REFERENCE = "asyrp"
 
@@ -36,21 +39,46 @@ def gain(cells: Cells, rival: str, tasks: Sequence[str], metric: str) -> Estimat
     return of_strata(values, [ours["numbers"] for ours, _ in pairs])
 
 
+def groups_of(tasks: Sequence[str]) -> dict[str, list[str]]:
+    """The tasks together and, where there are both, those of seen and of unseen domains apart."""
+    unseen = [task for task in tasks if TASKS[task].unseen]
+    seen = [task for task in tasks if task not in unseen]
+    found = {"all": list(tasks)}
+    return found | ({"seen": seen, "unseen": unseen} if seen and unseen else {})
+
+
 def overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a method: what it does and what it costs, over all tasks."""
+    """A row a method: what it does, over all tasks."""
     rows = []
     for rival in rivals:
-        chosen = [cells[rival, task] for task in tasks]
-        shares = {name: percent(pooled(cells, rival, tasks, name)) for name in SHARES}
+        names = (*SHARES, "leakage_beyond")
+        shares = {name: percent(pooled(cells, rival, tasks, name)) for name in names}
+        shares["beyond the reconstruction"] = shares.pop("leakage_beyond")
         quality = {
-            "LPIPS": pooled(cells, rival, tasks, "lpips"),
-            "S_dir": pooled(cells, rival, tasks, "s_dir"),
-            "identity": pooled(cells, rival, tasks, "identity"),
-            "SC": pooled(cells, rival, tasks, "sc"),
-            "FID": _mean(chosen, lambda c: c["sets"]["fid"]["value"]),
+            title: pooled(cells, rival, tasks, name)
+            for title, name in (
+                ("LPIPS", "lpips"),
+                ("S_dir", "s_dir"),
+                ("identity", "identity"),
+                ("SC", "sc"),
+            )
         }
-        rows.append({"method": RIVALS[rival].title, **shares, **quality})
+        sets = {name.upper(): mean_of_sets(cells, rival, tasks, name) for name in ("fid", "kid")}
+        rows.append({"method": RIVALS[rival].title, **shares, **quality, **sets})
     return rows
+
+
+def mean_of_sets(cells: Cells, rival: str, tasks: Sequence[str], name: str) -> Estimate:
+    """FID or KID, the mean over tasks.
+
+    Tasks share faces, so the ends of the interval are the means of the tasks' ends: as wide as if
+    all tasks moved together.
+    """
+    found = [cells[rival, task]["sets"][name] for task in tasks]
+    value, low, high = (
+        float(np.mean([one[key] for one in found])) for key in ("value", "low", "high")
+    )
+    return Estimate(value, low, high, found[0]["images"], found[0]["seed"])
 
 
 def costs(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
@@ -129,23 +157,42 @@ def tuning(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[di
     return rows
 
 
-def leaks(cells: Cells, rival: str, tasks: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """The leakage matrix of a method, tasks x factors, in %; and the factors' names."""
-    factors = list(dict.fromkeys(f for task in tasks for f in cells[rival, task]["changed"]))
-    table = np.full((len(tasks), len(factors)), np.nan)
-    for place, task in enumerate(tasks):
-        for factor, values in cells[rival, task]["changed"].items():
+def leaks(rows: Sequence[Mapping[str, Sequence[float | None]]]) -> tuple[np.ndarray, list[str]]:
+    """The leakage matrix, rows x factors, in %; and the factors' names.
+
+    Args:
+        rows: factor -> whether each face's judged value changed; None where it does not show.
+    """
+    factors = list(dict.fromkeys(factor for row in rows for factor in row))
+    table = np.full((len(rows), len(factors)), np.nan)
+    for place, changed in enumerate(rows):
+        for factor, values in changed.items():
             known = [v for v in values if v is not None]
             if known:
                 table[place, factors.index(factor)] = 100 * float(np.mean(known))
     return table, factors
 
 
-def plot_leaks(cells: Cells, rival: str, tasks: Sequence[str]) -> Figure:
-    """The matrix as a picture."""
-    table, factors = leaks(cells, rival, tasks)
-    figure, (axes,) = new_figure(6.4, 0.8 + 0.32 * len(tasks))
-    heat(axes, table, [TASKS[task].target for task in tasks], factors, "answers changed, %")
+def plot_leaks(cells: Cells, rival: str, tasks: Sequence[str], back: Back) -> Figure:
+    """The matrix of a method, and below it what the reconstruction changes by itself."""
+    names = [TASKS[task].target for task in tasks]
+    table, factors = leaks([*(cells[rival, task]["changed"] for task in tasks), back])
+    figure, (axes,) = new_figure(6.4, 1.1 + 0.32 * len(names))
+    heat(axes, table, [*names, "reconstruction alone"], factors, "answers changed, %")
+    axes.axhline(len(names) - 0.5, color="white", linewidth=2)
+    axes.set(xlabel="attribute that changed", ylabel="edit")
+    return figure
+
+
+def plot_sheet(names: Sequence[str], strips: Sequence[np.ndarray]) -> Figure:
+    """Strips of pictures above each other, each with its name at the left."""
+    figure, axes = Figure(figsize=(8.0, 0.86 * len(strips)), layout="constrained"), []
+    for place, (name, strip) in enumerate(zip(names, strips, strict=True)):
+        axes.append(figure.add_subplot(len(strips), 1, place + 1))
+        axes[-1].imshow(strip, interpolation="nearest")
+        axes[-1].set_ylabel(fill(name, 16), rotation=0, ha="right", va="center", fontsize=8)
+        axes[-1].set(xticks=[], yticks=[])
+        axes[-1].spines[:].set_visible(False)
     return figure
 
 
@@ -159,12 +206,13 @@ def plot_overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> F
             100 * y.value,
             xerr=[[100 * (x.value - x.low)], [100 * (x.high - x.value)]],
             yerr=[[100 * (y.value - y.low)], [100 * (y.high - y.value)]],
-            fmt=MARKS[place % len(MARKS)],
+            fmt=MARKS[(place + place // len(COLORS)) % len(MARKS)],
             color=COLORS[place % len(COLORS)],
             label=RIVALS[rival].title,
         )
     axes.set(xlabel="other attributes changed, %", ylabel="edits that succeeded, %")
     axes.set_ylim(-3, 103)
+    axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
     return figure

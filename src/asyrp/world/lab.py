@@ -13,7 +13,7 @@ from asyrp.checkpoints import load_model
 from asyrp.ddim import seeded_generators
 from asyrp.direction_files import SavedDirection
 from asyrp.directions import Direction, TimestepDirection, mean_direction
-from asyrp.evaluation import Pictures, Tools, Wish, of_sets, per_image
+from asyrp.evaluation import Pictures, Tools, Wish, features_in, of_sets, per_image
 from asyrp.guide import Guide, new_guide
 from asyrp.intervals import Curves, find_intervals
 from asyrp.jobs import Phases, make_card, start_training
@@ -85,19 +85,33 @@ def phases_of(lab: Lab, curves: Curves, task: Task) -> Phases:
     return Phases(max(end, found.t_start), end, min(end, found.t_boost.t))
 
 
-def train_direction(
+class Fitted(NamedTuple):
+    """A trained direction, and its loss: the mean over the last batch's timesteps."""
+
+    saved: SavedDirection
+    loss: float
+
+
+def fitted(
     lab: Lab, task: Task, phases: Phases, scene: Scene, model: HSpaceUNet | None = None
-) -> SavedDirection:
+) -> Fitted:
     """A direction of lab.settings.kind, trained on a scene; `model` may be cut elsewhere."""
     guide = lab.guide(task)
     job = start_training(
         model or lab.model, guide, scene.pictures, scene.pictures[:0], phases, lab.settings
     )
-    for _ in job.steps:
-        pass
+    losses = [step.total for step in job.steps]
     texts = (task.source, task.target)
     card = make_card(lab.model, texts, guide, phases, lab.settings, {"images": len(scene.numbers)})
-    return SavedDirection(job.direction.requires_grad_(False), card)
+    saved = SavedDirection(job.direction.requires_grad_(False), card)
+    return Fitted(saved, float(np.mean(losses[-len(job.grid) :])))
+
+
+def train_direction(
+    lab: Lab, task: Task, phases: Phases, scene: Scene, model: HSpaceUNet | None = None
+) -> SavedDirection:
+    """The direction of `fitted`."""
+    return fitted(lab, task, phases, scene, model).saved
 
 
 def saturated(lab: Lab, task: Task, phases: Phases, saved: SavedDirection, faces: int) -> float:
@@ -198,7 +212,7 @@ def measured(lab: Lab, task: Task, scene: Scene, edits: Tensor) -> Measured:
     tools = tools_of(lab, lab.guide(task))._replace(distance=None, spread=None)
     values = per_image(pictures, tools, Wish(task.factor, task.value))
     values["lpips"] = distances(lab.distance, scene.images, edits)
-    return Measured(values, of_sets(pictures, tools))
+    return Measured(values, of_sets([pictures], tools, features_in([pictures], tools)))
 
 
 def judged(lab: Lab, task: Task, scene: Scene, edits: Tensor) -> dict[str, np.ndarray]:

@@ -18,16 +18,18 @@ from asyrp.files import atomic_path
 from asyrp.images import from_uint8
 from asyrp.intervals import Curves, measure_curves
 from asyrp.jobs import EDIT_STEPS, Phases
+from asyrp.metrics.frechet import LEAST_FID
 from asyrp.process import walk
 from asyrp.schedule import paper_grid
 from asyrp.settings import TrainSettings
 from asyrp.stages import Stage, result_of
+from asyrp.world.avatars import sample_face
 from asyrp.world.lab import Lab, open_lab, phases_of
 from asyrp.world.loop import LoopSettings, optimise
 from asyrp.world.pictures import labels, pictures
 from asyrp.world.rivals import RIVALS, classifier_path, new_classifier
 from asyrp.world.scenes import Scene, load_scene, new_scene, save_scene
-from asyrp.world.tasks import TASKS, Task, task_of
+from asyrp.world.tasks import TASKS, Task, lacking, task_of
 
 UNSEEN_SHARE = 0.12  # of faces with an unseen value among those that the classifier learns from
 
@@ -57,6 +59,10 @@ class Plan:
         for name in ("test_faces", "train_faces", "validation_faces", "curve_faces"):
             if getattr(self, name) < 2:
                 raise AsyrpError(f"{name} must be 2 or more; got {getattr(self, name)}")
+        if self.test_faces < LEAST_FID:
+            raise AsyrpError(
+                f"the Frechet distance needs at least {LEAST_FID} test faces; got {self.test_faces}"
+            )
         if self.pool < self.test_faces:
             raise AsyrpError(
                 f"the pool must hold the test faces: pool {self.pool} < {self.test_faces}"
@@ -75,6 +81,24 @@ class Plan:
             "validation": 4 * self.validation_faces,
             "test": self.pool,
         }
+
+
+def check_faces(plan: Plan) -> None:
+    """Refuse a plan whose splits hold too few faces that lack a task's value, before any work.
+
+    Raises:
+        AsyrpError: too few test or validation faces for a task.
+    """
+    for split, wanted in (("test", plan.test_faces), ("validation", plan.validation_faces)):
+        faces = [sample_face(split, number) for number in range(plan.counts[split])]
+        for name in plan.tasks:
+            found = len(lacking(faces, task_of(name)))
+            if found < wanted:
+                more = "raise --pool" if split == "test" else "raise --validation-faces"
+                raise AsyrpError(
+                    f"{name!r} needs {wanted} {split} faces that lack it; among {len(faces)} are "
+                    f"{found}; {more} or ask for fewer"
+                )
 
 
 @cache

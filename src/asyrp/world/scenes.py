@@ -87,9 +87,17 @@ def new_scene(
 ) -> Scene:
     """Draw the first faces of a split and invert them up to timestep `at` of the grid."""
     images = to_unit(np.stack([draw(sample_face(split, number)) for number in range(count)]))
+    return scene_of(model, images, split, at, steps, batch_size)
+
+
+def scene_of(
+    model: HSpaceUNet, images: Tensor, split: str, at: int, steps: int, batch_size: int
+) -> Scene:
+    """Images of any network as a scene, inverted up to timestep `at` of the grid."""
     done = invert(model, images, steps, refinements=REFINEMENTS, batch_size=batch_size, up_to=at)
     top = below(paper_grid(steps, model.schedule.length), at)[0].t
-    return Scene(split, tuple(range(count)), top, steps, images, done.latents, done.reconstructions)
+    numbers = tuple(range(len(images)))
+    return Scene(split, numbers, top, steps, images, done.latents, done.reconstructions)
 
 
 def grid_from(at: int, steps: int, length: int = 1000) -> tuple[Pair, ...]:

@@ -1,0 +1,84 @@
+"""asyrp gather: pictures of any source, one after the other, into a folder."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from asyrp.commands.common import check_results, say
+from asyrp.datasets import SHARES, Record, Skipped, open_source, split_of, stream
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_folder
+from asyrp.images import write_png
+from asyrp.options.data import Gather
+from asyrp.tables import csv_text, write_json, write_text
+
+SHOWN = 3  # unreadable pictures that are named in the last line; gathered.json has all
+
+
+def run(options: Gather) -> None:
+    """Write a PNG a picture, labels.csv and gathered.json, or nothing."""
+    for name, value in (("--most", options.most), ("--size", options.size)):
+        if value is not None and value < 1:
+            raise AsyrpError(f"{name} must be 1 or more; got {value}")
+    check_results(options.out, Path(options.images))
+    skipped: list[Skipped] = []
+    with atomic_folder(options.out) as out:
+        rows = _written(islice(_records(options, skipped), options.most), out)
+        if not rows:
+            first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+            raise AsyrpError(
+                f"needed at least one readable image of split {options.split!r} in "
+                f"{options.images!r}; got none, {len(skipped)} unreadable{first}"
+            )
+        if len(rows[0]) > 1:
+            write_text(out / "labels.csv", csv_text(rows))
+        told = {"source": options.images, "split": options.split, "shares": SHARES}
+        lost = [one._asdict() for one in skipped]
+        write_json(out / "gathered.json", {**told, "count": len(rows), "skipped": lost})
+    say(_told(options, len(rows), skipped))
+
+
+def _records(options: Gather, skipped: list[Skipped]) -> Iterator[Record]:
+    """What can be read; the rest is added to `skipped`."""
+    size = None if options.size is None else (options.size, options.size)
+    items = open_source(options.images, size)
+    if options.split != "all":
+        items = (item for item in items if split_of(item.name) == options.split)
+    for found in stream(items, size):
+        if isinstance(found, Record):
+            yield found
+        else:
+            skipped.append(found)
+
+
+def _written(records: Iterator[Record], out: Path) -> list[Mapping[str, str]]:
+    """The rows of labels.csv: the file's name, then its labels."""
+    rows: dict[str, Mapping[str, str]] = {}
+    for record in tqdm(records, desc="gathering", unit="image"):
+        name = f"{safe_stem(record.name)}.png"
+        if name in rows:
+            raise AsyrpError(
+                f"outputs are named after inputs, and two of them would be {name!r}; rename one"
+            )
+        write_png(out / name, record.image)
+        rows[name] = {"file_name": name, **record.labels}
+    return list(rows.values())
+
+
+def safe_stem(name: str) -> str:
+    """A name of a source as one of a file, its folders kept: 'a/b 1.jpg' -> 'a_b_1'."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    known = path.suffix.lower().lstrip(".")
+    stem = path.with_suffix("") if known.isalpha() else path
+    return re.sub(r"[^\w.-]+", "_", str(stem)).strip("._") or "image"
+
+
+def _told(options: Gather, count: int, skipped: list[Skipped]) -> str:
+    line = f"wrote {count} images and gathered.json to {options.out}"
+    if skipped:
+        named = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:SHOWN])
+        line += f"; {len(skipped)} unreadable, listed there ({named})"
+    return line
