@@ -7,7 +7,6 @@ stay in --out. Stopped and run again, it goes on with the attribute it was at.
 
 import json
 import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -177,9 +176,7 @@ def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:
     factor, value, source, target, _ = wanted
     guide = new_guide(load_encoder("avatars-64-clip"), source, target)
     job = Train(source, target, options.out / f"{wanted.name}.safetensors", images=options.out)
-    material, started = material_of(options, have, wanted, guide), time.perf_counter()
-    saved = train(have.model, guide, material, job)
-    seconds = time.perf_counter() - started
+    saved = train(have.model, guide, material_of(options, have, wanted, guide), job)
     save_direction(job.out, *saved)
     rows = lacking(factor, value, options.pool, options.test_faces)
     faces: list[Face] = [sample_face("test", i) for i in rows]
@@ -204,7 +201,6 @@ def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:
         "t_edit": saved.card.t_edit,
         "t_boost": saved.card.t_boost,
         "strength": saved.card.strength,
-        "seconds": seconds,
     }
 
 
@@ -218,8 +214,8 @@ def page(rows: dict[str, dict[str, object]]) -> str:
         f"Machine: {torch.get_num_threads()} threads of a {platform.machine()} CPU, torch "
         f"{torch.__version__}. Shares in %; ± is the standard error over faces.\n\n"
         "| texts | judged so before | after | others changed | by reconstruction | "
-        "most changed | strength | t_start, t_edit, t_boost | seconds |\n"
-        "|---|---|---|---|---|---|---|---|---|\n"
+        "most changed | strength | t_start, t_edit, t_boost |\n"
+        "|---|---|---|---|---|---|---|---|\n"
     )
     lines, sheets = [], []
     for value, row in rows.items():
@@ -230,8 +226,7 @@ def page(rows: dict[str, dict[str, object]]) -> str:
             f"| {row['texts']} | {100 * float(str(row['before'])):.0f} | "
             f"{100 * after:.0f} ± {spread:.0f} | {100 * float(str(row['leakage'])):.1f} | "
             f"{100 * float(str(row['reconstruction'])):.1f} | {row['worst']} | "
-            f"{row['strength']} | {phases} | "
-            f"{float(str(row['seconds'])):.0f} |"
+            f"{row['strength']} | {phases} |"
         )
         sheets.append(f"## {row['texts']}\n\n![{value}](images/attribute-{value}.png)\n")
     unseen = (

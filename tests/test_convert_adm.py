@@ -251,7 +251,7 @@ def wide_sinusoid(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         (wide_sinusoid, "sinusoid has 64 channels, its first convolution 32.*ADM-512"),
         (lambda w: without(w, "middle_block."), "h-space is the output of the mid block"),
         (lambda w: without(w, "output_blocks."), "no decoder.*classifier"),
-        (lambda w: without(w, "input_blocks.2."), "without convolutions"),
+        (lambda w: without(w, "input_blocks.2."), "lacks all of input_blocks.2"),
         (lambda w: without(w, "output_blocks.3."), "do not divide|keys are missing"),
         (lambda w: without(w, "middle_block.1.qkv.weight"), "lacks 1 keys.*middle_block.1.qkv"),
         (lambda w: without(w, "out.2.bias"), "lacks 1 keys.*out.2.bias"),

@@ -438,6 +438,25 @@ def test_a_dead_source_is_not_the_end(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("narrow")
+def test_a_page_in_place_of_a_file_does_not_stay_in_the_cache(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_original(tmp_path / "net.ckpt", small_ddpm())
+
+    def absent(place: str) -> Path:
+        raise asyrp.AsyrpError("the mirror is gone")
+
+    monkeypatch.setattr("asyrp.checkpoints.resolve.hub_file", absent)
+    monkeypatch.setattr("asyrp.checkpoints.resolve.hub_folder", absent)
+    pages = [Answer(b"<!DOCTYPE html>too many downloads") for _ in range(2)]
+    serve(monkeypatch, *pages, Answer(file.read_bytes()))
+    with pytest.raises(asyrp.AsyrpError, match="gave no checkpoint but something that begins"):
+        asyrp.load_model("celeba-hq")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+    assert asyrp.load_model("celeba-hq").image_shape == (3, 32, 32)
+
+
+@pytest.mark.usefixtures("narrow")
 def test_other_weights_of_a_preset_come_with_a_warning(tmp_path: Path) -> None:
     tiny_unet().save_pretrained(hub(tmp_path, "google/ddpm-ema-celebahq-256"))
     with pytest.warns(UserWarning, match="google/ddpm-ema-celebahq-256: other weights"):

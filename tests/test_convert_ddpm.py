@@ -129,7 +129,7 @@ def without(weights: dict[str, torch.Tensor], *starts: str) -> dict[str, torch.T
     ("change", "message"),
     [
         (lambda w: without(w, "mid."), "h-space is the output of the mid block"),
-        (lambda w: without(w, "down.0.downsample"), "without convolutions"),
+        (lambda w: without(w, "down.0.downsample"), "lacks 2 keys.*down.0.downsample.conv"),
         (lambda w: without(w, "mid.attn_1"), "lacks 10 keys.*mid.attn_1.k.bias"),
         (lambda w: without(w, "down.1.block.0.conv2.weight"), "lacks 1 keys.*down.1.block.0.conv2"),
         (lambda w: w | {"layer_0.conv1.weight": torch.ones(2)}, "1 keys that.*layer_0.conv1"),

@@ -209,7 +209,7 @@ def test_directions_back_bit_for_bit(layout: str, suffix: str, tmp_path: Path) -
     assert_bit_for_bit(got, block)
 
 
-def test_global_directions_have_no_original_form(
+def test_a_shift_equal_at_all_places_has_no_original_form(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card = DirectionCard("a", "b", 500, 200, 40, "")
@@ -218,7 +218,7 @@ def test_global_directions_have_no_original_form(
     )
     words = [str(tmp_path / "global.safetensors"), "--back", "--out", str(tmp_path / "x.pth")]
     assert main(["convert", *words]) == 2
-    assert "has f_t alone" in capsys.readouterr().err
+    assert "has the shape of h" in capsys.readouterr().err
     assert not (tmp_path / "x.pth").exists()
 
 
@@ -237,7 +237,7 @@ def test_the_fingerprint_of_a_network_binds_a_direction(
         asyrp.load_direction(out, other)
     tiny_model().unet.save_pretrained(tmp_path / "small")
     assert main([*words[:-1], str(tmp_path / "small")]) == 2
-    assert "channels of h" in capsys.readouterr().err
+    assert "this network has (16, 32)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

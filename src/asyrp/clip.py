@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
-from asyrp.offline import is_offline
+from asyrp.offline import hub
 from asyrp.templates import imagenet_templates
 from asyrp.views import View, prepare, processor_settings, view_of
 
@@ -108,12 +108,12 @@ def load_clip(
     """
     from transformers import AutoModel, AutoTokenizer
 
-    local = is_offline()
     try:
-        model = AutoModel.from_pretrained(str(source), local_files_only=local)
-        tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
-        settings = processor_settings(source)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with hub() as local:
+            model = AutoModel.from_pretrained(str(source), local_files_only=local)
+            tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
+            settings = processor_settings(source)
+    except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(
             f"needed a CLIP-like encoder; {str(source)!r} does not load ({reason}); give a local "

@@ -104,7 +104,7 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AsyrpError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from error
-    _check_fits(path, direction, model)
+    check_fits(path, direction, model)
     if not force and card.fingerprint not in ("", model.fingerprint()):
         raise AsyrpError(
             f"{str(path)!r} was trained on another network (fingerprint "
@@ -156,7 +156,8 @@ def _rebuild(layout: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     raise AsyrpError(f"unknown kind of direction {layout['kind']!r}")
 
 
-def _check_fits(path: Path | str, direction: nn.Module, model: HSpaceUNet) -> None:
+def check_fits(path: Path | str, direction: nn.Module, model: HSpaceUNet) -> None:
+    """Raise AsyrpError where a direction has other channels or another shape than h has."""
     if isinstance(direction, ImplicitDirection):
         needed: tuple[int, ...] = (model.h_channels, model.emb_channels)
         has: set[tuple[int, ...]] = {

@@ -111,6 +111,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         refinements: int = 1,
         guidance_scale: float = 1.0,
         negative_prompt: str = "",
+        class_label: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -123,6 +124,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             image: PIL images, or arrays or tensors in [0, 1], as `VaeImageProcessor` takes them.
             prompt, negative_prompt, guidance_scale: of a text-to-image network; guidance 1 is
                 the prompt alone.
+            class_label: of a class-conditional network, the same for all images.
             strength: factor on dh, negative to reverse; None for the direction's own.
             t_edit, t_start, t_boost: timesteps of the phases; None for the direction's own.
             num_inference_steps: n of the paper's grid, for the inversion too.
@@ -140,7 +142,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         names = callback_on_step_end_tensor_inputs
         _check_names(names, self._callback_tensor_inputs)
         self._interrupt = False
-        model = self._model(prompt, negative_prompt, guidance_scale)
+        model = self._model(prompt, negative_prompt, guidance_scale, class_label)
         given = self._given(model, image, latents)
         generators = _generators(generator, batch_size if given is None else len(given))
         attributes = self._attributes(strength, t_edit, t_start, num_inference_steps)
@@ -163,7 +165,9 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
-    def _model(self, prompt: str, negative: str, guidance: float) -> HSpaceUNet:
+    def _model(
+        self, prompt: str, negative: str, guidance: float, class_label: int | None
+    ) -> HSpaceUNet:
         """The components as one network; cheap, since it copies nothing."""
         config = self.scheduler.config
         coder = self.vae if self.vqvae is None else self.vqvae
@@ -181,7 +185,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         if onload is not None:  # the walk calls the network's parts, which model offload never sees
             onload.pre_forward(self.unet)
         kind = config.get("prediction_type", "epsilon")
-        return HSpaceUNet(network, from_config(config), kind, space=space)
+        return HSpaceUNet(network, from_config(config), kind, space=space, class_label=class_label)
 
     def _given(self, model: HSpaceUNet, image: Any, latents: Tensor | None) -> Tensor | None:
         """Clean x of images, or x_T; None for samples."""

@@ -70,6 +70,24 @@ def encoder_for(model: HSpaceUNet, name: str) -> TextImageEncoder:
 
 
 def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:
-    """A distance of a network's x: on its device, and behind its decoder in a latent space."""
+    """A distance of a network's x: on its device, and behind its decoder in a latent space.
+
+    Raises:
+        AsyrpError: see `load_distance`; or its pictures are too small for it.
+    """
     distance = load_distance(name, model.device)
+    _try(distance, model)
     return distance if isinstance(model.space, Pixels) else DecodedDistance(distance, model.space)
+
+
+@torch.no_grad()
+def _try(distance: PerceptualDistance, model: HSpaceUNet) -> None:
+    """Fail before the long work rather than after it."""
+    blank = torch.zeros(1, *model.picture_shape, device=model.device)
+    try:
+        distance(blank, blank)
+    except AsyrpError as error:
+        raise AsyrpError(
+            f"{distance.name} cannot compare the pictures of this network ({error}); set t_start, "
+            "t_edit and t_boost yourself, or name another distance"
+        ) from error

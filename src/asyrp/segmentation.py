@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
-from asyrp.offline import is_offline
+from asyrp.offline import hub
 from asyrp.views import View, prepare, processor_settings, view_of
 
 
@@ -69,11 +69,12 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
     from transformers import AutoModelForSemanticSegmentation
 
     try:
-        model = AutoModelForSemanticSegmentation.from_pretrained(
-            str(source), local_files_only=is_offline()
-        )
-        settings = processor_settings(source)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with hub() as local:
+            model = AutoModelForSemanticSegmentation.from_pretrained(
+                str(source), local_files_only=local
+            )
+            settings = processor_settings(source)
+    except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(
             f"needed a semantic segmentation network; {str(source)!r} does not load ({reason}); "

@@ -44,6 +44,8 @@ class HSpaceUNet(nn.Module):
             improved-diffusion with rescaled timesteps).
         origin: the fingerprint of the weights before they were rounded to a lower precision.
         space: where its images live, a `LatentSpace` for latent diffusion; None for pixels.
+        class_label: the class of all images where a call names none, for class-conditional
+            networks only.
     """
 
     space: Space
@@ -56,14 +58,18 @@ class HSpaceUNet(nn.Module):
         time_scale: float = 1.0,
         origin: str | None = None,
         space: Space | None = None,
+        class_label: int | None = None,
     ):
         super().__init__()
         _check(unet, prediction)
+        if class_label is not None:
+            _check_label(unet, class_label)
         self.unet = unet.eval().requires_grad_(False)
         self.schedule = schedule
         self.prediction = prediction
         self.time_scale = time_scale
         self._origin = origin
+        self.class_label = class_label
         self.space = Pixels() if space is None else space
         self._alpha_bars = torch.tensor(schedule.alpha_bars, dtype=torch.float64)
 
@@ -167,6 +173,7 @@ class HSpaceUNet(nn.Module):
         digest = hashlib.sha256()
         settings = {k: v for k, v in sorted(self.config.items()) if not k.startswith("_")}
         fixed = [settings, self.prediction, self.time_scale, self.schedule.alpha_bars]
+        fixed += [] if self.class_label is None else [self.class_label]
         digest.update(json.dumps(fixed, default=str).encode())
         for name, value in sorted(self.unet.state_dict().items()):
             digest.update(f"{name}{tuple(value.shape)}".encode())
@@ -175,9 +182,14 @@ class HSpaceUNet(nn.Module):
 
     def _embed(self, t: Tensor, class_labels: Tensor | None) -> Tensor:
         wanted = self.unet.class_embedding is not None
+        if class_labels is None and self.class_label is not None:
+            class_labels = torch.full_like(t, self.class_label)
         if wanted != (class_labels is not None):
-            needs = "needs class_labels (one for each image)" if wanted else "takes no class_labels"
-            raise AsyrpError(f"this network {needs}")
+            needs = (
+                "needs class_labels (one for each image), or a class for all of them: "
+                "load_model(..., class_label=N), --class-label N"
+            )
+            raise AsyrpError(f"this network {needs if wanted else 'takes no class_labels'}")
         t = t if self.time_scale == 1.0 else t * self.time_scale
         emb: Tensor = self.unet.time_embedding(self.unet.time_proj(t).to(self.dtype))
         if class_labels is None:
@@ -193,10 +205,35 @@ def _check(unet: UNet2DModel, prediction: str) -> None:
         raise AsyrpError(f"prediction must be one of {known}; got {prediction!r}")
     if unet.mid_block is None:
         raise AsyrpError("h-space is the output of the mid block, and this network has none")
+    _check_size(unet.config)
     if unet.config["time_embedding_type"] == "fourier" or _has_skip_convs(unet):
         raise AsyrpError(
             "this network is a score-SDE model (Fourier time embedding or skip convolutions); "
             "needed: a UNet2DModel with discrete timesteps"
+        )
+
+
+def _check_label(unet: UNet2DModel, label: int) -> None:
+    count = unet.config.get("num_class_embeds")
+    if unet.class_embedding is None:
+        raise AsyrpError(f"this network takes no class; got class_label {label}")
+    if label < 0 or (count is not None and label >= count):
+        top = "0 or more" if count is None else f"0..{count - 1}"
+        raise AsyrpError(f"a class of this network lies in {top}; got class_label {label}")
+
+
+def _check_size(config: Mapping[str, Any]) -> None:
+    size = config["sample_size"]
+    if size is None:
+        raise AsyrpError(
+            "this network does not say how large its pictures are; add sample_size to its config"
+        )
+    halvings = len(config["block_out_channels"]) - 1
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if any(side < 1 or side % (1 << halvings) for side in sides):
+        raise AsyrpError(
+            f"this network halves its pictures {halvings} times; its sample_size {size} does not "
+            f"divide by {1 << halvings}"
         )
 
 

@@ -144,6 +144,8 @@ def _check(config: Mapping[str, Any], context: Tensor, guidance: float) -> None:
             f"only inputs; this one has {', '.join(foreign) or 'another first or last layer'}"
         )
     size = config["sample_size"]
+    if size is None:
+        raise AsyrpError("needed the size of its latents: add sample_size to the network's config")
     sides = (size, size) if isinstance(size, int) else tuple(size)
     multiple = 2 ** (len(config["block_out_channels"]) - 1)
     if any(side % multiple for side in sides):

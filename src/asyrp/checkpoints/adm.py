@@ -10,7 +10,17 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from asyrp.checkpoints.structure import Module, Structure, Weights, check, count, has, rows, tensor
+from asyrp.checkpoints.structure import (
+    Module,
+    Resample,
+    Structure,
+    Weights,
+    check,
+    count,
+    has,
+    rows,
+    tensor,
+)
 from asyrp.errors import AsyrpError
 
 ENDS = {
@@ -50,7 +60,7 @@ def structure_of(weights: Weights) -> Structure:
         in_channels=tensor(weights, "input_blocks.0.0.weight").shape[1],
         out_channels=rows(weights, "out.2.weight"),
         emb_channels=rows(weights, "time_embed.2.weight"),
-        resample="resnet" if any("out_layers" in key for key in _samplers(weights)) else "conv",
+        resample=_resample(weights, levels),
         scale_shift=rows(weights, f"{first[0]}.0.emb_layers.1.weight") == 2 * widths[0],
         classes=rows(weights, "label_emb.weight") if "label_emb.weight" in weights else None,
     )
@@ -67,18 +77,28 @@ def _sizes(weights: Weights) -> tuple[int, int]:
     outputs = count(weights, r"output_blocks\.")
     if not outputs:
         raise AsyrpError("this network has no decoder (output_blocks.): it is a classifier")
-    if any(not has(weights, f"input_blocks.{k}.") for k in range(outputs)):
+    gaps = [k for k in range(outputs) if not has(weights, f"input_blocks.{k}.")]
+    growing = {key.split(".")[1] for key in _samplers(weights)}
+    levels = 1 + len(growing or gaps)
+    blocks = outputs // levels - 1
+    if gaps and (growing or gaps != [i * (blocks + 1) for i in range(1, levels)]):
         raise AsyrpError(
-            "this network changes size without convolutions (conv_resample off), which "
-            "diffusers' UNet2DModel does not have, or it lacks keys; it cannot be converted"
+            f"the checkpoint lacks all of input_blocks.{gaps[0]}; download it again, or name the "
+            "right file"
         )
-    levels = 1 + len({key.split(".")[1] for key in _samplers(weights)})
     if outputs % levels or outputs < 2 * levels:
         raise AsyrpError(
             f"{outputs} output_blocks do not divide into {levels} levels: keys are missing, or "
             "levels have different numbers of blocks, which UNet2DModel does not have"
         )
-    return levels, outputs // levels - 1
+    return levels, blocks
+
+
+def _resample(weights: Weights, levels: int) -> Resample:
+    samplers = _samplers(weights)
+    if any("out_layers" in key for key in samplers):
+        return "resnet"
+    return "conv" if samplers or levels == 1 else "none"  # conv_resample off
 
 
 def _samplers(weights: Weights) -> list[str]:

@@ -8,7 +8,7 @@ from diffusers import UNet2DModel
 
 from asyrp.checkpoints.hyper import Settled
 from asyrp.checkpoints.original_unet import OriginalUNet2DModel
-from asyrp.checkpoints.structure import Structure
+from asyrp.checkpoints.structure import Resample, Structure
 from asyrp.errors import AsyrpError
 
 FAMILY: dict[str, dict[str, Any]] = {
@@ -46,8 +46,8 @@ def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
         "norm_num_groups": 32,
         "act_fn": "silu",
         "resnet_time_scale_shift": "scale_shift" if structure.scale_shift else "default",
-        "downsample_type": structure.resample,
-        "upsample_type": structure.resample,
+        "downsample_type": "resnet" if resnet else "conv",
+        "upsample_type": "resnet" if resnet else "conv",
         "num_class_embeds": structure.classes,
         **FAMILY[structure.family],
         **_attention(structure, settled),
@@ -55,18 +55,23 @@ def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
 
 
 def _attention(structure: Structure, settled: Settled) -> dict[str, Any]:
-    """One number of channels a head where all levels agree on it, else one a level."""
+    """One number of channels a head where all levels agree on it, else one a level.
+
+    One a level too where the network needs `OriginalUNet2DModel` for another reason.
+    """
     used = structure.attention_widths
     down = {width: width // settled.heads_at(width, up=False) for width in used}
     up = {width: width // settled.heads_at(width, up=True) for width in used[:-1]}
     every = {*down.values(), *up.values()}
     single = all(dim == width for dims in (down, up) for width, dim in dims.items())
-    if settled.time_scale == 1.0 and (single or len(every) == 1):
+    plain = settled.time_scale == 1.0 and structure.resample != "none"
+    if plain and (single or len(every) == 1):
         return {"attention_head_dim": None if single else every.pop()}
     return {
         "attention_head_dim": [down.get(width) for width in structure.widths],
         "up_attention_head_dim": [up.get(width) for width in structure.widths],
         "time_scale": settled.time_scale,
+        "conv_resample": structure.resample != "none",
     }
 
 
@@ -109,6 +114,7 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
     resnet = any(kind.startswith("Resnet") for kind in types)
     all_attend = all(kind.startswith("Attn") for kind in types)
     resnet = resnet or (all_attend and config.get("downsample_type") == "resnet")
+    resample: Resample = "resnet" if resnet else "conv"
     return Structure(
         family="ddpm" if family == "ddpm" else "adm",
         widths=widths,
@@ -117,7 +123,7 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
         in_channels=config["in_channels"],
         out_channels=config["out_channels"],
         emb_channels=config.get("time_embedding_dim") or 4 * widths[0],
-        resample="resnet" if resnet else "conv",
+        resample=resample if config.get("conv_resample", True) else "none",
         scale_shift=config.get("resnet_time_scale_shift") == "scale_shift",
         classes=config.get("num_class_embeds"),
     )

@@ -4,20 +4,22 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.checkpoints.build import new_unet, structure_of_config, unet_config
 from asyrp.checkpoints.detect import Detected
 from asyrp.checkpoints.hyper import Said, Settled, read_json
 from asyrp.checkpoints.prove import Proof, check_finite, prove
+from asyrp.checkpoints.read import read_checkpoint
 from asyrp.checkpoints.rename import structure_of, to_diffusers, to_original
-from asyrp.checkpoints.settle import settle
+from asyrp.checkpoints.settle import ORDERS, settle
 from asyrp.checkpoints.structure import Structure
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
@@ -26,6 +28,8 @@ CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SCHEDULER = "scheduler_config.json"
 RECORD = "conversion.json"  # what the other files cannot hold; its presence marks our folders
+
+DAY = 24 * 3600  # seconds
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
 
@@ -53,7 +57,10 @@ def convert(found: Detected, said: Said) -> Converted:
             missing or extra keys, or a difference above 1e-4.
     """
     if found.kind not in ("ddpm", "adm"):
-        raise AsyrpError(f"needed a network; the file holds a direction ({found.kind})")
+        raise AsyrpError(
+            f"needed a network; the file holds a direction ({found.kind}); turn it into a "
+            "direction file with asyrp convert"
+        )
     check_finite(found.tensors)
     structure = structure_of(found.kind, found.tensors)
     settled, assumed = settle(structure, said)
@@ -81,6 +88,26 @@ def write_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) 
         AsyrpError: the folder holds something else.
     """
     _check_free(folder)
+    _write(folder, converted, record, _put_in_place)
+
+
+def keep_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) -> None:
+    """`write_folder` for a cache: of several processes that write the same, the first one's stays.
+
+    What a process that was killed left there goes away after a day.
+    """
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        if time.time() - left.stat().st_mtime > DAY:
+            shutil.rmtree(left, ignore_errors=True)
+    _write(folder, converted, record, _put_first)
+
+
+def _write(
+    folder: Path,
+    converted: Converted,
+    record: Mapping[str, Any],
+    put: Callable[[Path, Path], None],
+) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     temporary.chmod(0o755)
@@ -90,7 +117,7 @@ def write_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) 
         write_weights(temporary / WEIGHTS, tensors)
         _write_json(temporary / SCHEDULER, scheduler_config(converted.settled))
         _write_json(temporary / RECORD, {**_described(converted), **record})
-        _put_in_place(temporary, folder)
+        put(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -105,6 +132,16 @@ def _put_in_place(new: Path, folder: Path) -> None:
     folder.rename(old / "old")
     new.rename(folder)
     shutil.rmtree(old)
+
+
+def _put_first(new: Path, folder: Path) -> None:
+    """`new` becomes `folder` unless a whole one has come in the meantime."""
+    try:
+        new.rename(folder)
+    except OSError:
+        if not (folder / CONFIG).is_file():
+            raise
+        shutil.rmtree(new)
 
 
 def _check_free(folder: Path) -> None:
@@ -144,10 +181,11 @@ def _described(converted: Converted) -> dict[str, Any]:
 
 
 class Restored(NamedTuple):
-    """A network under its original names again, and how far the two differ."""
+    """A network under its original names again, how far the two differ, and what was assumed."""
 
     weights: dict[str, Tensor]
     proof: Proof
+    assumed: tuple[str, ...]
 
 
 def convert_back(folder: Path) -> Restored:
@@ -164,7 +202,7 @@ def convert_back(folder: Path) -> Restored:
         raise AsyrpError(f"needed {WEIGHTS} in {str(folder)!r}; it has none")
     structure = structure_of_config(config)
     settled = _settled_of(folder, config)
-    state = load_file(path)
+    state: dict[str, Tensor] = read_checkpoint(path)
     try:
         unet = _loaded(config, state)
         weights = to_original(state, structure, config, settled.new_order)
@@ -173,7 +211,9 @@ def convert_back(folder: Path) -> Restored:
         raise AsyrpError(
             f"the weights in {str(folder)!r} do not fit its config: {reason}"
         ) from error
-    return Restored(weights, prove(weights, structure, settled, unet))
+    told = (folder / RECORD).is_file() or structure.family == "ddpm"
+    proof = prove(weights, structure, settled, unet)
+    return Restored(weights, proof, () if told else (ORDERS[settled.new_order],))
 
 
 def _settled_of(folder: Path, config: Mapping[str, Any]) -> Settled:

@@ -41,11 +41,7 @@ def structure_of(weights: Weights) -> Structure:
     if not has(weights, "mid."):
         raise AsyrpError("h-space is the output of the mid block, and this network has none (mid.)")
     levels, blocks = count(weights, r"down\."), count(weights, r"down\.0\.block\.")
-    if levels > 1 and not has(weights, "down.0.downsample.conv."):
-        raise AsyrpError(
-            "this network changes size without convolutions (resamp_with_conv off), which "
-            "diffusers' UNet2DModel does not have; it cannot be converted"
-        )
+    learned = levels == 1 or any("sample.conv." in key for key in weights)  # resamp_with_conv
     found = Structure(
         family="ddpm",
         widths=tuple(rows(weights, f"down.{i}.block.0.conv1.weight") for i in range(levels)),
@@ -54,6 +50,7 @@ def structure_of(weights: Weights) -> Structure:
         in_channels=tensor(weights, "conv_in.weight").shape[1],
         out_channels=rows(weights, "conv_out.weight"),
         emb_channels=rows(weights, "temb.dense.1.weight"),
+        resample="conv" if learned else "none",
     )
     sinusoid = tensor(weights, "temb.dense.0.weight").shape[1]
     return check(found, sinusoid, rows(weights, "conv_in.weight"))

@@ -1,15 +1,17 @@
 """What a checkpoint holds, by its keys: a network's family, or a direction's layout."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from asyrp.checkpoints.read import tensor_dicts
 from asyrp.errors import AsyrpError
 
 Family = Literal["ddpm", "adm"]
-Kind = Literal["ddpm", "adm", "ddpm direction", "adm direction"]
+Kind = Literal["ddpm", "adm", "ddpm direction", "adm direction", "table direction"]
 
 SIGNATURES: dict[Kind, tuple[str, ...]] = {
     "ddpm": ("temb.dense.0.weight", "down.0.block.0.conv1.weight"),
@@ -30,10 +32,14 @@ REFUSED = {
 }
 
 
+BESIDE = {"optimizer", "scheduler"}  # what the official code saves with a direction
+MEANS = "means"  # place of a table whose entry 0 is the mean of the others
+
+
 class Detected(NamedTuple):
     """The tensors of one network or direction, prefixes removed.
 
-    place: where in the file they lay, "" for the whole of it.
+    place: where in the file they lay, "" for the whole of it, or MEANS.
     """
 
     kind: Kind
@@ -51,6 +57,9 @@ def detect(content: Any, what: str) -> Detected:
     Raises:
         AsyrpError: nothing that can be converted, and what it seems to be instead.
     """
+    table = _table(content)
+    if table is not None:
+        return table
     found, keys = [], []
     for place, tensors in tensor_dicts(content):
         keys += list(tensors)
@@ -59,8 +68,32 @@ def detect(content: Any, what: str) -> Detected:
             found.append(Detected(kind, _unprefixed(tensors, prefix), _joined(place, prefix)))
     if not found:
         raise AsyrpError(f"{what} {_explained(keys)}")
+    blocks = [one.place for one in found if one.kind.endswith("direction")]
+    if len(blocks) > 1:
+        raise AsyrpError(
+            f"{what} holds {len(blocks)} delta blocks ({', '.join(blocks)}); needed: one, as the "
+            "released files have; save each in a file of its own"
+        )
     averaged = [one for one in found if "ema" in one.place.lower()]
     return (averaged or found)[-1 if _is_list(found) else 0]
+
+
+def _table(content: Any) -> Detected | None:
+    """dh by timestep: texts for `train_delta_h`, numbers for means over images; None for others.
+
+    With `ignore_timesteps` there is only "0", and None stands at the timesteps.
+    """
+    if not isinstance(content, Mapping):
+        return None
+    entries = {key: value for key, value in content.items() if key not in BESIDE}
+    if any(not str(key).isdigit() for key in entries):
+        return None
+    tensors = {str(key): value for key, value in entries.items() if value is not None}
+    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+        return None
+    numbered = any(isinstance(key, int) for key in entries)
+    detached = {key: value.detach() for key, value in tensors.items()}
+    return Detected("table direction", detached, MEANS if numbered else "")
 
 
 def _is_list(found: list[Detected]) -> bool:
@@ -70,6 +103,21 @@ def _is_list(found: list[Detected]) -> bool:
 
 def _joined(place: str, prefix: str) -> str:
     return "/".join(part for part in (place, prefix.rstrip(".")) if part)
+
+
+def is_original(path: Path) -> bool:
+    """Whether a file is a torch checkpoint, or safetensors with the names of a family."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head == b"PK" or head[:1] == b"\x80":
+        return True
+    try:
+        with safe_open(path, "pt") as tensors:
+            names = tensors.keys()
+    except (SafetensorError, OSError):
+        return False
+    firsts = tuple(SIGNATURES[family][0] for family in get_args(Family))
+    return any(name.endswith(firsts) for name in names)
 
 
 def _kind(tensors: Mapping[str, Tensor]) -> tuple[Kind | None, str]:

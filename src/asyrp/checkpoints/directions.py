@@ -2,19 +2,21 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from asyrp.checkpoints.detect import Detected
+from asyrp.checkpoints.dh_tables import to_entries, to_table
+from asyrp.checkpoints.hyper import switch
 from asyrp.checkpoints.presets import EVERY, AttributePreset, Preset
 from asyrp.checkpoints.tables import implied_cosine, released_intervals
 from asyrp.checkpoints.texts import bare_name
 from asyrp.direction_files import KIND, DirectionCard
-from asyrp.directions import ImplicitDirection, Layout
+from asyrp.directions import ImplicitDirection, Layout, TimestepDirection
 from asyrp.errors import AsyrpError
 from asyrp.files import load_tensors
 
@@ -48,6 +50,7 @@ class Known:
     """What somebody knows about a direction beside its tensors; None where they do not.
 
     cosine: of the two texts by CLIP ViT-B/16, which sets t_edit by the released tables.
+    ignore_timesteps: whether it was trained with the flag of that name, which no tensor tells.
     """
 
     source: str | None = None
@@ -56,6 +59,7 @@ class Known:
     t_boost: int | None = None
     trained_steps: int | None = None
     cosine: float | None = None
+    ignore_timesteps: bool | None = None
 
 
 class ReleasedName(NamedTuple):
@@ -74,7 +78,7 @@ class ReleasedName(NamedTuple):
 class ConvertedDirection(NamedTuple):
     """A direction with its card, and a line for each entry that was assumed."""
 
-    direction: ImplicitDirection
+    direction: nn.Module
     card: DirectionCard
     assumed: tuple[str, ...]
 
@@ -93,7 +97,8 @@ def read_known(values: Mapping[str, Any]) -> Known:
     Raises:
         AsyrpError: a value of the wrong kind.
     """
-    kinds = {"source": str, "target": str, "cosine": float}
+    kinds: dict[str, Callable[[Any], Any]] = {"source": str, "target": str, "cosine": float}
+    kinds["ignore_timesteps"] = switch
     given = {f.name: values[f.name] for f in fields(Known) if values.get(f.name) is not None}
     try:
         return Known(**{name: kinds.get(name, int)(value) for name, value in given.items()})
@@ -101,10 +106,15 @@ def read_known(values: Mapping[str, Any]) -> Known:
         raise AsyrpError(f"a direction's entries cannot be used: {error}") from error
 
 
+def foreign(values: Mapping[str, Any]) -> list[str]:
+    """The names that mean nothing for a direction."""
+    return sorted(set(values) - {f.name for f in fields(Known)})
+
+
 def convert_direction(
     found: Detected, name: str, known: Known, fingerprint: str = "", preset: Preset | None = None
 ) -> ConvertedDirection:
-    """A released f_t with a card filled in from its file name and the presets.
+    """A released direction with a card filled in from its file name and the presets.
 
     Args:
         name: of the file.
@@ -112,12 +122,13 @@ def convert_direction(
         preset: instead of the dataset that the name tells.
 
     Raises:
-        AsyrpError: no f_t, or tensors of other shapes.
+        AsyrpError: no direction, or tensors of other shapes.
     """
-    direction = to_direction(found)
+    direction = to_direction(found, bool(known.ignore_timesteps))
     parsed = read_name(name)
     preset = preset or _preset_of(parsed)
     notes: list[str] = []
+    known = _ended(known, direction, preset, notes)
     texts = _texts(parsed, known, name, notes)
     phases = _phases(parsed, known, preset, notes)
     steps = known.trained_steps or (parsed.steps if parsed else None)
@@ -142,12 +153,14 @@ def convert_direction(
     return ConvertedDirection(direction, card, tuple(notes))
 
 
-def to_direction(found: Detected) -> ImplicitDirection:
-    """f_t under our names.
+def to_direction(found: Detected, ignore_timesteps: bool = False) -> nn.Module:
+    """f_t under our names, or a table of dh.
 
     Raises:
         AsyrpError: missing or extra keys, or other shapes.
     """
+    if found.kind == "table direction":
+        return to_table(found, ignore_timesteps)
     layout: Layout = "ddpm" if found.kind == "ddpm direction" else "adm"
     if found.kind not in ("ddpm direction", "adm direction"):
         raise AsyrpError(f"needed a direction; the file holds a network ({found.kind})")
@@ -160,7 +173,7 @@ def to_direction(found: Detected) -> ImplicitDirection:
         )
     state = {names[key]: value.float() for key, value in found.tensors.items()}
     channels, emb_channels = state["time_proj.weight"].shape
-    direction = ImplicitDirection(channels, emb_channels, layout)
+    direction = ImplicitDirection(channels, emb_channels, layout, use_time=not ignore_timesteps)
     try:
         direction.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -169,20 +182,29 @@ def to_direction(found: Detected) -> ImplicitDirection:
     return direction.requires_grad_(False)
 
 
-def to_original(path: Path) -> dict[str, Tensor]:
+class Original(NamedTuple):
+    """Tensors under the official code's names, and the key under which a checkpoint has them."""
+
+    tensors: dict[str, Tensor]
+    place: str
+
+
+def to_original(path: Path) -> Original:
     """The tensors of a direction file under the official code's names, bit for bit.
 
     Raises:
-        AsyrpError: no direction file, or a direction that is no f_t.
+        AsyrpError: no direction file, or a direction that the official code does not have.
     """
     header, tensors = load_tensors(path, KIND)
     layout = json.loads(header.get("layout", "{}"))
+    if layout.get("kind") in ("timestep", "global"):
+        return Original(to_entries(layout["kind"], tensors), "")
     if layout.get("kind") != "implicit":
         raise AsyrpError(
-            f"the official code has f_t alone; {str(path)!r} is a {layout.get('kind')} direction"
+            f"the official code has no such direction; {str(path)!r} is {layout.get('kind')}"
         )
     names = {new: old for old, new in _names(layout["layout"]).items()}
-    return {names[key]: value for key, value in tensors.items()}
+    return Original({names[key]: value for key, value in tensors.items()}, "0")
 
 
 def _names(layout: Layout) -> dict[str, str]:
@@ -207,6 +229,14 @@ def _texts(
     if listed is None and not (known.source and known.target):
         notes.append(f"texts unknown: {made.source!r} -> {made.target!r} stand for them")
     return made._replace(source=known.source or made.source, target=known.target or made.target)
+
+
+def _ended(known: Known, direction: nn.Module, preset: Preset | None, notes: list[str]) -> Known:
+    """Without a dataset, a table of dh says itself where editing ends."""
+    if preset or known.t_edit is not None or not isinstance(direction, TimestepDirection):
+        return known
+    notes.append(f"t_edit {direction.times[0]}, where the table ends")
+    return replace(known, t_edit=direction.times[0])
 
 
 class _Phases(NamedTuple):

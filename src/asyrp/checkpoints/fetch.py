@@ -89,6 +89,7 @@ def fetch(url: str, digest: Digest | None) -> Path:
     with atomic_path(kept) as temporary:
         _download(url, temporary)
         _check(temporary, digest, url)
+        _check_kind(temporary, url)
     return kept
 
 
@@ -136,6 +137,16 @@ def _check(path: Path, digest: Digest | None, url: str) -> None:
         raise AsyrpError(
             f"the file at {url} is not the one asked for: {digest.kind} {digest.value} was needed, "
             f"{found} came; it was not opened"
+        )
+
+
+def _check_kind(path: Path, url: str) -> None:
+    """A page that says why there is no file must not stay in the cache in its place."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[:2] != b"PK" and head[:1] != b"\x80" and head[8:] != b"{":
+        raise AsyrpError(
+            f"{url} gave no checkpoint but something that begins with {head!r}; it may want a login"
         )
 
 

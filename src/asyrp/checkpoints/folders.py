@@ -49,7 +49,7 @@ def open_unet(root: Path) -> UNet2DModel:
         return _of_diffusers(root, config)
     except AsyrpError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged or unsafe file fails in any way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise AsyrpError(f"{str(root)!r} does not load as a UNet2DModel: {reason}") from error
 

@@ -102,7 +102,12 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _switch(value: Any) -> bool:
+def switch(value: Any) -> bool:
+    """True or false, also as scripts write them: "True", 1, "no".
+
+    Raises:
+        ValueError: neither.
+    """
     text = str(value).lower()
     if text not in ("true", "false", "1", "0", "yes", "no"):
         raise ValueError(f"{value!r} is neither true nor false")
@@ -139,7 +144,7 @@ NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "heads": (_positive, ("num_heads", "heads", "n_heads", "head_count", "attention_heads")),
     "head_channels": (_positive, ("num_head_channels", "head_channels", "head_dim")),
     "heads_up": (_positive, ("num_heads_upsample", "heads_upsample", "heads_up")),
-    "new_order": (_switch, ("use_new_attention_order", "new_attention_order", "new_order")),
+    "new_order": (switch, ("use_new_attention_order", "new_attention_order", "new_order")),
     "timesteps": (
         _whole,
         ("diffusion_steps", "timesteps", "num_diffusion_timesteps", "num_timesteps", "steps"),
@@ -147,8 +152,8 @@ NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "schedule": (str, ("noise_schedule", "beta_schedule", "schedule")),
     "beta_start": (float, ("beta_start",)),
     "beta_end": (float, ("beta_end",)),
-    "rescale": (_switch, ("rescale_timesteps",)),
-    "predict_x0": (_switch, ("predict_xstart", "predict_x0")),
+    "rescale": (switch, ("rescale_timesteps",)),
+    "predict_x0": (switch, ("predict_xstart", "predict_x0")),
     "family": (str, ("family",)),
     "channels": (_whole, ("num_channels", "channels", "model_channels", "ch")),
     "channel_mult": (_multiples, ("channel_mult", "ch_mult")),
@@ -156,10 +161,10 @@ NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "attention_resolutions": (_list, ("attention_resolutions", "attn_resolutions")),
     "in_channels": (_whole, ("in_channels",)),
     "out_channels": (_whole, ("out_channels", "out_ch")),
-    "learned_sigma": (_switch, ("learn_sigma", "learned_sigma")),
-    "class_cond": (_switch, ("class_cond", "class_conditional")),
-    "scale_shift": (_switch, ("use_scale_shift_norm", "scale_shift_norm")),
-    "resblock_updown": (_switch, ("resblock_updown",)),
+    "learned_sigma": (switch, ("learn_sigma", "learned_sigma")),
+    "class_cond": (switch, ("class_cond", "class_conditional")),
+    "scale_shift": (switch, ("use_scale_shift_norm", "scale_shift_norm")),
+    "resblock_updown": (switch, ("resblock_updown",)),
 }
 
 
@@ -215,33 +220,46 @@ def compare(said: Said, structure: Structure) -> tuple[str, ...]:
     Raises:
         AsyrpError: the first contradiction.
     """
-    size = said.image_size
-    narrow = structure.widths[0]
-    facts: dict[str, Any] = {
-        "channels": narrow,
-        "channel_mult": tuple(_plain(width / narrow) for width in structure.widths),
-        "res_blocks": structure.blocks,
-        "in_channels": structure.in_channels,
-        "learned_sigma": structure.learned_sigma,
-        "scale_shift": structure.scale_shift,
-        "resblock_updown": structure.resample == "resnet",
-    }
-    if structure.family == "ddpm":
-        facts["scale_shift"] = facts["resblock_updown"] = None
     if FAMILIES.get((said.family or "").lower(), structure.family) != structure.family:
         raise AsyrpError(f"the hyper-parameters are of {said.family}, the file {structure.family}")
-    for name, fact in facts.items():
+    for name, fact in _facts(structure).items():
         value = getattr(said, name)
         if fact is not None and value not in (None, fact):
             raise AsyrpError(
                 f"the hyper-parameters say {name} = {value}; the shapes of the file say {fact}; "
                 "they belong to another network"
             )
-    if size is not None and said.attention_resolutions is not None:
-        _check_attention(size, said.attention_resolutions, structure)
+    if said.image_size is not None:
+        _check_size(said.image_size, structure)
+        if said.attention_resolutions is not None:
+            _check_attention(said.image_size, said.attention_resolutions, structure)
     if said.class_cond and structure.classes is None:
         return ("class_cond is on, but the file has no label_emb: converted as unconditional",)
     return ()
+
+
+def _facts(structure: Structure) -> dict[str, Any]:
+    """What the shapes say, by the names of `Said`; None where they say nothing."""
+    narrow, adm = structure.widths[0], structure.family == "adm"
+    resized = adm and structure.levels > 1
+    return {
+        "channels": narrow,
+        "channel_mult": tuple(_plain(width / narrow) for width in structure.widths),
+        "res_blocks": structure.blocks,
+        "in_channels": structure.in_channels,
+        "learned_sigma": structure.learned_sigma,
+        "scale_shift": structure.scale_shift if adm else None,
+        "resblock_updown": structure.resample == "resnet" if resized else None,
+    }
+
+
+def _check_size(size: int, structure: Structure) -> None:
+    halvings = structure.levels - 1
+    if size < 1 or size % (1 << halvings):
+        raise AsyrpError(
+            f"pictures of {size} pixels do not halve {halvings} times, as this network does; give "
+            "the image_size that it was made for"
+        )
 
 
 def _check_attention(size: int, resolutions: tuple[int, ...], structure: Structure) -> None:

@@ -129,7 +129,7 @@ def _part(folder: Path) -> Any:
         return _CLASSES[name].from_pretrained(
             str(folder), use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split())[:200]
         raise AsyrpError(f"{str(folder)!r} does not load as a {name}: {reason}") from error
 
@@ -138,9 +138,11 @@ def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
-        text_encoder = CLIPTextModel.from_pretrained(str(folder / "text_encoder"))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
+        text_encoder = CLIPTextModel.from_pretrained(
+            str(folder / "text_encoder"), local_files_only=True
+        )
+    except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split())[:200]
         raise AsyrpError(
             f"needed a CLIP tokenizer and text encoder in {str(folder)!r} ({reason})"

@@ -11,6 +11,7 @@ from asyrp.checkpoints.hyper import read_said
 from asyrp.checkpoints.latent import NO_PROMPT, Prompt, is_latent, load_latent
 from asyrp.checkpoints.resolve import BUILT_IN, folder_of
 from asyrp.errors import AsyrpError
+from asyrp.offline import hub
 from asyrp.schedule import from_config, linear
 from asyrp.unet import HSpaceUNet
 
@@ -25,6 +26,7 @@ def load_model(
     dtype: Precision = "float32",
     config: Mapping[str, Any] | None = None,
     prompt: Prompt = NO_PROMPT,
+    class_label: int | None = None,
 ) -> HSpaceUNet:
     """A frozen network, ready to edit with.
 
@@ -35,20 +37,26 @@ def load_model(
             ("google/ddpm-ema-celebahq-256").
         config: the original hyper-parameters of a checkpoint, where its shapes do not tell.
         prompt: of a text-to-image pipeline (Stable Diffusion), fixed for all images.
+        class_label: of a class-conditional network, 0 or more, fixed for all images.
 
     Raises:
         AsyrpError: nothing by that name, or a network that has no h-space.
     """
     said = read_said(config)[0] if config else None
-    folder = folder_of(str(spec), said)
+    with hub():
+        folder = folder_of(str(spec), said)
     if is_latent(folder):
+        if class_label is not None:
+            raise AsyrpError(f"{str(spec)!r} takes no class: it is a network of latents")
         return load_latent(folder, device, dtype, prompt)
     if prompt != NO_PROMPT:
         raise AsyrpError(f"{str(spec)!r} takes no prompt: its network is unconditional")
-    return _from_folder(folder, device, dtype)
+    return _from_folder(folder, device, dtype, class_label)
 
 
-def _from_folder(folder: Path, device: str | torch.device, dtype: Precision) -> HSpaceUNet:
+def _from_folder(
+    folder: Path, device: str | torch.device, dtype: Precision, class_label: int | None
+) -> HSpaceUNet:
     root = folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
     if not (root / "config.json").is_file():
         raise AsyrpError(
@@ -56,18 +64,23 @@ def _from_folder(folder: Path, device: str | torch.device, dtype: Precision) -> 
         )
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     scheduler = scheduler or read_json(folder / "scheduler_config.json")
-    return _wrapped(root, scheduler, device, dtype)
+    return _wrapped(root, scheduler, device, dtype, class_label)
 
 
 def _wrapped(
-    root: Path, scheduler: Mapping[str, Any], device: str | torch.device, dtype: Precision
+    root: Path,
+    scheduler: Mapping[str, Any],
+    device: str | torch.device,
+    dtype: Precision,
+    class_label: int | None,
 ) -> HSpaceUNet:
     unet = open_unet(root).float()
     schedule = from_config(scheduler) if scheduler else linear()
     prediction = scheduler.get("prediction_type", "epsilon")
-    model = HSpaceUNet(unet, schedule, prediction)
+    model = HSpaceUNet(unet, schedule, prediction, class_label=class_label)
     if dtype != "float32":
-        model = HSpaceUNet(unet, schedule, prediction, origin=model.fingerprint())
+        origin = model.fingerprint()
+        model = HSpaceUNet(unet, schedule, prediction, origin=origin, class_label=class_label)
     if str(device) == "cpu":
         model.unet.to(memory_format=torch.channels_last)
     moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))

@@ -1,11 +1,16 @@
-"""A UNet2DModel for what its config cannot say: heads of several widths, rescaled timesteps."""
+"""A UNet2DModel for what its config cannot say, as heads of several widths."""
 
 import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from diffusers import UNet2DModel
+# a pipeline that loads a component looks for ModelMixin in the component's own module
+from diffusers import ModelMixin, UNet2DModel  # noqa: F401
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
+
+OWN = {"up_attention_head_dim": None, "time_scale": 1.0, "conv_resample": True}
 
 
 class RescaledTimesteps(nn.Module):
@@ -33,6 +38,7 @@ class OriginalUNet2DModel(UNet2DModel):  # type: ignore[misc]
             mid block's. None stands for one head.
         up_attention_head_dim: the same for the way up, in the same order; None for equal.
         time_scale: factor on timesteps.
+        conv_resample: False where levels change size by averaging and repeating alone.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class OriginalUNet2DModel(UNet2DModel):  # type: ignore[misc]
         attention_head_dim: Sequence[int | None],
         up_attention_head_dim: Sequence[int | None] | None = None,
         time_scale: float = 1.0,
+        conv_resample: bool = True,
         **config: Any,
     ):
         super().__init__(**config, attention_head_dim=1)
@@ -48,6 +55,7 @@ class OriginalUNet2DModel(UNet2DModel):  # type: ignore[misc]
             attention_head_dim=attention_head_dim,
             up_attention_head_dim=up_attention_head_dim,
             time_scale=time_scale,
+            conv_resample=conv_resample,
         )
         up = up_attention_head_dim or attention_head_dim
         for block, width in zip(self.down_blocks, attention_head_dim, strict=True):
@@ -55,9 +63,19 @@ class OriginalUNet2DModel(UNet2DModel):  # type: ignore[misc]
         _set_heads(self.mid_block, attention_head_dim[-1])
         for block, width in zip(self.up_blocks, reversed(up), strict=True):
             _set_heads(block, width)
+        if not conv_resample:
+            _without_convolutions([*self.down_blocks, *self.up_blocks])
         if time_scale != 1.0:
             sinusoid: nn.Module = self.time_proj  # type: ignore[has-type]
             self.time_proj = RescaledTimesteps(sinusoid, time_scale)
+
+
+def _without_convolutions(blocks: Sequence[Any]) -> None:
+    for block in blocks:
+        for name, kind in (("downsamplers", Downsample2D), ("upsamplers", Upsample2D)):
+            if getattr(block, name, None) is not None:
+                channels = getattr(block, name)[0].channels
+                setattr(block, name, nn.ModuleList([kind(channels, use_conv=False)]))
 
 
 def _set_heads(block: nn.Module, head_dim: int | None) -> None:
@@ -73,7 +91,7 @@ def _signature() -> inspect.Signature:
     own = list(inspect.signature(UNet2DModel.__init__).parameters.values())
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-        for name, default in (("up_attention_head_dim", None), ("time_scale", 1.0))
+        for name, default in OWN.items()
     ]
     return inspect.Signature([*own, *extra])
 

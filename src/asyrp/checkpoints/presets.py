@@ -99,6 +99,7 @@ OTHER = "other weights than the released directions were trained on, as far as i
 S3 = "https://image-editing-test-12345.s3-us-west-2.amazonaws.com/checkpoints/"
 HEIBOX = "https://heibox.uni-heidelberg.de/f/"
 DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
+OLD_DRIVE = "https://drive.google.com/uc?export=download&confirm=t&id="
 OPENAI = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/"
 ONEDRIVE = "https://1drv.ms/u/s!AkQjJhxDm0Fyhqp_4gkYjwVRBe8V_w"  # of the official README
 DEAD = "answers 403 since 2023"
@@ -115,6 +116,7 @@ CELEBA_HQ = Preset(
     files=("celeba_hq.ckpt",),
     sources=(
         Source("hub file", "gwang-kim/DiffusionCLIP-CelebA_HQ/celeba_hq.ckpt", "mirror of SDEdit"),
+        _drive("1wSoA5fm_d6JBZk4RZ1SzWLMgev4WqH21"),  # named in SDEdit's and DDNM's threads
         Source("url", S3 + "celeba_hq.ckpt", DEAD),
         Source("hub", "google/ddpm-ema-celebahq-256", OTHER),
         Source("hub", "google/ddpm-celebahq-256", OTHER),
@@ -203,7 +205,10 @@ CELEBA_HQ_P2 = Preset(
     name="celeba-hq-p2",
     network=ADM_94M,
     files=("celebahq_p2.pt",),
-    sources=(_drive("1ag8JnvKGKo6L6avO_dTFEBNWJo2jZIDF"),),
+    sources=(
+        _drive("1ag8JnvKGKo6L6avO_dTFEBNWJo2jZIDF"),
+        Source("url", OLD_DRIVE + "1ag8JnvKGKo6L6avO_dTFEBNWJo2jZIDF", "the same, other address"),
+    ),
     licence=NONE_KNOWN + "CelebA-HQ is for research only",
     domain="human",
     by_hand=ONEDRIVE,

@@ -1,5 +1,6 @@
 """Proof of a conversion: the original formulation against the converted network."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -81,4 +82,5 @@ def _inputs(structure: Structure, timesteps: int) -> tuple[Tensor, Tensor, Tenso
 
 def _difference(got: Tensor, wanted: Tensor) -> float:
     largest = float(wanted.abs().max())
-    return float((got - wanted).abs().max()) / max(largest, 1e-30)
+    difference = float((got - wanted).abs().max()) / max(largest, 1e-30)
+    return difference if math.isfinite(difference) else math.inf  # max() would pass over NaN

@@ -53,9 +53,10 @@ def _tensor_dicts(content: Any, place: str, depth: int) -> Iterator[tuple[str, d
     if depth > DEEPEST or isinstance(content, Tensor):
         return
     if isinstance(content, Mapping):
-        named = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+        pairs = [(k, v) for k, v in content.items() if isinstance(v, Tensor)]
+        named = {str(k): v.detach() for k, v in pairs if isinstance(k, str | int)}
         if named:
-            yield place, {key: value.detach() for key, value in named.items()}
+            yield place, named
         children: Any = content.items()
     elif isinstance(content, list | tuple):
         children = enumerate(content)

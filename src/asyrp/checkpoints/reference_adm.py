@@ -57,7 +57,7 @@ def forward(
         h = torch.cat([h, stack.pop()], dim=1)
         h = _resnet(net, f"output_blocks.{k}.0", h, emb)
         h = _attend_if_there(net, f"output_blocks.{k}.1", h, up=True)
-        h = _up(net, f"output_blocks.{k}", h, emb)
+        h = _up(net, k, h, emb)
     return bottleneck, _conv(net.weights, "out.2", functional.silu(_norm(net, "out.0", h)))
 
 
@@ -78,23 +78,30 @@ def _grower(weights: Weights, name: str) -> str | None:
 
 def _grows(weights: Weights, k: int) -> bool:
     """The way down mirrors the way up: block k up pops what block count - 1 - k down pushed."""
-    return _grower(weights, f"output_blocks.{k}") is not None
+    return _grower(weights, f"output_blocks.{k}") is not None or _is_bare(weights, k)
+
+
+def _is_bare(weights: Weights, k: int) -> bool:
+    """Whether the block of the way down that mirrors k has no weights: it only averages."""
+    mirror = f"input_blocks.{_count(weights) - 1 - k}."
+    return not any(key.startswith(mirror) for key in weights)
 
 
 def _down(net: Net, name: str, x: Tensor, emb: Tensor) -> Tensor:
+    if not any(key.startswith(f"{name}.") for key in net.weights):
+        return functional.avg_pool2d(x, 2)
     if f"{name}.0.op.weight" in net.weights:
         return _conv(net.weights, f"{name}.0.op", x, stride=2)
     return _resnet(net, f"{name}.0", x, emb, lambda image: functional.avg_pool2d(image, 2))
 
 
-def _up(net: Net, name: str, x: Tensor, emb: Tensor) -> Tensor:
-    place = _grower(net.weights, name)
-    if place is None:
-        return x
-
+def _up(net: Net, k: int, x: Tensor, emb: Tensor) -> Tensor:
     def double(image: Tensor) -> Tensor:
         return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
+    place = _grower(net.weights, f"output_blocks.{k}")
+    if place is None:
+        return double(x) if _is_bare(net.weights, k) else x
     if f"{place}.conv.weight" in net.weights:
         return _conv(net.weights, f"{place}.conv", double(x))
     return _resnet(net, place, x, emb, double)

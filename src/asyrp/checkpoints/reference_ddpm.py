@@ -30,6 +30,8 @@ def forward(weights: Weights, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         if f"down.{level}.downsample.conv.weight" in weights:
             padded = functional.pad(stack[-1], (0, 1, 0, 1))
             stack.append(_conv(weights, f"down.{level}.downsample.conv", padded, 2, 0))
+        elif f"down.{level + 1}.block.0.norm1.weight" in weights:
+            stack.append(functional.avg_pool2d(stack[-1], 2))
         level += 1
     h = _resnet(weights, "mid.block_1", stack[-1], emb)
     h = _attend_if_there(weights, "mid.attn_1", h)
@@ -39,9 +41,10 @@ def forward(weights: Weights, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
             h = torch.cat((h, stack.pop()), 1)
             h = _resnet(weights, f"up.{up}.block.{block}", h, emb)
             h = _attend_if_there(weights, f"up.{up}.attn.{block}", h)
+        if up:
+            h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
         if f"up.{up}.upsample.conv.weight" in weights:
-            doubled = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
-            h = _conv(weights, f"up.{up}.upsample.conv", doubled)
+            h = _conv(weights, f"up.{up}.upsample.conv", h)
     return bottleneck, _conv(weights, "conv_out", _swish(_norm(weights, "norm_out", h)))
 
 

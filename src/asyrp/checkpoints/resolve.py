@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from asyrp.checkpoints import latent
-from asyrp.checkpoints.convert import convert, digest_of, write_folder
+from asyrp.checkpoints.convert import TORCH_SUFFIXES, convert, digest_of, keep_folder
 from asyrp.checkpoints.detect import detect
 from asyrp.checkpoints.fetch import (
     cache_folder,
@@ -24,6 +24,7 @@ from asyrp.checkpoints.read import read_checkpoint
 from asyrp.errors import AsyrpError
 
 BUILT_IN = ("avatars-64",)
+SUFFIXES = (*TORCH_SUFFIXES, ".bin", ".safetensors")  # of files, which Hub ids do not end in
 CONVERTER = 1  # raised when a converter changes what it writes, so that old copies are not used
 
 
@@ -47,6 +48,8 @@ def folder_of(spec: str, said: Said | None = None) -> Path:
         return preset_folder(PRESETS[spec], said)
     if is_url(spec):
         return converted(fetch_url(spec), said or Said())
+    if path.suffix in SUFFIXES:
+        raise AsyrpError(f"needed a checkpoint file; {spec!r} does not exist")
     if _is_hub_id(spec):
         return latent.download(spec) or hub_folder(spec)
     raise AsyrpError(
@@ -71,7 +74,7 @@ def converted(file: Path, said: Said) -> Path:
     folder = cache_folder() / "converted" / key
     if not (folder / "config.json").is_file():
         made = convert(detect(read_checkpoint(file), repr(str(file))), said)
-        write_folder(folder, made, {"file": file.name})
+        keep_folder(folder, made, {"file": file.name})
     return folder
 
 

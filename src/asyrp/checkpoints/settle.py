@@ -93,7 +93,8 @@ def _default_heads(said: Said) -> int:
     if not said.values():
         raise AsyrpError(
             "the number of attention heads cannot be read off a checkpoint, and the shapes are of "
-            "no released network; give --config FILE.json with num_heads or num_head_channels"
+            "no released network; give --config FILE.json with num_heads or num_head_channels to "
+            "asyrp convert, and use the folder that it makes"
         )
     return 4
 

@@ -11,7 +11,7 @@ from asyrp.checkpoints.detect import Family
 from asyrp.errors import AsyrpError
 
 Weights = Mapping[str, Tensor]
-Resample = Literal["conv", "resnet"]
+Resample = Literal["conv", "resnet", "none"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,9 @@ class Structure:
     """A network up to what its shapes do not tell.
 
     widths: channels of each level, from the top; attends: whether the level has attention.
-    blocks: resnets of a level on the way down (one more on the way up). resample: how levels
-    change size. classes: rows of the class embedding, None without one.
+    blocks: resnets of a level on the way down (one more on the way up). resample: what learns
+    where levels change size; "none" is plain averaging and repeating. classes: rows of the class
+    embedding, None without one.
     """
 
     family: Family

@@ -60,14 +60,25 @@ def network(options: Network) -> HSpaceUNet:
     if options.batch_size < 1:
         raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
     torch.set_flush_denormal(True)
-    try:
-        torch.empty(1, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise AsyrpError(f"no device {options.device!r} here ({reason}); try cpu") from error
+    check_device(options.device)
     prompt = Prompt(options.prompt, options.guidance)
     device = assemble(options.device).device
-    return load_model(options.model, device, options.dtype, prompt=prompt)
+    label = options.class_label
+    return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+
+
+def check_device(name: str) -> str:
+    """The name of a device that this machine has.
+
+    Raises:
+        AsyrpError: it has none of that name.
+    """
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise AsyrpError(f"no device {name!r} here ({reason}); try cpu") from error
+    return name
 
 
 class Gallery(NamedTuple):

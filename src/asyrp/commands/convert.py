@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from asyrp.checkpoints import load_model
 from asyrp.checkpoints.convert import (
     TORCH_SUFFIXES,
@@ -14,13 +16,14 @@ from asyrp.checkpoints.convert import (
     write_weights,
 )
 from asyrp.checkpoints.detect import Detected, detect
-from asyrp.checkpoints.directions import convert_direction, read_known, to_original
+from asyrp.checkpoints.directions import convert_direction, foreign, read_known, to_original
 from asyrp.checkpoints.fetch import fetch_url, is_url
 from asyrp.checkpoints.hyper import Said, read_json, read_said
 from asyrp.checkpoints.presets import find_preset
 from asyrp.checkpoints.prove import LIMIT, Proof
 from asyrp.checkpoints.read import read_checkpoint
-from asyrp.direction_files import save_direction
+from asyrp.direction_files import check_fits, save_direction
+from asyrp.directions import ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
 from asyrp.options import Convert
 
@@ -66,25 +69,34 @@ def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
 
 def _direction(options: Convert, path: Path, found: Detected) -> None:
     _check_file(options.out, (".safetensors",))
-    known = read_known(read_json(options.config) if options.config else {})
+    values = read_json(options.config) if options.config else {}
+    known = read_known(values)
     if options.cosine is not None:
         known = replace(known, cosine=options.cosine)
     model = load_model(options.model) if options.model else None
     preset = find_preset(options.preset) if options.preset else None
     fingerprint = model.fingerprint() if model else ""
     done = convert_direction(found, path.name, known, fingerprint, preset)
-    if model and done.direction.conv_in.in_channels != model.h_channels:
-        raise AsyrpError(
-            f"the direction is for {done.direction.conv_in.in_channels} channels of h; "
-            f"{options.model!r} has {model.h_channels}"
-        )
+    if model:
+        check_fits(path, done.direction, model)
     save_direction(options.out, done.direction, done.card)
-    _tell("direction", f"f_t, {done.direction.layout.upper()} layout")
+    _tell("direction", _what(done.direction))
     _tell("texts", f"{done.card.source!r} -> {done.card.target!r}")
     _tell("intervals", f"t_edit {done.card.t_edit}, t_boost {done.card.t_boost}")
     _tell("trained on", f"{done.card.trained_steps} steps")
     _tell_all("assumed", done.assumed)
+    _tell_all("not used", [", ".join(names)] if (names := foreign(values)) else [])
     _tell("wrote", options.out)
+
+
+def _what(direction: nn.Module) -> str:
+    if isinstance(direction, ImplicitDirection):
+        time = "" if direction.use_time else ", without the time embedding"
+        return f"f_t, {direction.layout.upper()} layout{time}"
+    if isinstance(direction, TimestepDirection):
+        times = direction.times
+        return f"dh at {len(times)} timesteps, {times[-1]} down to {times[0]}"
+    return "one dh for all timesteps"
 
 
 def _back(options: Convert) -> None:
@@ -93,9 +105,10 @@ def _back(options: Convert) -> None:
     if source.is_dir():
         done = convert_back(source)
         write_weights(options.out, done.weights)
+        _tell_all("assumed", done.assumed)
         _tell_proof(done.proof)
     else:
-        write_weights(options.out, to_original(source), place="0")
+        write_weights(options.out, *to_original(source))
     _tell("wrote", options.out)
 
 

@@ -22,7 +22,7 @@ from asyrp.images import contact_sheet, write_png
 from asyrp.jobs import EDIT_STEPS
 from asyrp.options import Demo, Guides, Inverting, Train
 from asyrp.plots import plot_curves, save_figure
-from asyrp.registry import load_distance, load_encoder
+from asyrp.registry import encoder_for, load_distance, load_encoder
 from asyrp.strips import strip
 from asyrp.unet import HSpaceUNet
 from asyrp.world.avatars import Face, draw, sample_face
@@ -95,7 +95,8 @@ def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
     )
     with timed(seconds, "load networks"):
         model = network(job.network)
-        guide = new_guide(load_encoder(job.guides.encoder), options.source, options.target)
+        encoder = encoder_for(model, job.guides.encoder)
+        guide = new_guide(encoder, options.source, options.target)
     with timed(seconds, "invert, find intervals"):
         material = gather(model, guide, job)
     with timed(seconds, "train"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from asyrp.bootstrap import Estimate
-from asyrp.commands.common import new_folder, say
+from asyrp.commands.common import check_device, new_folder, say
 from asyrp.commands.evaluate_pictures import Material, gather
 from asyrp.commands.evaluate_report import (
     Result,
@@ -47,9 +47,9 @@ EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
 def run(options: Evaluate) -> None:
     """Write table.md, table.csv, table.json, and figures of all metrics, leakage and the audit."""
     check(options)
+    tools, wish = tools_of(options), wish_of(options)
     material = gather(options)
     check_judge(options, material)
-    tools, wish = tools_of(options), wish_of(options)
     result = measure(options, material, tools, wish)
     out = new_folder(options.out)
     notes = notes_of(options, material, tools)
@@ -104,21 +104,12 @@ def check_judge(options: Evaluate, material: Material) -> None:
 
 def tools_of(options: Evaluate) -> Tools:
     """The networks that the asked metrics need."""
-    encoder = load_encoder(options.guides.encoder)
     wanted = set(EVERY) - set(options.leave_out)
-    distance = load_distance(options.guides.distance) if wanted & {"lpips", "diversity"} else None
-    guided = options.target and "s_dir" in wanted
-    own = options.features not in ("judge", "encoder")
-    tools = Tools(
-        guide=new_guide(encoder, options.source, options.target) if guided else None,
-        distance=distance if "lpips" in wanted else None,
-        spread=distance if "diversity" in wanted else None,
-        features=load_vision(options.features) if own else EncoderFeatures(encoder),
-    )
+    tools = _guiding(options, wanted)
     if options.judge != "none":
         tools = _judged(tools, options.features == "judge")
     if options.segmenter:
-        tools = tools._replace(segmenting=load_segmenter(options.segmenter))
+        tools = tools._replace(segmenting=load_segmenter(options.segmenter, options.device))
     if options.identity:
         tools = tools._replace(identity=load_identity(Path(options.identity)))
     return tools._replace(
@@ -126,6 +117,23 @@ def tools_of(options: Evaluate) -> Tools:
         segmenting=tools.segmenting if "sc" in wanted else None,
         features=tools.features if "fid" in wanted else None,
         identity=tools.identity if "identity" in wanted else None,
+    )
+
+
+def _guiding(options: Evaluate, wanted: set[str]) -> Tools:
+    """The encoder, the distance and the feature network, where they are asked."""
+    guides, device = options.guides, check_device(options.device)
+    guided = bool(options.target) and "s_dir" in wanted
+    compared = "fid" in wanted and (options.judge == "none" or options.features != "judge")
+    own = compared and options.features not in ("judge", "encoder")
+    encoder = load_encoder(guides.encoder, device) if guided or (compared and not own) else None
+    distance = load_distance(guides.distance, device) if wanted & {"lpips", "diversity"} else None
+    features = load_vision(options.features) if own else None
+    return Tools(
+        guide=new_guide(encoder, options.source, options.target) if encoder and guided else None,
+        distance=distance if "lpips" in wanted else None,
+        spread=distance if "diversity" in wanted else None,
+        features=EncoderFeatures(encoder) if encoder and compared and not own else features,
     )
 
 

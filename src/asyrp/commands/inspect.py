@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from asyrp.checkpoints import load_model
+from asyrp.checkpoints.detect import is_original
 from asyrp.direction_files import read_card
 from asyrp.files import header_of
 from asyrp.latent_files import KIND, load_latents
@@ -13,7 +14,8 @@ from asyrp.options import Inspect
 def run(options: Inspect) -> None:
     """Print what a file or a network is, a fact a line."""
     path = Path(options.what)
-    facts = _of_file(path) if path.is_file() else _of_model(options.what)
+    own = path.is_file() and not is_original(path)
+    facts = _of_file(path) if own else _of_model(options.what)
     for name, value in facts.items():
         print(f"{name:18} {value}")
 

@@ -31,6 +31,7 @@ from asyrp.latent_store import add_latents
 from asyrp.options import Train
 from asyrp.process import Attribute, check_phases, check_start
 from asyrp.registry import distance_for, encoder_for
+from asyrp.scorers import PerceptualDistance
 from asyrp.strength import STRENGTHS, response, saturation
 from asyrp.team import assemble, is_first
 from asyrp.unet import HSpaceUNet
@@ -91,10 +92,15 @@ def checkpoint_of(options: Train) -> Path:
 
 def gather(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
     """Images with latents, and the phases; the last `validation` images are held out."""
-    return (_from_samples if options.random else _from_folder)(model, guide, options)
+    told = None not in (options.t_start, options.t_edit, options.t_boost)
+    # before the long work, which would be lost if its weights could not be had
+    distance = None if told else distance_for(model, options.guides.distance)
+    return (_from_samples if options.random else _from_folder)(model, guide, options, distance)
 
 
-def _from_samples(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
+def _from_samples(
+    model: HSpaceUNet, guide: Guide, options: Train, distance: PerceptualDistance | None
+) -> Material:
     size = options.network.batch_size
     latents = random_latents(model, options.random, options.training.seed)
     with progress(f"drawing {options.random} samples") as report:
@@ -102,7 +108,7 @@ def _from_samples(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
     every = Pictures(images, latents)
     cut = len(images) - _held_out(len(images), options.validation)
     held, train = every[cut:], every[:cut]
-    phases, found = phases_of(model, guide, held if len(held) else every, options)
+    phases, found = phases_of(model, guide, held if len(held) else every, options, distance)
     if options.store is None:
         return Material(train, held, held, phases, found)
     store = open_store(options.store, assemble(options.network.device))
@@ -110,13 +116,14 @@ def _from_samples(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
     return Material(StoredPictures(store, keys, list(train.images)), held, held, phases, found)
 
 
-def _from_folder(model: HSpaceUNet, guide: Guide, options: Train) -> Material:
+def _from_folder(
+    model: HSpaceUNet, guide: Guide, options: Train, distance: PerceptualDistance | None
+) -> Material:
     folder = find_pictures(model, options.images or Path(), options)
     cut = folder.count - _held_out(folder.count, options.validation)
     held = folder.returned(slice(cut, None))
-    told = None not in (options.t_start, options.t_edit, options.t_boost)
-    measured = held if len(held) or told else folder.returned(slice(0, MOST_MEASURED))
-    phases, found = phases_of(model, guide, measured, options)
+    measured = held if len(held) or distance is None else folder.returned(slice(0, MOST_MEASURED))
+    phases, found = phases_of(model, guide, measured, options, distance)
     train = folder.to_train(slice(0, cut), phases.t_start)
     return Material(train, folder.ready(slice(cut, None), phases.t_start), held, phases, found)
 
@@ -126,13 +133,19 @@ def _held_out(count: int, asked: int) -> int:
 
 
 def phases_of(
-    model: HSpaceUNet, guide: Guide, measured: Pictures, options: Train
+    model: HSpaceUNet,
+    guide: Guide,
+    measured: Pictures,
+    options: Train,
+    distance: PerceptualDistance | None,
 ) -> tuple[Phases, Found | None]:
-    """The timesteps asked for, and the rest from the LPIPS curves of images at T."""
+    """The timesteps asked for, and the rest from the LPIPS curves of images at T.
+
+    distance: of the curves; None where all timesteps were asked for.
+    """
     start, end, boost = options.t_start, options.t_edit, options.t_boost
-    if start is not None and end is not None and boost is not None:
-        return Phases(start, end, boost), None
-    distance = distance_for(model, options.guides.distance)
+    if distance is None:
+        return Phases(cast(int, start), cast(int, end), cast(int, boost)), None
     few = measured[:MOST_MEASURED]
     curves = curves_of(model, few.images, few.latents, distance, EDIT_STEPS)
     found = find_intervals(curves, guide.cosine, distance.thresholds)

@@ -126,4 +126,4 @@ class Inspect:
     """Say what a direction file, a latent file or a network is."""
 
     what: tyro.conf.Positional[str]
-    """A direction or latent file, or a network (built-in name, folder, Hub id)."""
+    """A direction or latent file, or a network by any name that --model of other commands takes."""

@@ -49,6 +49,8 @@ class Evaluate:
     """Metrics to leave out (fid: KID too; success: leakage too)."""
     subgroups: tuple[str, ...] | None = None
     """Attributes to audit by; default: the judge's own choice. Columns of a CSV work too."""
+    device: str = "cpu"
+    """Torch device of the encoder, the distance and the segmenter, as in cpu or cuda."""
     seed: int = 0
     """Of the bootstrap over images."""
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

@@ -14,7 +14,9 @@ class Network:
     """Which network, where and how precise."""
 
     model: str = "avatars-64"
-    """Built-in name, diffusers folder, or Hub id."""
+    """Built-in name (avatars-64); preset (celeba-hq, lsun-church, lsun-bedroom, afhq-dog, metfaces,
+    ffhq, celeba-hq-p2, imagenet-256); diffusers folder; original DDPM or ADM checkpoint; URL of one
+    as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256)."""
     device: str = "cpu"
     """Torch device, as in cpu, cuda or cuda:1."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -25,6 +27,8 @@ class Network:
     """Prompt of a text-to-image network (Stable Diffusion), the same for all images."""
     guidance: float = 1.0
     """Weight of the prompt (classifier-free guidance); 1 is the prompt alone."""
+    class_label: int | None = None
+    """Class of a class-conditional network (0 or more), the same for all images."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,11 @@ class Guides:
     """The networks that guide and measure."""
 
     encoder: str = "avatars-64-clip"
-    """Text-image encoder."""
+    """Text-image encoder: avatars-64-clip (built in); clip (the paper's CLIP ViT-B/16); or a
+    CLIP-like model of transformers, a folder or Hub id."""
     distance: str = "st-lpips-alex"
-    """Perceptual distance."""
+    """Perceptual distance: st-lpips-alex (built in); lpips-alex (the paper's); lpips-vgg; or a file
+    of weights for LPIPS."""
 
 
 @dataclass(frozen=True)

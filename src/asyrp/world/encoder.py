@@ -59,6 +59,7 @@ class AvatarEncoder(nn.Module):
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> (b, 128) of unit norm, differentiable."""
+        images = images.to(next(self.parameters()).device)
         if images.shape[-2:] != (SIZE, SIZE):
             images = functional.interpolate(
                 images, (SIZE, SIZE), mode="bicubic", antialias=True, align_corners=False

@@ -84,7 +84,7 @@ class ShiftTolerantLPIPS(nn.Module):
     def features(self, images: Tensor) -> list[Tensor]:
         """(b, 3, height, width) in [-1, 1] -> five maps (b, c, h, w), unit norm over c."""
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        h, maps = (images - mean) / std, []
+        h, maps = (images.to(mean) - mean) / std, []
         for index, (stage, conv) in enumerate(zip(_STAGES, self.convs, strict=True)):
             if stage.pooled:
                 h = halve(functional.max_pool2d(h, 3, stride=1))
