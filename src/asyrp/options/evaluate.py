@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Flat, Guides
+from asyrp.options.shared import Flat, Guides, unset
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,18 @@ class Evaluate:
     """What the images show, as in 'face'; with --target it gives S_dir."""
     target: str = ""
     """What the edits should show, as in 'smiling face'."""
-    reconstructions: Path | None = None
+    reconstructions: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder of the reconstructions: leakage is then compared with their own changes."""
     attribute: str = ""
     """Attribute that the judge looks at, as in 'mouth'."""
     value: str = ""
     """The value it should take, as in 'smiling'."""
     judge: Literal["avatars-64", "none"] = "avatars-64"
-    """Who judges attributes, parts, identity and realism; none for images of another world, which
-    then need --segmenter and --identity for theirs."""
-    segmenter: str = ""
-    """Segmentation network for SC, a folder or Hub id of transformers; default: the judge's."""
-    identity: str = ""
-    """ONNX file of a face-recognition network; default: the judge's."""
+    """Who judges attributes, parts and identity; none for pictures of another world."""
+    segmenter: Annotated[str, unset("the judge's", "STR")] = ""
+    """Segmentation network for SC, a folder or Hub id of transformers."""
+    identity: Annotated[str, unset("the judge's", "STR")] = ""
+    """ONNX file of a face-recognition network."""
     features: Literal["judge", "encoder"] = "judge"
     """Whose features FID and KID compare; without a judge the encoder's."""
     compare_with: Literal["original", "reconstruction"] = "original"
@@ -45,8 +44,10 @@ class Evaluate:
         tyro.conf.UseAppendAction,
     ] = ()
     """Metrics to leave out (fid: KID too; success: leakage too)."""
-    subgroups: tuple[str, ...] | None = None
-    """Attributes to audit by; default: the judge's own choice. Columns of a CSV work too."""
+    subgroups: Annotated[tuple[str, ...] | None, unset("the judge's own choice", "[STR ...]")] = (
+        None
+    )
+    """Attributes to audit by, or columns of a CSV."""
     seed: int = 0
-    """Of the bootstrap over images."""
+    """Seed of the bootstrap over images."""
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
