@@ -23,6 +23,7 @@ test: install
 	$(BIN)/python -m pytest
 
 slow: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	$(BIN)/python -m pytest -m slow
 
 # Needs a browser: apt-get install chromium. Writes docs/images/app.png.
@@ -43,6 +44,28 @@ type: install
 	$(BIN)/mypy
 
 check: lint type test
+
+# Builds the wheel, installs it into an empty environment, and uses it outside of this folder.
+wheel-test: install
+	$(BIN)/python tools/wheel_test.py
+
+# The default tests on the oldest versions that pyproject.toml allows.
+lower-bounds:
+	$(PYTHON) -m venv --clear build/lower
+	build/lower/bin/python -m pip install --quiet --constraint constraints-lower.txt '.[test]'
+	build/lower/bin/python -m pytest
+
+# Known weaknesses of the installed versions; needs pypi.org. A package that is not found is an error.
+audit: install
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > build/audit.txt
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement build/audit.txt
+
+# With whatever else takes too long for every commit.
+nightly: slow app-test lower-bounds audit
+
+.PHONY: wheel-test lower-bounds audit nightly
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/gallery .pytest_cache .mypy_cache .ruff_cache

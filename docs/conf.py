@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+CARDS = HERE.parent / "src" / "asyrp" / "world" / "weights"
 sys.path.insert(0, str(HERE))
 os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
@@ -62,15 +63,23 @@ sphinx_gallery_conf = {
 
 
 def fill_index(app: Any, docname: str, source: list[str]) -> None:
-    """Drop patterns without a page, and add the pages that no entry of the index covers."""
+    """Drop entries without a page, and add the pages that no entry of the index covers."""
     if docname != "index":
         return
     entries = re.findall(r"^[a-z_/]+\*?$", source[0], re.MULTILINE)
-    empty = [entry for entry in entries if "*" in entry and not any(HERE.glob(entry))]
+    empty = [entry for entry in entries if not any(HERE.glob(entry.removesuffix("*") + "*"))]
     pages = [page.stem for page in sorted(HERE.glob("*.md")) if page.stem != "index"]
     others = [page for page in pages if not any(fnmatch(page, entry) for entry in entries)]
     lines = [line for line in source[0].splitlines() if line not in empty]
     source[0] = "\n".join(lines).replace("OTHER-PAGES", "\n".join(others))
+
+
+def fill_cards(app: Any, docname: str, source: list[str]) -> None:
+    """Put the cards of the shipped weights, which lie beside them, into their page."""
+    if docname == "cards":
+        cards = [card.read_text() for card in sorted(CARDS.glob("*.md"))]
+        lower = [re.sub(r"^#", "##", card, flags=re.MULTILINE) for card in cards]
+        source[0] = source[0].replace("THE-CARDS", "\n\n".join(lower))
 
 
 def plain_docstring(
@@ -92,11 +101,12 @@ def give_directions(app: Any, config: Any) -> None:
     if str(config.plot_gallery) not in ("0", "False"):
         provide(HERE.parent / "examples")
     if config.nb_execution_mode != "off":
-        provide(HERE / "notebooks")
+        provide(HERE / "notebooks", "smiling")
 
 
 def setup(app: Any) -> None:
     """Connect the above."""
     app.connect("config-inited", give_directions)
     app.connect("source-read", fill_index)
+    app.connect("source-read", fill_cards)
     app.connect("autodoc-process-docstring", plain_docstring)

@@ -84,6 +84,17 @@ def test_every_option_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> Non
                 assert (line + following).count("  ") > 1, line
 
 
+def test_help_says_what_happens_where_an_option_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in COMMANDS:
+        call(name, "--help")
+        shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        assert "default: None" not in shown, name
+        assert "default: )" not in shown, name
+        assert not re.search(r"; default: .{,60}\(default: ", shown), name
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--version") == 0
     assert capsys.readouterr().out == f"asyrp {asyrp.__version__}\n"

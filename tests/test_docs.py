@@ -1,5 +1,6 @@
 """What the documentation shows works, exists and is the same as in the code."""
 
+import inspect
 import json
 import re
 import runpy
@@ -16,11 +17,13 @@ from asyrp.checkpoints.tables import DATASETS, released_intervals
 from asyrp.registry import load_distance
 from asyrp.scorers import Thresholds
 from asyrp.settings import official
+from asyrp.studies import diagnose
 from places import furnished, place_in
 from snippets import ROOT, Block, asyrp_argv, blocks, few_steps, pages
 from walking import exists, parsed, run_page
 
 DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
+WEIGHTS = ROOT / "src" / "asyrp" / "world" / "weights"
 GUIDES = [
     "first_edit", "train_a_direction", "your_photos", "your_model", "paper_networks", "intervals",
     "troubleshooting", "responsible_use", "encoders", "diffusers", "evaluating",
@@ -148,7 +151,7 @@ def test_notebooks_run(path: Path, tmp_path: Path, provided: Path) -> None:
 def provided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A direction as the build of the pages has it: shipped, or trained quickly."""
     place = tmp_path_factory.mktemp("provided")
-    return Path(runpy.run_path(str(DOCS / "provide.py"))["provide"](place)[0])
+    return Path(runpy.run_path(str(DOCS / "provide.py"))["provide"](place, "smiling")[0])
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -193,9 +196,10 @@ def flat(value: Any) -> list[float]:
 
 
 def test_the_costs_of_the_papers_networks_are_counted() -> None:
-    counted = runpy.run_path(str(DOCS / "figures" / "paper_cost.py"))["rows"]()
+    script = runpy.run_path(str(DOCS / "figures" / "paper_cost.py"))
+    counted = [*script["rows"](), *script["command_rows"]()]
     page = (DOCS / "paper_networks.md").read_text().splitlines()
-    assert len(counted) == 3
+    assert len(counted) == 3 + 5
     assert all(row in page for row in counted)
 
 
@@ -223,6 +227,14 @@ def test_the_thresholds_are_those_of_the_distances() -> None:
     assert Thresholds(*map(float, own[1:4])) == load_distance(own[0]).thresholds
 
 
+def test_troubleshooting_explains_every_advice_of_diagnose() -> None:
+    source = " ".join(inspect.getsource(diagnose.advice).split())
+    _, *rows = table_after("troubleshooting.md", "My edit does nothing, or too much")
+    assert len(rows) == source.count("return ")
+    for said, *_ in rows:
+        assert f'"{said}' in source, said
+
+
 def test_the_official_settings_are_those_of_the_code() -> None:
     (block,) = (b for b in blocks(DOCS / "train_a_direction.md") if "official" in b.tags)
     (command,) = block.commands
@@ -240,6 +252,16 @@ def test_the_licences_of_all_shipped_files_are_stated() -> None:
         places = [path.relative_to(source), *path.relative_to(source).parents]
         stated = any(f"`{place}`" in page for place in places if place.name)
         assert stated, f"docs/licences.md does not name {path.relative_to(source)}"
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.safetensors")), ids=named)
+def test_every_network_has_a_card(path: Path) -> None:
+    card = path.with_suffix(".md").read_text()
+    for said in ("Licence", "Data" if path.stem != "stlpips_alex" else "Origin"):
+        assert said in card
+    assert card.startswith("# ")
+    trained = re.search(r"asyrp\.world\.train_(\w+)", card)
+    assert not trained or parsed(["world", trained[1], "--out", "again"])
 
 
 def test_the_api_page_has_every_promised_name() -> None:

@@ -2,13 +2,17 @@
 
     python docs/figures/paper_cost.py
 
-prints the table of docs/paper_networks.md. Seconds follow from a rate that is assumed.
+prints the two tables of docs/paper_networks.md. Seconds follow from a rate that is assumed; memory
+is the largest sum of tensors alive at once, on torch's meta device.
 """
 
+import weakref
 from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNet2DModel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from asyrp.schedule import linear, paper_grid
@@ -17,6 +21,9 @@ from asyrp.unet import HSpaceUNet
 RATE = 10e12  # FLOP/s that a desktop card is assumed to keep up in float32
 STEPS, T_EDIT, REFINEMENTS = 40, 513, 1
 PICTURES = 100  # that a direction is trained on, as in the official scripts
+MEASURED, FINE = 16, 1000  # pictures of the LPIPS curves, steps of a fine edit
+BATCH, TRAIN_BATCH = 4, 2
+APART = 1e9  # bytes for CUDA itself, assumed
 
 
 def plain(attends: tuple[int, ...], **rest: Any) -> dict[str, Any]:
@@ -52,47 +59,136 @@ NETWORKS = {
 }
 
 
+class Peak(TorchDispatchMode):
+    """The largest number of bytes that results took at once; what is `known` is not counted."""
+
+    def __init__(self, known: set[int]):
+        super().__init__()
+        self.alive, self.now, self.most = set(known), 0, 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = function(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, torch.Tensor):
+                self._count(one.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self.alive:
+            return
+        self.alive.add(key)
+        self.now += size
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self.alive.discard(key)
+        self.now -= size
+
+
 class Cost(NamedTuple):
-    """Parameters, and FLOP of one picture through either half."""
+    """Of one picture: FLOP of either half, bytes beside the weights while walking and training."""
 
     parameters: int
     encoder: float
     decoder: float
+    walked: float
+    trained: float
+
+    @property
+    def weights(self) -> float:
+        """Bytes in float32."""
+        return 4 * self.parameters
+
+    def invert(self, steps: int = STEPS) -> float:
+        """FLOP of an inversion and the reconstruction that checks it."""
+        return ((steps - 1) * (1 + REFINEMENTS) + steps) * (self.encoder + self.decoder)
+
+    def edit(self, steps: int = STEPS) -> float:
+        """FLOP of an edited walk."""
+        return steps * (self.encoder + self.decoder) + edited(steps) * self.decoder
+
+    def learn(self) -> float:
+        """FLOP of training on a picture: its inversion, its unedited walk, and the steps.
+
+        A step has an encoder, two decoders forward and one backward.
+        """
+        walk = edited(STEPS) * (self.encoder + self.decoder)
+        return self.invert() + walk + edited(STEPS) * (self.encoder + 3 * self.decoder)
 
 
-@torch.no_grad()
+def edited(steps: int) -> int:
+    """Timesteps of the editing interval."""
+    return sum(pair.t >= T_EDIT for pair in paper_grid(steps))
+
+
 def cost_of(config: dict[str, Any]) -> Cost:
     """Count a network on the meta device, where nothing is computed."""
     with torch.device("meta"):
         unet = UNet2DModel(**config)
         model = HSpaceUNet(unet, linear())
         x, t = torch.zeros(1, 3, 256, 256), torch.zeros(1, dtype=torch.long)
-        with FlopCounterMode(display=False) as ahead:
+        with torch.no_grad(), FlopCounterMode(display=False) as ahead:
             encoded = model.encode(x, t)
-        with FlopCounterMode(display=False) as behind:
+        with torch.no_grad(), FlopCounterMode(display=False) as behind:
             model.decode_raw(encoded)
+        memory = [peak_of(model, x, t, grad) for grad in (False, True)]
     count = sum(p.numel() for p in unet.parameters())
-    return Cost(count, ahead.get_total_flops(), behind.get_total_flops())
+    return Cost(count, ahead.get_total_flops(), behind.get_total_flops(), *memory)
+
+
+def peak_of(model: HSpaceUNet, x: torch.Tensor, t: torch.Tensor, grad: bool) -> float:
+    """Bytes of an edited step of one picture, with its backward pass where grad is wanted."""
+    known = {p.untyped_storage()._cdata for p in model.unet.parameters()}
+    with Peak(known) as peak:
+        with torch.no_grad():
+            encoded = model.encode(x, t)
+            model.decode_raw(encoded)
+        shift = torch.zeros_like(encoded.h, requires_grad=grad)
+        with torch.set_grad_enabled(grad):
+            eps = model.decode_raw(encoded, encoded.h + shift)
+        if grad:
+            eps.sum().backward()
+    return peak.most
 
 
 def rows() -> list[str]:
-    """The table's lines, in Markdown."""
-    edited = sum(pair.t >= T_EDIT for pair in paper_grid(STEPS))
-    lines = []
-    for name, config in NETWORKS.items():
-        size, encoder, decoder = cost_of(config)
-        whole = encoder + decoder
-        invert = (STEPS - 1) * (1 + REFINEMENTS) * whole + STEPS * whole
-        edit = STEPS * whole + edited * decoder
-        unedited = edited * whole
-        train = edited * (encoder + 3 * decoder)  # two decoders forward, one backward
-        learn = PICTURES * (invert + unedited + train)
-        lines.append(
-            f"| {name} | {size / 1e6:.0f} M | {4 * size / 1e9:.1f} GB | {whole / 1e12:.2f} TFLOP | "
-            f"{invert / RATE:.0f} s | {edit / RATE:.0f} s | {learn / RATE / 60:.0f} min |"
-        )
-    return lines
+    """The lines of the table of networks, in Markdown."""
+    return [_row(name, cost_of(config)) for name, config in NETWORKS.items()]
+
+
+def _row(name: str, cost: Cost) -> str:
+    whole = cost.encoder + cost.decoder
+    return (
+        f"| {name} | {cost.parameters / 1e6:.0f} M | {cost.weights / 1e9:.1f} GB | "
+        f"{cost.walked / 1e9:.1f} GB | {cost.trained / 1e9:.1f} GB | {whole / 1e12:.2f} TFLOP | "
+        f"{cost.invert() / RATE:.0f} s | {cost.edit() / RATE:.0f} s | "
+        f"{PICTURES * cost.learn() / RATE / 60:.0f} min |"
+    )
+
+
+def command_rows() -> list[str]:
+    """The lines of the table of commands: time and memory on the first network."""
+    cost = cost_of(next(iter(NETWORKS.values())))
+    whole = cost.encoder + cost.decoder
+    step = APART + cost.weights + BATCH * cost.walked
+    kept = PICTURES * edited(STEPS) * 4 * 3 * 256**2  # the unedited walk
+    learning = APART + cost.weights + TRAIN_BATCH * cost.trained + kept
+    work = {
+        f"`invert`, {PICTURES} pictures": (PICTURES * cost.invert(), step),
+        f"`intervals`, {MEASURED} pictures": (MEASURED * (cost.invert() + STEPS * whole), step),
+        f"`train`, {PICTURES} pictures": (PICTURES * cost.learn(), learning),
+        f"`edit`, {PICTURES} pictures": (PICTURES * (cost.invert() + cost.edit()), step),
+        "`edit --steps 1000`, 1 picture": (cost.invert(FINE) + cost.edit(FINE), step),
+    }
+    return [
+        f"| {name} | {flop / RATE / 60:.0f} min | {memory / 1e9:.0f} GB |"
+        for name, (flop, memory) in work.items()
+    ]
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))
+    print("\n".join([*rows(), "", *command_rows()]))

@@ -10,7 +10,10 @@ import tyro
 from asyrp.errors import AsyrpError
 from asyrp.options import COMMANDS
 
-DESCRIPTION = "Edit images in the semantic latent space of a frozen diffusion model (Asyrp)."
+DESCRIPTION = (
+    "Edit images in the semantic latent space of a frozen diffusion model (Asyrp). "
+    "`asyrp COMMAND --help` lists a command's options, `asyrp --version` says the version."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,11 +27,11 @@ class TrainSettings:
     epochs: int = 3
     """Passes over the images."""
     batch_size: int = 8
-    """Images a batch."""
+    """Images of one optimiser step."""
     optimiser: Optimiser = "adam"
     """Adam, or plain SGD as in the official code."""
     learning_rate: float = 2e-2
-    """Of the optimiser; the official code's SGD uses 0.5."""
+    """Learning rate of the optimiser; the official code's SGD uses 0.5."""
     decay: bool = True
     """Let the learning rate fall to 0 linearly; off is the official code."""
     lambda_clip: float = 1.0
@@ -47,7 +47,7 @@ class TrainSettings:
     patience: int = 4
     """Validations without improvement before training stops."""
     seed: int = 0
-    """Of the order of the images and of f_t's initialisation."""
+    """Seed of the order of the images and of f_t's initialisation."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):

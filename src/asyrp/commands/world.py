@@ -1,6 +1,7 @@
 """asyrp world: draw faces, train the world's networks again."""
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -52,14 +53,5 @@ def draw_folder(out: Path, split: str, indices: range) -> None:
 
 
 def _trainer(part: str) -> tuple[Callable[[Path, Path, int], Iterator[LoopStep]], int]:
-    if part == "diffusion":
-        from asyrp.world import train_diffusion
-
-        return train_diffusion.run, train_diffusion.STEPS
-    if part == "encoder":
-        from asyrp.world import train_encoder
-
-        return train_encoder.run, train_encoder.STEPS
-    from asyrp.world import train_judge
-
-    return train_judge.run, train_judge.STEPS
+    trainer = import_module(f"asyrp.world.train_{part}")
+    return trainer.run, trainer.STEPS

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from asyrp.options.shared import Flat, Guides, Inverting, Network
+from asyrp.options.shared import Flat, Guides, Inverting, Network, unset
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class App:
     """Largest upload, in MB."""
     upload_megapixels: float = 16
     """Largest picture, in millions of pixels."""
-    threads: int | None = None
-    """CPU threads of one walk; default: 1 up to 64 x 64 pixels, else those of torch."""
+    threads: Annotated[int | None, unset("1 up to 64 x 64 pixels, else torch's", "INT")] = None
+    """CPU threads of one walk."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Flat, Guides, Inverting, Network
+from asyrp.options.shared import Flat, Guides, Inverting, Network, unset
 from asyrp.settings import TrainSettings
 
 
@@ -63,11 +63,11 @@ class Compare:
 
     out: Path = Path("compare")
     """Folder for table.md, table.csv, table.json, figures, and what is kept between runs."""
-    tasks: tuple[str, ...] = ()
-    """Edits to make, as in smiling or glasses; default: all ten."""
-    methods: tuple[str, ...] = ()
-    """Methods to compare, as in asyrp, sdedit or diffusionclip; default: all nine, and on a network
-    of your own all that need neither labels nor paintings."""
+    tasks: Annotated[tuple[str, ...], unset("all ten", "[STR ...]")] = ()
+    """Edits to make, as in smiling or glasses."""
+    methods: Annotated[tuple[str, ...], unset("all nine", "[STR ...]")] = ()
+    """Methods to compare, as in asyrp, sdedit or diffusionclip; on a network of your own all that
+    need neither labels nor paintings."""
     workers: int = 2
     """Processes of one thread each; results do not depend on it."""
     own: Annotated[Own, Flat] = field(default_factory=Own)
@@ -98,12 +98,12 @@ class Study:
     """Which claim."""
     out: Path
     """Folder for NAME.json, NAME.png, and what is kept between runs."""
-    images: Path | None = None
+    images: Annotated[Path | None, unset("the built-in world's faces", "PATH")] = None
     """theorem1 and diagnose on a network of your own: folder of images."""
     direction: str = ""
     """diagnose on a network of your own: FILE or FILE:STRENGTH."""
     steps: int = 40
-    """Timesteps of the grid, for a network of your own."""
+    """Timesteps of the grid (2 to T), for a network of your own."""
     faces: int = 24
     """Test faces of an average on the built-in world."""
     workers: int = 2
@@ -129,12 +129,12 @@ class Reproduce:
     """Processes of one thread each; numbers do not depend on it, seconds do."""
     faces: int = 24
     """Test faces of an average in the studies."""
-    tasks: tuple[str, ...] = ()
-    """Edits to compare; default: all ten."""
-    methods: tuple[str, ...] = ()
-    """Methods to compare; default: all nine."""
-    studies: tuple[str, ...] = ()
-    """Studies to run; default: all eight."""
+    tasks: Annotated[tuple[str, ...], unset("all ten", "[STR ...]")] = ()
+    """Edits to compare, as in smiling or glasses."""
+    methods: Annotated[tuple[str, ...], unset("all nine", "[STR ...]")] = ()
+    """Methods to compare, as in asyrp, sdedit or diffusionclip."""
+    studies: Annotated[tuple[str, ...], unset("all eight", "[STR ...]")] = ()
+    """Studies to run, as in theorem1 or linearity."""
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings

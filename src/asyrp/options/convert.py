@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from asyrp.options.shared import unset
 
 
 @dataclass(frozen=True)
@@ -11,22 +14,16 @@ class Convert:
     """Turn original checkpoints and released directions into files of today, or back."""
 
     file: tyro.conf.Positional[str]
-    """An original checkpoint or direction, or "URL#sha256=HEX" of one; with --back the folder or
-    direction file that convert made."""
+    """Original checkpoint, direction, or URL#sha256=HEX of one; with --back what convert made."""
     out: Path
-    """A network's folder; a direction's .safetensors file; with --back a file of either, in torch's
-    format if it ends in .pt, .pth or .ckpt."""
+    """Folder of a network, .safetensors of a direction; with --back also .pt, .pth or .ckpt."""
     back: bool = False
     """Write the original names again."""
-    config: Path | None = None
-    """JSON file with original hyper-parameters, by the names of the original flags (num_heads,
-    num_head_channels, use_new_attention_order, diffusion_steps, ...) or of a DDPM yml; for a
-    direction: source, target, t_edit, t_boost, trained_steps."""
-    preset: str | None = None
-    """The network that the file is: celeba-hq, lsun-church, lsun-bedroom, afhq-dog, metfaces, ffhq,
-    celeba-hq-p2 or imagenet-256."""
-    model: str | None = None
-    """For a direction: the network that it was trained on, whose fingerprint it shall carry."""
-    cosine: float | None = None
-    """For a direction: cos(source, target) by CLIP ViT-B/16, which sets t_edit by the released
-    tables."""
+    config: Annotated[Path | None, unset("what names and shapes tell", "PATH")] = None
+    """JSON file of what shapes do not tell; docs/checkpoints.md lists its names."""
+    preset: Annotated[str | None, unset("read off the shapes", "STR")] = None
+    """The network that the file is, as in celeba-hq, afhq-dog or metfaces."""
+    model: Annotated[str | None, unset("any network of its shape", "STR")] = None
+    """Direction: the network it was trained on, whose fingerprint it shall carry."""
+    cosine: Annotated[float | None, unset("the paper's t_edit, or 0.9", "FLOAT")] = None
+    """Direction: cos(source, target) by CLIP ViT-B/16, which sets t_edit by the released tables."""

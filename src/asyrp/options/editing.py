@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from asyrp.options.shared import Applying, Flat, Guides, Inverting, Network
+from asyrp.options.shared import Applying, Flat, Guides, Inverting, Network, unset
 from asyrp.settings import TrainSettings
 
 
@@ -18,9 +18,8 @@ class Invert:
     """Folder of images, or one image."""
     out: Path
     """Folder for latents.safetensors, the reconstructions and run.json."""
-    store: Path | None = None
-    """Folder of a latent store, made if needed, to keep the latents in instead; images it has are
-    not inverted again, and only the first batch is reconstructed, as a check."""
+    store: Annotated[Path | None, unset("none", "PATH")] = None
+    """Folder of a latent store to keep the latents in; images it has are not inverted again."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
@@ -41,10 +40,10 @@ class Intervals:
     """Folder for intervals.json and the plot of the curves."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
-    threshold_edit: float | None = None
-    """LPIPS(x, P_t) at t_edit for texts of cosine 1; default: that of the distance."""
-    threshold_boost: float | None = None
-    """LPIPS(x, x_t) at t_boost; default: that of the distance."""
+    threshold_edit: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
+    """LPIPS(x, P_t) at t_edit for texts of cosine 1."""
+    threshold_boost: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
+    """LPIPS(x, x_t) at t_boost."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
@@ -60,27 +59,24 @@ class Train:
     """What they should show, as in 'smiling face'."""
     out: Path
     """The direction file to write (.safetensors)."""
-    images: Path | None = None
-    """Folder of images to train on."""
+    images: Annotated[Path | None, unset("--random is needed", "PATH")] = None
+    """Folder of images to train on, 64 or more."""
     random: int = 0
-    """Train on this many random samples instead of images."""
-    store: Path | None = None
-    """Folder of a latent store, made if needed: latents and unedited walks are read from it and
-    kept in it, for every attribute and every run."""
+    """Train on this many random samples of the network instead of images."""
+    store: Annotated[Path | None, unset("none", "PATH")] = None
+    """Folder of a latent store that keeps latents and unedited walks for the next attribute."""
     validation: int = 16
-    """Images held out to find the phases and the best state on: the last of the folder by name,
-    at most a quarter."""
-    previews: Path | None = None
+    """Images held out to find phases and the best state: the last by name, at most a quarter."""
+    previews: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder for latest.png, the held-out images edited with the best direction so far."""
-    t_start: int | None = None
-    """First timestep of editing; default: from the LPIPS curves where the distance has a
-    threshold for it, else T as in the paper."""
-    t_edit: int | None = None
-    """Last timestep of editing; default: from the LPIPS curves."""
-    t_boost: int | None = None
-    """Timestep below which noise is added; default: from the LPIPS curves."""
-    strength: float | None = None
-    """Factor that `--strength 1` will stand for; default: where held-out images saturate."""
+    t_start: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
+    """First timestep of editing; the grid's first where the distance has no threshold for it."""
+    t_edit: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
+    """Last timestep of editing."""
+    t_boost: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
+    """Timestep below which noise is added (quality boosting); 0 for none."""
+    strength: Annotated[float | None, unset("where held-out images saturate", "FLOAT")] = None
+    """Factor on dh that --strength 1 of edit will stand for."""
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings
     )
@@ -97,9 +93,8 @@ class Edit:
     """Folder of images, or one image."""
     out: Path
     """Folder for the edited images."""
-    store: Path | None = None
-    """Folder of a latent store, made if needed: latents are read from it and kept in it, and how
-    well they lead back is not checked."""
+    store: Annotated[Path | None, unset("none", "PATH")] = None
+    """Folder of a latent store that keeps the latents; how well they lead back is not checked."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Flat, Guides
+from asyrp.options.shared import Flat, Guides, unset
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Evaluate:
     """What the images show, as in 'face'; with --target it gives S_dir."""
     target: str = ""
     """What the edits should show, as in 'smiling face'."""
-    reconstructions: Path | None = None
+    reconstructions: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder of the reconstructions: leakage is then compared with their own changes."""
     attribute: str = ""
     """Attribute that the judge looks at, as in 'mouth'."""
@@ -33,10 +33,10 @@ class Evaluate:
     judge: Literal["avatars-64", "none"] = "avatars-64"
     """Who judges attributes, parts, identity and realism; none for images of another world, which
     then need --segmenter and --identity for theirs."""
-    segmenter: str = ""
-    """Segmentation network for SC, a folder or Hub id of transformers; default: the judge's."""
-    identity: str = ""
-    """ONNX file of a face-recognition network; default: the judge's."""
+    segmenter: Annotated[str, unset("the judge's", "STR")] = ""
+    """Segmentation network for SC, a folder or Hub id of transformers."""
+    identity: Annotated[str, unset("the judge's", "STR")] = ""
+    """ONNX file of a face-recognition network."""
     features: str = "judge"
     """Whose features FID and KID compare: judge (without one the encoder), encoder, or an image
     network of transformers in a folder or on the Hub, as in facebook/dinov2-base."""
@@ -47,10 +47,12 @@ class Evaluate:
         tyro.conf.UseAppendAction,
     ] = ()
     """Metrics to leave out (fid: KID too; success: leakage too)."""
-    subgroups: tuple[str, ...] | None = None
-    """Attributes to audit by; default: the judge's own choice. Columns of a CSV work too."""
+    subgroups: Annotated[tuple[str, ...] | None, unset("the judge's own choice", "[STR ...]")] = (
+        None
+    )
+    """Attributes to audit by, or columns of a CSV."""
     device: str = "cpu"
     """Torch device of the encoder, the distance and the segmenter, as in cpu or cuda."""
     seed: int = 0
-    """Of the bootstrap over images."""
+    """Seed of the bootstrap over images."""
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

@@ -9,6 +9,11 @@ Repeated: Any = tyro.conf.UseAppendAction
 Flat = tyro.conf.arg(name="")
 
 
+def unset(said: str, kind: str) -> Any:
+    """What --help says of an option whose default is None: what happens then, and its kind."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {said})", metavar=kind)
+
+
 @dataclass(frozen=True)
 class Network:
     """Which network, where and how precise."""
@@ -22,7 +27,7 @@ class Network:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the network."""
     batch_size: int = 16
-    """Images a batch; results do not depend on it."""
+    """Images at a time: memory and speed; results do not depend on it."""
     prompt: str = ""
     """Prompt of a text-to-image network (Stable Diffusion), the same for all images."""
     guidance: float = 1.0
@@ -61,13 +66,13 @@ class Applying:
     """FILE or FILE:STRENGTH; several add up, each on its own interval."""
     strength: float = 1.0
     """Factor on every direction; negative reverses it."""
-    t_start: int | None = None
-    """First timestep of editing for every direction; default: each file's own."""
-    t_edit: int | None = None
-    """Last timestep of editing for every direction; default: each file's own."""
-    t_boost: int | None = None
-    """Timestep below which noise is added; default: the lowest of the files'."""
+    t_start: Annotated[int | None, unset("each file's own", "INT")] = None
+    """First timestep of editing, for every direction."""
+    t_edit: Annotated[int | None, unset("each file's own", "INT")] = None
+    """Last timestep of editing, for every direction."""
+    t_boost: Annotated[int | None, unset("the lowest of the files'", "INT")] = None
+    """Timestep below which noise is added (quality boosting); 0 for none."""
     seed: int = 0
-    """Of the noise: one generator an image."""
+    """Seed of the noise: one generator an image."""
     force: bool = False
     """Use directions of another network, at your own risk."""

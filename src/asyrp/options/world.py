@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from asyrp.options.shared import unset
 from asyrp.settings import TrainSettings
 
 
@@ -13,16 +14,16 @@ from asyrp.settings import TrainSettings
 class World:
     """Make the built-in world again: draw faces, train its networks."""
 
-    part: tyro.conf.Positional[Literal["draw", "diffusion", "encoder", "judge"]]
-    """What to make."""
+    part: tyro.conf.Positional[Literal["draw", "diffusion", "encoder", "judge", "segmenter"]]
+    """What to make: draw takes seconds, a network minutes to 2 hours (diffusion) on 2 cores."""
     out: Path
     """Folder for the result."""
     count: int = 64
     """draw: number of faces."""
     split: Literal["train", "validation", "test"] = "train"
-    """draw: which faces."""
-    steps: int | None = None
-    """Training steps; default: those of the shipped weights."""
+    """draw: which faces; the splits share none."""
+    steps: Annotated[int | None, unset("those of the shipped weights", "INT")] = None
+    """Training steps."""
     cache: Path = Path("world-cache")
     """Folder for drawn pictures and checkpoints; a run that was stopped continues from it."""
 
