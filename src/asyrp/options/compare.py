@@ -28,9 +28,9 @@ class Counts:
 class Own:
     """A network and pictures of your own, in place of the built-in world."""
 
-    images: Path | None = None
+    images: Annotated[Path | None, unset("the built-in world", "PATH")] = None
     """Own network: folder of images to test on; 64 or more."""
-    train_images: Path | None = None
+    train_images: Annotated[Path | None, unset("the built-in world", "PATH")] = None
     """Own network: folder of images to train and tune on; --validation-faces of them to tune."""
     source: str = ""
     """Own network: what the images show."""
@@ -38,13 +38,13 @@ class Own:
     """Own network: what they should show."""
     target_prompt: str = ""
     """Text-to-image network: caption of the edits, with --prompt that of the images, for `swap`."""
-    labels: tuple[int, int] | None = None
+    labels: Annotated[tuple[int, int] | None, unset("none", "INT INT")] = None
     """Class-conditional network: class of the images, and of the edits for `swap`."""
-    t_start: int | None = None
+    t_start: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
     """Own network: first timestep of editing; with --t-edit and --t-boost in place of curves."""
-    t_edit: int | None = None
+    t_edit: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
     """Own network: last timestep of editing."""
-    t_boost: int | None = None
+    t_boost: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
     """Own network: timestep below which noise is added."""
     segmenter: str = ""
     """Own network: segmentation network for SC."""

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from asyrp.options.shared import unset
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Gather:
     """Folder for the PNGs, gathered.json, and labels.csv where the source has labels."""
     split: Literal["all", "train", "validation", "test"] = "all"
     """Which part: 80, 10 and 10 % by the hash of the names, the same on every machine."""
-    most: int | None = None
-    """Stop after so many readable pictures; default: all."""
-    size: int | None = None
-    """Side in pixels to crop and resize to; default: the size of the first picture."""
+    most: Annotated[int | None, unset("all", "INT")] = None
+    """Stop after so many readable pictures."""
+    size: Annotated[int | None, unset("that of the first picture", "INT")] = None
+    """Side in pixels to crop and resize to."""

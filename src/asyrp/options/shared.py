@@ -32,7 +32,7 @@ class Network:
     """Prompt of a text-to-image network (Stable Diffusion), the same for all images."""
     guidance: float = 1.0
     """Weight of the prompt (classifier-free guidance); 1 is the prompt alone."""
-    class_label: int | None = None
+    class_label: Annotated[int | None, unset("none", "INT")] = None
     """Class of a class-conditional network (0 or more), the same for all images."""
 
 
