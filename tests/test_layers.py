@@ -42,6 +42,7 @@ LAYERS = {
     3: {
         "checkpoints",
         "process",
+        "multistep",
         "guide",
         "intervals",
         "losses",
@@ -67,6 +68,7 @@ LAYERS = {
         "jobs",
         "api",
         "evaluation",
+        "bench",
     },
     5: {"options", "commands", "cli", "app", "__main__"},
 }

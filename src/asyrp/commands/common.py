@@ -67,7 +67,10 @@ def network(options: Network) -> HSpaceUNet:
         raise AsyrpError(f"no device {options.device!r} here ({reason}); try cpu") from error
     prompt = Prompt(options.prompt, options.guidance)
     device = assemble(options.device).device
-    return load_model(options.model, device, options.dtype, prompt=prompt)
+    model = load_model(options.model, device, options.dtype, prompt=prompt)
+    if options.compile:
+        model.compile_blocks()
+    return model
 
 
 class Gallery(NamedTuple):

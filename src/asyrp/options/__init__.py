@@ -3,6 +3,7 @@
 from typing import Any
 
 from asyrp.options.app import App
+from asyrp.options.bench import Bench
 from asyrp.options.compare import Compare, Reproduce, Study
 from asyrp.options.convert import Convert
 from asyrp.options.editing import Edit, Inspect, Intervals, Invert, Sample, Train
@@ -14,6 +15,7 @@ __all__ = [
     "COMMANDS",
     "App",
     "Applying",
+    "Bench",
     "Compare",
     "Convert",
     "Demo",
@@ -44,6 +46,7 @@ COMMANDS: dict[str, Any] = {
     "compare": Compare,
     "study": Study,
     "reproduce": Reproduce,
+    "bench": Bench,
     "sample": Sample,
     "convert": Convert,
     "inspect": Inspect,
