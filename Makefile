@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo reproduce test slow app-test docs lint type check clean
+.PHONY: install demo reproduce bench test slow app-test docs lint type check clean
 
 install: $(STAMP)
 
@@ -18,6 +18,10 @@ demo: install
 
 reproduce: install
 	$(BIN)/asyrp reproduce --docs docs
+
+# Speed and memory on this machine, in about 20 minutes on 2 quiet cores: docs/performance.md.
+bench: install
+	$(BIN)/asyrp bench --docs docs
 
 test: install
 	$(BIN)/python -m pytest

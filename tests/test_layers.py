@@ -43,6 +43,7 @@ LAYERS = {
     3: {
         "checkpoints",
         "process",
+        "multistep",
         "guide",
         "intervals",
         "losses",
@@ -68,6 +69,7 @@ LAYERS = {
         "jobs",
         "api",
         "evaluation",
+        "bench",
     },
     5: {"options", "commands", "cli", "app", "__main__"},
 }

@@ -166,7 +166,19 @@ def test_fingerprint_tells_one_weight() -> None:
     assert tiny_model().fingerprint() == before
     weight = model.unet.up_blocks[0].resnets[0].conv1.weight
     weight[0, 0, 0, 0] += 1e-6
-    assert model.fingerprint() != before
+    changed = model.fingerprint()
+    assert changed != before
+    model.unet.load_state_dict(tiny_model().unet.state_dict())
+    assert model.fingerprint() == before
+    model.unet.conv_in.bias = torch.nn.Parameter(model.unet.conv_in.bias + 1)
+    assert model.fingerprint() not in (before, changed)
+
+
+def test_a_fingerprint_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    before = model.fingerprint()
+    monkeypatch.setattr(HSpaceUNet, "_hash", lambda *_: pytest.fail("computed again"))
+    assert model.fingerprint() == before
 
 
 def test_fingerprint_tells_what_else_changes_the_prediction() -> None:
@@ -187,3 +199,20 @@ def test_fingerprint_does_not_tell_where_the_weights_lie() -> None:
     assert model.to("cpu").fingerprint() == before
     assert model.to(memory_format=torch.channels_last).fingerprint() == before
     assert model.requires_grad_(True).train().fingerprint() == before
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the compiler
+def test_compiled_blocks_agree_with_plain_ones() -> None:
+    plain, compiled = tiny_model(), tiny_model()
+    compiled.compile_blocks()
+    x, dh = noise(2, 3, 16, 16), noise(2, 16, 8, 8, seed=1)
+    for model in (plain, compiled):
+        encoded = model.encode(x, 500)
+        h = (encoded.h + 0.1 * dh).requires_grad_()
+        found = model.decode(encoded, h)
+        (grad,) = torch.autograd.grad(found.square().sum(), h)
+        if model is plain:
+            wanted = found, grad
+    torch.testing.assert_close((found, grad), wanted, rtol=1e-4, atol=1e-4)
+    assert compiled.fingerprint() == plain.fingerprint()

@@ -9,12 +9,15 @@ from torch import Tensor
 
 from asyrp.ddim import Convention, draw_noise, invert_steps, seeded_generators
 from asyrp.errors import AsyrpError
-from asyrp.process import Attribute, Shift, asymmetric, walk
+from asyrp.process import Attribute, Shift, WalkStep, asymmetric, walk
 from asyrp.schedule import Pair, below, paper_grid
 from asyrp.unet import HSpaceUNet
 
 Report = Callable[[int, int], None]
 """Called with (done, total) after every step of a long job."""
+
+Walker = Callable[..., Iterator[WalkStep]]
+"""`process.walk`, or another with its arguments."""
 
 
 def silent(done: int, total: int) -> None:
@@ -126,6 +129,7 @@ def edit(
     shift: Shift = asymmetric,
     report: Report = silent,
     first: int = 0,
+    walker: Walker = walk,
 ) -> Tensor:
     """Edited images, (n, c, height, width); without attributes the plain reconstruction.
 
@@ -134,6 +138,7 @@ def edit(
         attributes: directions with strength and interval; their shifts add up.
         t_boost: eta is 1 below it; image i draws from a generator of its own, seeded by (seed, i).
         first: the i of the first latent, where they are part of a larger job.
+        walker: `process.walk`, or `multistep.walk_second_order` for few steps.
 
     Raises:
         AsyrpError: t_boost above a t_edit, or a number of steps the schedule does not have.
@@ -145,7 +150,7 @@ def edit(
     for start in range(0, len(latents), batch_size):
         x = _as_state(model, latents[start : start + batch_size])
         generators = seeded_generators(len(x), seed, first + start)
-        for done in walk(model, x, grid, attributes, t_boost, generators, shift):
+        for done in walker(model, x, grid, attributes, t_boost, generators, shift):
             x = done.x
             next(ticks)
         finished.append(x)

@@ -13,6 +13,7 @@ from asyrp.errors import AsyrpError
 from asyrp.guide import Guide
 from asyrp.intervals import Curves, measure_curves
 from asyrp.intervals import joined as joined_curves
+from asyrp.latent_store import walk_into
 from asyrp.process import walk
 from asyrp.record_store import RecordStore
 from asyrp.schedule import Pair, paper_grid
@@ -170,9 +171,14 @@ def stored_sources_of(
     team: Team = ALONE,
 ) -> StoredSources:
     """The unedited walks of pictures in a store, which is filled with what it lacks."""
-    clean, size = None, settings.batch_size
-    for _ in prepare_into(part.store, model, guide, part.keys[team.share(len(part))], window, size):
-        pass
+    clean, size, own = None, settings.batch_size, part.keys[team.share(len(part))]
+    if settings.clip_source == "clean":  # features of P_t are not looked at
+        for _ in walk_into(part.store, model, own, *window, size):
+            pass
+        part.store.flush()
+    else:
+        for _ in prepare_into(part.store, model, guide, own, window, size):
+            pass
     team.wait()
     part.store.refresh()
     if settings.clip_source == "clean":

@@ -48,6 +48,9 @@ class TrainSettings:
     """Validations without improvement before training stops."""
     seed: int = 0
     """Seed of the order of the images and of f_t's initialisation."""
+    checkpointing: bool = False
+    """Compute the decoder's activations twice instead of keeping them: less memory, the same
+    direction, about a quarter more time."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):

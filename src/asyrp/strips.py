@@ -48,6 +48,7 @@ def strip(
     seed: int = 0,
     batch_size: int = 16,
     report: Report = silent,
+    first: int = 0,
 ) -> Tensor:
     """`api.edit` of the same latents with each of `edits`, (edits, n, c, height, width).
 
@@ -55,6 +56,7 @@ def strip(
         latents: x_T, (n, c, height, width).
         edits: the attributes of each edit; () is the plain reconstruction.
         batch_size: rows that go through the network at once: images times edits.
+        first: the number of the first latent's generator, where they are part of a larger job.
 
     Raises:
         AsyrpError: t_boost above a t_edit, or a number of steps the schedule does not have.
@@ -65,7 +67,7 @@ def strip(
     for start in range(0, len(latents), size):
         x = latents[start : start + size]
         x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
-        generators = seeded_generators(len(x), seed, start)
+        generators = seeded_generators(len(x), seed, first + start)
         for taken in walk_strip(model, x, grid, edits, t_boost, generators):
             report(done := done + 1, total)
             ends = taken

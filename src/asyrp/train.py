@@ -154,6 +154,10 @@ class _Run:
         kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
         make: Callable[..., torch.optim.Optimizer] = kinds[settings.optimiser]
         self.optimiser = make(direction.parameters(), lr=settings.learning_rate)
+        if settings.checkpointing:
+            model.unet.enable_gradient_checkpointing()
+        else:
+            model.unet.disable_gradient_checkpointing()
 
     def attribute(self) -> Attribute:
         """The direction at strength 1, acting on the whole of the grid."""

@@ -64,7 +64,10 @@ def network(options: Network) -> HSpaceUNet:
     prompt = Prompt(options.prompt, options.guidance)
     device = assemble(options.device).device
     label = options.class_label
-    return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+    model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+    if options.compile:
+        model.compile_blocks()
+    return model
 
 
 def check_device(name: str) -> str:

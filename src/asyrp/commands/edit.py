@@ -1,7 +1,7 @@
 """asyrp edit."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,10 @@ from asyrp.errors import AsyrpError
 from asyrp.files import atomic_folder
 from asyrp.images import write_png
 from asyrp.latent_store import latents_from
+from asyrp.multistep import walk_second_order
 from asyrp.options import Edit
+from asyrp.process import walk
+from asyrp.strips import strip
 from asyrp.team import Team, assemble
 from asyrp.unet import HSpaceUNet
 
@@ -43,9 +46,8 @@ class Inputs(NamedTuple):
 
 
 def run(options: Edit) -> None:
-    """Write one PNG an input, same stem, and run.json."""
-    if not options.applying.direction:
-        raise AsyrpError("needed at least one --direction FILE[:STRENGTH]; train one: asyrp train")
+    """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
+    check(options)
     check_results(options.out, options.images)
     model, team = network(options.network), assemble(options.network.device)
     chosen = applied(model, options.applying)
@@ -55,26 +57,55 @@ def run(options: Edit) -> None:
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
     with atomic_folder(options.out) as out:
-        for path, image in _edited(model, chosen, inputs, options, team):
-            write_png(out / f"{path.stem}.png", image, notes)
+        for name, image in _edited(model, chosen, inputs, options, team):
+            write_png(out / name, image, notes)
         if team.rank == 0:
             write_json(out / "run.json", record("edit", options, model, **told))
         team.wait()  # no picture is put in place before all are made
-    say(f"wrote {len(inputs.paths)} images and run.json to {options.out}")
+    count = len(inputs.paths) * max(1, len(options.strengths))
+    say(f"wrote {count} images and run.json to {options.out}")
+
+
+def check(options: Edit) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    if not options.applying.direction:
+        raise AsyrpError("needed at least one --direction FILE[:STRENGTH]; train one: asyrp train")
+    if len(set(options.strengths)) < len(options.strengths):
+        raise AsyrpError(f"--strengths must differ from each other; got {options.strengths}")
+    if options.strengths and options.solver != "ddim":
+        raise AsyrpError("--strengths are walked by ddim only; leave --solver out")
 
 
 def _edited(
     model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, team: Team
-) -> Iterator[tuple[Path, Tensor]]:
+) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
-    own, size, steps = team.share(len(inputs.paths)), options.network.batch_size, options.steps
-    how = (chosen.attributes, steps, chosen.t_boost, options.applying.seed, size)
+    own, size = team.share(len(inputs.paths)), options.network.batch_size
     with progress(f"editing {own.stop - own.start} images", "image") as report:
         for first in range(own.start, own.stop, size):
             rows = slice(first, min(first + size, own.stop))
-            edited = edit(model, inputs.latents(rows), *how, first=first)
-            yield from zip(inputs.paths[rows], shown(model, edited), strict=True)
+            ways = _ways(model, chosen, inputs.latents(rows), options, first)
+            for ending, edited in ways.items():
+                names = [f"{path.stem}{ending}.png" for path in inputs.paths[rows]]
+                yield from zip(names, shown(model, edited), strict=True)
             report(rows.stop - own.start, own.stop - own.start)
+
+
+def _ways(
+    model: HSpaceUNet, chosen: Applied, latents: Tensor, options: Edit, first: int
+) -> dict[str, Tensor]:
+    """What is put behind a file's name -> its edits."""
+    seed, size = options.applying.seed, options.network.batch_size
+    how = (options.steps, chosen.t_boost, seed, size)
+    if not options.strengths:
+        walker = walk if options.solver == "ddim" else walk_second_order
+        return {"": edit(model, latents, chosen.attributes, *how, first=first, walker=walker)}
+    edits = [
+        [replace(a, strength=a.strength * factor) for a in chosen.attributes]
+        for factor in options.strengths
+    ]
+    endings = [f"_{factor:+g}" for factor in options.strengths]
+    return dict(zip(endings, strip(model, latents, edits, *how, first=first), strict=True))
 
 
 def _from_folder(model: HSpaceUNet, options: Edit, team: Team) -> Inputs:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from asyrp.options.app import App
+from asyrp.options.bench import Bench
 from asyrp.options.compare import Compare, Reproduce, Study
 from asyrp.options.convert import Convert
 from asyrp.options.data import Gather
@@ -15,6 +16,7 @@ __all__ = [
     "COMMANDS",
     "App",
     "Applying",
+    "Bench",
     "Compare",
     "Convert",
     "Demo",
@@ -46,6 +48,7 @@ COMMANDS: dict[str, Any] = {
     "compare": Compare,
     "study": Study,
     "reproduce": Reproduce,
+    "bench": Bench,
     "sample": Sample,
     "convert": Convert,
     "gather": Gather,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -97,6 +97,11 @@ class Edit:
     """Folder of a latent store that keeps the latents; how well they lead back is not checked."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
+    strengths: tuple[float, ...] = ()
+    """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png; what the edits
+    share is computed once."""
+    solver: Literal["ddim", "second-order"] = "ddim"
+    """How a step is made; second-order is made for few --steps (8 to 20)."""
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)

@@ -1,0 +1,1 @@
+"""What `asyrp bench` measures: speed, FLOPs, memory and their growth, beside the official order."""

@@ -1,0 +1,160 @@
+"""Clocks and counters: seconds of alternating runs, FLOPs, the machine's GEMM rate, memory."""
+
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from asyrp.schedule import NoiseSchedule
+from asyrp.unet import Encoded, HSpaceUNet
+
+Work = Callable[[], object]
+GEMM_SIZE = 2048
+
+
+class Seconds(NamedTuple):
+    """Seconds of each run of some works in turn, and the GEMM rate (FLOP/s) before each round.
+
+    flops: of one run of each.
+    """
+
+    of: dict[str, list[float]]
+    gemm: list[float]
+    flops: dict[str, int]
+
+    def median(self, name: str) -> float:
+        """Of a work."""
+        return statistics.median(self.of[name])
+
+    def ratio(self, slow: str, fast: str) -> dict[str, Any]:
+        """How many times faster: median, least and most over rounds."""
+        pairs = zip(self.of[slow], self.of[fast], strict=True)
+        return spread([a / b for a, b in pairs])
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Median, least, most and count."""
+    return {
+        "median": statistics.median(values),
+        "least": min(values),
+        "most": max(values),
+        "runs": len(values),
+    }
+
+
+def alternate(works: Mapping[str, Work], runs: int, gemm: int = GEMM_SIZE) -> Seconds:
+    """Run works in turn, `runs` rounds after one that counts; every other round backwards."""
+    flops = {name: flops_of(work) for name, work in works.items()}
+    of: dict[str, list[float]] = {name: [] for name in works}
+    rates, names = [], list(works)
+    for run in range(runs):
+        rates.append(gemm_rate(gemm))
+        for name in names if run % 2 == 0 else names[::-1]:
+            of[name].append(seconds_of(works[name]))
+    return Seconds(of, rates, flops)
+
+
+def seconds_of(work: Work) -> float:
+    """By the clock."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def gemm_rate(size: int = GEMM_SIZE, dtype: torch.dtype = torch.float32, tries: int = 3) -> float:
+    """FLOP/s of the best of some square matrix products, on all threads."""
+    a, b = torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
+    return 2 * size**3 / min(seconds_of(lambda: a @ b) for _ in range(tries))
+
+
+def copy_rate(megabytes: int = 256) -> float:
+    """Bytes read and written a second by the best of three copies."""
+    a = torch.ones(megabytes * 2**18)
+    b = torch.empty_like(a)
+    return 2 * a.nbytes / min(seconds_of(lambda: b.copy_(a)) for _ in range(3))
+
+
+def flops_of(work: Work) -> int:
+    """Multiplications and additions of convolutions and matrix products, backward included."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held.
+
+    Of the process itself where the system tells: `ru_maxrss` outlives exec, so that a child
+    would begin with what its parent held.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
+class Clocked:
+    """A network that adds up the seconds inside of it."""
+
+    def __init__(self, model: HSpaceUNet) -> None:
+        self._model, self.seconds = model, 0.0
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """Of the network."""
+        return self._model.schedule
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def encode(self, *given: Any) -> Encoded:
+        """As the network."""
+        with self._inside():
+            return self._model.encode(*given)
+
+    def decode(self, *given: Any) -> torch.Tensor:
+        """As the network."""
+        with self._inside():
+            return self._model.decode(*given)
+
+    def __call__(self, *given: Any) -> torch.Tensor:
+        """As the network."""
+        with self._inside():
+            return self._model.forward(*given)
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - started

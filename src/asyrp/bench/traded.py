@@ -1,0 +1,273 @@
+"""Speed-ups that change results: fewer steps, a second-order walk, one dh for all; what is lost.
+
+Judged on test faces of the world that do not smile, against the edits and the training that change
+nothing but the order of work.
+"""
+
+import statistics
+import time
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asyrp.api import latents_of
+from asyrp.bench import meter
+from asyrp.bench.baseline import load_baseline
+from asyrp.bench.subjects import plain_copy
+from asyrp.checkpoints import load_model
+from asyrp.ddim import seeded_generators
+from asyrp.directions import Direction, GlobalDirection, mean_direction
+from asyrp.guide import Guide, new_guide
+from asyrp.jobs import Phases, Pictures, sources_of, start_training
+from asyrp.multistep import walk_second_order
+from asyrp.process import Attribute, walk
+from asyrp.registry import load_distance, load_encoder
+from asyrp.schedule import paper_grid
+from asyrp.settings import TrainSettings, official
+from asyrp.sources import editing_window
+from asyrp.strength import STRENGTHS, response, saturation
+from asyrp.train import new_direction
+from asyrp.unet import HSpaceUNet
+from asyrp.world.avatars import Face, draw, sample_face
+from asyrp.world.diffusion import to_unit
+from asyrp.world.judge import load_judge
+from asyrp.world.score import answers, score
+from asyrp.world.tasks import Task, lacking, task_of
+
+PHASES = Phases(537, 153, 102)  # of `asyrp train` on avatars-64
+TASK = "smiling"
+
+
+class Way(NamedTuple):
+    """How an edit is walked. solver: 1 (DDIM) or 2. shared: one dh for all. half: bfloat16."""
+
+    steps: int
+    solver: int = 1
+    shared: bool = False
+    half: bool = False
+
+    @property
+    def name(self) -> str:
+        """For a table."""
+        parts = [f"{self.steps} steps", "second order" if self.solver == 2 else "DDIM"]
+        parts += ["one dh for all"] if self.shared else []
+        return ", ".join([*parts, "bfloat16"] if self.half else parts)
+
+
+WAYS = (
+    Way(40),
+    Way(20),
+    Way(20, 2),
+    Way(13),
+    Way(13, 2),
+    Way(10),
+    Way(10, 2),
+    Way(40, 1, True),
+    Way(13, 2, True),
+    Way(40, half=True),
+    Way(13, 2, half=True),
+)
+
+
+@dataclass(frozen=True)
+class Traded:
+    """Editing and training with traded settings.
+
+    faces: to judge on. train: images to train on. subsets: lengths of the training grid, of which
+    the first is that of the official code. timed: images of a run that is only timed.
+    """
+
+    faces: int = 64
+    train: int = 64
+    epochs: int = 3
+    validation: int = 8
+    subsets: tuple[int, ...] = (40, 20, 10)
+    timed: int = 4
+    steps: int = 40
+    runs: int = 5
+    size: int = meter.GEMM_SIZE
+
+    def measure(self, baseline: Path) -> dict[str, Any]:
+        """Success, leakage, distance and time of every way and every subset."""
+        bench = opened(self, load_baseline(baseline))
+        trained = [bench.train(steps) for steps in self.subsets]
+        rows = [bench.judged(one, Way(self.steps)) | one.told() for one in trained]
+        best = trained[0]
+        ways = [way._replace(steps=max(3, way.steps * self.steps // 40)) for way in WAYS]
+        edits = [bench.judged(best, way) for way in ways]
+        naive = bench.naive_seconds()
+        return {
+            "task": TASK,
+            "faces": self.faces,
+            "phases": PHASES._asdict(),
+            "editing": {"naive_seconds": naive["editing"], "ways": edits},
+            "training": {"naive_seconds": naive["training"], "subsets": rows},
+        }
+
+
+class Trained(NamedTuple):
+    """A direction with the strength at which it saturates, and its seconds an image and epoch."""
+
+    direction: Direction
+    steps: int
+    strength: float
+    seconds: float
+
+    def told(self) -> dict[str, Any]:
+        """For the record."""
+        return {
+            "training_steps": self.steps,
+            "strength": self.strength,
+            "seconds_an_image": self.seconds,
+        }
+
+
+class Bench(NamedTuple):
+    """Networks, faces to judge on with their latents at T, and faces to train on.
+
+    rounded: the network in bfloat16.
+    """
+
+    plan: Traded
+    naive: Any
+    model: HSpaceUNet
+    rounded: HSpaceUNet
+    guide: Guide
+    faces: list[Face]
+    images: Tensor
+    latents: Tensor
+    training: Tensor
+
+    def train(self, steps: int) -> Trained:
+        """A direction on a grid of `steps`, timed with the unedited walk and all epochs."""
+        settings = TrainSettings(steps=steps, epochs=self.plan.epochs, validate_every=0)
+        train, held = (self._pictures(rows, steps) for rows in self._split())
+        started = time.perf_counter()
+        job = start_training(self.model, self.guide, train, train[:0], PHASES, settings)
+        for _ in job.steps:
+            pass
+        seconds = (time.perf_counter() - started) / self.plan.epochs / len(train)
+        direction = cast(Direction, job.direction.requires_grad_(False))
+        window = editing_window(PHASES.t_start, PHASES.t_edit, steps, t_top=held.at)
+        sources = sources_of(self.model, self.guide, held, window, settings)
+        made = [
+            response(self.model, direction, s, self.guide, sources, window.grid) for s in STRENGTHS
+        ]
+        return Trained(direction, steps, saturation(STRENGTHS, made), seconds)
+
+    def _split(self) -> tuple[slice, slice]:
+        return slice(0, self.plan.train), slice(self.plan.train, None)
+
+    def _pictures(self, rows: slice, steps: int) -> Pictures:
+        images = self.training[rows]
+        latents = latents_of(self.model, images, steps, refinements=1, up_to=PHASES.t_start)
+        return Pictures(images, latents, at=PHASES.t_start)
+
+    @torch.no_grad()
+    def judged(self, trained: Trained, way: Way) -> dict[str, Any]:
+        """What the judge and the distance say of the edits, and seconds an image."""
+        act = self._attribute(trained, way)
+        edits: list[Tensor] = []
+
+        def work() -> None:
+            edits[:] = self._edited(act, way)
+
+        seconds = meter.seconds_of(work)
+        edited, judge, task = torch.cat(edits), load_judge(), task_of(TASK)
+        before, after = answers(judge, self.images), answers(judge, edited)
+        found = score(before, after, self.faces, task.factor, task.value)
+        distance = load_distance("st-lpips-alex")(self.images, edited)
+        return {
+            "name": way.name,
+            "success": found.success,
+            "leakage": found.leakage,
+            "lpips": distance.mean().item(),
+            "seconds": seconds / len(self.images),
+        }
+
+    def _edited(self, act: Attribute, way: Way) -> list[Tensor]:
+        grid, parts = paper_grid(way.steps), []
+        model = self.rounded if way.half else self.model
+        walker = walk_second_order if way.solver == 2 else walk
+        for start in range(0, len(self.latents), 16):
+            x = self.latents[start : start + 16]
+            generators = seeded_generators(len(x), 0, start)
+            *_, done = walker(model, x, grid, [act], PHASES.t_boost, generators)
+            parts.append(done.x)
+        return parts
+
+    def _attribute(self, trained: Trained, way: Way) -> Attribute:
+        direction = self._shared(trained) if way.shared else trained.direction
+        return Attribute(direction, PHASES.t_edit, trained.strength, trained.steps, PHASES.t_start)
+
+    def _shared(self, trained: Trained) -> GlobalDirection:
+        """The mean of f_t over a few training faces and the timesteps of its grid."""
+        few = self._pictures(slice(0, 8), trained.steps)
+        window = editing_window(PHASES.t_start, PHASES.t_edit, trained.steps, t_top=few.at)
+        seen: list[Tensor] = []
+
+        def recording(h: Tensor, emb: Tensor, t: int) -> Tensor:
+            dh = trained.direction(h, emb, t)
+            seen.append(dh)
+            return dh
+
+        act = Attribute(recording, PHASES.t_edit, trained_steps=len(window.grid))
+        for _ in walk(self.model, few.latents, window.grid, [act]):
+            pass
+        table = {pair.t: dh for pair, dh in zip(window.grid, seen, strict=True)}
+        mean = mean_direction([table])
+        return GlobalDirection(torch.stack(list(mean.table.values())).mean(0))
+
+    def naive_seconds(self) -> dict[str, float]:
+        """An image in the official order: editing, and one epoch of training."""
+        plain, some = plain_copy(self.model), self.latents[: self.plan.timed]
+        zero = GlobalDirection(torch.zeros(self.model.h_channels, 1, 1)).requires_grad_(False)
+        change = self.naive.Change(zero, PHASES.t_edit)
+        generators = seeded_generators(len(some))
+        args = (plain, some, change, self.plan.steps, PHASES.t_boost, generators)
+        tries = range(min(3, self.plan.runs))
+        editing = [meter.seconds_of(lambda: self.naive.edit(*args)) for _ in tries]
+        training = [self._naive_epoch(plain) for _ in tries]
+        return {
+            "editing": statistics.median(editing) / len(some),
+            "training": statistics.median(training) / len(some),
+        }
+
+    def _naive_epoch(self, plain: HSpaceUNet) -> float:
+        """Walked on [T, t_edit], told for the timesteps of our shorter interval."""
+        rows = list(range(self.plan.timed))
+        pairs = zip(self.images[rows].split(1), self.latents[rows].split(1), strict=True)
+        inverted = [self.naive.Inverted(x0, x0, x) for x0, x in pairs]
+        window = editing_window(999, PHASES.t_edit, self.plan.steps)
+        direction = new_direction(plain, window.grid, official())
+        recipe = self.naive.Recipe(PHASES.t_edit, self.plan.steps, [rows], 1e-3)
+        seconds = meter.seconds_of(
+            lambda: self.naive.train(plain, direction, self.guide, inverted, recipe)
+        )
+        own = editing_window(PHASES.t_start, PHASES.t_edit, self.plan.steps).grid
+        return seconds * len(own) / len(window.grid)
+
+
+def opened(plan: Traded, naive: Any) -> Bench:
+    """Load networks, draw faces and invert those to judge on."""
+    model, task = load_model("avatars-64"), task_of(TASK)
+    guide = new_guide(load_encoder("avatars-64-clip"), task.source, task.target)
+    faces = list(islice(_lacking(task), plan.faces))
+    images = to_unit(np.stack([draw(face) for face in faces]))
+    latents = latents_of(model, images, plan.steps, refinements=1)
+    every = [sample_face("train", i) for i in range(plan.train + plan.validation)]
+    training = to_unit(np.stack([draw(face) for face in every]))
+    rounded = load_model("avatars-64", dtype="bfloat16")
+    return Bench(plan, naive, model, rounded, guide, faces, images, latents, training)
+
+
+def _lacking(task: Task) -> Any:
+    for number in count():
+        face = sample_face("test", number)
+        if lacking([face], task):
+            yield face
