@@ -42,6 +42,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_output_stderr = "remove"  # warnings of the machine that builds, not of the notebook
 
 default_role = "literal"  # docstrings put code between single backticks
 autodoc_member_order = "bysource"

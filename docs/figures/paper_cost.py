@@ -163,8 +163,8 @@ def rows() -> list[str]:
 def _row(name: str, cost: Cost) -> str:
     whole = cost.encoder + cost.decoder
     return (
-        f"| {name} | {cost.parameters / 1e6:.0f} M | {cost.weights / 1e9:.1f} GB | "
-        f"{cost.walked / 1e9:.1f} GB | {cost.trained / 1e9:.1f} GB | {whole / 1e12:.2f} TFLOP | "
+        f"| {name}, {cost.parameters / 1e6:.0f} M | {cost.weights / 1e9:.1f} GB | "
+        f"{cost.walked / 1e9:.1f} GB | {cost.trained / 1e9:.1f} GB | {whole / 1e12:.2f} | "
         f"{cost.invert() / RATE:.0f} s | {cost.edit() / RATE:.0f} s | "
         f"{PICTURES * cost.learn() / RATE / 60:.0f} min |"
     )
