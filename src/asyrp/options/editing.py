@@ -97,7 +97,7 @@ class Edit:
     """Folder of a latent store that keeps the latents; how well they lead back is not checked."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
-    strengths: tuple[float, ...] = ()
+    strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()
     """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png; what the edits
     share is computed once."""
     solver: Literal["ddim", "second-order"] = "ddim"
