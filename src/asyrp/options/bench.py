@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from asyrp.options.shared import unset
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,8 @@ class Bench:
     was stopped goes on from it; one after a finished run begins anew."""
     baseline: Path = Path("benchmarks/naive.py")
     """The official order of work, to compare with."""
-    only: tuple[str, ...] = ()
-    """Parts to measure anew, as in walk-ddpm-128 or traded; default: all that are missing."""
+    only: Annotated[tuple[str, ...], unset("all that are missing", "[STR ...]")] = ()
+    """Parts to measure anew, as in walk-ddpm-128 or traded."""
     quick: bool = False
     """Networks and numbers so small that the results mean nothing, to test the bench itself; the
     page goes to quick/ of the folder for the numbers."""
