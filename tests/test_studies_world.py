@@ -51,13 +51,13 @@ FEW: dict[str, Measure] = {
 }
 
 
-@pytest.mark.parametrize("name", ["homogeneity", "diagnose"])
+@pytest.mark.parametrize("name", ["diagnose"])
 def test_a_study_measures_draws_and_judges(bench: Bench, name: str) -> None:
     check(bench, name, FEW[name])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["theorem1", "layers", "linearity", "consistency"])
+@pytest.mark.parametrize("name", ["theorem1", "homogeneity", "layers", "linearity", "consistency"])
 def test_a_longer_study_measures_draws_and_judges(bench: Bench, name: str) -> None:
     check(bench, name, FEW[name])
 
@@ -81,7 +81,7 @@ def test_the_studies_with_frechet_distances(bench: Bench) -> None:
 
 def test_noise_grows_with_its_size(bench: Bench) -> None:
     few = bench.test.rows([0, 1])
-    plain = edited(bench.lab.model, few, [], PHASES.t_boost)
+    plain = edited(bench.lab.model, few, [], PHASES.t_boost).clamp(-1, 1)  # as noisy pictures are
     moved = [
         float((robustness.noisy_edit(bench, bench.lab.model, few, size) - plain).abs().mean())
         for size in (0.0, 0.5, 2.0)

@@ -151,11 +151,12 @@ def verdict(numbers: Numbers) -> Verdict:
     error = float(np.mean(numbers["inversion_mse"]))
     if acting:
         kept = [step["survives"] for step in acting if step["survives"] is not None]
-        held = f", and a step keeps {100 * float(np.mean(kept)):.0f} % of it" if kept else ""
+        mean = 100 * float(np.mean(kept)) if kept else 0.0
+        held = f", and a step keeps {mean:.0f} % of it (mean of {len(kept)})" if kept else ""
         way = (
             f"dh is up to {_most(acting, 'shift'):.0f} % of h, and changes eps by up to "
             f"{_most(acting, 'eps'):.1f} % and P_t by up to {_most(acting, 'reach'):.1f} % a step"
-            f"{held} (mean of {len(acting)}); the picture changes by "
+            f"{held}; the picture changes by "
             f"{100 * numbers['final_change']:.0f} %"
         )
     else:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from asyrp.baselines.wrapped import epsilon_space
 from asyrp.bootstrap import Estimate, of_mean
+from asyrp.direction_files import SavedDirection
 from asyrp.figures import lines, new_figure
 from asyrp.studies.common import (
     Bench,
@@ -26,10 +27,10 @@ from asyrp.world.tasks import lacking
 
 Rates = Mapping[str, Sequence[float]]
 
-STRENGTHS = (0.5, 1.0, 1.5, 2.2)
-# Adam's, for tables of h and of eps, each three: the one with the lowest loss on the one face is
-# taken, so that both spaces are fitted to it as well as they can be.
-RATES: Rates = {"h": (5e-2, 1.5e-1, 5e-1), "eps": (3e-3, 1e-2, 3e-2)}
+STRENGTHS = (0.5, 1.0, 1.5, 2.2, 3.3)
+# Adam's, for tables of h and of eps, two each: the one that makes the most clean edits of other
+# faces is taken. The lowest loss on the one face would not do: in eps it is an adversarial pattern.
+RATES: Rates = {"h": (5e-2, 1.5e-1), "eps": (3e-3, 1e-2)}
 PASSES = 24  # optimiser steps at each timestep
 
 
@@ -69,9 +70,22 @@ def _fits(
 def _in_space(
     bench: Bench, space: HSpaceUNet, own: Scene, fits: Mapping[float, Fitted]
 ) -> dict[str, Any]:
-    task, boost = bench.first.task, bench.first.phases.t_boost
-    rate = min(fits, key=lambda one: fits[one].loss)
-    scene, saved = bench.scene(), fits[rate].saved
+    """What the best rate does at every strength, and the clean edits of all that was tried."""
+    found = {rate: _at_strengths(bench, space, own, fit.saved) for rate, fit in fits.items()}
+    tried = {rate: [float(row.mean()) for row in one["clean_rows"]] for rate, one in found.items()}
+    best = max(tried, key=lambda rate: (max(tried[rate]), -fits[rate].loss))
+    return {
+        **found[best],
+        "rate": best,
+        "losses": {f"{rate:g}": fit.loss for rate, fit in fits.items()},
+        "clean_tried": {f"{rate:g}": row for rate, row in tried.items()},
+    }
+
+
+def _at_strengths(
+    bench: Bench, space: HSpaceUNet, own: Scene, saved: SavedDirection
+) -> dict[str, Any]:
+    task, boost, scene = bench.first.task, bench.first.phases.t_boost, bench.scene()
     found: dict[str, Any] = {"own": {}, "others": {}, "clean_rows": []}
     for strength in STRENGTHS:
         act = [saved.attribute(strength)]
@@ -80,8 +94,7 @@ def _in_space(
         values = judged(bench.lab, task, scene, edited(space, scene, act, boost))
         found["others"][f"{strength:g}"] = {k: of_mean(v) for k, v in values.items()}
         found["clean_rows"].append(np.nan_to_num(values["clean"]))
-    losses = {f"{one:g}": fit.loss for one, fit in fits.items()}
-    return {**found, "rate": rate, "losses": losses}
+    return found
 
 
 def plot(numbers: Numbers) -> Figure:
@@ -101,8 +114,9 @@ def verdict(numbers: Numbers) -> Verdict:
     found = as_estimate(numbers["difference"])
     told = [_told(name, one) for name, one in numbers["spaces"].items()]
     text = (
-        f"A shift for one face, fitted with the best of three learning rates. {' '.join(told)} "
-        f"Clean edits of other faces, h minus eps, each at its best strength: {shares(found)}."
+        f"A shift for one face, with the learning rate and strength that suit the others best, "
+        f"of equally many for both spaces. {' '.join(told)} Clean edits of other faces, h minus "
+        f"eps: {shares(found)}."
     )
     return Verdict(
         "A shift found on one image edits others in h, not in eps",
@@ -138,7 +152,8 @@ def _why(numbers: Numbers, found: Estimate) -> str:
         for name, one in numbers["spaces"].items()
     }
     return (
-        f"All faces of this world are drawn in one place, so a mouth that was found in pixels fits "
-        "the others too; photographs are not aligned to the pixel. At these strengths the shift in "
-        f"eps changes other pictures by {changed['eps']:.3f}, that in h by {changed['h']:.3f}."
+        "A likely reason, not tested here: all faces of this world are drawn in one place, so that "
+        "a mouth found in pixels fits the others too, which photographs are not. At these "
+        f"strengths the shift in eps changes other pictures by {changed['eps']:.3f}, that in h by "
+        f"{changed['h']:.3f}."
     )
