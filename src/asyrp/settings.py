@@ -1,6 +1,6 @@
 """Settings of training, as data that every result carries. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from asyrp.errors import AsyrpError
@@ -48,7 +48,7 @@ class TrainSettings:
     """Validations without improvement before training stops."""
     seed: int = 0
     """Seed of the order of the images and of f_t's initialisation."""
-    checkpointing: bool = False
+    checkpointing: bool = field(default=False, repr=False)  # changes no result
     """Compute the decoder's activations twice instead of keeping them: less memory, the same
     direction, about a quarter more time."""
 
