@@ -64,6 +64,7 @@ def test_what_is_missing_is_said_in_one_line(name: str, offline: list[str]) -> N
         MISSING[name]()
     assert "\n" not in str(caught.value)
     assert name.partition("/")[2] in str(caught.value)
+    assert "offline" in str(caught.value)
     assert not offline
 
 

@@ -97,7 +97,7 @@ def test_refusals_are_one_line(
         tmp_path / "empty": "does not load",
         tmp_path / "bert": "does not load",
         tmp_path / "bare": "has no preprocessor_config.json",
-        "nobody/no-such-network": "check the network",
+        "nobody/no-such-network": "leave offline mode",
     }.items():
         with pytest.raises(AsyrpError, match=message) as got:
             load_segmenter(source)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
-from asyrp.offline import hub
+from asyrp.offline import hub, network_hint
 from asyrp.templates import imagenet_templates
 from asyrp.views import View, prepare, processor_settings, view_of
 
@@ -117,7 +117,7 @@ def load_clip(
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(
             f"needed a CLIP-like encoder; {str(source)!r} does not load ({reason}); give a local "
-            "folder or a Hub id such as openai/clip-vit-base-patch16, and check the network"
+            f"folder or a Hub id such as {DEFAULT}, and {network_hint()}"
         ) from error
     if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
         raise AsyrpError(

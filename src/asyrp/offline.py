@@ -25,3 +25,8 @@ def hub() -> Iterator[bool]:
         yield is_offline()
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def network_hint() -> str:
+    """What to do where something did not come, as the end of a message."""
+    return "leave offline mode to download it" if is_offline() else "check the network"

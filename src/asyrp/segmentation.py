@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
-from asyrp.offline import hub
+from asyrp.offline import hub, network_hint
 from asyrp.views import View, prepare, processor_settings, view_of
 
 
@@ -78,7 +78,7 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(
             f"needed a semantic segmentation network; {str(source)!r} does not load ({reason}); "
-            "give a local folder or a Hub id, and check the network"
+            f"give a local folder or a Hub id, and {network_hint()}"
         ) from error
     if not settings:
         raise AsyrpError(

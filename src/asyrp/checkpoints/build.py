@@ -1,6 +1,6 @@
 """A diffusers network from a structure and its hyper-parameters, and the way back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -102,14 +102,12 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
     """
     family = next((name for name, fixed in FAMILY.items() if _fits(config, fixed)), None)
     types = [*config["down_block_types"], *config["up_block_types"]]
-    blocks = {"Attn", "Down", "UpBl", "Resn"}
     if family is None or config.get("time_embedding_type", "positional") != "positional":
         raise AsyrpError(
             "this network has no original form: needed the sinusoid, norm_eps and padding of the "
             "DDPM or ADM family; networks that diffusers trained itself have others"
         )
-    if any(kind[:4] not in blocks for kind in types) or config.get("norm_num_groups") != 32:
-        raise AsyrpError(f"this network has no original form: its blocks are {', '.join(types)}")
+    _check_blocks(types, config.get("norm_num_groups"))
     widths = tuple(config["block_out_channels"])
     resnet = any(kind.startswith("Resnet") for kind in types)
     all_attend = all(kind.startswith("Attn") for kind in types)
@@ -127,6 +125,15 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
         scale_shift=config.get("resnet_time_scale_shift") == "scale_shift",
         classes=config.get("num_class_embeds"),
     )
+
+
+def _check_blocks(types: Sequence[str], groups: object) -> None:
+    known = {"Attn", "Down", "UpBl", "Resn"}
+    if any(kind[:4] not in known for kind in types) or groups != 32:
+        raise AsyrpError(
+            "this network has no original form: needed plain, attention or resnet blocks and 32 "
+            f"groups of normalisation; it has {', '.join(types)} and {groups} groups"
+        )
 
 
 def _fits(config: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
