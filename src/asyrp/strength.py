@@ -12,7 +12,7 @@ from asyrp.sources import Sources
 from asyrp.unet import HSpaceUNet
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-SHARE = 0.96  # of the most progress of any strength; docs/training.md says what was tried
+SHARE = 0.95  # of the most progress of any strength; docs/training.md says what was tried
 
 
 @torch.no_grad()
