@@ -59,6 +59,7 @@ LAYERS = {
         "stored_sources",
         "strips",
         "train",
+        "keeper",
         "studies",
         "baselines",
         "world",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from asyrp.checkpoints.structure import Module, Structure, Weights, check, count, has, rows, tensor
+from asyrp.checkpoints.structure import Module, Structure, Weights, check, columns, count, has, rows
 from asyrp.errors import AsyrpError
 
 ENDS = {
@@ -47,14 +47,14 @@ def structure_of(weights: Weights) -> Structure:
         widths=widths,
         attends=tuple(has(weights, f"{name}.1.qkv.") for name in first),
         blocks=blocks,
-        in_channels=tensor(weights, "input_blocks.0.0.weight").shape[1],
+        in_channels=columns(weights, "input_blocks.0.0.weight"),
         out_channels=rows(weights, "out.2.weight"),
         emb_channels=rows(weights, "time_embed.2.weight"),
         resample="resnet" if any("out_layers" in key for key in _samplers(weights)) else "conv",
         scale_shift=rows(weights, f"{first[0]}.0.emb_layers.1.weight") == 2 * widths[0],
         classes=rows(weights, "label_emb.weight") if "label_emb.weight" in weights else None,
     )
-    sinusoid = tensor(weights, "time_embed.0.weight").shape[1]
+    sinusoid = columns(weights, "time_embed.0.weight")
     return check(found, sinusoid, rows(weights, "input_blocks.0.0.weight"))
 
 

@@ -1,6 +1,5 @@
 """The released directions (f_t of the official code) as direction files, and back."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,12 +10,13 @@ from torch import Tensor
 
 from asyrp.checkpoints.detect import Detected
 from asyrp.checkpoints.presets import EVERY, AttributePreset, Preset
+from asyrp.checkpoints.prove import check_finite
 from asyrp.checkpoints.tables import implied_cosine, released_intervals
 from asyrp.checkpoints.texts import bare_name
-from asyrp.direction_files import KIND, DirectionCard
+from asyrp.direction_files import KIND, DirectionCard, restored
 from asyrp.directions import ImplicitDirection, Layout
 from asyrp.errors import AsyrpError
-from asyrp.files import load_tensors
+from asyrp.files import load_tensors, parse_json
 
 CLIP = "openai/clip-vit-base-patch16"
 UNKNOWN_COSINE = 0.9  # as of most pairs of the paper's table 2
@@ -97,8 +97,8 @@ def read_known(values: Mapping[str, Any]) -> Known:
     given = {f.name: values[f.name] for f in fields(Known) if values.get(f.name) is not None}
     try:
         return Known(**{name: kinds.get(name, int)(value) for name, value in given.items()})
-    except (TypeError, ValueError) as error:
-        raise AsyrpError(f"a direction's entries cannot be used: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AsyrpError(f"a direction's entries cannot be used: {str(error)[:300]}") from error
 
 
 def convert_direction(
@@ -156,15 +156,14 @@ def to_direction(found: Detected) -> ImplicitDirection:
     if wrong:
         raise AsyrpError(
             f"an f_t of the {layout.upper()} layout has {len(names)} tensors; missing or too many: "
-            f"{', '.join(wrong[:4])}"
+            f"{', '.join(key[:100] for key in wrong[:4])}"
         )
+    check_finite(found.tensors)
     state = {names[key]: value.float() for key, value in found.tensors.items()}
-    channels, emb_channels = state["time_proj.weight"].shape
-    direction = ImplicitDirection(channels, emb_channels, layout)
     try:
-        direction.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        direction = restored(state, layout, use_time=True)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()[:300]
         raise AsyrpError(f"the tensors are not those of one f_t: {reason}") from error
     return direction.requires_grad_(False)
 
@@ -176,13 +175,18 @@ def to_original(path: Path) -> dict[str, Tensor]:
         AsyrpError: no direction file, or a direction that is no f_t.
     """
     header, tensors = load_tensors(path, KIND)
-    layout = json.loads(header.get("layout", "{}"))
-    if layout.get("kind") != "implicit":
-        raise AsyrpError(
-            f"the official code has f_t alone; {str(path)!r} is a {layout.get('kind')} direction"
-        )
-    names = {new: old for old, new in _names(layout["layout"]).items()}
-    return {names[key]: value for key, value in tensors.items()}
+    try:
+        layout = dict(parse_json(header.get("layout", "{}")))
+        if layout.get("kind") != "implicit":
+            raise AsyrpError(
+                f"the official code has f_t alone; {str(path)!r} is another kind of direction"
+            )
+        names = {new: old for old, new in _names(layout["layout"]).items()}
+        return {names[key]: value for key, value in tensors.items()}
+    except AsyrpError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise AsyrpError(f"{str(path)!r} is damaged: {str(error)[:300]}") from error
 
 
 def _names(layout: Layout) -> dict[str, str]:
