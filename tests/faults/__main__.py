@@ -7,6 +7,7 @@ python -m faults --show "PNG" 17 /tmp/a      # the files of a number, to look at
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from faults.watch import files_of
 def main() -> int:
     """1 if any fault did harm."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that small disks are unmounted
     torch.set_num_threads(1)
     if options.show:
         return _show(*options.show)
