@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo reproduce bench test slow app-test docs lint type check clean
+.PHONY: install demo reproduce bench test slow app-test faults nightly docs lint type check clean
 
 install: $(STAMP)
 
@@ -34,6 +34,14 @@ slow: install
 app-test: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	$(BIN)/python -m pytest -rs -m '' tests/test_app.py tests/test_app_page.py tests/test_app_door.py tests/browser
+
+# Kills, full disks, broken downloads, spoilt files, a soak of the app: 10 to 20 minutes on 2 cores.
+# As root full and read-only disks are real ones. Writes docs/faults.md.
+faults: install
+	PYTHONPATH=tests $(BIN)/python -m faults --write docs/faults.md
+
+# What the default tests leave out.
+nightly: slow app-test faults
 
 # The pages as HTML in docs/_build/html; runs the gallery and the notebooks, warnings are errors.
 docs: install

@@ -71,10 +71,10 @@ def test_a_training_that_was_stopped_continues(
     assert call(*words, "--out", whole) == 0
     train_batch = _Run.train_batch
 
-    def stopping(self: _Run, sources: Any, rows: Any, batch: int, batches: int) -> Any:
+    def stopping(self: _Run, sources: Any, rows: Any, batch: int, batches: int, at: Any) -> Any:
         if batch == 1:
             raise KeyboardInterrupt
-        return train_batch(self, sources, rows, batch, batches)
+        return train_batch(self, sources, rows, batch, batches, at)
 
     monkeypatch.setattr(_Run, "train_batch", stopping)
     assert call(*words) == 2

@@ -61,6 +61,7 @@ LAYERS = {
         "stored_sources",
         "strips",
         "train",
+        "keeper",
         "studies",
         "baselines",
         "world",

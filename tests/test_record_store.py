@@ -227,7 +227,7 @@ def test_files_of_writers_long_dead_are_removed(folder: Path) -> None:
     assert [old.exists(), young.exists()] == [False, True]
 
 
-@pytest.mark.parametrize("fails", ["save_tensors", "_reach_disk"])
+@pytest.mark.parametrize("fails", ["save_tensors", "reach_disk"])
 def test_a_full_disk_leaves_no_shard_and_loses_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

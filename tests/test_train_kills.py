@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asyrp import keeper
 from asyrp.errors import AsyrpError
 from asyrp.sources import editing_window
 from asyrp.unet import HSpaceUNet
@@ -106,6 +107,38 @@ def test_a_kill_while_the_state_is_written_leaves_the_one_before(
     assert list(tmp_path.iterdir()) == [checkpoint]
     monkeypatch.undo()
     assert same(trained(job, checkpoint), trained(job))
+
+
+@pytest.mark.parametrize("after", range(1, 11))
+def test_a_kill_within_a_long_batch_loses_no_whole_timestep(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Batches that last: the state is kept between their timesteps too, with x."""
+    monkeypatch.setattr(keeper, "SECONDS", 0.0)
+    checkpoint = tmp_path / "state.safetensors"
+    whole = list(job.steps(job.direction()))
+    killed = job.steps(job.direction(), checkpoint)
+    list(itertools.islice(killed, after))
+    killed.close()
+    fresh = job.direction()
+    again = list(job.steps(scrambled(fresh) if after > 1 else fresh, checkpoint))
+    assert again == whole[after - 1 :]
+    assert same(copied(fresh), trained(job))
+
+
+def test_within_a_batch_the_state_is_kept_every_15_seconds(
+    model: HSpaceUNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, written = [0.0], list[float]()
+    monkeypatch.setattr(keeper.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(keeper, "save_state", lambda *args: written.append(now[0]))
+    window = editing_window(999, 1, steps=40)
+    sources = sources_of(model, 1, window=window)
+    long = new_job(model, epochs=1)._replace(window=window, sources=sources, validation=None)
+    for _ in long.steps(long.direction(), tmp_path / "state.safetensors"):
+        now[0] += 4.0
+    assert len(written) > 8
+    assert max(b - a for a, b in itertools.pairwise([0.0, *written])) <= 15 + 4
 
 
 # another run's checkpoint

@@ -119,7 +119,9 @@ def test_validation_is_the_loss_at_the_end_of_the_interval(model: HSpaceUNet) ->
     job = new_job(model, zero_init=False, batch_size=3)
     run = _Run(model, job.direction(), job.guide, WINDOW.grid, job.settings)
     with torch.no_grad():
-        *_, last = walk(model, job.validation.latents, WINDOW.grid, [run.attribute()])
+        *_, last = walk(
+            model, job.validation.latents, WINDOW.grid, [run.attribute(len(WINDOW.grid))]
+        )
     assert last.t == 856
     wanted = (last.x0 - job.validation.x0[-1]).abs().mean()
     torch.testing.assert_close(run.validate(job.validation).reconstruction, wanted)

@@ -1,7 +1,6 @@
 """Direction files: safetensors with a JSON card in the header."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
+from asyrp.directions import GlobalDirection, ImplicitDirection, Layout, TimestepDirection
 from asyrp.errors import AsyrpError
-from asyrp.files import Kind, load_tensors, save_tensors
+from asyrp.files import Kind, load_tensors, parse_json, save_tensors
 from asyrp.process import Attribute, check_phases, check_start
 from asyrp.unet import HSpaceUNet
 
+MOST_TOLD = 300  # letters of a reason
+MOST = 10**6  # of a timestep, of steps, and of a strength
 KIND = Kind("direction", "asyrp-direction", 1, "asyrp train")
 
 
@@ -47,14 +48,19 @@ class DirectionCard:
         for name, kind in wanted.items():
             if not isinstance(getattr(self, name), kind):
                 raise AsyrpError(f"a direction's {name} must be {kind.__name__}")
-        if not isinstance(self.strength, float | int) or not math.isfinite(self.strength):
-            raise AsyrpError(f"a direction's strength must be a number; got {self.strength!r}")
         if not isinstance(self.t_start, int | None):
-            raise AsyrpError(f"a direction's t_start must be int or null; got {self.t_start!r}")
+            raise AsyrpError("a direction's t_start must be int or null")
+        for name in ("strength", "text_cosine", "t_edit", "t_boost", "t_start", "trained_steps"):
+            _check_number(name, getattr(self, name))
         if self.trained_steps < 1:
             raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")
         check_phases([self.t_edit], self.t_boost)
         check_start(self.t_start, self.t_edit)
+
+
+def _check_number(name: str, value: object) -> None:
+    if value is not None and not (isinstance(value, float | int) and abs(value) <= MOST):
+        raise AsyrpError(f"a direction's {name} must be a number of at most {MOST:,}")
 
 
 class SavedDirection(NamedTuple):
@@ -100,10 +106,11 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
     card = _card(path, header)
     try:
         direction = _rebuild(
-            json.loads(header["layout"]), {k: v.float() for k, v in tensors.items()}
+            parse_json(header["layout"]), {k: v.float() for k, v in tensors.items()}
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise AsyrpError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:MOST_TOLD]
+        raise AsyrpError(f"{str(path)!r} is damaged: {reason}") from error
     check_fits(path, direction, model)
     if not force and card.fingerprint not in ("", model.fingerprint()):
         raise AsyrpError(
@@ -121,11 +128,12 @@ def read_card(path: Path | str) -> DirectionCard:
 
 def _card(path: Path | str, header: Mapping[str, str]) -> DirectionCard:
     try:
-        content = dict(json.loads(header["card"]))
+        content = dict(parse_json(header["card"]))
         known = {f.name for f in fields(DirectionCard)}
         return DirectionCard(**{k: v for k, v in content.items() if k in known})
     except (KeyError, TypeError, ValueError) as error:
-        raise AsyrpError(f"{str(path)!r} has no readable card: {error}") from error
+        reason = str(error)[:MOST_TOLD]
+        raise AsyrpError(f"{str(path)!r} has no readable card: {reason}") from error
 
 
 def _tensors(direction: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -143,17 +151,27 @@ def _rebuild(layout: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise AsyrpError("it holds values that are not finite")
     if layout["kind"] == "implicit":
-        channels, emb_channels = tensors["time_proj.weight"].shape
-        direction = ImplicitDirection(
-            channels, emb_channels, layout["layout"], use_time=bool(layout["use_time"])
-        )
-        direction.load_state_dict(tensors)
-        return direction
+        return restored(tensors, layout["layout"], bool(layout["use_time"]))
     if layout["kind"] == "timestep":
         return TimestepDirection({int(t): dh for t, dh in tensors.items()})
     if layout["kind"] == "global":
         return GlobalDirection(tensors["dh"])
     raise AsyrpError(f"unknown kind of direction {layout['kind']!r}")
+
+
+def restored(tensors: Mapping[str, Tensor], layout: Layout, use_time: bool) -> ImplicitDirection:
+    """f_t around the tensors of a file; no memory is taken for shapes that only one of them claims.
+
+    Raises:
+        ValueError, RuntimeError: they are not those of one f_t.
+    """
+    channels, emb_channels = tensors["time_proj.weight"].shape
+    if 0 in (channels, emb_channels):
+        raise ValueError("time_proj.weight holds nothing")
+    with torch.device("meta"):
+        direction = ImplicitDirection(channels, emb_channels, layout, use_time=use_time)
+    direction.load_state_dict(tensors, assign=True)
+    return direction
 
 
 def check_fits(path: Path | str, direction: nn.Module, model: HSpaceUNet) -> None:

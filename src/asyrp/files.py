@@ -1,19 +1,25 @@
 """Files that are whole or absent."""
 
+import glob
+import json
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
+
+LARGEST_JSON = 64_000_000  # bytes of a settings file; ours have some thousand
+STALE_SECONDS = 24 * 3600.0  # age at which what was half written has lost its writer
 
 
 @contextmanager
@@ -22,6 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     On any error the temporary file is removed and what stood at `path` stays as it was.
     """
+    _remove_stale(path.parent, path.name)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
@@ -30,6 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~umask)  # made by mkstemp and safetensors for their owner alone
+        reach_disk(temporary)  # a disk may find only now that it is full
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -38,19 +46,64 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder whose files move to `path`, which may exist, when all are written.
+    """A temporary folder that becomes `path` when all of its files are written.
 
-    On any error the temporary folder is removed and `path` stays as it was.
+    Where `path` holds files already they stay, and each new one takes its place whole. On any
+    error the temporary folder is removed and `path` stays as it was.
     """
-    base = next(parent for parent in path.absolute().parents if parent.is_dir())
+    base = _beside(path)
+    _remove_stale(base, path.name)
     temporary = Path(tempfile.mkdtemp(dir=base, prefix=f".{path.name}."))
+    umask = os.umask(0)
+    os.umask(umask)
     try:
         yield temporary
-        path.mkdir(parents=True, exist_ok=True)
-        for file in sorted(temporary.iterdir()):
-            os.replace(file, path / file.name)
+        temporary.chmod(0o777 & ~umask)
+        for file in temporary.iterdir():
+            reach_disk(file)
+        _put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A folder on the disk of `path`, from where it can be reached by a rename."""
+    parent = next(parent for parent in path.absolute().parents if parent.is_dir())
+    other_disk = path.is_dir() and path.stat().st_dev != parent.stat().st_dev
+    return path if other_disk else parent
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or not (path.is_symlink() or any(path.iterdir())):
+        os.rename(temporary, path)  # all at once
+        return
+    for file in sorted(temporary.iterdir()):
+        os.replace(file, path / file.name)
+
+
+def reach_disk(path: Path) -> None:
+    """Wait until a file or folder would outlast a power cut.
+
+    Raises:
+        OSError: it does not fit on the disk.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_stale(folder: Path, name: str) -> None:
+    """Remove what writers of `name` left behind that were killed long ago."""
+    with suppress(OSError):
+        for path in list(folder.glob(f".{glob.escape(name)}.????????")):
+            if time.time() - path.lstat().st_mtime > STALE_SECONDS:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
@@ -68,6 +121,37 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
         if not found:
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+
+
+def parse_json(text: str) -> Any:
+    """JSON that somebody else may have written.
+
+    Raises:
+        ValueError: no JSON, nested too deeply, or with text that cannot be written down.
+    """
+    try:
+        content = json.loads(text)
+        json.dumps(content, ensure_ascii=False).encode()  # halves of a surrogate pair fail here
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return content
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        AsyrpError: not a file, far too large, not JSON, or no object.
+    """
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AsyrpError(f"{str(path)!r} is not readable JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise AsyrpError(f"{str(path)!r} must hold a JSON object")
+    return content
 
 
 class Kind(NamedTuple):

@@ -14,6 +14,8 @@ from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow runs programs for some others
+BAND = 256  # rows
 SMALLEST = 8  # pixels; anything smaller is no picture
 LARGEST = 64_000_000  # pixels; anything larger is refused before it is decoded
 
@@ -69,9 +71,7 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
     Raises:
         AsyrpError: not a picture, broken, smaller than 8 or larger than 64 million pixels.
     """
-    rgba = _upright(path)
-    white = Image.new("RGBA", rgba.size, "white")
-    rgb = Image.alpha_composite(white, rgba).convert("RGB")
+    rgb = _upright(path)
     height, width = size
     fitted = rgb if rgb.size == (width, height) else ImageOps.fit(rgb, (width, height), 3)
     return from_uint8(np.asarray(fitted)[None])[0]
@@ -81,17 +81,32 @@ def _upright(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
-            with Image.open(path) as opened:
+            with Image.open(path, formats=FORMATS) as opened:
                 _check_pixels(path, opened.size)
-                return _eight_bits(ImageOps.exif_transpose(opened)).convert("RGBA")
+                opened.load()
+                ImageOps.exif_transpose(opened, in_place=True)
+                return _on_white(opened)
     except AsyrpError:
         raise
     except Image.DecompressionBombError as error:
         raise AsyrpError(
             f"an image may have at most {LARGEST:,} pixels; {str(path)!r} has far more"
         ) from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise AsyrpError(f"{str(path)!r} is not a readable image ({error}); remove it") from error
+    except Exception as error:  # a damaged file fails in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise AsyrpError(f"{str(path)!r} is not a readable image ({reason}); remove it") from error
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """RGB, transparency laid on white; in bands, since the largest pictures would fill 1 GB."""
+    width, height = picture.size
+    rgb = Image.new("RGB", picture.size)
+    for top in range(0, height, BAND):
+        band = picture.crop((0, top, width, min(top + BAND, height)))
+        rgba = _eight_bits(band).convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        rgb.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
+    return rgb
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -4,11 +4,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.files import Kind, load_tensors, save_tensors
+from asyrp.files import Kind, load_tensors, parse_json, save_tensors
 
+PRECISIONS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 KIND = Kind("latent", "asyrp-latents", 1, "asyrp invert")
 
 
@@ -32,7 +34,11 @@ class Latents:
                 "latents need a name and an error for each of (n, c, height, width); got "
                 f"{tuple(self.x.shape)}, {len(self.names)} names and {len(self.errors)} errors"
             )
-        if not self.x.isfinite().all():
+        if not all(isinstance(name, str) for name in self.names):
+            raise AsyrpError("the names of latents must be texts")
+        if not all(isinstance(error, float | int) for error in self.errors):
+            raise AsyrpError("the errors of latents must be numbers")
+        if self.x.dtype not in PRECISIONS or not self.x.isfinite().all():
             raise AsyrpError("latents must be finite; got values that are not")
 
 
@@ -59,10 +65,11 @@ def load_latents(path: Path) -> Latents:
     try:
         return Latents(
             tensors["x"],
-            tuple(json.loads(header["names"])),
+            tuple(parse_json(header["names"])),
             int(header["steps"]),
             header["fingerprint"],
-            tuple(json.loads(header["errors"])),
+            tuple(parse_json(header["errors"])),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise AsyrpError(f"{str(path)!r} is damaged: {error}; invert the images again") from error
+        reason = str(error)[:300]
+        raise AsyrpError(f"{str(path)!r} is damaged: {reason}; invert the images again") from error

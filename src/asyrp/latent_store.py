@@ -143,7 +143,17 @@ def latents_from(store: RecordStore, keys: Sequence[str]) -> Tensor:
     Raises:
         AsyrpError: one is missing or damaged.
     """
-    return torch.stack([store.read(key)["x"] for key in keys])
+    found = [_x_of(store, key) for key in keys]
+    if len({x.shape for x in found}) > 1:
+        raise AsyrpError(f"the store {str(store.folder)!r} holds latents of other networks")
+    return torch.stack(found)
+
+
+def _x_of(store: RecordStore, key: str) -> Tensor:
+    x = store.read(key).get("x")
+    if x is None or not x.is_floating_point():
+        raise AsyrpError(f"record {key[:12]}... of {str(store.folder)!r} holds no x; invert again")
+    return x
 
 
 def state_key(latent: str, walked: Sequence[Pair]) -> str:

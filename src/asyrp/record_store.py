@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.files import Kind, atomic_path, save_tensors
+from asyrp.files import Kind, atomic_path, reach_disk, save_tensors
 
 KIND = Kind("shard of a store", "asyrp-store", 1, "asyrp invert --store")
 MARKER = "store.json"  # says that a folder is a store
@@ -89,7 +89,7 @@ class RecordStore:
         for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
             if path.name not in self._known:
                 row = len(self._shards)
-                self._index |= dict.fromkeys(map(bytes.fromhex, _digests(_opened(path))), row)
+                self._index |= dict.fromkeys(map(bytes.fromhex, _opened(path).digests), row)
                 self._shards.append(path)
                 self._known.add(path.name)
         return len(self._index) - before
@@ -122,9 +122,9 @@ class RecordStore:
         header = {"format": KIND.format, "version": str(KIND.version)}
         hidden = self.folder / f".{name}.new"
         save_tensors(hidden, tensors, header | {"records": json.dumps(digests)})
-        _reach_disk(hidden)  # before its name does, so that a power cut leaves no hollow shard
+        reach_disk(hidden)  # before its name does, so that a power cut leaves no hollow shard
         os.replace(hidden, path)
-        _reach_disk(self.folder)
+        reach_disk(self.folder)
         self._index |= dict.fromkeys(map(bytes.fromhex, digests), len(self._shards))
         self._shards.append(path)
         self._known.add(name)
@@ -143,21 +143,18 @@ class RecordStore:
             raise AsyrpError(f"the store {str(self.folder)!r} has no record {key}; invert again")
         path = self._shards[row]
         shard = self._shard(path)
-        names = shard.names[key]
         try:
+            names = shard.names[key]
             record = {name: shard.file.get_tensor(f"{key}.{name}").clone() for name in names}
-        except SafetensorError as error:
-            raise _damaged(path, str(error)) from error
+        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise _damaged(path, f"record {key[:12]}... cannot be read: {error}") from error
         if digest(record) != shard.digests[key]:
             raise _damaged(path, f"the bytes of record {key[:12]}... have changed")
         return record
 
     def _shard(self, path: Path) -> Shard:
         if path not in self._open:
-            file, names = _opened(path), dict[str, list[str]]()
-            for key, _, name in (full.partition(".") for full in file.keys()):
-                names.setdefault(key, []).append(name)
-            self._open[path] = Shard(file, _digests(file), names)
+            self._open[path] = _opened(path)
             if len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(path)
@@ -194,7 +191,7 @@ def _check_folder(folder: Path) -> None:
             temporary.write_text(json.dumps(content) + "\n")
     try:
         found = json.loads(marker.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or found.get("format") != KIND.format:
         raise AsyrpError(f"{str(marker)!r} is not that of a store; give another folder")
@@ -205,30 +202,37 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path) -> Shard:
+    names: dict[str, list[str]] = {}
     try:
-        return safe_open(path, "pt").__enter__()
-    except SafetensorError as error:
+        file = safe_open(path, "pt").__enter__()
+        for key, _, name in (full.partition(".") for full in file.keys()):
+            names.setdefault(key, []).append(name)
+        return Shard(file, _digests(file), names)
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
 
 
 def _digests(file: Any) -> dict[str, str]:
-    found: dict[str, str] = json.loads((file.metadata() or {}).get("records", "{}"))
+    """SHA-256 (hex) of each record, by its key.
+
+    Raises:
+        ValueError: the header of the shard says something else.
+    """
+    try:
+        found: dict[str, str] = json.loads((file.metadata() or {}).get("records", "{}"))
+    except RecursionError as error:
+        raise ValueError("its records are nested") from error
+    if not isinstance(found, dict) or not all(len(bytes.fromhex(key)) == 32 for key in found):
+        raise ValueError("its records have no proper keys")
     return found
 
 
 def _damaged(path: Path, reason: str) -> AsyrpError:
     return AsyrpError(
-        f"the shard {str(path)!r} is damaged ({reason}); delete it, and what it held is made again"
+        f"the shard {str(path)!r} is damaged ({reason[:300]}); delete it, and what it held is "
+        "made again"
     )
-
-
-def _reach_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove_stale(folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from asyrp.errors import AsyrpError
 
+LONGEST = 100_000  # timesteps
 CLEAN = -1  # the timestep of the image itself, where alpha_bar = 1
 
 
@@ -89,15 +90,26 @@ def from_config(config: Mapping[str, Any]) -> NoiseSchedule:
             "this scheduler ends at alpha_bar = 0, where no x0 can be predicted from noise; "
             "use a scheduler without rescale_betas_zero_snr"
         )
+    try:
+        return _from_config(config)
+    except AsyrpError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AsyrpError(f"this scheduler's config cannot be used: {str(error)[:300]}") from error
+
+
+def _from_config(config: Mapping[str, Any]) -> NoiseSchedule:
     if config.get("trained_betas") is not None:
         return from_betas(config["trained_betas"])
     length = int(config.get("num_train_timesteps", 1000))
+    if not 2 <= length <= LONGEST:
+        raise ValueError(f"num_train_timesteps must lie in 2..{LONGEST:,}")
     name = config.get("beta_schedule", "linear")
     if name == "squaredcos_cap_v2":
         return cosine(length)
-    if name not in _NAMED:
+    if not isinstance(name, str) or name not in _NAMED:
         known = ", ".join([*_NAMED, "squaredcos_cap_v2"])
-        raise AsyrpError(f"beta_schedule must be one of {known}; got {name!r}")
+        raise AsyrpError(f"beta_schedule must be one of {known}; got {name!r:.80}")
     start, end = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
     return _NAMED[name](length, float(start), float(end))
 

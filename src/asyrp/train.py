@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +18,12 @@ from torch import Tensor, nn
 from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
 from asyrp.guide import Guide
+from asyrp.keeper import Keeper, Progress
 from asyrp.losses import directional_loss, log_form, mean_form, reconstruction_loss
 from asyrp.process import Attribute, walk
 from asyrp.schedule import Pair
 from asyrp.settings import TrainSettings
 from asyrp.sources import Sources, SourceSet
-from asyrp.state import load_state, save_state
 from asyrp.team import ALONE, Team
 from asyrp.unet import HSpaceUNet
 
@@ -104,9 +103,10 @@ def fit(
 ) -> Iterator[TrainStep]:
     """Train `direction` in place; with validation it ends as the best that was validated.
 
-    Continues from `checkpoint` if that file exists; the file is replaced after every batch, and a
-    run that was killed and continued ends with the same direction as an unbroken one. The
-    processes of a team divide every batch and end with the same direction.
+    Continues from `checkpoint` if that file exists. The file is replaced after every batch and,
+    without a team, within long ones every 15 seconds. A run that was killed and continued ends with
+    the same direction as an unbroken one. The processes of a team divide every batch and end with
+    the same direction.
 
     Raises:
         AsyrpError: the loss is not finite, or the checkpoint belongs to another run.
@@ -114,26 +114,27 @@ def fit(
     run = _Run(model, direction, guide, grid, settings, team)
     identity = _identity(run, sources, validation)
     best = copy.deepcopy(direction)
-    first, lowest, stale = 0, math.inf, 0
     kept = {"direction": direction, "best": best}
-    if checkpoint and checkpoint.exists():
-        first, lowest, stale = _resume(checkpoint, kept, run, identity)
+    keeper = Keeper(checkpoint, kept, run.optimiser, identity, len(grid), team)
+    at = keeper.read()
     order = _batches(sources.images, settings)
-    for batch in range(first, len(order)):
-        if stale >= settings.patience:
-            break
-        yield from run.train_batch(sources, order[batch], batch, len(order))
+    while at.batch < len(order) and at.stale < settings.patience:
+        batch = at.batch
+        for step, x in run.train_batch(sources, order[batch], batch, len(order), at):
+            yield step
+            at = at._replace(steps=at.steps + 1, x=x.detach())
+            keeper.settle(at)
+        at = at._replace(batch=batch + 1, steps=0, x=None)
         if validation is not None and _is_due(batch + 1, len(order), settings):
             losses = run.validate(validation)
-            improved = losses.total.item() < lowest
-            lowest, stale = (losses.total.item(), 0) if improved else (lowest, stale + 1)
+            improved = losses.total.item() < at.lowest
             if improved:
                 best.load_state_dict(direction.state_dict())
+            lowest, stale = (losses.total.item(), 0) if improved else (at.lowest, at.stale + 1)
+            at = at._replace(lowest=lowest, stale=stale)
             yield _as_step(batch, len(order), None, losses, 0.0, improved)
-        if checkpoint and team.rank == 0:
-            header = {"batch": str(batch + 1), "lowest": repr(lowest), "stale": str(stale)}
-            save_state(checkpoint, kept, run.optimiser, header | identity)
-    if lowest < math.inf:
+        keeper.write(at)
+    if at.lowest < math.inf:
         direction.load_state_dict(best.state_dict())
 
 
@@ -159,19 +160,21 @@ class _Run:
         else:
             model.unet.disable_gradient_checkpointing()
 
-    def attribute(self) -> Attribute:
-        """The direction at strength 1, acting on the whole of the grid."""
-        return Attribute(self.direction, self.grid[-1].t, trained_steps=len(self.grid))
+    def attribute(self, steps: int) -> Attribute:
+        """The direction at strength 1, acting on a walk of the last so many steps of the grid."""
+        return Attribute(self.direction, self.grid[-1].t, trained_steps=steps)
 
     def train_batch(
-        self, sources: SourceSet, rows: Tensor, batch: int, batches: int
-    ) -> Iterator[TrainStep]:
-        """One optimiser step for each timestep."""
+        self, sources: SourceSet, rows: Tensor, batch: int, batches: int, at: Progress
+    ) -> Iterator[tuple[TrainStep, Tensor]]:
+        """One optimiser step for each timestep that is not done yet, and x after it."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(batch, batches, self.settings)
         own = rows[self.team.share(len(rows))]
         part = sources.take(own if len(own) else rows[:1])  # a process without rows weighs nothing
-        for k, done in enumerate(walk(self.model, part.latents, self.grid, [self.attribute()])):
+        x, grid = part.latents if at.x is None else at.x.to(part.latents), self.grid[at.steps :]
+        walked = walk(self.model, x, grid, [self.attribute(len(grid))])
+        for k, done in enumerate(walked, start=at.steps):
             means = means_of(done.x0, part.x0[k], part.features[k], self.guide)
             means = self.team.mean(means, len(own) / len(rows))
             losses = combined(means, self.guide, self.settings)
@@ -187,7 +190,7 @@ class _Run:
                 p.grad for p in self.direction.parameters() if p.grad is not None
             )
             self.optimiser.step()
-            yield _as_step(batch, batches, done.t, losses, float(norm), False)
+            yield _as_step(batch, batches, done.t, losses, float(norm), False), done.x
 
     @torch.no_grad()
     def validate(self, sources: Sources) -> Losses:
@@ -196,7 +199,8 @@ class _Run:
         totals = [torch.zeros(3, device=sources.x0.device)]
         for start in range(0, sources.images, size)[team.rank :: team.size]:
             rows = slice(start, start + size)
-            steps = walk(self.model, sources.latents[rows], self.grid, [self.attribute()])
+            act = self.attribute(len(self.grid))
+            steps = walk(self.model, sources.latents[rows], self.grid, [act])
             *_, last = steps
             x0, features = sources.x0[-1, rows], sources.features[-1, rows]
             losses = loss_of(last.x0, x0, features, self.guide, self.settings)
@@ -215,25 +219,6 @@ def _identity(run: _Run, sources: SourceSet, validation: Sources | None) -> dict
     fixed = [asdict(run.settings), times, text, run.model.fingerprint()]
     parts: list[SourceSet] = [sources] if validation is None else [sources, validation]
     return {"run": json.dumps(fixed), "images": json.dumps([part.marks() for part in parts])}
-
-
-def _resume(
-    path: Path, kept: dict[str, nn.Module], run: _Run, identity: dict[str, str]
-) -> tuple[int, float, int]:
-    header = load_state(path, kept, run.optimiser)
-    if header.get("run") != identity["run"] or not _same_images(header["images"], identity):
-        raise AsyrpError(
-            f"{str(path)!r} belongs to a run with another network, other images, settings, texts "
-            "or interval; delete it to start anew"
-        )
-    return int(header["batch"]), float(header["lowest"]), int(header["stale"])
-
-
-def _same_images(kept: str, identity: dict[str, str]) -> bool:
-    ours, theirs = json.loads(identity["images"]), json.loads(kept)
-    return [len(part) for part in ours] == [len(part) for part in theirs] and all(
-        abs(a - b) < 1e-3 for a, b in zip(chain(*ours), chain(*theirs), strict=True)
-    )
 
 
 def _batches(count: int, settings: TrainSettings) -> list[Tensor]:

@@ -13,11 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from asyrp.errors import AsyrpError, MissingExtra
-from asyrp.images import read_image, to_uint8
+from asyrp.images import FORMATS, read_image, to_uint8
 from asyrp.world.avatars import SIZE, draw, sample_face
 from asyrp.world.diffusion import to_unit
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MARK = "edited with asyrp"
 LONGEST_NAME = 60
 

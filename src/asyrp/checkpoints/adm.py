@@ -16,10 +16,10 @@ from asyrp.checkpoints.structure import (
     Structure,
     Weights,
     check,
+    columns,
     count,
     has,
     rows,
-    tensor,
 )
 from asyrp.errors import AsyrpError
 
@@ -57,14 +57,14 @@ def structure_of(weights: Weights) -> Structure:
         widths=widths,
         attends=tuple(has(weights, f"{name}.1.qkv.") for name in first),
         blocks=blocks,
-        in_channels=tensor(weights, "input_blocks.0.0.weight").shape[1],
+        in_channels=columns(weights, "input_blocks.0.0.weight"),
         out_channels=rows(weights, "out.2.weight"),
         emb_channels=rows(weights, "time_embed.2.weight"),
         resample=_resample(weights, levels),
         scale_shift=rows(weights, f"{first[0]}.0.emb_layers.1.weight") == 2 * widths[0],
         classes=rows(weights, "label_emb.weight") if "label_emb.weight" in weights else None,
     )
-    sinusoid = tensor(weights, "time_embed.0.weight").shape[1]
+    sinusoid = columns(weights, "time_embed.0.weight")
     return check(found, sinusoid, rows(weights, "input_blocks.0.0.weight"))
 
 

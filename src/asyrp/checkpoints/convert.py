@@ -1,5 +1,6 @@
 """Original checkpoints to diffusers folders and back, each conversion proved before it is kept."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -10,19 +11,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.checkpoints.build import new_unet, structure_of_config, unet_config
 from asyrp.checkpoints.detect import Detected
-from asyrp.checkpoints.hyper import Said, Settled, read_json
+from asyrp.checkpoints.hyper import Said, Settled
 from asyrp.checkpoints.prove import Proof, check_finite, prove
 from asyrp.checkpoints.read import read_checkpoint
 from asyrp.checkpoints.rename import structure_of, to_diffusers, to_original
 from asyrp.checkpoints.settle import ORDERS, settle
+from asyrp.checkpoints.sizes import check_config, check_values, count_pickled
 from asyrp.checkpoints.structure import Structure
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
+from asyrp.files import atomic_path, read_object, save_tensors
+from asyrp.schedule import LONGEST
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -64,12 +66,18 @@ def convert(found: Detected, said: Said) -> Converted:
     check_finite(found.tensors)
     structure = structure_of(found.kind, found.tensors)
     settled, assumed = settle(structure, said)
-    config = unet_config(structure, settled)
-    state = to_diffusers(found.tensors, structure, config, settled.new_order)
-    unet = _loaded(config, state)
-    proof = prove(found.tensors, structure, settled, unet)
     if found.place:
         assumed = (f"weights taken from {found.place!r} within the file", *assumed)
+    try:
+        config = unet_config(structure, settled)
+        state = to_diffusers(found.tensors, structure, config, settled.new_order)
+        unet = _loaded(config, state)
+    except (RuntimeError, KeyError, ValueError, IndexError, TypeError) as error:
+        if isinstance(error, AsyrpError):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise AsyrpError(f"the tensors are not those of one network: {reason}") from error
+    proof = prove(found.tensors, structure, settled, unet)
     return Converted(unet, state, structure, settled, assumed, proof)
 
 
@@ -130,8 +138,13 @@ def _put_in_place(new: Path, folder: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     folder.rename(old / "old")
-    new.rename(folder)
-    shutil.rmtree(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        (old / "old").rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old)
 
 
 def _put_first(new: Path, folder: Path) -> None:
@@ -196,34 +209,43 @@ def convert_back(folder: Path) -> Restored:
     Raises:
         AsyrpError: not such a folder, or a network without an original form.
     """
-    config = {k: v for k, v in read_json(folder / CONFIG).items() if not k.startswith("_")}
+    config = {k: v for k, v in read_object(folder / CONFIG).items() if not k.startswith("_")}
     path = folder / WEIGHTS
     if not path.is_file():
         raise AsyrpError(f"needed {WEIGHTS} in {str(folder)!r}; it has none")
-    structure = structure_of_config(config)
-    settled = _settled_of(folder, config)
-    state: dict[str, Tensor] = read_checkpoint(path)
+    check_config(config, folder)
     try:
+        structure = structure_of_config(config)
+        settled = _settled_of(folder, config)
+        state: dict[str, Tensor] = read_checkpoint(path)
+        check_values(lambda: new_unet(config), count_pickled(state), folder)
+        check_finite(state)
         unet = _loaded(config, state)
         weights = to_original(state, structure, config, settled.new_order)
-    except (RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        told = (folder / RECORD).is_file() or structure.family == "ddpm"
+        assumed = () if told else (ORDERS[settled.new_order],)
+        return Restored(weights, prove(weights, structure, settled, unet), assumed)
+    except AsyrpError:
+        raise
+    except Exception as error:  # a config of somebody else fails in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise AsyrpError(
             f"the weights in {str(folder)!r} do not fit its config: {reason}"
         ) from error
-    told = (folder / RECORD).is_file() or structure.family == "ddpm"
-    proof = prove(weights, structure, settled, unet)
-    return Restored(weights, proof, () if told else (ORDERS[settled.new_order],))
 
 
 def _settled_of(folder: Path, config: Mapping[str, Any]) -> Settled:
     """From conversion.json; for other folders, the heads of the config and the usual rest."""
     if (folder / RECORD).is_file():
-        record = read_json(folder / RECORD)
+        record = read_object(folder / RECORD)
         try:
-            return Settled(**record["hyper_parameters"])
-        except (KeyError, TypeError) as error:
-            raise AsyrpError(f"{str(folder / RECORD)!r} is damaged: {error}") from error
+            settled = Settled(**record["hyper_parameters"])
+            if not 2 <= settled.timesteps <= LONGEST:
+                raise ValueError(f"it has {settled.timesteps} timesteps")
+            return settled
+        except (KeyError, TypeError, ValueError) as error:
+            reason = str(error)[:300]
+            raise AsyrpError(f"{str(folder / RECORD)!r} is damaged: {reason}") from error
     dim = config.get("attention_head_dim", 8)
     if isinstance(dim, list | tuple):
         raise AsyrpError(f"{str(folder)!r} lacks its {RECORD}; convert the original file again")
@@ -238,11 +260,23 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], place: str = "") ->
     Args:
         place: the key under which a torch checkpoint holds it; none for the whole file.
     """
-    with atomic_path(path) as temporary:
-        if path.suffix in TORCH_SUFFIXES:  # the original repositories read nothing else
-            torch.save({place: dict(weights)} if place else dict(weights), temporary)
-        else:
-            save_file(dict(weights), temporary, {"format": "pt"})
+    if path.suffix not in TORCH_SUFFIXES:
+        save_tensors(path, weights, {"format": "pt"})
+        return
+    with atomic_path(path) as temporary:  # the original repositories read nothing else
+        save_torch(temporary, {place: dict(weights)} if place else dict(weights))
+
+
+def save_torch(path: Path, content: Mapping[str, Any]) -> None:
+    """torch.save, which has an error of its own for a disk that is full.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        torch.save(dict(content), path)
+    except RuntimeError as error:  # tensors in a dict give it no other reason
+        raise OSError(errno.ENOSPC, "the file cannot be written to its end", str(path)) from error
 
 
 def digest_of(path: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from asyrp.checkpoints.structure import Module, Structure, Weights, check, count, has, rows, tensor
+from asyrp.checkpoints.structure import Module, Structure, Weights, check, columns, count, has, rows
 from asyrp.errors import AsyrpError
 
 ENDS = {
@@ -47,12 +47,12 @@ def structure_of(weights: Weights) -> Structure:
         widths=tuple(rows(weights, f"down.{i}.block.0.conv1.weight") for i in range(levels)),
         attends=tuple(has(weights, f"down.{i}.attn.", f"up.{i}.attn.") for i in range(levels)),
         blocks=blocks,
-        in_channels=tensor(weights, "conv_in.weight").shape[1],
+        in_channels=columns(weights, "conv_in.weight"),
         out_channels=rows(weights, "conv_out.weight"),
         emb_channels=rows(weights, "temb.dense.1.weight"),
         resample="conv" if learned else "none",
     )
-    sinusoid = tensor(weights, "temb.dense.0.weight").shape[1]
+    sinusoid = columns(weights, "temb.dense.0.weight")
     return check(found, sinusoid, rows(weights, "conv_in.weight"))
 
 

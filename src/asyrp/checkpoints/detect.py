@@ -148,7 +148,7 @@ def _explained(keys: Iterable[str]) -> str:
             return f"holds {reason}"
     if any(key.endswith("input_blocks.0.0.weight") for key in keys):
         return "is of the ADM family but lacks its time embedding (time_embed.0.weight)"
-    few = ", ".join(sorted(keys)[:3]) or "none"
+    few = ", ".join(key[:100] for key in sorted(keys)[:3]) or "none"
     return (
         f"holds no network or direction of a known family (tensors: {few}, {len(keys)} in all); "
         "needed: DDPM (temb.dense.*, down.*) or ADM (time_embed.*, input_blocks.*)"

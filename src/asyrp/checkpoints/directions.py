@@ -1,6 +1,5 @@
 """The released directions (f_t of the official code) as direction files, and back."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,12 +12,13 @@ from asyrp.checkpoints.detect import Detected
 from asyrp.checkpoints.dh_tables import to_entries, to_table
 from asyrp.checkpoints.hyper import switch
 from asyrp.checkpoints.presets import EVERY, AttributePreset, Preset
+from asyrp.checkpoints.prove import check_finite
 from asyrp.checkpoints.tables import implied_cosine, released_intervals
 from asyrp.checkpoints.texts import bare_name
-from asyrp.direction_files import KIND, DirectionCard
-from asyrp.directions import ImplicitDirection, Layout, TimestepDirection
+from asyrp.direction_files import KIND, DirectionCard, restored
+from asyrp.directions import Layout, TimestepDirection
 from asyrp.errors import AsyrpError
-from asyrp.files import load_tensors
+from asyrp.files import load_tensors, parse_json
 
 CLIP = "openai/clip-vit-base-patch16"
 UNKNOWN_COSINE = 0.9  # as of most pairs of the paper's table 2
@@ -102,8 +102,8 @@ def read_known(values: Mapping[str, Any]) -> Known:
     given = {f.name: values[f.name] for f in fields(Known) if values.get(f.name) is not None}
     try:
         return Known(**{name: kinds.get(name, int)(value) for name, value in given.items()})
-    except (TypeError, ValueError) as error:
-        raise AsyrpError(f"a direction's entries cannot be used: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AsyrpError(f"a direction's entries cannot be used: {str(error)[:300]}") from error
 
 
 def foreign(values: Mapping[str, Any]) -> list[str]:
@@ -169,15 +169,14 @@ def to_direction(found: Detected, ignore_timesteps: bool = False) -> nn.Module:
     if wrong:
         raise AsyrpError(
             f"an f_t of the {layout.upper()} layout has {len(names)} tensors; missing or too many: "
-            f"{', '.join(wrong[:4])}"
+            f"{', '.join(key[:100] for key in wrong[:4])}"
         )
+    check_finite(found.tensors)
     state = {names[key]: value.float() for key, value in found.tensors.items()}
-    channels, emb_channels = state["time_proj.weight"].shape
-    direction = ImplicitDirection(channels, emb_channels, layout, use_time=not ignore_timesteps)
     try:
-        direction.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        direction = restored(state, layout, use_time=not ignore_timesteps)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()[:300]
         raise AsyrpError(f"the tensors are not those of one f_t: {reason}") from error
     return direction.requires_grad_(False)
 
@@ -196,15 +195,20 @@ def to_original(path: Path) -> Original:
         AsyrpError: no direction file, or a direction that the official code does not have.
     """
     header, tensors = load_tensors(path, KIND)
-    layout = json.loads(header.get("layout", "{}"))
-    if layout.get("kind") in ("timestep", "global"):
-        return Original(to_entries(layout["kind"], tensors), "")
-    if layout.get("kind") != "implicit":
-        raise AsyrpError(
-            f"the official code has no such direction; {str(path)!r} is {layout.get('kind')}"
-        )
-    names = {new: old for old, new in _names(layout["layout"]).items()}
-    return Original({names[key]: value for key, value in tensors.items()}, "0")
+    try:
+        layout = dict(parse_json(header.get("layout", "{}")))
+        if layout.get("kind") in ("timestep", "global"):
+            return Original(to_entries(layout["kind"], tensors), "")
+        if layout.get("kind") != "implicit":
+            raise AsyrpError(
+                f"the official code has no such direction; {str(path)!r} is {layout.get('kind')}"
+            )
+        names = {new: old for old, new in _names(layout["layout"]).items()}
+        return Original({names[key]: value for key, value in tensors.items()}, "0")
+    except AsyrpError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise AsyrpError(f"{str(path)!r} is damaged: {str(error)[:300]}") from error
 
 
 def _names(layout: Layout) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Files from elsewhere: URLs with a digest, the Hub, the cache folder, offline mode."""
 
 import hashlib
+import http.client
 import os
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -119,12 +119,12 @@ def _download(url: str, path: Path) -> None:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer, path.open("wb") as file:
             if urlparse(answer.geturl()).scheme != "https":
                 raise AsyrpError(f"{url} leads away from https; nothing was downloaded")
-            expected = answer.headers.get("Content-Length")
+            expected = answer.headers.get("Content-Length", "")
             while block := answer.read(CHUNK):
                 file.write(block)
-    except (urllib.error.URLError, TimeoutError, ConnectionError, OSError) as error:
-        raise AsyrpError(f"{url} cannot be fetched: {error}") from error
-    if expected is not None and path.stat().st_size != int(expected):
+    except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError
+        raise AsyrpError(f"{url} cannot be fetched: {error or type(error).__name__}") from error
+    if expected.isdecimal() and path.stat().st_size != int(expected):
         raise AsyrpError(f"{url} broke off after {path.stat().st_size:,} of {expected} bytes")
 
 

@@ -1,6 +1,5 @@
 """Networks in diffusers folders on this machine."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,15 @@ from torch import Tensor
 from asyrp.checkpoints.adm import split
 from asyrp.checkpoints.original_unet import OriginalUNet2DModel
 from asyrp.checkpoints.read import read_checkpoint
+from asyrp.checkpoints.sizes import (
+    check_config,
+    check_sample_size,
+    check_values,
+    count_pickled,
+    count_safe,
+)
 from asyrp.errors import AsyrpError
+from asyrp.files import read_object
 
 SAFE = "diffusion_pytorch_model.safetensors"
 PICKLED = "diffusion_pytorch_model.bin"
@@ -25,15 +32,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     Raises:
         AsyrpError: a file that is no JSON object.
     """
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise AsyrpError(f"{str(path)!r} is not readable JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise AsyrpError(f"{str(path)!r} must hold a JSON object")
-    return content
+    return read_object(path) if path.is_file() else {}
 
 
 def open_unet(root: Path) -> UNet2DModel:
@@ -43,6 +42,8 @@ def open_unet(root: Path) -> UNet2DModel:
         AsyrpError: no UNet2DModel, or weights that do not fit the config.
     """
     config = read_json(root / "config.json")
+    check_config(config, root)
+    check_sample_size(config, root)
     try:
         if config.get("attention_legacy_order"):
             return _of_the_fork(root, config)
@@ -50,7 +51,7 @@ def open_unet(root: Path) -> UNet2DModel:
     except AsyrpError:
         raise
     except Exception as error:  # a damaged or unsafe file fails in any way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise AsyrpError(f"{str(root)!r} does not load as a UNet2DModel: {reason}") from error
 
 
@@ -60,7 +61,10 @@ def _of_diffusers(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
         kind = OriginalUNet2DModel
     pickled = not any(root.glob("diffusion_pytorch_model*.safetensors"))
     if pickled and (root / PICKLED).is_file():
-        read_checkpoint(root / PICKLED)  # refuses what is unsafe before diffusers opens it
+        stored = count_pickled(read_checkpoint(root / PICKLED))  # refuses what is unsafe
+    else:
+        stored = count_safe(root)
+    check_values(lambda: kind.from_config(dict(config)), stored, root)
     unet, report = kind.from_pretrained(
         str(root),
         use_safetensors=not pickled,
@@ -89,6 +93,7 @@ def _of_the_fork(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
         plain |= {"time_embedding_type": "positional", "flip_sin_to_cos": True, "freq_shift": 0}
     if "mid_block.attentions.0.group_norm.weight" in state:
         plain["attn_norm_num_groups"] = plain.get("attn_norm_num_groups") or 32
+    check_values(lambda: UNet2DModel.from_config(plain), count_pickled(state), root)
     unet = UNet2DModel.from_config(plain)
     heads = {name: layer.heads for name, layer in unet.named_modules() if hasattr(layer, "to_q")}
     for layer, count in heads.items():

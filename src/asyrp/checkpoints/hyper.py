@@ -1,9 +1,7 @@
 """What shapes cannot tell: hyper-parameters from a preset, a JSON file, or the usual defaults."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from asyrp.checkpoints.structure import Structure
@@ -134,6 +132,13 @@ def _positive(value: Any) -> int | None:
     return None if value is None or _whole(value) < 1 else _whole(value)
 
 
+def _brief(value: Any) -> str:
+    """A value in an error, which is one line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+DEEPEST = 4  # sections within sections; known files have one level
 IMPROVED = ("iddpm", "improved-diffusion", "improved_diffusion")
 FAMILIES = dict.fromkeys((*IMPROVED, "adm", "guided-diffusion", "p2", "ilvr"), "adm")
 FAMILIES |= dict.fromkeys(("ddpm", "ddim", "sdedit", "pesser"), "ddpm")
@@ -185,33 +190,22 @@ def read_said(values: Mapping[str, Any]) -> tuple[Said, tuple[str, ...]]:
                 continue
             try:
                 said[field] = read(flat[name])
-            except (TypeError, ValueError) as error:
-                raise AsyrpError(f"{name} = {flat[name]!r} cannot be used: {error}") from error
+            except (TypeError, ValueError, OverflowError) as error:
+                said_what = f"{name} = {_brief(flat[name])}"
+                raise AsyrpError(f"{said_what} cannot be used: {str(error)[:100]}") from error
     known = {name for _, names in NAMES.values() for name in names}
     return Said(**said), tuple(sorted(set(flat) - known))
 
 
-def _flat(values: Mapping[str, Any], section: str = "") -> Iterable[tuple[str, Any]]:
+def _flat(
+    values: Mapping[str, Any], section: str = "", depth: int = 0
+) -> Iterable[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, name)
+            if depth < DEEPEST:
+                yield from _flat(value, name, depth + 1)
         elif (section, name) != ("data", "channels"):
             yield name, value
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        AsyrpError: not a file, not JSON, or no object.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise AsyrpError(f"{str(path)!r} is not readable JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise AsyrpError(f"{str(path)!r} must hold a JSON object")
-    return content
 
 
 def compare(said: Said, structure: Structure) -> tuple[str, ...]:

@@ -7,6 +7,14 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 
 from asyrp.checkpoints.folders import open_unet, read_json
+from asyrp.checkpoints.read import read_checkpoint
+from asyrp.checkpoints.sizes import (
+    check_config,
+    check_sample_size,
+    check_values,
+    count_pickled,
+    count_safe,
+)
 from asyrp.errors import AsyrpError
 from asyrp.latent_space import LatentSpace
 from asyrp.offline import is_offline
@@ -118,31 +126,50 @@ def load_latent(
 
 def _part(folder: Path) -> Any:
     """A component, by the class that its config names."""
-    name = read_json(folder / "config.json").get("_class_name")
+    config = read_json(folder / "config.json")
+    name = config.get("_class_name")
     if name == "UNet2DModel":
         return open_unet(folder)
-    if name not in _CLASSES:
+    if not isinstance(name, str) or name not in _CLASSES:
         known = ", ".join(["UNet2DModel", *_CLASSES])
-        raise AsyrpError(f"needed one of {known} in {str(folder)!r}; it has {name}")
+        raise AsyrpError(f"needed one of {known} in {str(folder)!r}; it has {str(name)[:80]}")
     safe = any(folder.glob("*.safetensors"))
+    check_config(config, folder)
+    if name == "UNet2DConditionModel":
+        check_sample_size(config, folder)
     try:
+        stored = count_safe(folder) if safe else _count_pickled(folder)
+        check_values(lambda: _CLASSES[name].from_config(dict(config)), stored, folder)
         return _CLASSES[name].from_pretrained(
             str(folder), use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True
         )
+    except AsyrpError:
+        raise
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split())[:200]
         raise AsyrpError(f"{str(folder)!r} does not load as a {name}: {reason}") from error
 
 
-def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
-    from transformers import CLIPTextModel, CLIPTokenizer
+def _count_pickled(folder: Path) -> int:
+    found = (folder / name for name in _PICKLED if (folder / name).is_file())
+    return sum(count_pickled(read_checkpoint(path)) for path in found)
 
+
+def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    place = folder / "text_encoder"
+    config = read_json(place / "config.json")
+    check_config(config, place)
     try:
+        safe = any(place.glob("*.safetensors"))
+        stored = count_safe(place) if safe else _count_pickled(place)
+        check_values(lambda: CLIPTextModel(CLIPTextConfig(**config)), stored, place)
         tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
-        text_encoder = CLIPTextModel.from_pretrained(
-            str(folder / "text_encoder"), local_files_only=True
-        )
-    except Exception as error:  # a damaged or unsafe file fails in any way
+        text_encoder = CLIPTextModel.from_pretrained(str(place), local_files_only=True)
+    except AsyrpError:
+        raise
+    except Exception as error:  # as above
         reason = " ".join(str(error).split())[:200]
         raise AsyrpError(
             f"needed a CLIP tokenizer and text encoder in {str(folder)!r} ({reason})"

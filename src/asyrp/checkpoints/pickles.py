@@ -1,16 +1,18 @@
 """What a torch checkpoint's pickle would call, read off its opcodes without running one.
 
 torch's restricted reader refuses code as well, but it lets a few bytes ask for a terabyte
-(`bytearray(10**12)`), and what it refuses it names in many ways.
+(`bytearray(10**12)`, or a byte that `codecs.encode` doubles forty times), and what it refuses it
+names in many ways.
 """
 
+import io
 import pickletools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-LARGEST = 64_000_000  # bytes of a zip checkpoint's index; released ones have some 100,000
+LARGEST = 2_000_000  # bytes of a checkpoint's index; released ones have some 100,000
 OLD_PICKLES = 5  # before torch 1.6: magic number, version, machine, content, storage keys
 
 # all that tensors in dicts and lists are made of
@@ -21,7 +23,6 @@ TENSOR_PARTS = {
     "torch._utils _rebuild_parameter",
     "torch Size",
     "torch device",
-    "_codecs encode",
 }
 STORAGES = ("Storage",)
 CALLS_BY_STACK = ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4")
@@ -40,16 +41,16 @@ def foreign_names(path: Path) -> list[str]:
 def _names(path: Path) -> Iterator[str]:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
-            for _ in range(OLD_PICKLES):
-                yield from _of_pickle(file)
+            first = io.BytesIO(file.read(LARGEST))  # in memory: no length in it can ask for more
+        for _ in range(OLD_PICKLES):
+            yield from _of_pickle(first)
         return
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.filename.endswith(".pkl"):
                 if entry.file_size > LARGEST:
                     raise OverflowError(entry.filename)
-                with archive.open(entry) as file:
-                    yield from _of_pickle(file)
+                yield from _of_pickle(io.BytesIO(archive.read(entry)))
 
 
 def _of_pickle(file: IO[bytes]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from asyrp.schedule import linear
 from asyrp.unet import HSpaceUNet
 
 LIMIT = 1e-4
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SMALLEST = 8  # pixels; attention needs more than one position to be told apart
 
 
@@ -58,10 +59,17 @@ def prove(weights: Weights, structure: Structure, settled: Settled, unet: Any) -
 
 
 def check_finite(weights: Weights) -> None:
-    """Raise AsyrpError at the first tensor with a NaN or an infinity."""
+    """Raise AsyrpError at the first tensor that is no weight, or with a NaN or an infinity."""
+    odd = next((k for k, v in weights.items() if v.dtype not in PRECISIONS or not v.numel()), None)
+    if odd is not None:
+        kind = str(weights[odd].dtype).removeprefix("torch.")
+        raise AsyrpError(
+            f"{odd[:100]!r} is {kind} of shape {tuple(weights[odd].shape)}; needed: weights in "
+            "float16, bfloat16, float32 or float64"
+        )
     bad = next((key for key, value in weights.items() if not _is_finite([value])), None)
     if bad is not None:
-        raise AsyrpError(f"{bad!r} holds values that are not finite; download the file again")
+        raise AsyrpError(f"{bad[:100]!r} holds values that are not finite; download the file again")
 
 
 def _is_finite(values: Iterable[Tensor]) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from asyrp.checkpoints.pickles import foreign_names
 from asyrp.errors import AsyrpError
 
+MOST_VIEWS = 4  # times that the bytes of a file may be read as tensors; EMA weights are shared
 DEEPEST = 4  # nested dicts and lists that are looked into; released checkpoints need 2
 
 
@@ -46,12 +47,15 @@ def tensor_dicts(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
 
     Entries that are no tensors (a step count, say) are left out of the dicts.
     """
-    yield from _tensor_dicts(content, "", 0)
+    yield from _tensor_dicts(content, "", 0, set())
 
 
-def _tensor_dicts(content: Any, place: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    if depth > DEEPEST or isinstance(content, Tensor):
+def _tensor_dicts(
+    content: Any, place: str, depth: int, seen: set[int]
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    if depth > DEEPEST or isinstance(content, Tensor) or id(content) in seen:
         return
+    seen.add(id(content))  # a list may hold itself, a thousand times
     if isinstance(content, Mapping):
         pairs = [(k, v) for k, v in content.items() if isinstance(v, Tensor)]
         named = {str(k): v.detach() for k, v in pairs if isinstance(k, str | int)}
@@ -63,14 +67,14 @@ def _tensor_dicts(content: Any, place: str, depth: int) -> Iterator[tuple[str, d
     else:
         return
     for key, value in children:
-        yield from _tensor_dicts(value, f"{place}/{key}".lstrip("/"), depth + 1)
+        yield from _tensor_dicts(value, f"{place}/{key}".lstrip("/"), depth + 1, seen)
 
 
 def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except Exception as error:  # a damaged index fails in any way
         raise AsyrpError(f"{str(path)!r} is cut short or damaged; download it again") from error
     unpacked = sum(entry.file_size for entry in entries)
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
@@ -119,7 +123,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _checked(path: Path, content: Any) -> Any:
-    """The content, if every tensor has the values it claims."""
+    """The content, if every tensor has the values it claims, and the file has them."""
     for place, tensors in tensor_dicts(content):
         for key, value in tensors.items():
             name = f"{place}/{key}".lstrip("/")
@@ -130,4 +134,17 @@ def _checked(path: Path, content: Any) -> Any:
                     f"{str(path)!r} was not opened: {name!r} claims {value.numel():,} values and "
                     f"stores {value.untyped_storage().nbytes():,} bytes; get it from its source"
                 )
+    _check_bytes(path, [value for _, found in tensor_dicts(content) for value in found.values()])
     return content
+
+
+def _check_bytes(path: Path, tensors: list[Tensor]) -> None:
+    """Refuse storages larger than the file that they came from, and values read many times over."""
+    size = path.stat().st_size
+    stored = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    claimed = sum(t.numel() * t.element_size() for t in tensors)
+    if sum(stored.values()) > size or claimed > MOST_VIEWS * size:
+        raise AsyrpError(
+            f"{str(path)!r} was not opened: its {size:,} bytes would become {claimed:,}; get it "
+            "from its source"
+        )

@@ -12,6 +12,7 @@ from asyrp.checkpoints.structure import Module, Structure, Weights
 from asyrp.errors import AsyrpError
 
 FEW = 4  # keys that an error names
+LONGEST = 100  # letters of a key in an error
 
 
 def structure_of(family: Family, weights: Weights) -> Structure:
@@ -98,4 +99,4 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, Any], structure: St
 
 
 def _few(keys: list[str]) -> str:
-    return ", ".join(keys[:FEW]) + (", ..." if len(keys) > FEW else "")
+    return ", ".join(key[:LONGEST] for key in keys[:FEW]) + (", ..." if len(keys) > FEW else "")

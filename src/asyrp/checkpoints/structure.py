@@ -10,6 +10,7 @@ from torch import Tensor
 from asyrp.checkpoints.detect import Family
 from asyrp.errors import AsyrpError
 
+MOST_LEVELS, MOST_BLOCKS = 9, 64  # of released networks: 6 and 3
 Weights = Mapping[str, Tensor]
 Resample = Literal["conv", "resnet", "none"]
 
@@ -69,24 +70,37 @@ def rows(weights: Weights, key: str) -> int:
     Raises:
         AsyrpError: the checkpoint lacks it.
     """
-    return tensor(weights, key).shape[0]
+    return _axis(weights, key, 0)
 
 
-def tensor(weights: Weights, key: str) -> Tensor:
-    """A tensor of a checkpoint.
+def columns(weights: Weights, key: str) -> int:
+    """Length of a tensor's second axis.
 
     Raises:
         AsyrpError: the checkpoint lacks it.
     """
+    return _axis(weights, key, 1)
+
+
+def _axis(weights: Weights, key: str, axis: int) -> int:
     if key not in weights:
         raise AsyrpError(f"the checkpoint lacks {key!r}; download it again")
-    return weights[key]
+    shape = weights[key].shape
+    if len(shape) <= axis or not shape[axis]:
+        raise AsyrpError(f"{key!r} has the shape {tuple(shape)}; needed: the weights of a layer")
+    return shape[axis]
 
 
 def count(weights: Iterable[str], pattern: str) -> int:
-    """One more than the largest index that follows `pattern` (a regex) in the keys; 0 for none."""
-    found = [int(m[1]) for key in weights if (m := re.match(rf"{pattern}(\d+)\.", key))]
-    return max(found, default=-1) + 1
+    """One more than the largest index that follows `pattern` (a regex) in the keys; 0 for none.
+
+    Raises:
+        AsyrpError: an index with more than four digits.
+    """
+    found = [m[1] for key in weights if (m := re.match(rf"{pattern}([0-9]+)\.", key))]
+    if any(len(index) > 4 for index in found):
+        raise AsyrpError(f"no network has as many parts as a key of this file says ({pattern})")
+    return max(map(int, found), default=-1) + 1
 
 
 def has(weights: Iterable[str], *prefixes: str) -> bool:
@@ -104,6 +118,11 @@ def check(structure: Structure, sinusoid: int, first: int) -> Structure:
     Raises:
         AsyrpError: it cannot, and why.
     """
+    if structure.levels > MOST_LEVELS or structure.blocks > MOST_BLOCKS:
+        raise AsyrpError(
+            f"this network has {structure.levels} levels of {structure.blocks} blocks; needed: at "
+            f"most {MOST_LEVELS} of {MOST_BLOCKS}"
+        )
     inside, outside = structure.in_channels, structure.out_channels
     if sinusoid != structure.widths[0] or first != structure.widths[0]:
         raise AsyrpError(

@@ -18,13 +18,14 @@ from asyrp.checkpoints.convert import (
 from asyrp.checkpoints.detect import Detected, detect
 from asyrp.checkpoints.directions import convert_direction, foreign, read_known, to_original
 from asyrp.checkpoints.fetch import fetch_url, is_url
-from asyrp.checkpoints.hyper import Said, read_json, read_said
+from asyrp.checkpoints.hyper import Said, read_said
 from asyrp.checkpoints.presets import find_preset
 from asyrp.checkpoints.prove import LIMIT, Proof
 from asyrp.checkpoints.read import read_checkpoint
 from asyrp.direction_files import check_fits, save_direction
 from asyrp.directions import ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
+from asyrp.files import read_object
 from asyrp.options import Convert
 
 
@@ -60,7 +61,7 @@ def _network(options: Convert, path: Path, found: Detected) -> None:
 
 def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
     """What --config and --preset say together, and the names that mean nothing here."""
-    values = read_json(options.config) if options.config else {}
+    values = read_object(options.config) if options.config else {}
     said, ignored = read_said(values)
     if options.preset is not None:
         said = said.over(find_preset(options.preset).said)
@@ -69,7 +70,7 @@ def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
 
 def _direction(options: Convert, path: Path, found: Detected) -> None:
     _check_file(options.out, (".safetensors",))
-    values = read_json(options.config) if options.config else {}
+    values = read_object(options.config) if options.config else {}
     known = read_known(values)
     if options.cosine is not None:
         known = replace(known, cosine=options.cosine)

@@ -61,7 +61,7 @@ def optimise(
     ema = copy.deepcopy(model).requires_grad_(False)
     networks, first = {"model": model, "ema": ema}, 0
     if checkpoint and checkpoint.exists():
-        first = int(load_state(checkpoint, networks, optimiser)["step"])
+        first = int(load_state(checkpoint, networks, optimiser).header["step"])
     saved = time.monotonic()
     for step in range(first, settings.steps):
         for group in optimiser.param_groups:

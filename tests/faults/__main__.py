@@ -1,0 +1,90 @@
+"""`python -m faults`: run the parts, keep what came of them, write the page.
+
+python -m faults --keep build/faults --write docs/faults.md
+python -m faults fuzz --files 100            # one part, fewer files
+python -m faults --show "PNG" 17 /tmp/a      # the files of a number, to look at
+"""
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from faults import disks, elsewhere, fuzz, kills, report, soak
+from faults.kinds import KINDS
+from faults.running import Fault
+from faults.watch import files_of
+
+
+def main() -> int:
+    """1 if any fault did harm."""
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that small disks are unmounted
+    torch.set_num_threads(1)
+    if options.show:
+        return _show(*options.show)
+    warnings.simplefilter("ignore")
+    harm = 0
+    for name in options.parts or report.PARTS:
+        rows, begun = [], time.perf_counter()
+        root = Path(tempfile.mkdtemp(prefix=f"asyrp-{name}-"))
+        try:
+            for row in _part(name, root, options):
+                rows.append(row)
+                bad = "; ".join(row.faults)
+                harm += bool(bad)
+                print(
+                    f"{row.what:50} {row.tried:6} {row.seconds:7.1f} s  {bad or 'good'}", flush=True
+                )
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+        report.save_part(options.keep, name, rows, time.perf_counter() - begun)
+    if options.write:
+        options.write.write_text(report.page(options.keep))
+    return int(harm > 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(report.PARTS)}; all by default")
+    parser.add_argument("--keep", type=Path, default=Path("build/faults"), help="folder of results")
+    parser.add_argument("--write", type=Path, help="the page, from all results in --keep")
+    parser.add_argument("--files", type=int, default=2000, help="spoilt files of each kind")
+    parser.add_argument("--seed", type=int, default=0, help="of the spoilt files")
+    parser.add_argument("--kills", type=int, default=24, help="of each command")
+    parser.add_argument("--real-kills", type=int, default=3, help="of processes without a fork")
+    parser.add_argument("--times", type=int, default=4, help="each disk fills up")
+    parser.add_argument("--edits", type=int, default=500, help="of the app")
+    parser.add_argument("--show", nargs=3, metavar=("KIND", "NUMBER", "FOLDER"))
+    return parser.parse_args()
+
+
+def _part(name: str, root: Path, options: argparse.Namespace) -> Iterator[Fault]:
+    if name == "kills":
+        return kills.every(root, options.kills, options.real_kills)
+    if name == "disks":
+        return disks.every(root, options.times)
+    if name == "elsewhere":
+        return elsewhere.every(root)
+    if name == "fuzz":
+        return fuzz.every(options.files, options.seed)
+    return soak.every(root, options.edits)
+
+
+def _show(kind: str, number: str, folder: str) -> int:
+    (found,) = (one for one in KINDS if one.name == kind)
+    for place, content in files_of(found, int(number)).items():
+        (Path(folder) / place).parent.mkdir(parents=True, exist_ok=True)
+        (Path(folder) / place).write_bytes(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

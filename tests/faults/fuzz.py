@@ -1,0 +1,64 @@
+"""Thousands of spoilt files of every kind, as rows of the report."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+from faults.kinds import KINDS, Kind
+from faults.pictures import largest
+from faults.running import Fault
+from faults.watch import FORK, Verdict, read_one, watched
+
+
+class Tally(NamedTuple):
+    """What came of the files of a kind."""
+
+    kind: str
+    verdicts: list[Verdict]
+    seconds: float
+
+    def fault(self) -> Fault:
+        """As a row of the report."""
+        refused = sum(one.refused for one in self.verdicts)
+        slowest = max(one.seconds for one in self.verdicts)
+        most = max(one.memory for one in self.verdicts)
+        told = (
+            f"{refused:,} refused in a line, {len(self.verdicts) - refused:,} read; slowest "
+            f"{slowest:.1f} s, most memory {most / 1e6:.0f} MB; no code run"
+        )
+        counted = Counter(one.fault for one in self.verdicts if one.fault)
+        first = {one.fault: one.number for one in reversed(self.verdicts)}
+        faults = tuple(f"{n} x {why} (number {first[why]})" for why, n in counted.most_common())
+        name = f"spoilt files: {self.kind}"
+        return Fault(name, len(self.verdicts), told, faults, self.seconds)
+
+
+def tally(kind: Kind, count: int, seed: int = 0) -> Tally:
+    """Read so many files of a kind."""
+    begun = time.perf_counter()
+    verdicts = list(watched(kind, range(count), seed))
+    return Tally(kind.name, verdicts, time.perf_counter() - begun)
+
+
+def every(count: int, seed: int = 0) -> Iterator[Fault]:
+    """All kinds, one a core at a time."""
+    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), FORK) as pool:
+        found = [pool.submit(_row, index, count, seed) for index in range(len(KINDS))]
+        for one in found:
+            yield one.result()
+    yield bombs()
+
+
+def _row(index: int, count: int, seed: int) -> Fault:
+    return tally(KINDS[index], count, seed).fault()
+
+
+def bombs() -> Fault:
+    """Pictures of a few thousand bytes that unpack to the most that is allowed, and beyond."""
+    kind = next(kind for kind in KINDS if kind.name == "PNG")
+    begun, files = time.perf_counter(), largest()
+    verdicts = [read_one(kind, i, {"a.png": data}) for i, data in enumerate(files)]
+    return Tally("pictures of 64 million pixels", verdicts, time.perf_counter() - begun).fault()
