@@ -67,10 +67,7 @@ def network(options: Network) -> HSpaceUNet:
         raise AsyrpError(f"no device {options.device!r} here ({reason}); try cpu") from error
     prompt = Prompt(options.prompt, options.guidance)
     device = assemble(options.device).device
-    model = load_model(options.model, device, options.dtype, prompt=prompt)
-    if options.compile:
-        model.compile_blocks()
-    return model
+    return load_model(options.model, device, options.dtype, prompt=prompt)
 
 
 class Gallery(NamedTuple):
