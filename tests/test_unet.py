@@ -199,20 +199,3 @@ def test_fingerprint_does_not_tell_where_the_weights_lie() -> None:
     assert model.to("cpu").fingerprint() == before
     assert model.to(memory_format=torch.channels_last).fingerprint() == before
     assert model.requires_grad_(True).train().fingerprint() == before
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # of the compiler
-def test_compiled_blocks_agree_with_plain_ones() -> None:
-    plain, compiled = tiny_model(), tiny_model()
-    compiled.compile_blocks()
-    x, dh = noise(2, 3, 16, 16), noise(2, 16, 8, 8, seed=1)
-    for model in (plain, compiled):
-        encoded = model.encode(x, 500)
-        h = (encoded.h + 0.1 * dh).requires_grad_()
-        found = model.decode(encoded, h)
-        (grad,) = torch.autograd.grad(found.square().sum(), h)
-        if model is plain:
-            wanted = found, grad
-    torch.testing.assert_close((found, grad), wanted, rtol=1e-4, atol=1e-4)
-    assert compiled.fingerprint() == plain.fingerprint()

@@ -164,14 +164,6 @@ class HSpaceUNet(nn.Module):
         """Predicted noise eps of x at t."""
         return self.decode(self.encode(x, t, class_labels))
 
-    def compile_blocks(self) -> None:
-        """Let torch.compile fuse the inside of every block when it first runs, in place.
-
-        Results agree to rounding. On a CPU it needs a C++ compiler.
-        """
-        for block in (*self.unet.down_blocks, self.unet.mid_block, *self.unet.up_blocks):
-            block.compile()
-
     def fingerprint(self) -> str:
         """SHA-256 (hex) of what the network computes: config, schedule, prediction, weights.
 

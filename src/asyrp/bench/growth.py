@@ -35,6 +35,7 @@ class Growth:
     steps: int = 10
     batch: int = 16
     runs: int = 3
+    size: int = meter.GEMM_SIZE
 
     def measure(self, baseline: Path) -> dict[str, Any]:
         """Seconds at each value."""
@@ -52,7 +53,7 @@ class Growth:
         def work() -> Tensor:
             return latents_of(model, x, steps, batch_size=batch)
 
-        clocks = meter.alternate({"inversion": work}, self.runs)
+        clocks = meter.alternate({"inversion": work}, self.runs, self.size)
         return {
             "seconds": meter.spread(clocks.of["inversion"]),
             "flops": clocks.flops["inversion"],
@@ -119,6 +120,7 @@ class Processes:
     steps: int = 10
     batch: int = 8
     runs: int = 5
+    size: int = meter.GEMM_SIZE
 
     def measure(self, baseline: Path) -> dict[str, Any]:
         """Images a second of either, and the ratio: the efficiency of processes."""
@@ -141,7 +143,7 @@ class Processes:
                 "one process": lambda: latents_of(model, x, self.steps, batch_size=self.batch),
                 "two processes": together,
             }
-            clocks = meter.alternate(works, self.runs)
+            clocks = meter.alternate(works, self.runs, self.size)
         finally:
             for ask, _ in queues:
                 ask.put(False)

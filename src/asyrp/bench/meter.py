@@ -1,7 +1,6 @@
 """Clocks and counters: seconds of alternating runs, FLOPs, the machine's GEMM rate, memory."""
 
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -99,6 +98,8 @@ def peak_bytes() -> int:
     if status.exists():
         lines = status.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    import resource  # which Windows lacks
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 

@@ -174,6 +174,7 @@ def traded(found: Found) -> list[str]:
         "training: of the same interval, an image and epoch). One face is "
         f"{100 / part['faces']:.1f} points; bars allow two points.",
         markdown(ways),
+        "Directions of shorter training grids, all edited on half of those 40 steps:",
         markdown(subsets),
     ]
 

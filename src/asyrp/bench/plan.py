@@ -35,7 +35,7 @@ FULL: Mapping[str, Work] = {
     "walk-ddpm-256": Walking("ddpm-256", 1, 1, 40, budget=150),
     "train-avatars-64": Training("avatars-64", 2, 40, budget=80),
     "train-ddpm-64": Training("ddpm-64", 1, 40, budget=110),
-    "images": Growth("images", (4, 8, 16, 32)),
+    "images": Growth("images", (2, 4, 8, 16)),
     "steps": Growth("steps", (5, 10, 20, 40)),
     "batch": Growth("batch", (1, 2, 4, 8, 16), images=16),
     "resolution": Growth("resolution", ("ddpm-64", "ddpm-128", "ddpm-256-half"), images=1, steps=3),
@@ -44,20 +44,20 @@ FULL: Mapping[str, Work] = {
     "memory-100": InversionMemory(100),
     "memory-10000": InversionMemory(10_000),
     "processes": Processes(),
-    "traded": Traded(faces=48, train=48, epochs=2),
+    "traded": Traded(faces=40, train=40, epochs=2, timed=2),
 }
 QUICK: Mapping[str, Work] = {
     "machine": Machine(256),
     "walk-avatars-64": Walking("avatars-64", 2, 2, 3, runs=2, size=256),
     "walk-ddpm-128": Walking("ddpm-16", 1, 1, 2, runs=1, size=256),
     "train-avatars-64": Training("avatars-64", 1, 2, runs=1, size=256),
-    "images": Growth("images", (1, 2), "ddpm-16", steps=2, runs=1),
-    "resolution": Growth("resolution", ("ddpm-16",), images=1, steps=2, runs=1),
+    "images": Growth("images", (1, 2), "ddpm-16", steps=2, runs=1, size=256),
+    "resolution": Growth("resolution", ("ddpm-16",), images=1, steps=2, runs=1, size=256),
     "memory-train": TrainingMemory("ddpm-16", False),
     "memory-train-checkpointing": TrainingMemory("ddpm-16", True),
     "memory-100": InversionMemory(16),
     "memory-10000": InversionMemory(64),
-    "processes": Processes("ddpm-16", 2, 2, 1, runs=1),
+    "processes": Processes("ddpm-16", 2, 2, 1, runs=1, size=256),
     "traded": Traded(2, 2, 1, 1, (4,), 1, 4, 1, 256),
 }
 

@@ -67,9 +67,9 @@ WAYS = (
     Way(13, 2),
     Way(10),
     Way(10, 2),
-    Way(40, 1, True),
+    Way(20, 1, True),
     Way(13, 2, True),
-    Way(40, half=True),
+    Way(20, half=True),
     Way(13, 2, half=True),
 )
 
@@ -96,7 +96,7 @@ class Traded:
         """Success, leakage, distance and time of every way and every subset."""
         bench = opened(self, load_baseline(baseline))
         trained = [bench.train(steps) for steps in self.subsets]
-        rows = [bench.judged(one, Way(self.steps)) | one.told() for one in trained]
+        rows = [bench.judged(one, Way(max(3, self.steps // 2))) | one.told() for one in trained]
         best = trained[0]
         ways = [way._replace(steps=max(3, way.steps * self.steps // 40)) for way in WAYS]
         edits = [bench.judged(best, way) for way in ways]

@@ -64,10 +64,7 @@ def network(options: Network) -> HSpaceUNet:
     prompt = Prompt(options.prompt, options.guidance)
     device = assemble(options.device).device
     label = options.class_label
-    model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
-    if options.compile:
-        model.compile_blocks()
-    return model
+    return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
 
 
 def check_device(name: str) -> str:

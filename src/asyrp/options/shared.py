@@ -28,8 +28,6 @@ class Network:
     """Precision of the network."""
     batch_size: int = 16
     """Images at a time: memory and speed; results do not depend on it."""
-    compile: bool = False
-    """Let torch.compile fuse the network: minutes at the start, which pay on long jobs only."""
     prompt: str = ""
     """Prompt of a text-to-image network (Stable Diffusion), the same for all images."""
     guidance: float = 1.0
