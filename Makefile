@@ -3,7 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo reproduce bench test slow app-test faults nightly docs lint type check clean
+.PHONY: install demo reproduce bench test slow app-test faults nightly docs lint type check \
+	wheel-test lower-bounds audit clean
 
 install: $(STAMP)
 
@@ -40,9 +41,6 @@ app-test: install
 faults: install
 	PYTHONPATH=tests $(BIN)/python -m faults --write docs/faults.md
 
-# What the default tests leave out.
-nightly: slow app-test faults
-
 # The pages as HTML in docs/_build/html; runs the gallery and the notebooks, warnings are errors.
 docs: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
@@ -74,10 +72,8 @@ audit: install
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > build/audit.txt
 	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement build/audit.txt
 
-# With whatever else takes too long for every commit.
-nightly: slow app-test lower-bounds audit
-
-.PHONY: wheel-test lower-bounds audit nightly
+# Whatever takes too long for every commit.
+nightly: slow app-test faults lower-bounds audit
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/gallery .pytest_cache .mypy_cache .ruff_cache
