@@ -37,7 +37,7 @@ def test_the_demo_replaces_its_own_faces_only(tmp_path: Path) -> None:
     for name in ("mine.png", "00007.png", "validation-00009.png"):
         (tmp_path / name).write_bytes(b"old")
     draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
-    names = {"mine.png", "00000.png", "validation-00000.png", "labels.json"}
+    names = {"mine.png", "00000.png", "validation-00000.png", "labels.json", "labels.csv"}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 

@@ -131,7 +131,10 @@ def test_networks_without_classes_take_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [(None, "does not say how large"), (18, "sample_size 18 does not divide by 4")],
+    [
+        (None, "needed sample_size, the pixels of an image"),
+        (18, "sample_size 18 does not divide by 4"),
+    ],
 )
 def test_sizes_that_do_not_fit_are_refused_when_it_is_loaded(
     size: int | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -53,7 +53,9 @@ def test_names_of_real_networks_reach_their_loaders(monkeypatch: pytest.MonkeyPa
 
 
 def test_latent_networks_get_decoded_pictures(tmp_path: Path) -> None:
-    model = load_latent(save_ldm(tmp_path))
+    config = save_ldm(tmp_path) / "unet" / "config.json"
+    config.write_text(config.read_text().replace('"sample_size": 8', '"sample_size": 16'))
+    model = load_latent(tmp_path)
     encoder, distance = (
         encoder_for(model, "avatars-64-clip"),
         distance_for(model, "st-lpips-alex"),
@@ -64,7 +66,7 @@ def test_latent_networks_get_decoded_pictures(tmp_path: Path) -> None:
     wanted = load_encoder("avatars-64-clip").image_features(model.space.decode(x0))
     torch.testing.assert_close(encoder.image_features(x0), wanted)
     assert distance(x0, x0 + 1).shape == (2,)
-    pixels = tiny_model()
+    pixels = tiny_model(sample_size=32)
     assert encoder_for(pixels, "avatars-64-clip").name == "avatars-64-clip"
     assert not isinstance(distance_for(pixels, "st-lpips-alex"), DecodedDistance)
 

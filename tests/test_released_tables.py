@@ -127,7 +127,7 @@ def test_broken_tables_are_refused(
     content, config, message = BROKEN[name]
     if name == "two blocks":
         block = load_file(FOLDER / "ddpm.direction.safetensors")
-        content = {"0": block, "1": block}
+        content = {"0": block, "1": dict(block)}
     torch.save(content, tmp_path / "x.pth")
     (tmp_path / "x.json").write_text(config or "{}")
     words = ["--out", str(tmp_path / "out.safetensors"), "--config", str(tmp_path / "x.json")]

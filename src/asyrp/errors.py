@@ -3,9 +3,15 @@
 import importlib
 from types import ModuleType
 
+LONGEST = 1200  # letters of a message; files of strangers may put megabytes into one
+
 
 class AsyrpError(ValueError):
     """An input that cannot be used. The command line prints it and exits with 2."""
+
+    def __init__(self, message: str) -> None:
+        cut = len(message) > LONGEST
+        super().__init__(f"{message[:900]} ... {message[-250:]}" if cut else message)
 
 
 class MissingExtra(AsyrpError):

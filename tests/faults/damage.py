@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 DEEP = "@deep@"  # stands for a JSON list nested so far that json.dumps cannot write it
@@ -96,10 +97,10 @@ def json_mutated(value: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 1, 2, 3))):
         places = list(_places(value))
         if not places:
-            return rng.choice(ODD)
+            return deepcopy(rng.choice(ODD))
         holder, key = rng.choice(places)
         _change(holder, key, rng)
-    return value if rng.random() < 0.98 else rng.choice(ODD)
+    return value if rng.random() < 0.98 else deepcopy(rng.choice(ODD))
 
 
 def _places(value: Any) -> Any:
@@ -113,7 +114,7 @@ def _places(value: Any) -> Any:
 def _change(holder: Any, key: Any, rng: random.Random) -> None:
     what = rng.random()
     if what < 0.75:
-        holder[key] = rng.choice(ODD)
+        holder[key] = deepcopy(rng.choice(ODD))
     elif what < 0.85:
         holder[key] = [holder[key]]
     elif isinstance(holder, dict):
@@ -121,4 +122,4 @@ def _change(holder: Any, key: Any, rng: random.Random) -> None:
         if what > 0.92:
             holder[rng.choice(("", "x", "_class_name", "\ud800", f"{key}s"))] = moved
     else:
-        holder.append(rng.choice(ODD))
+        holder.append(deepcopy(rng.choice(ODD)))

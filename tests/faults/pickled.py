@@ -4,6 +4,7 @@ import io
 import os
 import random
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -133,7 +134,11 @@ def rezipped(data: bytes, rng: random.Random, pickled: bytes | None = None) -> b
     """The same archive with another pickle, packed entries, bombs, missing or odd members."""
     out, way = io.BytesIO(), rng.random()
     packing = rng.choice((zipfile.ZIP_STORED,) * 5 + (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", packing) as new:
+    with (
+        warnings.catch_warnings(action="ignore"),  # of names that an archive has twice
+        zipfile.ZipFile(io.BytesIO(data)) as old,
+        zipfile.ZipFile(out, "w", packing) as new,
+    ):
         for entry in old.infolist():
             content = old.read(entry)
             if entry.filename.endswith("data.pkl"):

@@ -159,6 +159,10 @@ def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     place = folder / "text_encoder"
+    if not (place / "config.json").is_file():
+        raise AsyrpError(
+            f"needed a CLIP tokenizer and text encoder in {str(folder)!r}; it has none"
+        )
     config = read_json(place / "config.json")
     check_config(config, place)
     try:
