@@ -24,10 +24,19 @@ def changed(tensors: Mapping[str, Tensor], header: Mapping[str, str], rng: rando
     """A safetensors file with some damage to its bytes, its header or what it says."""
     way = rng.random()
     if way < 0.3:
-        return damaged(save(dict(tensors), dict(header)), rng)
+        return damaged(saved(tensors, header), rng)
     if way < 0.55:
-        return _lying(save(dict(tensors), dict(header)), rng)
+        return _lying(saved(tensors, header), rng)
     return save_raw(other_tensors(tensors, rng), other_header(header, rng), rng)
+
+
+def saved(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> bytes:
+    """safetensors whose metadata has an order, which `save` draws anew each time."""
+    data = save(dict(tensors), dict(header))
+    start = 8 + int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8:start])
+    entries["__metadata__"] = dict(sorted(entries.get("__metadata__", {}).items()))
+    return _packed(json.dumps(entries, ensure_ascii=False).encode(), data[start:])
 
 
 def other_header(header: Mapping[str, str], rng: random.Random) -> dict[str, str]:
