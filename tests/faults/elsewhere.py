@@ -89,7 +89,7 @@ def downloads(place: Place) -> Iterator[Fault]:
 
     def prepare() -> None:
         os.environ |= {"ASYRP_CACHE": str(cache), "SSL_CERT_FILE": str(place.root / "cert.pem")}
-        fetch.SECONDS = 1
+        fetch.SECONDS = 4
 
     with serving(place.root, answer) as port:
         url = f"https://localhost:{port}/a.pt#sha256={digest_of(place.checkpoint)}"
