@@ -23,13 +23,28 @@ LAYERS = (
     "mid_block_layers",
 )
 
+NUMBERS = (  # diffusers builds the network with anything in these, and fails when it runs
+    "freq_shift",
+    "norm_eps",
+    "mid_block_scale_factor",
+    "downsample_padding",
+    "dropout",
+    "scaling_factor",
+)
+
 
 def check_config(config: Mapping[str, Any], where: Path) -> None:
-    """Refuse numbers that no network has.
+    """Refuse numbers that no network has, and what is no number where one is needed.
 
     Raises:
         AsyrpError: the first of them.
     """
+    for name in NUMBERS:
+        if not isinstance(config.get(name, 0), int | float):
+            raise AsyrpError(
+                f"{name} of {str(where)!r} must be a number; it is {str(config[name])[:80]}; get "
+                "another copy"
+            )
     for name, value in config.items():
         most = MOST_LAYERS if name.endswith(LAYERS) else MOST
         most = MOST_PIXELS if name == "sample_size" else most
