@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, default=Path("build/faults"), help="folder of results")
     parser.add_argument("--write", type=Path, help="the page, from all results in --keep")
     parser.add_argument("--files", type=int, default=2000, help="spoilt files of each kind")
+    parser.add_argument("--only", nargs="*", default=(), help="fuzz kinds with such a word")
     parser.add_argument("--seed", type=int, default=0, help="of the spoilt files")
     parser.add_argument("--kills", type=int, default=24, help="of each command")
     parser.add_argument("--real-kills", type=int, default=3, help="of processes without a fork")
@@ -74,7 +75,7 @@ def _part(name: str, root: Path, options: argparse.Namespace) -> Iterator[Fault]
     if name == "elsewhere":
         return elsewhere.every(root)
     if name == "fuzz":
-        return fuzz.every(options.files, options.seed)
+        return fuzz.every(options.files, options.seed, options.only)
     return soak.every(root, options.edits)
 
 

@@ -66,9 +66,15 @@ def machine() -> str:
 
 
 def save_part(folder: Path, name: str, rows: Iterable[Fault], seconds: float) -> None:
-    """Keep a part, so that the parts can be run one by one."""
+    """Keep a part, so that the parts can be run one by one; rows of the same name are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = Part([row._asdict() for row in rows], seconds, machine())
+    path, new = folder / f"{name}.json", {row.what: row._asdict() for row in rows}
+    old = json.loads(path.read_text())["rows"] if path.is_file() else []
+    kept = {row["what"]: row for row in old}
+    if set(new) < set(kept):  # some rows alone
+        seconds = sum(row["seconds"] for row in (kept | new).values())
+        new = kept | new
+    part = Part(list(new.values()), seconds, machine())
     (folder / f"{name}.json").write_text(json.dumps(asdict(part), indent=1) + "\n")
 
 
