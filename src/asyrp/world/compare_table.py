@@ -214,5 +214,5 @@ def plot_overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> F
     axes.set_ylim(-3, 103)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower right")
     return figure
