@@ -149,7 +149,9 @@ def main(options: Options) -> None:
         if not wanted:
             continue
         rows[variant.name] = {**measure(have, variant), "variant": asdict(variant)}
-        print(json.dumps({k: v for k, v in rows[variant.name].items() if k != "variant"}))
+        print(
+            json.dumps({k: v for k, v in rows[variant.name].items() if k != "variant"}), flush=True
+        )
         write_json(kept, rows)
         ordered = {v.name: rows[v.name] for v in VARIANTS if v.name in rows}
         text = page(ordered, options.faces)
