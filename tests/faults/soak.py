@@ -124,8 +124,9 @@ def every(root: Path, edits: int) -> Iterator[Fault]:
                 sizes.append(_field("VmRSS"))
     grown = max(sizes[1:]) - sizes[0]
     told = (
-        f"{sum(right)} of {len(right)} pictures are those of the direct way; memory "
-        f"{grown / 1e6:+.1f} MB after the first quarter (allowed {GROWTH / 1e6:.0f})"
+        f"{sum(right)} of {len(right)} pictures are those of the direct way; memory after each "
+        f"quarter {', '.join(f'{size / 1e6:.0f}' for size in sizes)} MB (allowed: "
+        f"{GROWTH / 1e6:.0f} more than after the first)"
     )
     faults = [f"{right.count(False)} wrong pictures"] if not all(right) else []
     faults += [f"memory grew by {grown / 1e6:.0f} MB"] if grown > GROWTH else []
