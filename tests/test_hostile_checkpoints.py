@@ -140,7 +140,7 @@ def test_a_released_direction_with_flat_weights_is_refused(model: HSpaceUNet) ->
         ({"norm_eps": [1e-5]}, r"norm_eps of .* must be a number; it is \[1e-05\]"),
         ({"freq_shift": None}, "freq_shift of .* must be a number; it is None"),
         ({"mid_block_scale_factor": "1"}, "mid_block_scale_factor of .* must be a number"),
-        ({"downsample_padding": {}}, "downsample_padding of .* must be a number"),
+        ({"downsample_padding": 0.5}, "downsample_padding of .* must be an integer; it is 0.5"),
         ({"norm_num_groups": 0}, "does not load as a UNet2DModel"),
         ({"down_block_types": "DownBlock2D"}, "does not load as a UNet2DModel"),
         ({"quantization_config": {"quant_method": "x"}}, "does not load as a UNet2DModel"),

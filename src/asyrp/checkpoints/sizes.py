@@ -31,6 +31,7 @@ NUMBERS = (  # diffusers builds the network with anything in these, and fails wh
     "dropout",
     "scaling_factor",
 )
+_NUMBER = (int, float)
 
 
 def check_config(config: Mapping[str, Any], where: Path) -> None:
@@ -40,9 +41,12 @@ def check_config(config: Mapping[str, Any], where: Path) -> None:
         AsyrpError: the first of them.
     """
     for name in NUMBERS:
-        if not isinstance(config.get(name, 0), int | float):
+        wanted, kind = (
+            ((int,), "an integer") if name == "downsample_padding" else (_NUMBER, "a number")
+        )
+        if not isinstance(config.get(name, 0), wanted):
             raise AsyrpError(
-                f"{name} of {str(where)!r} must be a number; it is {str(config[name])[:80]}; get "
+                f"{name} of {str(where)!r} must be {kind}; it is {str(config[name])[:80]}; get "
                 "another copy"
             )
     for name, value in config.items():
