@@ -166,7 +166,8 @@ def compare_notes(plan: Plan) -> str:
         f"{plan.train_faces} faces for as many optimiser steps (batch {settings.batch_size}, "
         f"{settings.epochs} epochs, {settings.steps}-step grid; DiffusionCLIP has no t_edit and "
         "spreads them over all timesteps below t_start), and all are tuned on the same "
-        f"{plan.validation_faces} validation faces. {_MEASURES}{left_out}"
+        f"{plan.validation_faces} validation faces, by the judge that tests them on others, so "
+        f"that every row leans the same way towards what it sees. {_MEASURES}{left_out}"
     )
 
 
