@@ -59,7 +59,7 @@ def test_inversion_does_not_depend_on_the_batch_size(model: HSpaceUNet, size: in
     close(whole.errors, parts.errors)
 
 
-@pytest.mark.parametrize("convention", ["source", "target"])
+@pytest.mark.parametrize("convention", ["source", "target", "extrapolated"])
 def test_inversion_is_the_walk_up_and_down(model: HSpaceUNet, convention: Any) -> None:
     x, grid = images(), paper_grid(STEPS)
     done = invert(model, x, STEPS, convention, refinements=1)
@@ -92,7 +92,7 @@ def test_an_inversion_up_to_the_lowest_timestep_is_the_image(model: HSpaceUNet) 
     assert torch.equal(invert(model, images(2), STEPS, up_to=0).latents, images(2))
 
 
-@pytest.mark.parametrize("convention", ["source", "target"])
+@pytest.mark.parametrize("convention", ["source", "target", "extrapolated"])
 @pytest.mark.parametrize("up_to", [None, 500, 0])
 def test_inversion_reports_every_step(
     model: HSpaceUNet, convention: Any, up_to: int | None
@@ -101,7 +101,7 @@ def test_inversion_reports_every_step(
     invert(model, images(), STEPS, convention, 1, 2, reports, up_to)
     assert reports.whole()
     levels = len([pair for pair in paper_grid(STEPS) if up_to is None or pair.t <= up_to])
-    assert len(reports) == 3 * (2 * levels - (convention == "source"))
+    assert len(reports) == 3 * (2 * levels - (convention != "target"))
 
 
 def test_images_of_any_precision_are_taken(model: HSpaceUNet) -> None:
@@ -204,7 +204,9 @@ def test_a_number_of_steps_that_no_grid_has_is_refused(model: HSpaceUNet, steps:
 
 
 def test_what_else_is_refused(model: HSpaceUNet) -> None:
-    with pytest.raises(AsyrpError, match="convention is source or target; got 'both'"):
+    with pytest.raises(
+        AsyrpError, match="convention is one of source, target, extrapolated; got 'both'"
+    ):
         invert(model, images(1), STEPS, "both")  # type: ignore[arg-type]
     with pytest.raises(AsyrpError, match="a timestep of 0 or more; got up_to -1"):
         invert(model, images(1), STEPS, up_to=-1)

@@ -52,14 +52,27 @@ def test_runs_alternate_and_turn_round() -> None:
     works = {name: (lambda name=name: order.append(name)) for name in "ab"}
     clocks = meter.alternate(works, 3, gemm=8)
     assert "".join(order) == "ab" + "ab" + "ba" + "ab"
-    assert len(clocks.gemm) == 3
     assert all(len(seconds) == 3 for seconds in clocks.of.values())
+    assert all(len(rates) == 3 for rates in clocks.gemm.values())
 
 
 def test_a_ratio_is_that_of_runs_of_one_round() -> None:
-    clocks = meter.Seconds({"slow": [2.0, 8.0, 3.0], "fast": [1.0, 2.0, 3.0]}, [1.0], {})
+    clocks = meter.Seconds({"slow": [2.0, 8.0, 3.0], "fast": [1.0, 2.0, 3.0]}, {}, {})
     told = clocks.ratio("slow", "fast")
     assert told == {"median": 2.0, "least": 1.0, "most": 4.0, "runs": 3}
+
+
+def test_a_share_is_of_the_rate_around_the_same_run() -> None:
+    clocks = meter.Seconds({"walk": [1.0, 2.0, 4.0]}, {"walk": [10.0, 10.0, 2.0]}, {"walk": 8})
+    told = clocks.share("walk")
+    assert told == {"median": 0.8, "least": 0.4, "most": 1.0, "runs": 3}
+
+
+def test_the_rate_of_a_run_is_the_better_one_beside_it(monkeypatch: Any) -> None:
+    rates = iter([3.0, 1.0, 2.0, 5.0])
+    monkeypatch.setattr(meter, "gemm_rate", lambda size: next(rates))
+    clocks = meter.alternate({"walk": lambda: None}, 3)
+    assert clocks.gemm == {"walk": [3.0, 2.0, 5.0]}
 
 
 def test_flops_are_counted_forward_and_backward() -> None:
@@ -241,7 +254,7 @@ def test_the_command_writes_the_page_of_some_parts(tmp_path: Path, here: None) -
         walked["works"][name]["flops"] for name in ("editing", "editing in the official order")
     )
     assert 1.1 < naive / exact < 1.4  # 2 encoders and 4 decoders against 2 and 3
-    assert walked["works"]["editing"]["share"] > 0
+    assert walked["works"]["editing"]["share"]["least"] > 0
     assert trained["timesteps"] == 1
     assert 1 <= trained["flops_ratio"] < 1.15
 

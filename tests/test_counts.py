@@ -115,7 +115,9 @@ def test_plain_generation(model: HSpaceUNet, x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("refinements", [0, 1, 3])
-@pytest.mark.parametrize(("convention", "up"), [("source", STEPS - 1), ("target", STEPS)])
+@pytest.mark.parametrize(
+    ("convention", "up"), [("source", STEPS - 1), ("target", STEPS), ("extrapolated", STEPS - 1)]
+)
 def test_inversion_is_one_pass_a_step_and_one_a_refinement(
     model: HSpaceUNet, x: Tensor, convention: Any, up: int, refinements: int
 ) -> None:

@@ -222,12 +222,33 @@ def test_refinement_converges_at_the_rate_of_its_contraction() -> None:
     assert errors[-1] < 1e-4 * errors[0]
 
 
-@pytest.mark.parametrize("convention", ["source", "target"])
+def test_extrapolated_inversion_converges_with_order_two() -> None:
+    """On timesteps about even in log-SNR, where a grid of integers is fine enough."""
+    z, sizes, errors = state(), (16, 32, 64, 128), []
+    for size in sizes:
+        grid = pairs([round(20 + 880 * (i / (size - 1)) ** 1.2) for i in range(size)])
+        start = GAUSSIAN.at(z, grid[-1].t)
+        *_, last = invert_steps(GAUSSIAN.eps, SCHEDULE, start, grid, "extrapolated")
+        errors.append(float((last.x - GAUSSIAN.at(z, 900)).norm() / z.norm()))
+    assert 1.7 < oracles.order(sizes, errors) < 2.5
+
+
+def test_extrapolated_inversion_begins_as_plain_and_then_loses_less() -> None:
+    z, grid = state(), paper_grid(40)
+    x0, wanted = (GAUSSIAN.at(z, t) for t in (0, 999))
+    plain = list(invert_steps(GAUSSIAN.eps, SCHEDULE, x0, grid, "source"))
+    better = list(invert_steps(GAUSSIAN.eps, SCHEDULE, x0, grid, "extrapolated"))
+    assert torch.equal(plain[0].x, better[0].x)
+    far, near = (float((steps[-1].x - wanted).norm()) for steps in (plain, better))
+    assert near < 0.5 * far
+
+
+@pytest.mark.parametrize("convention", ["source", "target", "extrapolated"])
 def test_refined_inversion_and_generation_are_a_round_trip(convention: str) -> None:
     x0, grid = state(), paper_grid(40)
     *_, top = invert_steps(GAUSSIAN.eps, SCHEDULE, x0, grid, convention, refinements=30)  # type: ignore[arg-type]
     states = [done.x for done in generate(GAUSSIAN.eps, SCHEDULE, top.x, grid)]
-    back = states[-2] if convention == "source" else states[-1]  # source: the image is x at t = 0
+    back = states[-1] if convention == "target" else states[-2]  # else the image is x at t = 0
     assert torch.allclose(back, x0, atol=1e-9)
 
 
@@ -243,7 +264,7 @@ def test_plain_inversion_is_worse_than_refined() -> None:
 
 
 def test_unknown_convention_is_refused() -> None:
-    with pytest.raises(AsyrpError, match="source or target"):
+    with pytest.raises(AsyrpError, match="one of source, target, extrapolated"):
         list(invert_steps(GAUSSIAN.eps, SCHEDULE, state(), paper_grid(4), "middle"))  # type: ignore[arg-type]
 
 

@@ -1,11 +1,13 @@
 """What the commands and the demo share."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from asyrp.api import edit, invert
 from asyrp.direction_files import DirectionCard, SavedDirection, load_direction, save_direction
@@ -22,6 +24,7 @@ from asyrp.jobs import (
     start_training,
 )  # fmt: skip
 from asyrp.settings import ClipSource, TrainSettings
+from asyrp.train import TrainStep, new_direction
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model
 from doubles import TinyDistance, tiny_guide
@@ -172,6 +175,48 @@ def test_no_timestep_in_the_interval_is_refused(model: HSpaceUNet) -> None:
     part = pictures(model, 1)
     with pytest.raises(AsyrpError, match="lies between t_start 560 and t_edit 450; raise t_start"):
         start_training(model, tiny_guide(), part, part, Phases(560, 450, 0), SETTINGS)
+
+
+def test_training_begins_from_a_neighbour(model: HSpaceUNet) -> None:
+    part, none = pictures(model, 2), pictures(model, 2)[:0]
+    first = start_training(model, tiny_guide(), part, none, PHASES, SETTINGS)
+    losses = [step.total for step in first.steps]
+    again = start_training(
+        model, tiny_guide(), part, none, PHASES, SETTINGS, neighbour=first.direction
+    )
+    for mine, theirs in zip(
+        again.direction.parameters(), first.direction.parameters(), strict=True
+    ):
+        assert torch.equal(mine, theirs)
+        assert mine is not theirs
+    assert next(again.steps).total < losses[0]  # the edit is there already
+
+
+def test_a_neighbour_of_another_kind_is_refused(model: HSpaceUNet) -> None:
+    part, none = pictures(model, 2), pictures(model, 2)[:0]
+    other = new_direction(model, (), replace(SETTINGS, kind="global"))
+    with pytest.raises(AsyrpError, match="needed ImplicitDirection ddpm .*; got GlobalDirection"):
+        start_training(model, tiny_guide(), part, none, PHASES, SETTINGS, neighbour=other)
+
+
+def test_a_checkpoint_belongs_to_what_training_began_from(
+    model: HSpaceUNet, tmp_path: Path
+) -> None:
+    part, none, path = pictures(model, 2), pictures(model, 2)[:0], tmp_path / "checkpoint"
+    settings = replace(SETTINGS, zero_init=False)
+    one, other = (new_direction(model, (), replace(settings, seed=s)) for s in (1, 2))
+
+    def begun(neighbour: nn.Module) -> Iterator[TrainStep]:
+        job = start_training(
+            model, tiny_guide(), part, none, PHASES, settings, path, neighbour=neighbour
+        )
+        return job.steps
+
+    for _ in begun(one):
+        pass
+    assert list(begun(one)) == []  # it has ended
+    with pytest.raises(AsyrpError, match="belongs to a run with another"):
+        next(begun(other))
 
 
 def test_the_card_tells_how_it_was_made(model: HSpaceUNet) -> None:

@@ -78,6 +78,7 @@ def kept(store: RecordStore, model: HSpaceUNet, images: Tensor, size: int = 4, *
         {},
         {"refinements": 2},
         {"convention": "target"},
+        {"convention": "extrapolated"},
         {"up_to": 600},
         {"up_to": 0, "convention": "target"},
     ],
@@ -167,7 +168,7 @@ def test_bad_recipes_are_refused(model: HSpaceUNet) -> None:
         recipe_of(model, STEPS, up_to=-1)
     with pytest.raises(AsyrpError, match="refinements must be 0 or more; got -1"):
         recipe_of(model, STEPS, refinements=-1)
-    with pytest.raises(AsyrpError, match="convention is source or target"):
+    with pytest.raises(AsyrpError, match="convention is one of source, target"):
         recipe_of(model, STEPS, "sideways")  # type: ignore[arg-type]
 
 

@@ -62,7 +62,7 @@ def invert(
     _check_images(model, images)
     grid = inversion_grid(model, steps, up_to)
     down = math.ceil(len(images) / batch_size) * len(grid)
-    total = 2 * down - (down // len(grid) if convention == "source" else 0)
+    total = 2 * down - (down // len(grid) if convention != "target" else 0)
 
     def half(done: int, _: int) -> None:
         report(done, total)
@@ -95,7 +95,7 @@ def latents_of(
     _check_images(model, images)
     grid = inversion_grid(model, steps, up_to)
     batches = math.ceil(len(images) / batch_size)
-    ticks = _ticks(report, batches * (len(grid) - (convention == "source")))
+    ticks = _ticks(report, batches * (len(grid) - (convention != "target")))
     latents = []
     for x in _as_state(model, images).split(batch_size):
         for step in invert_steps(model, model.schedule, x, grid, convention, refinements):

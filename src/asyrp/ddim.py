@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -11,7 +12,7 @@ from asyrp.errors import AsyrpError
 from asyrp.schedule import CLEAN, NoiseSchedule, Pair
 
 NoisePredictor = Callable[[Tensor, int], Tensor]
-Convention = Literal["source", "target"]
+Convention = Literal["source", "target", "extrapolated"]
 
 
 class Step(NamedTuple):
@@ -110,19 +111,42 @@ def invert_steps(
         convention: where the noise of a step from s to t is evaluated: "source" at (x_s, s), with
             the image taken as x at the lowest timestep, as the paper's code does (n - 1 network
             calls); "target" at (x_s, t), starting from alpha_bar = 1, as diffusers'
-            DDIMInverseScheduler does (n calls).
+            DDIMInverseScheduler does (n calls); "extrapolated" as "source", with the second-order
+            term of the noise before it, which costs no call (see `second_order`).
         refinements: fixed-point iterations a step, eps <- eps(x_t, t), each one network call; they
             converge to the x_t from which the reverse step leads back to x_s exactly.
     """
     check_convention(convention)
-    x = x0
+    x, before = x0, None
     for s, t in _upward(grid, convention):
-        eps = model(x, s if convention == "source" else t)
+        eps = model(x, t if convention == "target" else s)
         raised = step_up(x, eps, schedule, s, t)
+        if convention == "extrapolated":
+            here = s, predict_x0(x, eps, schedule.alpha_bar(s))
+            if before is not None:
+                weight = second_order(schedule, before[0], s, t)
+                raised = raised + weight * (here[1] - before[1])
+            before = here
         for _ in range(refinements):
             raised = step_up(x, model(raised, t), schedule, s, t)
         x = raised
         yield InversionStep(s, t, x)
+
+
+def second_order(schedule: NoiseSchedule, before: int, here: int, there: int) -> float:
+    """The factor of P_here - P_before that makes a DDIM step, up or down, one of second order.
+
+    DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): sqrt(abar_there) (1 - exp(-h)) / (2 r), where h
+    and r h are this step and the one before it in log-SNR/2. No timestep may be CLEAN.
+    """
+    levels = [_half_log_snr(schedule, t) for t in (before, here, there)]
+    last, own = (b - a for a, b in pairwise(levels))
+    return math.sqrt(schedule.alpha_bar(there)) * -math.expm1(-own) * own / (2 * last)
+
+
+def _half_log_snr(schedule: NoiseSchedule, t: int) -> float:
+    alpha_bar = schedule.alpha_bar(t)
+    return 0.5 * math.log(alpha_bar / (1 - alpha_bar))
 
 
 def _upward(grid: Sequence[Pair], convention: Convention) -> list[tuple[int, int]]:
@@ -131,10 +155,10 @@ def _upward(grid: Sequence[Pair], convention: Convention) -> list[tuple[int, int
 
 
 def check_convention(convention: str) -> None:
-    """Raise AsyrpError unless it is one of the two named conventions."""
+    """Raise AsyrpError unless it is one of the named conventions."""
     if convention not in get_args(Convention):
-        known = " or ".join(get_args(Convention))
-        raise AsyrpError(f"the inversion convention is {known}; got {convention!r}")
+        known = ", ".join(get_args(Convention))
+        raise AsyrpError(f"the inversion convention is one of {known}; got {convention!r}")
 
 
 def draw_noise(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

@@ -22,7 +22,7 @@ from asyrp.settings import TrainSettings
 from asyrp.sources import Sources, SourceSet, Window, editing_window, joined, prepare
 from asyrp.stored_sources import StoredSources, mark_of, prepare_into
 from asyrp.team import ALONE, Team
-from asyrp.train import TrainStep, fit, new_direction
+from asyrp.train import TrainStep, begin_from, digest, fit, new_direction
 from asyrp.unet import HSpaceUNet
 
 MOST_CURVE_IMAGES = 32
@@ -110,8 +110,12 @@ def start_training(
     settings: TrainSettings,
     checkpoint: Path | None = None,
     team: Team = ALONE,
+    neighbour: nn.Module | None = None,
 ) -> Training:
-    """Walk the unedited trajectories and begin; the direction is ready when the steps end."""
+    """Walk the unedited trajectories and begin; the direction is ready when the steps end.
+
+    neighbour: a trained direction to begin from.
+    """
     length = model.schedule.length
 
     def window(part: Pictures | StoredPictures) -> Window:
@@ -122,13 +126,17 @@ def start_training(
 
     grid = window(pictures).grid
     direction = new_direction(model, grid, settings)
+    origin = ""
+    if neighbour is not None:
+        begin_from(direction, neighbour)
+        origin = digest(neighbour)
     checked = sources(validation) if len(validation) else None
     found: SourceSet
     if isinstance(pictures, StoredPictures):
         found = stored_sources_of(model, guide, pictures, window(pictures), settings, team)
     else:
         found = sources(pictures)
-    steps = fit(model, direction, guide, found, grid, settings, checked, checkpoint, team)
+    steps = fit(model, direction, guide, found, grid, settings, checked, checkpoint, team, origin)
     return Training(direction, steps, grid, checked)
 
 

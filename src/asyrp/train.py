@@ -5,6 +5,7 @@ the official code. The unedited trajectory is walked once and kept for every epo
 """
 
 import copy
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +69,33 @@ def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettin
     return TimestepDirection({pair.t: zeros for pair in grid})
 
 
+def begin_from(direction: nn.Module, neighbour: nn.Module) -> None:
+    """Give a new direction the weights of a trained one, so that training begins there.
+
+    Raises:
+        AsyrpError: they are not of one kind, layout, shape and grid.
+    """
+    here, there = (_form(one) for one in (direction, neighbour))
+    if here != there:
+        raise AsyrpError(
+            f"training begins from a direction of its own kind and shape: needed {here}; got "
+            f"{there}; change the settings of training, or begin from nothing"
+        )
+    direction.load_state_dict(neighbour.state_dict())
+
+
+def digest(direction: nn.Module) -> str:
+    """SHA-256 (hex) of a direction's weights."""
+    parts = (value.detach().cpu().numpy().tobytes() for value in direction.parameters())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _form(direction: nn.Module) -> str:
+    shapes = sorted({tuple(value.shape) for value in direction.parameters()})
+    of = getattr(direction, "layout", "") or getattr(direction, "times", "")
+    return f"{type(direction).__name__} {of} with weights {shapes}"
+
+
 def loss_of(
     x0: Tensor, x0_source: Tensor, features: Tensor, guide: Guide, settings: TrainSettings
 ) -> Losses:
@@ -100,19 +128,20 @@ def fit(
     validation: Sources | None = None,
     checkpoint: Path | None = None,
     team: Team = ALONE,
+    origin: str = "",
 ) -> Iterator[TrainStep]:
     """Train `direction` in place; with validation it ends as the best that was validated.
 
     Continues from `checkpoint` if that file exists. The file is replaced after every batch and,
     without a team, within long ones every 15 seconds. A run that was killed and continued ends with
     the same direction as an unbroken one. The processes of a team divide every batch and end with
-    the same direction.
+    the same direction. origin: what the direction began from, the same for one checkpoint.
 
     Raises:
         AsyrpError: the loss is not finite, or the checkpoint belongs to another run.
     """
     run = _Run(model, direction, guide, grid, settings, team)
-    identity = _identity(run, sources, validation)
+    identity = _identity(run, sources, validation, origin)
     best = copy.deepcopy(direction)
     kept = {"direction": direction, "best": best}
     keeper = Keeper(checkpoint, kept, run.optimiser, identity, len(grid), team)
@@ -213,12 +242,17 @@ def rate_at(batch: int, batches: int, settings: TrainSettings) -> float:
     return settings.learning_rate * (1 - batch / batches if settings.decay else 1)
 
 
-def _identity(run: _Run, sources: SourceSet, validation: Sources | None) -> dict[str, str]:
+def _identity(
+    run: _Run, sources: SourceSet, validation: Sources | None, origin: str
+) -> dict[str, str]:
     """What a checkpoint must share with the run that continues from it."""
     times, text = [pair.t for pair in run.grid], run.guide.direction.tolist()
-    fixed = [asdict(run.settings), times, text, run.model.fingerprint()]
+    fixed = [asdict(run.settings), times, text, run.model.fingerprint(), origin]
     parts: list[SourceSet] = [sources] if validation is None else [sources, validation]
-    return {"run": json.dumps(fixed), "images": json.dumps([part.marks() for part in parts])}
+    return {
+        "run": json.dumps(fixed),
+        "images": json.dumps([part.marks() for part in parts]),
+    }
 
 
 def _batches(count: int, settings: TrainSettings) -> list[Tensor]:

@@ -9,6 +9,7 @@ from asyrp.app.editing import Editing
 from asyrp.app.layout import Asked, Shown, Trainer
 from asyrp.app.learning import Learning
 from asyrp.app.studio import Studio
+from asyrp.app.tidy import tidied
 
 AT_ONCE = 4  # edits that walk at the same time
 UPLOADS_KEPT = (60, 120)  # seconds between looks for old uploads, and until one is old
@@ -29,7 +30,7 @@ def build(studio: Studio) -> gr.Blocks:
                 cards = layout.fragment("", "cards")
         editing = Editing(studio, shown, asked)
         _edits(page, editing, shown, asked)
-        _pictures(editing, shown, asked)
+        _pictures(page, editing, shown, asked)
         _learns(Learning(studio, trainer, asked.chosen, cards), trainer, tab, cards, asked)
     page.queue(api_open=False, max_size=200, default_concurrency_limit=AT_ONCE)
     return page
@@ -42,23 +43,24 @@ def _edits(page: gr.Blocks, editing: Editing, shown: Shown, asked: Asked) -> Non
     moved = [*sliders, asked.boost.input, asked.seed.input]
     gr.on(moved, editing.want, asked.values, None, queue=False, trigger_mode="always_last", **QUIET)
     outputs = list(shown)
-    gr.on(moved, editing.edit, asked.values, outputs, trigger_mode="always_last", **QUIET)
+    edit = tidied(page, editing.edit)
+    gr.on(moved, edit, asked.values, outputs, trigger_mode="always_last", **QUIET)
     placed = [*asked.slots, *asked.marks, shown.message]
     chosen = asked.chosen.input(editing.choose, asked.chosen, placed, **QUIET)
-    chosen.then(editing.edit, asked.values, outputs, **QUIET)
+    chosen.then(edit, asked.values, outputs, **QUIET)
     own = asked.own.click(editing.own, None, list(asked.marks), **QUIET)
-    own.then(editing.edit, asked.values, outputs, **QUIET)
+    own.then(edit, asked.values, outputs, **QUIET)
     asked.make_strip.click(editing.strip, asked.values, outputs, **QUIET)
 
 
-def _pictures(editing: Editing, shown: Shown, asked: Asked) -> None:
+def _pictures(page: gr.Blocks, editing: Editing, shown: Shown, asked: Asked) -> None:
     outputs = [*shown, asked.faces]
     opened = (
         asked.faces.select(_picked(editing), None, outputs, **QUIET),
         asked.upload.upload(editing.upload, asked.upload, outputs, **QUIET),
     )
     for event in opened:
-        edited = event.then(editing.edit, asked.values, list(shown), **QUIET)
+        edited = event.then(tidied(page, editing.edit), asked.values, list(shown), **QUIET)
         edited.then(editing.measure, None, list(shown), **QUIET)
     asked.draw.click(editing.draw, asked.draw_seed, outputs, **QUIET)
 

@@ -15,6 +15,8 @@ from asyrp.app.page import build
 from asyrp.app.studio import Studio
 from asyrp.errors import AsyrpError
 
+TABS = 100  # whose components Gradio keeps; a tab that comes back after more begins anew
+
 
 def theme() -> gr.Theme:
     """Colours and fonts; fonts of the reader's machine, so that none are fetched."""
@@ -64,6 +66,7 @@ def _launched(page: gr.Blocks, studio: Studio, host: str, port: int) -> str:
             enable_monitoring=False,
             pwa=False,
             mcp_server=False,
+            state_session_capacity=TABS,
             max_file_size=studio.habits.limits.size,
             app_kwargs={"middleware": [Middleware(Door, hosts=hosts)]},
             theme=theme(),

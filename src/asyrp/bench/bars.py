@@ -8,7 +8,7 @@ Found = Mapping[str, Mapping[str, Any]]
 
 
 class Bar(NamedTuple):
-    """A limit: `least` or `most`, whichever is given. digits: of what is shown.
+    """A limit: `least` or `most`, whichever is given.
 
     value: the number to compare, None where what it needs was not measured.
     """
@@ -43,7 +43,7 @@ def at(part: str, *path: str) -> Callable[[Found], float | None]:
 
 def share(part: str, work: str) -> Callable[[Found], float | None]:
     """Of the GEMM rate."""
-    return at(part, "works", work, "share")
+    return at(part, "works", work, "share", "median")
 
 
 def memory_ratio(found: Found) -> float | None:
@@ -85,106 +85,56 @@ def fastest_training(found: Found) -> float | None:
     return float(max(naive / row["seconds_an_image"] for row in kept))
 
 
+def shares(network: str, said: str, least: float) -> list[Bar]:
+    """Of the GEMM rate, in inversion and editing."""
+    part = f"walk-{network}"
+    return [
+        Bar(f"{work}, {said}, share of GEMM", share(part, work), least, percent=True)
+        for work in ("inversion", "editing")
+    ]
+
+
+def python_time(network: str, said: str) -> Bar:
+    """Of an edit's steps outside of the network."""
+    value = at(f"walk-{network}", "python", "median")
+    return Bar(f"our Python in a step, {said}", value, most=0.03, percent=True)
+
+
+def edits(network: str, said: str) -> Bar:
+    """Exact editing against the official order of work."""
+    name = f"editing against the official order, {said}"
+    return Bar(name, at(f"walk-{network}", "ratio", "median"), 1.28)
+
+
+def trainings(network: str, said: str) -> list[Bar]:
+    """FLOPs of training, and its times against the official order of work."""
+    part = f"train-{network}"
+
+    def ratio(name: str) -> Callable[[Found], float | None]:
+        return at(part, "ratio", name, "median")
+
+    return [
+        Bar(f"FLOPs of training over those needed, {said}", at(part, "flops_ratio"), most=1.15),
+        Bar(f"inversion and training against it, {said}", ratio("one"), 1.35),
+        Bar(f"a further epoch against it, {said}", ratio("epoch"), 1.4),
+        Bar(f"a further attribute against it, {said}", ratio("attribute"), 1.4),
+        Bar(f"time of two attributes over one, {said}", ratio("two"), most=1.5),
+    ]
+
+
 BARS = (
-    Bar(
-        "inversion at 128x128, share of GEMM", share("walk-ddpm-128", "inversion"), 0.80, None, True
-    ),
-    Bar("editing at 128x128, share of GEMM", share("walk-ddpm-128", "editing"), 0.80, None, True),
-    Bar(
-        "inversion at 256x256, share of GEMM", share("walk-ddpm-256", "inversion"), 0.75, None, True
-    ),
-    Bar("editing at 256x256, share of GEMM", share("walk-ddpm-256", "editing"), 0.75, None, True),
-    Bar(
-        "inversion, avatars-64 by 16, share of GEMM",
-        share("walk-avatars-64", "inversion"),
-        0.60,
-        None,
-        True,
-    ),
-    Bar(
-        "editing, avatars-64 by 16, share of GEMM",
-        share("walk-avatars-64", "editing"),
-        0.60,
-        None,
-        True,
-    ),
-    Bar(
-        "our Python in a step, avatars-64 by 16",
-        at("walk-avatars-64", "python", "median"),
-        None,
-        0.03,
-        True,
-    ),
-    Bar(
-        "our Python in a step at 128x128", at("walk-ddpm-128", "python", "median"), None, 0.03, True
-    ),
-    Bar(
-        "FLOPs of training over those needed, avatars-64",
-        at("train-avatars-64", "flops_ratio"),
-        None,
-        1.15,
-    ),
-    Bar(
-        "FLOPs of training over those needed, DDPM at 64x64",
-        at("train-ddpm-64", "flops_ratio"),
-        None,
-        1.15,
-    ),
-    Bar("memory of training at 256x256, GB", gigabytes("memory-train"), None, 6.0),
-    Bar("memory of inverting 10,000 images over 100", memory_ratio, None, 1.05),
-    Bar(
-        "editing against the official order, avatars-64",
-        at("walk-avatars-64", "ratio", "median"),
-        1.28,
-    ),
-    Bar(
-        "editing against the official order, 128x128", at("walk-ddpm-128", "ratio", "median"), 1.28
-    ),
-    Bar(
-        "editing against the official order, 256x256", at("walk-ddpm-256", "ratio", "median"), 1.28
-    ),
-    Bar(
-        "inversion and training against it, avatars-64",
-        at("train-avatars-64", "ratio", "one", "median"),
-        1.35,
-    ),
-    Bar(
-        "inversion and training against it, DDPM at 64x64",
-        at("train-ddpm-64", "ratio", "one", "median"),
-        1.35,
-    ),
-    Bar(
-        "a further epoch against it, avatars-64",
-        at("train-avatars-64", "ratio", "epoch", "median"),
-        1.4,
-    ),
-    Bar(
-        "a further epoch against it, DDPM at 64x64",
-        at("train-ddpm-64", "ratio", "epoch", "median"),
-        1.4,
-    ),
-    Bar(
-        "a further attribute against it, avatars-64",
-        at("train-avatars-64", "ratio", "attribute", "median"),
-        1.4,
-    ),
-    Bar(
-        "a further attribute against it, DDPM at 64x64",
-        at("train-ddpm-64", "ratio", "attribute", "median"),
-        1.4,
-    ),
-    Bar(
-        "time of two attributes over one, avatars-64",
-        at("train-avatars-64", "ratio", "two", "median"),
-        None,
-        1.5,
-    ),
-    Bar(
-        "time of two attributes over one, DDPM at 64x64",
-        at("train-ddpm-64", "ratio", "two", "median"),
-        None,
-        1.5,
-    ),
+    *shares("ddpm-128", "128x128", 0.80),
+    *shares("ddpm-256", "256x256", 0.75),
+    *shares("avatars-64", "avatars-64 by 16", 0.60),
+    python_time("avatars-64", "avatars-64 by 16"),
+    python_time("ddpm-128", "128x128"),
+    Bar("memory of training at 256x256, GB", gigabytes("memory-train"), most=6.0),
+    Bar("memory of inverting 10,000 images over 100", memory_ratio, most=1.05),
+    edits("avatars-64", "avatars-64"),
+    edits("ddpm-128", "128x128"),
+    edits("ddpm-256", "256x256"),
+    *trainings("avatars-64", "avatars-64"),
+    *trainings("ddpm-64", "DDPM at 64x64"),
     Bar("editing with traded settings against it", fastest_edit, 4.0),
     Bar("training with traded settings against it", fastest_training, 3.0),
 )

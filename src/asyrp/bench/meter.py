@@ -20,13 +20,13 @@ GEMM_SIZE = 2048
 
 
 class Seconds(NamedTuple):
-    """Seconds of each run of some works in turn, and the GEMM rate (FLOP/s) before each round.
+    """Seconds of each run of some works in turn, and the GEMM rate (FLOP/s) around each run.
 
     flops: of one run of each.
     """
 
     of: dict[str, list[float]]
-    gemm: list[float]
+    gemm: dict[str, list[float]]
     flops: dict[str, int]
 
     def median(self, name: str) -> float:
@@ -37,6 +37,11 @@ class Seconds(NamedTuple):
         """How many times faster: median, least and most over rounds."""
         pairs = zip(self.of[slow], self.of[fast], strict=True)
         return spread([a / b for a, b in pairs])
+
+    def share(self, name: str) -> dict[str, Any]:
+        """Of the GEMM rate around the same run: a clock that changes changes both."""
+        runs = zip(self.of[name], self.gemm[name], strict=True)
+        return spread([self.flops[name] / seconds / rate for seconds, rate in runs])
 
 
 def spread(values: list[float]) -> dict[str, Any]:
@@ -53,11 +58,14 @@ def alternate(works: Mapping[str, Work], runs: int, gemm: int = GEMM_SIZE) -> Se
     """Run works in turn, `runs` rounds after one that counts; every other round backwards."""
     flops = {name: flops_of(work) for name, work in works.items()}
     of: dict[str, list[float]] = {name: [] for name in works}
-    rates, names = [], list(works)
+    rates: dict[str, list[float]] = {name: [] for name in works}
+    names, before = list(works), gemm_rate(gemm)
     for run in range(runs):
-        rates.append(gemm_rate(gemm))
         for name in names if run % 2 == 0 else names[::-1]:
             of[name].append(seconds_of(works[name]))
+            after = gemm_rate(gemm)
+            rates[name].append(max(before, after))
+            before = after
     return Seconds(of, rates, flops)
 
 

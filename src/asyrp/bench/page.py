@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from asyrp.bench import inverting
 from asyrp.bench.bars import BARS, Bar, Found
 from asyrp.bench.subjects import SHAPES
 from asyrp.plots import BLUE, ORANGE
@@ -25,6 +26,7 @@ def page(found: Found, last: Found, command: str) -> str:
         *_section("Inverting and editing", walking(found)),
         *_section("Training", training(found)),
         *_section("Traded settings", traded(found)),
+        *_section("Inversion: what it loses", inverting.told(found.get("inverting"))),
         *_section("Memory", memory(found)),
         *_section("Growth", growth(found)),
         *_section("Beside the run before", [markdown(changes(found, last))] if last else []),
@@ -47,7 +49,7 @@ def machine(found: Found) -> list[str]:
         f"{told['size']}: {told['gemm'] / 1e9:.0f} GFLOP/s in float32, "
         f"{told['gemm_bfloat16'] / 1e9:.0f} in bfloat16; copying: "
         f"{told['copy'] / 1e9:.0f} GB/s read and written. Shares below are of "
-        "the best float32 rate among those measured between the runs of the same part.",
+        "the better float32 rate of those measured right before and right after the same run.",
     ]
 
 
@@ -110,7 +112,7 @@ def _walks(found: Found) -> Iterator[Row]:
                 "images/s": f"{one['images_per_second']:.3g}",
                 "GFLOP": f"{one['flops'] / 1e9:.0f}",
                 "GFLOP/s": f"{one['rate'] / 1e9:.0f}",
-                "share of GEMM": f"{100 * one['share']:.0f} %",
+                "share of GEMM, %": spread(one["share"], 100),
             }
 
 
@@ -241,9 +243,10 @@ def changes(found: Found, last: Found) -> list[Row]:
     return rows
 
 
-def spread(told: Mapping[str, Any]) -> str:
-    """median [least, most]."""
-    return f"{told['median']:.3g} [{told['least']:.3g}, {told['most']:.3g}]"
+def spread(told: Mapping[str, Any], factor: float = 1) -> str:
+    """median [least, most], each times the factor."""
+    middle, least, most = (factor * told[name] for name in ("median", "least", "most"))
+    return f"{middle:.3g} [{least:.3g}, {most:.3g}]"
 
 
 def plot(found: Found) -> Figure:

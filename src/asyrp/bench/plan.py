@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asyrp.bench.growth import Growth, InversionMemory, Processes, TrainingMemory
+from asyrp.bench.inverting import Inverting
 from asyrp.bench.traded import Traded
 from asyrp.bench.works import Machine, Training, Walking, Work
 from asyrp.errors import AsyrpError
@@ -25,16 +26,17 @@ KINDS: dict[str, Any] = {
         TrainingMemory,
         Processes,
         Traded,
+        Inverting,
     )
 }
 
 FULL: Mapping[str, Work] = {
     "machine": Machine(),
-    "walk-avatars-64": Walking("avatars-64", 16, 16, 20, budget=100),
-    "walk-ddpm-128": Walking("ddpm-128", 1, 1, 40, budget=260),
+    "walk-avatars-64": Walking("avatars-64", 16, 16, 20, budget=70),
+    "walk-ddpm-128": Walking("ddpm-128", 1, 1, 40, budget=130),
     "walk-ddpm-256": Walking("ddpm-256", 1, 1, 40, budget=150),
-    "train-avatars-64": Training("avatars-64", 2, 40, budget=80),
-    "train-ddpm-64": Training("ddpm-64", 1, 40, budget=110),
+    "train-avatars-64": Training("avatars-64", 2, 40, budget=90, runs=9),
+    "train-ddpm-64": Training("ddpm-64", 1, 40, budget=90),
     "images": Growth("images", (2, 4, 8, 16)),
     "steps": Growth("steps", (5, 10, 20, 40)),
     "batch": Growth("batch", (1, 2, 4, 8, 16), images=16),
@@ -45,6 +47,7 @@ FULL: Mapping[str, Work] = {
     "memory-10000": InversionMemory(10_000),
     "processes": Processes(),
     "traded": Traded(faces=40, train=40, epochs=2, timed=2),
+    "inverting": Inverting(),
 }
 QUICK: Mapping[str, Work] = {
     "machine": Machine(256),
@@ -59,6 +62,7 @@ QUICK: Mapping[str, Work] = {
     "memory-10000": InversionMemory(64),
     "processes": Processes("ddpm-16", 2, 2, 1, runs=1, size=256),
     "traded": Traded(2, 2, 1, 1, (4,), 1, 4, 1, 256),
+    "inverting": Inverting(2, (3,)),
 }
 
 

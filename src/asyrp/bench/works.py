@@ -89,7 +89,6 @@ class Walking:
         return {
             "steps": steps,
             "works": {name: self._told(name, clocks) for name in works},
-            "gemm": meter.spread(clocks.gemm),
             "ratio": clocks.ratio("editing in the official order", "editing"),
             "python": meter.spread(watched.outside[1:]),
         }
@@ -101,7 +100,7 @@ class Walking:
             "images_per_second": self.images / seconds,
             "flops": flops,
             "rate": flops / seconds,
-            "share": flops / seconds / max(clocks.gemm),
+            "share": clocks.share(name),
         }
 
 
@@ -176,7 +175,6 @@ class Training:
         slow = "further epoch in the official order"
         return {
             "seconds": {name: meter.spread(of) for name, of in clocks.of.items()},
-            "gemm": meter.spread(clocks.gemm),
             "ratio": {
                 "one": clocks.ratio("one attribute in the official order", "one attribute"),
                 "attribute": clocks.ratio(slow, "further attribute"),

@@ -11,7 +11,7 @@ from asyrp.commands.common import network, new_folder, progress, say
 from asyrp.commands.intervals import describe
 from asyrp.commands.material import find_pictures
 from asyrp.commands.stored import open_store
-from asyrp.direction_files import SavedDirection, save_direction
+from asyrp.direction_files import SavedDirection, load_direction, save_direction
 from asyrp.directions import Direction
 from asyrp.errors import AsyrpError
 from asyrp.guide import Guide, new_guide
@@ -34,6 +34,7 @@ from asyrp.registry import distance_for, encoder_for
 from asyrp.scorers import PerceptualDistance
 from asyrp.strength import STRENGTHS, response, saturation
 from asyrp.team import assemble, is_first
+from asyrp.train import begin_from, new_direction
 from asyrp.unet import HSpaceUNet
 
 MOST_MEASURED = 16  # images for the LPIPS curves; more move the intervals by less than a step
@@ -60,8 +61,9 @@ def run(options: Train) -> None:
     model = network(options.network)
     encoder = encoder_for(model, options.guides.encoder)
     guide = new_guide(encoder, options.source, options.target)
+    begun = neighbour_of(model, options)
     material = gather(model, guide, options)
-    saved = train(model, guide, material, options)
+    saved = train(model, guide, material, options, begun)
     if assemble(options.network.device).rank == 0:
         save_direction(options.out, *saved)
         checkpoint_of(options).unlink(missing_ok=True)
@@ -83,6 +85,16 @@ def check(options: Train) -> None:
     if options.t_edit is not None:
         check_start(options.t_start, options.t_edit)
         check_phases([options.t_edit], options.t_boost or 0)
+
+
+def neighbour_of(model: HSpaceUNet, options: Train) -> nn.Module | None:
+    """The direction to begin from; refused before the long work where it cannot be."""
+    if options.begin_from is None:
+        return None
+    found = load_direction(options.begin_from, model).direction
+    if options.training.kind != "timestep":  # whose timesteps the LPIPS curves will tell
+        begin_from(new_direction(model, (), options.training), found)
+    return found
 
 
 def checkpoint_of(options: Train) -> Path:
@@ -159,14 +171,23 @@ def phases_of(
     return Phases(*told), found
 
 
-def train(model: HSpaceUNet, guide: Guide, material: Material, options: Train) -> SavedDirection:
-    """Train with a progress bar, previews and a checkpoint, then find the strength of 1."""
+def train(
+    model: HSpaceUNet,
+    guide: Guide,
+    material: Material,
+    options: Train,
+    neighbour: nn.Module | None = None,
+) -> SavedDirection:
+    """Train with a progress bar, previews and a checkpoint, then find the strength of 1.
+
+    neighbour: a trained direction to begin from.
+    """
     settings, checkpoint = options.training, checkpoint_of(options)
     if checkpoint.exists():
         say(f"continuing from {checkpoint}")
     team = assemble(options.network.device)
     parts = (material.train, material.checked, material.phases)
-    job = start_training(model, guide, *parts, settings, checkpoint, team)
+    job = start_training(model, guide, *parts, settings, checkpoint, team, neighbour)
     outcome: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
     title, quiet = f"{options.source} -> {options.target}", team.rank > 0
     with tqdm(desc=title, unit="batch", disable=quiet) as bar:

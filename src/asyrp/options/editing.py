@@ -65,6 +65,8 @@ class Train:
     """Train on this many random samples of the network instead of images."""
     store: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder of a latent store that keeps latents and unedited walks for the next attribute."""
+    begin_from: Annotated[Path | None, unset("dh = 0", "PATH")] = None
+    """A direction file of the same network whose weights training begins with: a neighbour."""
     validation: int = 16
     """Images held out to find phases and the best state: the last by name, at most a quarter."""
     previews: Annotated[Path | None, unset("none", "PATH")] = None

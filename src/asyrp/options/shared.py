@@ -40,8 +40,9 @@ class Network:
 class Inverting:
     """How images become latents."""
 
-    convention: Literal["source", "target"] = "source"
-    """Where the noise of an inversion step is evaluated: at its start (the paper's code) or end."""
+    convention: Literal["source", "target", "extrapolated"] = "source"
+    """Where the noise of an inversion step is evaluated: at its start (the paper's code), its end,
+    or extrapolated from the last two starts (second order; no more network calls)."""
     refinements: int = 1
     """Fixed-point iterations a step, one more network call each; 0 is the paper's code."""
 
