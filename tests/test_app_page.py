@@ -4,6 +4,7 @@ import base64
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from asyrp.app.gallery import Gallery
 from asyrp.app.pictures import Limits, Picture, png, random_faces, read_upload, world_faces
 from asyrp.app.sessions import SLOTS, Marks
 from asyrp.app.studio import Studio
+from asyrp.app.tidy import tidied
 from asyrp.app.training import CHECKPOINT, Job, paths
 from asyrp.direction_files import DirectionCard, load_direction, save_direction
 from asyrp.directions import GlobalDirection
@@ -269,3 +271,18 @@ def test_random_faces_carry_their_latents(model: HSpaceUNet) -> None:
         {"kind": "random", "seed": 4, "index": index} for index in range(2)
     ]
     assert torch.equal(faces[1].latent, latents[1:])  # type: ignore[arg-type]
+
+
+# the server's memory
+
+
+def test_a_session_keeps_the_components_of_the_page_alone() -> None:
+    kept = SimpleNamespace(blocks={1: "stage", 2: "bar", 9: "stage, made anew"})
+    session = SimpleNamespace(blocks_config=kept, config_values={1: {}, 9: {}})
+    holder = SimpleNamespace(session_data={"ann": session})
+    page: Any = SimpleNamespace(blocks={1: "stage", 2: "bar"}, state_holder=holder)
+    handled = tidied(page, lambda request, value: iter([value]))
+    for tab in ("ann", "a tab without a session"):
+        assert list(handled(SimpleNamespace(session_hash=tab), "edit")) == ["edit"]
+    assert kept.blocks == {1: "stage", 2: "bar"}
+    assert session.config_values == {1: {}}

@@ -14,6 +14,7 @@ LAYERS = {
         "errors",
         "offline",
         "files",
+        "machine",
         "schedule",
         "images",
         "settings",

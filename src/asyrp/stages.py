@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from asyrp.errors import AsyrpError
+from asyrp.machine import settle
 from asyrp.tables import write_json
 
 Work = Callable[[Path], Mapping[str, Any]]
@@ -125,7 +126,7 @@ def _together(
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    settle()
 
 
 def _worked(stage: Stage, folder: Path, mark: str) -> Done:

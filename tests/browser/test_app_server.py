@@ -1,5 +1,6 @@
 """The server as somebody without a browser meets it, who wants more than the page offers."""
 
+import gc
 import io
 import json
 import re
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from app_doubles import new_studio
+from asyrp.app.sessions import SLOTS
 from asyrp.app.studio import Studio
 from asyrp.errors import AsyrpError
 
@@ -148,6 +150,21 @@ def test_the_page_itself_fetches_nothing_from_other_sites(client: Any) -> None:
     page = client.get("/").text
     assert re.findall(r"""(?:src|href)=["']?(?:https?:)?//[^"'>]*""", page) == []
     assert json.loads(client.get("/config").text)["analytics_enabled"] is False
+
+
+def test_a_tab_that_edits_for_long_keeps_no_more_components(client: Any) -> None:
+    """Gradio makes components anew at every update; it must not keep them all."""
+    upload = {"path": sent(client, picture()), "meta": {"_type": "gradio.FileData"}}
+    call(client, "upload", [upload], "grown")
+    (holder,) = (
+        o for o in gc.get_objects() if type(o).__name__ == "StateHolder" and o.session_data
+    )
+    values, sizes = [1.0] * SLOTS + [800, 400, 100, True, 0], []
+    for _ in range(4):
+        call(client, "choose", [["own: strange"]], "grown")
+        call(client, "edit", values, "grown")
+        sizes.append(len(holder.session_data["grown"].blocks_config.blocks))
+    assert len(set(sizes[1:])) == 1
 
 
 def test_a_port_that_is_taken_is_told_in_a_line(client: Any, studio: Studio) -> None:

@@ -30,12 +30,12 @@ class Bar(NamedTuple):
 
 
 def at(part: str, *path: str) -> Callable[[Found], float | None]:
-    """A number of a part."""
+    """A number of a part; None where it was not measured, or kept otherwise by an older version."""
 
     def value(found: Found) -> float | None:
         place: Any = found.get(part)
         for name in path:
-            place = None if place is None else place[name]
+            place = place.get(name) if isinstance(place, Mapping) else None
         return None if place is None else float(place)
 
     return value

@@ -16,6 +16,7 @@ from asyrp.bench import meter
 from asyrp.bench.subjects import guide_of, images_of, subject, tiny
 from asyrp.jobs import Phases, Pictures, start_training
 from asyrp.latent_store import invert_into, recipe_of
+from asyrp.machine import settle
 from asyrp.record_store import RecordStore
 from asyrp.settings import official
 from asyrp.unet import HSpaceUNet
@@ -161,7 +162,7 @@ class Processes:
 
     def _serve(self, ask: Any, answer: Any) -> None:
         torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
+        settle()
         model, x = self._given(self.images // 2)
         while ask.get():
             latents_of(model, x, self.steps, batch_size=self.batch)

@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from asyrp.bench.plan import KINDS
+from asyrp.machine import settle
 
 
 def numbers(kind: str, fields: str, baseline: str) -> dict[str, Any]:
     """Do a work that `plan.Apart` describes."""
-    torch.set_flush_denormal(True)
+    settle()
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(fields).items()}
     found: dict[str, Any] = KINDS[kind](**given).measure(Path(baseline))
     return found

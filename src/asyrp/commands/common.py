@@ -23,6 +23,7 @@ from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
 from asyrp.images import read_folder
 from asyrp.jobs import boost_of, parse_direction
+from asyrp.machine import settle
 from asyrp.options import Applying, Inverting, Network
 from asyrp.process import Attribute, check_phases
 from asyrp.schedule import check_steps
@@ -59,7 +60,7 @@ def network(options: Network) -> HSpaceUNet:
     """
     if options.batch_size < 1:
         raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
-    torch.set_flush_denormal(True)
+    settle()
     check_device(options.device)
     prompt = Prompt(options.prompt, options.guidance)
     device = assemble(options.device).device

@@ -26,6 +26,7 @@ from asyrp.identity import load_identity
 from asyrp.images import contact_sheet, from_uint8, to_uint8
 from asyrp.intervals import measure_curves
 from asyrp.jobs import EDIT_STEPS, Phases
+from asyrp.machine import settle
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.options.compare import Compare
 from asyrp.plots import save_figure
@@ -70,7 +71,7 @@ class Row(NamedTuple):
 def run(options: Compare) -> None:
     """Write table.md, table.csv, table.json and edits.png."""
     check(options)
-    torch.set_flush_denormal(True)
+    settle()
     with tempfile.TemporaryDirectory() as folder:
         ground = ground_of(options, Path(folder))
         names = methods_of(options, ground)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from asyrp.commands.common import new_folder, say, write_json
 from asyrp.errors import AsyrpError
 from asyrp.images import write_png
+from asyrp.machine import settle
 from asyrp.options import World
 from asyrp.tables import csv_text, write_text
 from asyrp.world.avatars import FACTORS, draw, sample_face
@@ -27,7 +27,7 @@ def run(options: World) -> None:
         return
     start, default = _trainer(options.part)
     steps = options.steps or default
-    torch.set_flush_denormal(True)
+    settle()
     new_folder(options.cache)
     say(f"drawing pictures into {options.cache}, then {steps} steps; stop and continue at will")
     with tqdm(total=steps, desc=options.part, unit="step") as bar:

@@ -1,0 +1,40 @@
+"""What a process asks of its machine."""
+
+import subprocess
+import sys
+
+import pytest
+
+from asyrp import machine
+
+FAULTS = """
+import resource, sys
+import torch
+from asyrp.machine import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+def work():
+    blocks = [torch.ones(5 * 2**20) for _ in range(4)]  # 20 MB each
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(way: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, way], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone can keep memory")
+def test_freed_memory_is_used_again() -> None:
+    assert faults("kept") < 0.5 * faults("as it is")
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not machine.keep_freed_memory()
