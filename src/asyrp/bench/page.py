@@ -264,6 +264,11 @@ def plot(found: Found) -> Figure:
             if axis != "batch":
                 axes.loglog(x, ideal, ":", color=ORANGE, label="in proportion")
                 axes.legend(fontsize=7, frameon=False)
+            axes.set_xticks(x, [f"{one:,}" for one in x], rotation=45, fontsize=8)
+            axes.set_xticks([], minor=True)
+            for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                formatter("{x:g}")
+            axes.tick_params(axis="y", which="both", labelsize=8)
         label = "pixels" if axis == "resolution" else axis
         axes.set(xlabel=label, ylabel="seconds" if place == 0 else "")
     return figure
