@@ -153,13 +153,7 @@ def verdict(numbers: Numbers) -> Verdict:
         for name, one in row["success"].items()
         if alone[name].value > 0
     }
-    task = numbers["task"]
-    target = TASKS[task].target if is_drawn(numbers) else task
-    text = (
-        f"Log-odds of {target!r} over strengths {numbers['strengths'][0]:g} "
-        f"to {numbers['strengths'][-1]:g}: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f}) for "
-        f"the mean {noun(numbers)}, {numbers['r2_of_each']:.3f} for the median {noun(numbers)}."
-    )
+    text = _line_of(numbers, r2)
     if len(alone) == 1:
         text += f" Success at strength 1: {shares(*alone.values())}."
     if kept:
@@ -176,6 +170,17 @@ def verdict(numbers: Numbers) -> Verdict:
         straight and adds,
         text,
         _why(numbers, straight, alone),
+    )
+
+
+def _line_of(numbers: Numbers, r2: Estimate) -> str:
+    """How straight the log-odds are, in words."""
+    task = numbers["task"]
+    target = TASKS[task].target if is_drawn(numbers) else task
+    return (
+        f"Log-odds of {target!r} over strengths {numbers['strengths'][0]:g} "
+        f"to {numbers['strengths'][-1]:g}: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f}) for "
+        f"the mean {noun(numbers)}, {numbers['r2_of_each']:.3f} for the median {noun(numbers)}."
     )
 
 
