@@ -37,7 +37,7 @@ def measured(options: Study) -> dict[str, Any]:
         say(f"warning: {warning}")
     torch.set_flush_denormal(True)
     bench = bench_of(options, questions)
-    say(f"studying {options.name} on {options.faces} images")
+    say(f"studying {options.name} on {options.faces} images, judge: {bench.lab.judging.name}")
     return {
         **STUDIES[options.name].measure(bench),
         "network": options.network.model,
