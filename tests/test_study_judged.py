@@ -19,15 +19,17 @@ from asyrp.errors import AsyrpError
 from asyrp.images import write_png
 from asyrp.latent_space import Pixels
 from asyrp.options.compare import Study
+from asyrp.scorers import Thresholds
 from asyrp.studies.common import as_saved, confidence, log_odds, pictures_of
 from asyrp.world.lab import Lab
 from conftest import noise
-from tiny_folders import save_clip
+from tiny_folders import save_clip, save_ldm, save_stable_diffusion
 from walking import parsed
 
 SIDE, LENGTH = 24, 16  # what the built-in distance needs is 21
 ASKED = {"mouth": ["sad face", "smiling face"], "hair": ["bald person", "person with blonde hair"]}
 WORLDLY = ("face", "drawing", "a mouth found", "this world", "photographs")
+LATE = ["--t-start", "999", "--t-edit", "400", "--t-boost", "100"]  # of 1,000 timesteps
 SLOW = ("homogeneity", "intervals")
 FEW = {"robustness": "16", "intervals": "16"}
 
@@ -182,3 +184,45 @@ def test_what_cannot_be_studied_is_told_before_a_network_is_loaded(
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
+
+
+class Mean:
+    """The mean absolute difference."""
+
+    name, thresholds = "mean", Thresholds()
+
+    def __call__(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a - b).abs().flatten(1).mean(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(JUDGED) - {"consistency"}))  # it walks 1,000 steps
+def test_a_study_on_latents(
+    place: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyrp.registry.load_distance", lambda name, device: Mean())
+    model = save_ldm(tmp_path / "ldm")
+    assert main(line(place, name, tmp_path / "out", "--model", str(model), *LATE)) == 0
+    numbers = json.loads((tmp_path / "out" / f"{name}.json").read_text())["numbers"]
+    assert numbers["network"] == str(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["robustness", "linearity", "layers"])
+def test_a_study_under_a_guided_prompt(
+    place: Path,
+    tmp_path: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("asyrp.registry.load_distance", lambda name, device: Mean())
+    model = save_stable_diffusion(tmp_path / "sd")
+    more = ["--model", str(model), "--guidance", "2", *LATE]
+    more += ["--prompt", "person"] if name != "layers" else []
+    code = main(line(place, name, tmp_path / "out", *more))
+    if name == "layers":
+        assert code == 2
+        assert "needs one without captions" in capsys.readouterr().err
+    else:
+        assert code == 0
