@@ -213,7 +213,7 @@ def test_reproduce_writes_a_page_and_goes_on_where_it_was(tmp_path: Path) -> Non
         (["compare", "--pool", "70"], "'smiling' needs 64 test faces that lack it; among 70 are"),
         (["study", "robustness", "--faces", "9"], "'robustness' needs 16 to 64 faces"),
         (["study", "linearity", "--faces", "99"], "'linearity' needs 2 to 64 faces"),
-        (["study", "linearity", "--model", "google/x"], "needs the judge of avatars-64"),
+        (["study", "linearity", "--model", "google/x"], "'linearity' on a network of your own"),
         (["study", "diagnose", "--direction", "d.safetensors"], "needs --images"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,15 +13,28 @@ from diffusers import DDPMScheduler, UNet2DModel
 from asyrp.baselines.label_swap import swap_condition
 from asyrp.baselines.wrapped import with_label
 from asyrp.cli import main
+from asyrp.commands.compare_own import Arena, rank
+from asyrp.costs import Cost
 from asyrp.ddim import generate, invert_steps
 from asyrp.errors import AsyrpError
+from asyrp.evaluation import Tools, Wish
 from asyrp.images import write_png
+from asyrp.latent_space import Pixels
 from asyrp.schedule import linear, paper_grid
 from asyrp.scorers import Thresholds
 from asyrp.unet import HSpaceUNet
+from asyrp.world.rivals import Job, Prepared
+from asyrp.world.scenes import Scene
 from conftest import noise, tiny_model
+from test_zero_shot import judging, plain
 from tiny_folders import save_clip, save_stable_diffusion
 
+ASKED = {
+    "questions": {
+        "mouth": ["sad face", "smiling face"],
+        "hair": ["bald person", "person with blonde hair"],
+    }
+}
 SIDE = 24  # what the built-in distance needs is 21
 
 
@@ -102,6 +117,43 @@ def test_labels_are_swapped_on_a_class_conditional_network(tmp_path: Path) -> No
     assert (tmp_path / "out" / "edits.png").stat().st_size > 5000
 
 
+def test_a_judge_adds_success_leakage_and_clean_edits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = str(tmp_path / "clip")
+    (tmp_path / "judge.json").write_text(json.dumps({"encoder": clip, **ASKED}))
+    judge = ["--judge", str(tmp_path / "judge.json"), "--attribute", "mouth"]
+    judge += ["--encoder", "avatars-64-clip"]
+    model = save_network(tmp_path / "network", 3)
+    line = command(tmp_path, model, "--labels", "0", "2", "--methods", "swap", *judge)
+    assert main([*line, "--value", "smiling face", "--out", str(tmp_path / "out")]) == 0
+    table = json.loads((tmp_path / "out" / "table.json").read_text())["swap"]["table"]
+    assert {"success", "success_before", "leakage", "leakage_reconstruction", "clean"} <= set(table)
+    assert 0 <= table["clean"]["value"] <= table["success"]["value"] <= 1
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "the most clean edits, then the most successes" in page
+    assert f"Judge of mouth = 'smiling face': zero-shot, encoder {clip}," in page
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_with_a_judge_the_cleanest_setting_wins() -> None:
+    before = plain((0.5, -0.9, -0.9), (0.4, -0.9, -0.9))
+    edits = {
+        0.0: before,  # still dark
+        1.0: plain((0.5, 0.9, 0.6), (0.5, 0.9, 0.6)),  # bright, but green instead of red
+        2.0: plain((0.9, 0.6, 0.6), (0.9, 0.6, 0.6)),
+    }
+    scene = Scene("validation", (0, 1), 0, 3, before, before, before)
+    model = SimpleNamespace(space=Pixels())
+    job = cast(Job, SimpleNamespace(lab=SimpleNamespace(model=model)))
+    tools = Tools(distance=Mean(), judging=judging())
+    arena = Arena(job, scene, scene, tools, None, Wish("light", "bright"))
+    ready = Prepared(lambda _, setting: edits[setting["s"]], (), 0, Cost())
+    ranks = [rank(arena, ready, {"s": s}) for s in edits]
+    assert ranks == sorted(ranks)
+    assert [row[:2] for row in ranks] == [(0, 0), (0, 1), (1, 1)]
+
+
 @pytest.mark.slow
 def test_a_class_conditional_network_is_compared_twice_alike(tmp_path: Path) -> None:
     model = save_network(tmp_path / "network", 3)
@@ -155,6 +207,9 @@ def test_captions_are_swapped_on_a_text_to_image_network(
         (["--validation-faces", "4"], "at least 2 images to train on"),
         (["--labels", "0", "1"], "takes no class labels"),
         (["--t-edit", "1000"], "t_start must be at least t_edit"),
+        (["--judge", "none.json"], "go together; got only --judge"),
+        (["--attribute", "a", "--value", "b"], "got only --attribute and --value"),
+        (["--judge", "x", "--attribute", "a", "--value", "b"], "unknown judge 'x'; needed a FILE"),
     ],
 )
 def test_what_cannot_be_compared_is_told_in_a_line(

@@ -1,23 +1,29 @@
 """Stable Diffusion's network with the prompt fixed: the cut, guidance, whole folders."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
+from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from asyrp.api import edit, random_latents
 from asyrp.checkpoints.latent import Prompt, load_latent
 from asyrp.directions import GlobalDirection
 from asyrp.errors import AsyrpError
+from asyrp.guide import new_guide
 from asyrp.process import Attribute
 from asyrp.schedule import NoiseSchedule, from_config
+from asyrp.sources import joined, prepare
+from asyrp.train import fit, new_direction
 from asyrp.unet import HSpaceUNet
 from asyrp.unet_condition import FixedPrompt
 from conftest import noise
+from doubles import TinyEncoder
 from tiny_folders import (
     latent_scheduler,
     leading_walk,
@@ -25,6 +31,7 @@ from tiny_folders import (
     tiny_condition_unet,
     tiny_kl,
 )
+from tiny_training import SETTINGS, WINDOW
 
 SMILE = Prompt("a photo of a face", 3.5)
 
@@ -151,3 +158,25 @@ def test_networks_that_need_more_are_refused() -> None:
         FixedPrompt(tiny_condition_unet(), hidden(1, 5), 2.0)
     with pytest.raises(AsyrpError, match="mid block"):
         HSpaceUNet(FixedPrompt(tiny_condition_unet(mid_block_type=None), hidden(1, 5)), schedule())
+
+
+class First(TinyEncoder):
+    """`TinyEncoder` of the first 256 values of an image."""
+
+    def image_features(self, images: Tensor) -> Tensor:
+        return functional.normalize(images.flatten(1)[:, :256] @ self.projection[:256], dim=1)
+
+
+def test_a_direction_trains_alike_with_checkpoints_in_the_network() -> None:
+    model = HSpaceUNet(FixedPrompt(tiny_condition_unet(), hidden(1, 5)), schedule())
+    guide = new_guide(First(), "face", "smiling face")
+    sources = joined(list(prepare(model, guide, noise(2, *model.image_shape), WINDOW, 2)))
+    found = []
+    for checkpointing in (False, True):
+        settings = replace(SETTINGS, epochs=1, validate_every=0, checkpointing=checkpointing)
+        direction = new_direction(model, WINDOW.grid, settings)
+        steps = fit(model, direction, guide, sources, WINDOW.grid, settings)
+        found.append([step.total for step in steps])
+        blocks = model.unet.network.up_blocks
+        assert any(block.gradient_checkpointing for block in blocks) is checkpointing
+    assert found[0] == pytest.approx(found[1], rel=1e-4)

@@ -39,6 +39,16 @@ def load_encoder(name: str, device: str | torch.device = "cpu") -> TextImageEnco
     return load_clip(DEFAULT if name == ENCODERS[1] else name, device)
 
 
+def same_encoder(a: str, b: str) -> bool:
+    """Whether two names mean one network, as "clip" and its Hub id or two ways to a folder do."""
+    return _plain(a) == _plain(b)
+
+
+def _plain(name: str) -> str:
+    spec = DEFAULT if name == ENCODERS[1] else name
+    return str(Path(spec).resolve()) if Path(spec).is_dir() else spec
+
+
 def load_distance(name: str, device: str | torch.device = "cpu") -> PerceptualDistance:
     """A frozen perceptual distance.
 

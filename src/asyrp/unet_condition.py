@@ -112,6 +112,14 @@ class FixedPrompt(nn.Module):
         without, prompted = out.chunk(2)
         return without + float(self.weight) * (prompted - without)
 
+    def enable_gradient_checkpointing(self) -> None:
+        """Of the network: activations are computed again where a gradient needs them."""
+        self.network.enable_gradient_checkpointing()
+
+    def disable_gradient_checkpointing(self) -> None:
+        """Of the network."""
+        self.network.disable_gradient_checkpointing()
+
     def _rows(self, values: Tensor) -> Tensor:
         return torch.cat([values] * len(self.context))
 

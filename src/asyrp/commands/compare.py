@@ -15,7 +15,7 @@ from asyrp.commands import compare_own
 from asyrp.commands.common import new_folder, say
 from asyrp.errors import AsyrpError
 from asyrp.images import contact_sheet, from_uint8, to_uint8
-from asyrp.options.compare import Compare, Counts
+from asyrp.options.compare import Compare, Counts, Own
 from asyrp.plots import save_figure
 from asyrp.settings import TrainSettings
 from asyrp.stages import Stage, result_of, run_stages
@@ -35,7 +35,7 @@ from asyrp.world.way import way_of
 
 def run(options: Compare) -> None:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
-    if options.network.model != "avatars-64" or options.own.images is not None:
+    if options.network.model != "avatars-64" or options.own != Own():
         return compare_own.run(options)
     plan = plan_of(options.tasks, options.methods, options.counts, options.training)
     out = new_folder(options.out)

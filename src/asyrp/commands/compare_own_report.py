@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyrp.bootstrap import DRAWS, Estimate
+from asyrp.commands.judges import described
+from asyrp.commands.own_ground import warned
 from asyrp.evaluation import METRICS, Tools
 from asyrp.jobs import Phases
+from asyrp.metrics.zero_shot import Questions
 from asyrp.options.compare import Compare
 from asyrp.scorers import templates_of
 from asyrp.tables import markdown
@@ -22,9 +25,7 @@ def title(name: str) -> str:
 
 
 def page(
-    options: Compare,
-    tools: Tools,
-    phases: Phases,
+    notes: str,
     tables: Tables,
     costs: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Mapping[str, float]],
@@ -43,7 +44,7 @@ def page(
     ]
     parts = [
         "# Comparison",
-        _notes(options, tools, phases, next(iter(tables.values()))),
+        notes,
         markdown(found),
         "\n".join(f"- {m}: {METRICS[m]}" for m in metrics),
         "What it cost (seconds on this machine):",
@@ -52,8 +53,38 @@ def page(
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _notes(options: Compare, tools: Tools, phases: Phases, some: Mapping[str, Estimate]) -> str:
+def notes_of(
+    options: Compare,
+    tools: Tools,
+    phases: Phases,
+    some: Mapping[str, Estimate],
+    questions: Questions | None,
+) -> str:
+    """How it was done."""
     own, counts = options.own, options.counts
+    images = max(estimate.images for estimate in some.values())
+    told = (
+        f"Network {options.network.model}, {images} test images, {own.source!r} → {own.target!r}. "
+        f"t_start {phases.t_start}, t_edit {phases.t_edit}, t_boost {phases.t_boost}. Intervals: "
+        f"95 %, bootstrap over images, seed 0, {DRAWS} draws; noise with seed 0. Methods that "
+        "train see the same images for as many optimiser steps "
+        f"({options.training.epochs} epochs, batch {options.training.batch_size}, "
+        f"{options.training.steps}-step grid). Each tries four settings on the same "
+        f"{counts.validation_faces} images, and the one with {_BEST[questions is not None]} is "
+        f"taken. {_networks(options, tools)} {_judge(options, questions)} Guidance by images and "
+        "classifiers would need paintings and labels of every image, and is left out."
+    )
+    warning = warned(options, questions)
+    return f"{told}\n\n**Warning:** {warning}." if warning else told
+
+
+_BEST = {
+    False: "the highest S_dir minus LPIPS",
+    True: "the most clean edits, then the most successes, then the smallest change",
+}
+
+
+def _networks(options: Compare, tools: Tools) -> str:
     templates = templates_of(tools.guide.encoder) if tools.guide else []
     networks = {
         "distance": tools.distance,
@@ -62,18 +93,18 @@ def _notes(options: Compare, tools: Tools, phases: Phases, some: Mapping[str, Es
         "identity": tools.identity,
     }
     named = "; ".join(f"{key}: {one.name}" for key, one in networks.items() if one is not None)
-    images = max(estimate.images for estimate in some.values())
     return (
-        f"Network {options.network.model}, {images} test images, {own.source!r} → {own.target!r}. "
-        f"t_start {phases.t_start}, t_edit {phases.t_edit}, t_boost {phases.t_boost}. Intervals: "
-        f"95 %, bootstrap over images, seed 0, {DRAWS} draws; noise with seed 0. Methods that "
-        "train see the same images for as many optimiser steps "
-        f"({options.training.epochs} epochs, batch {options.training.batch_size}, "
-        f"{options.training.steps}-step grid). Each tries four settings on the same "
-        f"{counts.validation_faces} images, and the one with the highest S_dir minus LPIPS is "
-        f"taken. S_dir: encoder {options.guides.encoder}, {len(templates)} templates, source "
-        f"image: the original; higher is better, and the encoder trained the edits too. {named}. "
-        "There is no judge for images of your own, so success and leakage are not measured; "
-        "guidance by images and classifiers would need paintings and labels of every image, and "
-        "is left out."
+        f"S_dir: encoder {options.guides.encoder}, {len(templates)} templates, source image: the "
+        f"original; higher is better, and the encoder trained the edits too. {named}."
+    )
+
+
+def _judge(options: Compare, questions: Questions | None) -> str:
+    if questions is None:
+        return "Without --judge success and leakage are not measured."
+    own = options.own
+    return (
+        f"Judge of {own.attribute} = {own.value!r}: {described(questions)}. It judges all test "
+        "images; `success_before` is the share that it sees the value in already. It is weaker "
+        "than a trained judge, and tuned every row alike."
     )

@@ -15,6 +15,7 @@ from asyrp.commands.evaluate_report import (
     plot_leakage,
     plot_table,
 )
+from asyrp.commands.judges import NONE, WORLD, partiality, questions_of
 from asyrp.errors import AsyrpError
 from asyrp.evaluation import (
     Pictures,
@@ -33,6 +34,7 @@ from asyrp.evaluation import (
 from asyrp.guide import new_guide
 from asyrp.identity import load_identity
 from asyrp.metrics.features import EncoderFeatures
+from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.evaluate import Evaluate
 from asyrp.plots import save_figure
 from asyrp.registry import load_distance, load_encoder
@@ -47,12 +49,13 @@ EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
 def run(options: Evaluate) -> None:
     """Write table.md, table.csv, table.json, and figures of all metrics, leakage and the audit."""
     check(options)
-    tools, wish = tools_of(options), wish_of(options)
+    questions, wish = questions_for(options), wish_of(options)
+    tools = tools_of(options, questions)
     material = gather(options)
     check_judge(options, material)
     result = measure(options, material, tools, wish)
     out = new_folder(options.out)
-    notes = notes_of(options, material, tools)
+    notes = notes_of(options, material, tools, questions)
     write_text(out / "table.md", page(result, notes))
     write_text(out / "table.csv", csv_text(_rows(result)))
     gaps_found = [gap._asdict() for gap in result.gaps]
@@ -86,27 +89,49 @@ def check(options: Evaluate) -> None:
         raise AsyrpError(
             "success needs both --attribute and --value; got one; give both or neither"
         )
-    if options.attribute and options.judge == "none":
-        raise AsyrpError("--attribute needs a judge; got --judge none; use --judge avatars-64")
+    if options.attribute and options.judge == NONE:
+        raise AsyrpError(
+            f"--attribute needs a judge; got --judge none; use --judge {WORLD} or a FILE.json of "
+            "questions"
+        )
     if options.compare_with == "reconstruction" and options.reconstructions is None:
         raise AsyrpError("--compare-with reconstruction needs --reconstructions FOLDER")
+
+
+def questions_for(options: Evaluate) -> Questions | None:
+    """The questions of a judge of the user's, with a warning where it is the guide.
+
+    Raises:
+        AsyrpError: no such judge, or none that is asked about the attribute and value.
+    """
+    questions = questions_of(options.judge)
+    if questions is None:
+        return None
+    if options.attribute:
+        questions.wanted(options.attribute, options.value)
+    if warning := partiality(questions, options.guides.encoder):
+        say(f"warning: {warning}")
+    return questions
 
 
 def check_judge(options: Evaluate, material: Material) -> None:
     """Refuse pictures that the world's judge cannot have been made for."""
     height, width = material.runs[0].sources.shape[-2:]
-    if options.judge != "none" and (height, width) != (SIZE, SIZE):
+    if options.judge == WORLD and (height, width) != (SIZE, SIZE):
         raise AsyrpError(
-            f"the judge {options.judge} looks at its own world's faces of {SIZE} x {SIZE} pixels; "
-            f"these are {width} x {height}; use --judge none, with --segmenter and --identity"
+            f"the judge {WORLD} looks at its own world's faces of {SIZE} x {SIZE} pixels; these "
+            f"are {width} x {height}; use --judge none or a FILE.json, with --segmenter and "
+            "--identity"
         )
 
 
-def tools_of(options: Evaluate) -> Tools:
+def tools_of(options: Evaluate, questions: Questions | None = None) -> Tools:
     """The networks that the asked metrics need."""
     wanted = set(EVERY) - set(options.leave_out)
     tools = _guiding(options, wanted)
-    if options.judge != "none":
+    if questions is not None:
+        tools = _asked(tools, options, questions)
+    elif options.judge == WORLD:
         tools = _judged(tools, options.features == "judge")
     if options.segmenter:
         tools = tools._replace(segmenting=load_segmenter(options.segmenter, options.device))
@@ -124,7 +149,7 @@ def _guiding(options: Evaluate, wanted: set[str]) -> Tools:
     """The encoder, the distance and the feature network, where they are asked."""
     guides, device = options.guides, check_device(options.device)
     guided = bool(options.target) and "s_dir" in wanted
-    compared = "fid" in wanted and (options.judge == "none" or options.features != "judge")
+    compared = "fid" in wanted and (options.judge == NONE or options.features != "judge")
     own = compared and options.features not in ("judge", "encoder")
     encoder = load_encoder(guides.encoder, device) if guided or (compared and not own) else None
     distance = load_distance(guides.distance, device) if wanted & {"lpips", "diversity"} else None
@@ -135,6 +160,13 @@ def _guiding(options: Evaluate, wanted: set[str]) -> Tools:
         spread=distance if "diversity" in wanted else None,
         features=EncoderFeatures(encoder) if encoder and compared and not own else features,
     )
+
+
+def _asked(tools: Tools, options: Evaluate, questions: Questions) -> Tools:
+    """A judge of the user's, whose encoder's features stand for the judge's."""
+    encoder = load_encoder(questions.encoder, options.device)
+    features = EncoderFeatures(encoder) if options.features == "judge" else tools.features
+    return tools._replace(judging=ZeroShotJudging(encoder, questions), features=features)
 
 
 def _judged(tools: Tools, features: bool) -> Tools:

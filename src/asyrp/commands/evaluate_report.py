@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 
 from asyrp.bootstrap import DRAWS, Estimate
 from asyrp.commands.evaluate_pictures import Material
+from asyrp.commands.judges import described, partiality
 from asyrp.evaluation import GROUP_DRAWS, LEAST_GROUP, METRICS, Gap, Tools
 from asyrp.figures import dots, new_figure
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
+from asyrp.metrics.zero_shot import Questions
 from asyrp.options.evaluate import Evaluate
 from asyrp.scorers import templates_of
 from asyrp.tables import markdown
@@ -26,7 +28,9 @@ class Result(NamedTuple):
     matrix: dict[str, dict[str, Estimate]]
 
 
-def notes_of(options: Evaluate, material: Material, tools: Tools) -> dict[str, Any]:
+def notes_of(
+    options: Evaluate, material: Material, tools: Tools, questions: Questions | None = None
+) -> dict[str, Any]:
     """What the numbers mean and what they were made with."""
     named = {
         "distance": tools.distance or tools.spread,
@@ -53,7 +57,14 @@ def notes_of(options: Evaluate, material: Material, tools: Tools) -> dict[str, A
         "networks": {key: one.name for key, one in named.items() if one is not None},
         "S_dir": s_dir if tools.guide is not None else None,
         "definitions": dict(METRICS),
+        **({} if questions is None or tools.judging is None else _asked(options, questions)),
     }
+
+
+def _asked(options: Evaluate, questions: Questions) -> dict[str, Any]:
+    """What a judge of the user's was asked, and whether it is the guide."""
+    warning = partiality(questions, options.guides.encoder)
+    return {"judge": described(questions), **({"warning": warning} if warning else {})}
 
 
 def page(result: Result, notes: dict[str, Any]) -> str:
@@ -95,6 +106,8 @@ def _preface(notes: dict[str, Any]) -> str:
         f"{notes['draws']['KID']}, laid around the estimate). An interval without width means that "
         "all images agreed.",
         f"Networks: {networks}." if networks else "",
+        f"Judge: {notes['judge']}." if "judge" in notes else "",
+        f"**Warning:** {notes['warning']}." if "warning" in notes else "",
     ]
     if notes["S_dir"]:
         made = notes["S_dir"]

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from asyrp.api import random_latents
+from asyrp.commands import study_own
 from asyrp.commands.common import inverted, network, new_folder, pictures, say
 from asyrp.commands.compare import plan_of, work
 from asyrp.direction_files import load_direction
 from asyrp.errors import AsyrpError
 from asyrp.jobs import parse_direction
-from asyrp.options.compare import Study
+from asyrp.options.compare import Own, Study
 from asyrp.plots import save_figure
 from asyrp.registry import distance_for
 from asyrp.schedule import paper_grid
@@ -23,6 +24,7 @@ from asyrp.studies.common import Verdict
 from asyrp.tables import plain, write_json
 from asyrp.unet import HSpaceUNet
 
+JUDGED = ("homogeneity", "linearity", "robustness", "consistency", "layers", "intervals")
 RANDOM = 4  # samples, where there are no images
 
 
@@ -30,23 +32,31 @@ def run(options: Study) -> None:
     """Write NAME.json and NAME.png, and say the verdict."""
     out = new_folder(options.out)
     world = options.network.model == "avatars-64"
-    if world and not (options.images or options.direction):
+    if world and options.own == Own() and not options.direction:
         numbers = on_world(options)
-    elif options.name == "theorem1":
-        numbers = plain(own_theorem1(options))
-    elif options.name == "diagnose":
-        numbers = plain(own_diagnose(options))
+    elif options.name in JUDGED:
+        numbers = plain(study_own.measured(options))
     else:
-        raise AsyrpError(
-            f"the study {options.name!r} needs the judge of avatars-64; got the network "
-            f"{options.network.model!r}; leave --model, --images and --direction out, or use "
-            "theorem1 or diagnose"
-        )
+        numbers = plain(unjudged(options))
     study = STUDIES[options.name]
     found = study.verdict(numbers)
     write_json(out / f"{options.name}.json", {"verdict": found._asdict(), "numbers": numbers})
     save_figure(study.plot(numbers), out / f"{options.name}.png")
     say(told(found))
+
+
+def unjudged(options: Study) -> dict[str, Any]:
+    """A study of images alone, on a network of the user's.
+
+    Raises:
+        AsyrpError: options that it has no use for.
+    """
+    if options.own != Own(images=options.own.images):
+        raise AsyrpError(
+            f"{options.name} looks at --images alone; leave --train-images, texts, phases and the "
+            "judge out"
+        )
+    return own_theorem1(options) if options.name == "theorem1" else own_diagnose(options)
 
 
 def told(found: Verdict) -> str:
@@ -68,7 +78,7 @@ def own_theorem1(options: Study) -> dict[str, Any]:
     """Theorem 1 on a network of the user's, on images or on samples."""
     model = network(options.network)
     distance = distance_for(model, options.guides.distance)
-    if options.images is None:
+    if options.own.images is None:
         latents = random_latents(model, RANDOM)
     else:
         latents = _given(model, options).latents
@@ -82,7 +92,7 @@ def own_diagnose(options: Study) -> dict[str, Any]:
     Raises:
         AsyrpError: no images or no direction.
     """
-    if options.images is None or not options.direction:
+    if options.own.images is None or not options.direction:
         raise AsyrpError("diagnose needs --images FOLDER and --direction FILE[:STRENGTH]")
     model = network(options.network)
     path, strength = parse_direction(options.direction)
@@ -101,9 +111,9 @@ class Given(NamedTuple):
 
 
 def _given(model: HSpaceUNet, options: Study) -> Given:
-    if options.images is None:
+    if options.own.images is None:
         raise AsyrpError("needed --images FOLDER")
-    found = pictures(options.images, model, options.faces)
+    found = pictures(options.own.images, model, options.faces)
     size = options.network.batch_size
     done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
     return Given(found.images, done.latents)

@@ -101,3 +101,15 @@ class Judging(Protocol):
     def shown(self, before: Answers, attribute: str, value: str) -> Shown:
         """Whether each other attribute shows before and after the edit to that value."""
         ...
+
+
+class Grading(Judging, Protocol):
+    """A judge that also tells how sure it is."""
+
+    def probabilities(self, images: Tensor) -> Mapping[str, Tensor]:
+        """(n, 3, height, width) in [-1, 1] -> attribute -> (n, values), rows summing to 1."""
+        ...
+
+    def log_odds(self, images: Tensor, attribute: str, value: str) -> np.ndarray:
+        """log p / (1 - p) of a value, (n,)."""
+        ...

@@ -29,23 +29,36 @@ class Own:
     """A network and pictures of your own, in place of the built-in world."""
 
     images: Annotated[Path | None, unset("the built-in world", "PATH")] = None
-    """Own network: folder of images to test on; 64 or more."""
+    """Own network: folder of images to test on."""
     train_images: Annotated[Path | None, unset("the built-in world", "PATH")] = None
     """Own network: folder of images to train and tune on; --validation-faces of them to tune."""
     source: str = ""
     """Own network: what the images show."""
     target: str = ""
     """Own network: what they should show."""
-    target_prompt: str = ""
-    """Text-to-image network: caption of the edits, with --prompt that of the images, for `swap`."""
-    labels: Annotated[tuple[int, int] | None, unset("none", "INT INT")] = None
-    """Class-conditional network: class of the images, and of the edits for `swap`."""
+    judge: str = ""
+    """Own network: FILE.json of questions to a text-image encoder, which judges success and what
+    else changed; with --attribute and --value."""
+    attribute: str = ""
+    """Own network: attribute of the judge that is edited, as in 'smile'."""
+    value: str = ""
+    """Own network: its text that should fit the edits, as in 'a smiling face'."""
     t_start: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
     """Own network: first timestep of editing; with --t-edit and --t-boost in place of curves."""
     t_edit: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
     """Own network: last timestep of editing."""
     t_boost: Annotated[int | None, unset("from the LPIPS curves", "INT")] = None
     """Own network: timestep below which noise is added."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What else compare takes for a network of your own."""
+
+    target_prompt: str = ""
+    """Text-to-image network: caption of the edits, with --prompt that of the images, for `swap`."""
+    labels: Annotated[tuple[int, int] | None, unset("none", "INT INT")] = None
+    """Class-conditional network: class of the images, and of the edits for `swap`."""
     segmenter: str = ""
     """Own network: segmentation network for SC."""
     identity: str = ""
@@ -71,6 +84,7 @@ class Compare:
     workers: int = 2
     """Processes of one thread each; results do not depend on it."""
     own: Annotated[Own, Flat] = field(default_factory=Own)
+    beside: Annotated[Beside, Flat] = field(default_factory=Beside)
     network: Annotated[Network, Flat] = field(default_factory=Network)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
@@ -98,16 +112,15 @@ class Study:
     """Which claim."""
     out: Path
     """Folder for NAME.json, NAME.png, and what is kept between runs."""
-    images: Annotated[Path | None, unset("the built-in world's faces", "PATH")] = None
-    """theorem1 and diagnose on a network of your own: folder of images."""
     direction: str = ""
     """diagnose on a network of your own: FILE or FILE:STRENGTH."""
     steps: int = 40
     """Timesteps of the grid (2 to T), for a network of your own."""
     faces: int = 24
-    """Test faces of an average on the built-in world."""
+    """Test images of an average."""
     workers: int = 2
     """Processes of one thread each."""
+    own: Annotated[Own, Flat] = field(default_factory=Own)
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

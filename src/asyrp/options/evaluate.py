@@ -29,16 +29,17 @@ class Evaluate:
     attribute: str = ""
     """Attribute that the judge looks at, as in 'mouth'."""
     value: str = ""
-    """The value it should take, as in 'smiling'."""
-    judge: Literal["avatars-64", "none"] = "avatars-64"
-    """Who judges attributes, parts, identity and realism; none for images of another world, which
-    then need --segmenter and --identity for theirs."""
+    """The value it should take, as in 'smiling'; of a FILE.json one of the attribute's texts."""
+    judge: str = "avatars-64"
+    """Who judges attributes: avatars-64, which sees parts, identity and realism too; a FILE.json of
+    questions to a text-image encoder, for images of any world; or none. Parts and identity of
+    another world need --segmenter and --identity."""
     segmenter: Annotated[str, unset("the judge's", "STR")] = ""
     """Segmentation network for SC, a folder or Hub id of transformers."""
     identity: Annotated[str, unset("the judge's", "STR")] = ""
     """ONNX file of a face-recognition network."""
     features: str = "judge"
-    """Whose features FID and KID compare: judge (without one the encoder), encoder, or an image
+    """Whose features FID and KID compare: judge (without one --encoder), encoder, or an image
     network of transformers in a folder or on the Hub, as in facebook/dinov2-base."""
     compare_with: Literal["original", "reconstruction"] = "original"
     """Source image of S_dir."""

@@ -1,6 +1,6 @@
 """What the studies share: their bench, their verdicts, and a few measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from asyrp.bootstrap import Estimate, of_mean
 from asyrp.direction_files import SavedDirection
 from asyrp.jobs import Phases
+from asyrp.latent_space import Pixels
 from asyrp.process import Attribute
 from asyrp.world.lab import Lab, edited, judged
 from asyrp.world.scenes import Scene
-from asyrp.world.tasks import Task
+from asyrp.world.tasks import Task, lacking
 
 Numbers = Mapping[str, Any]
 """The result of a study as JSON data."""
@@ -31,10 +32,19 @@ class Learned(NamedTuple):
         return self._replace(saved=SavedDirection(direction, self.saved.card))
 
 
+Lacking = Callable[[Scene, Task], Sequence[int]]
+"""Rows of the images that show a task's attribute, but not its value."""
+
+
+def drawn_without(scene: Scene, task: Task) -> Sequence[int]:
+    """Those of the built-in world's faces, by what was drawn."""
+    return lacking(scene.faces, task)
+
+
 class Bench(NamedTuple):
     """What a study works with: the first task is the one that most look at.
 
-    faces: how many test faces an average is taken over.
+    faces: how many test images an average is taken over.
     """
 
     lab: Lab
@@ -42,6 +52,7 @@ class Bench(NamedTuple):
     train: Scene
     test: Scene
     faces: int = 24
+    lacking: Lacking = drawn_without
 
     @property
     def first(self) -> Learned:
@@ -49,8 +60,9 @@ class Bench(NamedTuple):
         return self.learned[0]
 
     def scene(self) -> Scene:
-        """Test faces that lack the first task's value."""
-        return self.test.lacking(self.first.task, self.faces)
+        """Test images that lack the first task's value."""
+        task = self.first.task
+        return self.test.first(self.lacking(self.test, task), task, self.faces)
 
 
 class Verdict(NamedTuple):
@@ -101,24 +113,41 @@ def decided(found: Estimate) -> bool | None:
     return found.value > 0
 
 
-@torch.no_grad()
 def confidence(lab: Lab, images: Tensor) -> np.ndarray:
-    """How sure the judge is of each picture, (n,): its highest probability, mean over factors."""
+    """How sure the judge is of each image, (n,): its highest probability, mean over attributes."""
     parts = []
     for batch in images.split(64):
-        likely = lab.judge.probabilities(batch.float().cpu()).values()
+        likely = lab.judging.probabilities(batch).values()
         parts.append(torch.stack([p.max(1).values for p in likely]).mean(0))
     return torch.cat(parts).double().numpy()
 
 
 def log_odds(lab: Lab, images: Tensor, task: Task) -> np.ndarray:
     """log p / (1 - p) of the task's value by the judge, (n,)."""
-    wanted = lab.judging.wanted(task.factor, task.value)
-    with torch.no_grad():
-        logits = lab.judge(images.float().cpu())[task.factor].double()
-    others = torch.cat([logits[:, :wanted], logits[:, wanted + 1 :]], 1)
-    found: np.ndarray = (logits[:, wanted] - others.logsumexp(1)).numpy()
-    return found
+    return lab.judging.log_odds(images, task.factor, task.value)
+
+
+@torch.no_grad()
+def pictures_of(lab: Lab, x: Tensor) -> Tensor:
+    """Clean x as pictures, decoded one at a time where x is a latent."""
+    if isinstance(lab.model.space, Pixels):
+        return x
+    return torch.cat([lab.model.space.decode(one[None]) for one in x])
+
+
+def as_saved(lab: Lab, x: Tensor) -> Tensor:
+    """Clean x clipped to [-1, 1], as a file would be; latents have no such range and stay."""
+    return x.clamp(-1, 1) if isinstance(lab.model.space, Pixels) else x
+
+
+def is_drawn(numbers: Numbers) -> bool:
+    """Whether numbers are of the built-in world; those of other networks name their network."""
+    return "network" not in numbers
+
+
+def noun(numbers: Numbers) -> str:
+    """What one of the images is called."""
+    return "face" if is_drawn(numbers) else "image"
 
 
 def shares(estimate: Estimate) -> str:

@@ -18,12 +18,13 @@ from asyrp.studies.common import (
     as_estimate,
     decided,
     difference,
+    is_drawn,
+    noun,
     shares,
 )
 from asyrp.unet import HSpaceUNet
 from asyrp.world.lab import Fitted, edited, fitted, judged
 from asyrp.world.scenes import Scene
-from asyrp.world.tasks import lacking
 
 Rates = Mapping[str, Sequence[float]]
 
@@ -35,8 +36,8 @@ PASSES = 24  # optimiser steps at each timestep
 
 
 def measure(bench: Bench, passes: int = PASSES, rates: Rates = RATES) -> dict[str, Any]:
-    """Find dh_t and De_t on one training face, apply both to it and to test faces."""
-    row = lacking(bench.train.faces, bench.first.task)[0]
+    """Find dh_t and De_t on one training image, apply both to it and to test images."""
+    row = bench.lacking(bench.train, bench.first.task)[0]
     spaces = {"h": bench.lab.model, "eps": epsilon_space(bench.lab.model)}
     own = bench.train.rows([row])
     found = {
@@ -105,18 +106,19 @@ def plot(numbers: Numbers) -> Figure:
             f"found in {name}": [as_estimate(row[metric]) for row in one["others"].values()]
             for name, one in numbers["spaces"].items()
         }
-        lines(axes[place], numbers["strengths"], series, "strength", f"{metric} on other faces")
+        label = f"{metric} on other {noun(numbers)}s"
+        lines(axes[place], numbers["strengths"], series, "strength", label)
     return figure
 
 
 def verdict(numbers: Numbers) -> Verdict:
-    """Whether the best clean share on other faces is higher in h."""
-    found = as_estimate(numbers["difference"])
-    told = [_told(name, one) for name, one in numbers["spaces"].items()]
+    """Whether the best clean share on other images is higher in h."""
+    found, one_is = as_estimate(numbers["difference"]), noun(numbers)
+    told = [_told(name, one, one_is) for name, one in numbers["spaces"].items()]
     text = (
-        f"A shift for one face, with the learning rate and strength that suit the others best, "
-        f"of equally many for both spaces. {' '.join(told)} Clean edits of other faces, h minus "
-        f"eps: {shares(found)}."
+        f"A shift for one {one_is}, with the learning rate and strength that suit the others best, "
+        f"of equally many for both spaces. {' '.join(told)} Clean edits of other {one_is}s, h "
+        f"minus eps: {shares(found)}."
     )
     return Verdict(
         "A shift found on one image edits others in h, not in eps",
@@ -126,11 +128,13 @@ def verdict(numbers: Numbers) -> Verdict:
     )
 
 
-def _told(name: str, one: Mapping[str, Any]) -> str:
+def _told(name: str, one: Mapping[str, Any], one_is: str) -> str:
     strength = best_strength(one)
     row = {k: as_estimate(v) for k, v in one["others"][strength].items()}
     worked = [s for s, values in one["own"].items() if values["success"]]
-    own = f"succeeds on its own face from strength {worked[0]}" if worked else "fails on its own"
+    own = (
+        f"succeeds on its own {one_is} from strength {worked[0]}" if worked else "fails on its own"
+    )
     return (
         f"Found in {name}, it {own}, and at strength {strength} reaches {shares(row['success'])} "
         f"of the others with {shares(row['leakage'])} leakage and a perceptual change of "
@@ -151,9 +155,11 @@ def _why(numbers: Numbers, found: Estimate) -> str:
         name: one["others"][best_strength(one)]["lpips"]["value"]
         for name, one in numbers["spaces"].items()
     }
-    return (
+    reason = (
         "A likely reason, not tested here: all faces of this world are drawn in one place, so that "
-        "a mouth found in pixels fits the others too, which photographs are not. At these "
-        f"strengths the shift in eps changes other pictures by {changed['eps']:.3f}, that in h by "
-        f"{changed['h']:.3f}."
+        "a mouth found in pixels fits the others too, which photographs are not. "
+    )
+    return (
+        f"{reason if is_drawn(numbers) else ''}At these strengths the shift in eps changes other "
+        f"pictures by {changed['eps']:.3f}, that in h by {changed['h']:.3f}."
     )

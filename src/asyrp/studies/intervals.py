@@ -22,6 +22,9 @@ from asyrp.studies.common import (
     decided,
     difference,
     edit_scene,
+    is_drawn,
+    noun,
+    pictures_of,
     ranged,
     shares,
 )
@@ -32,6 +35,11 @@ CELL_FACES = 24  # of one cell of the map
 FID_DRAWS = 50
 KINDS = ("faces", "with", "without")
 ENDS = (0.05, 0.15, 0.45, 0.75)  # shares of the way up to t_start at which editing ends
+CHOSEN = {
+    True: "The choice of t_edit is near the best.",
+    False: "The choice of t_edit is not near the best.",
+    None: "No cell of the map makes a clean edit, which says nothing about the choice of t_edit.",
+}
 CUTOFF = 0.25  # cycles a pixel; half of the highest frequency that a picture can hold
 
 
@@ -90,14 +98,15 @@ def boosting(bench: Bench) -> dict[str, Any]:
     """Frechet distance to the faces, and high-frequency energy, with and without boosting."""
     scene, act = bench.scene(), [act_of(bench.first)]
     real = features_of(bench.lab.features, scene.images)
-    found: dict[str, Any] = {"faces": {"energy": of_mean(high_frequencies(scene.images))}}
+    drawn = pictures_of(bench.lab, scene.images)
+    found: dict[str, Any] = {"faces": {"energy": of_mean(high_frequencies(drawn))}}
     seen = {}
     for name, boost in (("without", 0), ("with", bench.first.phases.t_boost)):
         edits = edit_scene(bench, scene, act, boost)
         seen[name] = features_of(bench.lab.features, edits)
         found[name] = {
             "fid": fid(real, seen[name], draws=FID_DRAWS),
-            "energy": of_mean(high_frequencies(edits)),
+            "energy": of_mean(high_frequencies(pictures_of(bench.lab, edits))),
         }
     distance = new_fid(real.shape[1])
 
@@ -144,7 +153,7 @@ def plot(numbers: Numbers) -> Figure:
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
     lost = as_estimate(numbers["best_minus_automatic"])
-    boosted = numbers["boosting"]
+    boosted, images = numbers["boosting"], f"{noun(numbers)}s"
     moved = as_estimate(boosted["fid_difference"])
     fids, energies = (
         {name: as_estimate(boosted[name][kind]) for name in ("with", "without")}
@@ -154,15 +163,16 @@ def verdict(numbers: Numbers) -> Verdict:
         f"The automatic choice (t_edit {numbers['automatic'][0]}, t_boost "
         f"{numbers['automatic'][1]}) makes {shares(lost)} fewer clean edits than the best cell of "
         f"the map (t_edit {numbers['best'][0]}, t_boost {numbers['best'][1]}), which was chosen "
-        "with hindsight on these faces. With boosting the Frechet distance is "
+        f"with hindsight on these {images}. With boosting the Frechet distance is "
         f"{ranged(fids['with'], 2)}, without {ranged(fids['without'], 2)}; the difference on the "
-        f"same faces is {ranged(moved, 3)}. High-frequency energy is "
+        f"same {images} is {ranged(moved, 3)}. High-frequency energy is "
         f"{100 * energies['with'].value:.2f} % with, {100 * energies['without'].value:.2f} % "
-        f"without; faces have {100 * boosted['faces']['energy']['value']:.2f} %."
+        f"without; {images} have {100 * boosted['faces']['energy']['value']:.2f} %."
     )
-    near = lost.low <= 0
+    clean = any(cell["clean"]["value"] for cell in numbers["cells"])
+    near = lost.low <= 0 if clean else None
     helps = None if (found := decided(moved)) is None else not found
-    holds = helps if near else False
+    holds = helps if near else near
     return Verdict(
         "t_edit and t_boost from LPIPS are near the best, and boosting helps quality",
         holds,
@@ -171,16 +181,19 @@ def verdict(numbers: Numbers) -> Verdict:
     )
 
 
-def _why(numbers: Numbers, near: bool, helps: bool | None) -> str:
-    parts = [f"The choice of t_edit is {'near the best' if near else 'not near the best'}."]
+def _why(numbers: Numbers, near: bool | None, helps: bool | None) -> str:
+    parts = [CHOSEN[near]]
     if not helps:
         energy = {k: one["energy"]["value"] for k, one in numbers["boosting"].items() if k in KINDS}
         lacking = 100 * (1 - energy["without"] / energy["faces"])
+        reason = (
+            " These are flat drawings with hard edges; what the paper's boosting restores is the "
+            "texture of photographs."
+        )
         does = "brings some of them back" if energy["with"] > energy["without"] else "adds none"
         parts.append(
             f"Boosting {'does harm' if helps is False else 'makes no difference that shows'}: "
-            f"without it edits lack {lacking:.0f} % of the faces' high frequencies, and its noise "
-            f"{does}. These are flat drawings with hard edges; what the paper's boosting restores "
-            "is the texture of photographs."
+            f"without it edits lack {lacking:.0f} % of the {noun(numbers)}s' high frequencies, and "
+            f"its noise {does}.{reason if is_drawn(numbers) else ''}"
         )
     return " ".join(parts)

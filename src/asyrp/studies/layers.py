@@ -15,7 +15,10 @@ from asyrp.studies.common import (
     Numbers,
     Verdict,
     as_estimate,
+    as_saved,
     confidence,
+    is_drawn,
+    noun,
     shares,
     summary,
 )
@@ -40,7 +43,8 @@ def _at(bench: Bench, block: str) -> dict[str, Any]:
     few = bench.train.rows(range(min(TRAIN_FACES, len(bench.train.numbers))))
     saved = train_direction(bench.lab, bench.first.task, phases, few, space)
     scene, strength = bench.scene(), bench.first.saved.card.strength
-    edits = edited(space, scene, [saved.attribute(strength)], phases.t_boost).clamp(-1, 1)
+    edits = edited(space, scene, [saved.attribute(strength)], phases.t_boost)
+    edits = as_saved(bench.lab, edits)
     real, seen = (features_of(bench.lab.features, x) for x in (scene.images, edits))
     return {
         "shape": list(space.h_shape),
@@ -59,10 +63,11 @@ def plot(numbers: Numbers) -> Figure:
         metric: [as_estimate(row[metric]) for row in rows.values()]
         for metric in ("success", "leakage", "clean")
     }
-    dots(left, names, series, "share of test faces")
+    dots(left, names, series, f"share of test {noun(numbers)}s")
     found = [as_estimate(row["fid"]) for row in rows.values() if "fid" in row]
     if len(found) == len(names):
-        dots(right, names, {"edits": found}, "Frechet distance to the faces before")
+        label = f"Frechet distance to the {noun(numbers)}s before"
+        dots(right, names, {"edits": found}, label)
     return figure
 
 
@@ -101,10 +106,13 @@ def _why(numbers: Numbers, best: str) -> str:
                 *fids[0][:3], *fids[1][:3]
             )
         )
+    reason = (
+        " A likely reason, not tested here: these drawings are simple and all in one place, so "
+        "that a shift near the output is enough to draw a mouth."
+    )
     return (
-        f"{text}. A likely reason, not tested here: these drawings are simple and all in one "
-        "place, so that a shift near the output is enough to draw a mouth. Every block was trained "
-        f"with the settings that were tuned for the bottleneck, on {numbers['train_faces']} faces."
+        f"{text}.{reason if is_drawn(numbers) else ''} Every block was trained with the settings "
+        f"that were tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
     )
 
 

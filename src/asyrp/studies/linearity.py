@@ -20,11 +20,13 @@ from asyrp.studies.common import (
     act_of,
     as_estimate,
     edit_scene,
+    is_drawn,
     log_odds,
+    noun,
     shares,
 )
 from asyrp.world.scenes import Scene
-from asyrp.world.tasks import TASKS, lacking
+from asyrp.world.tasks import TASKS
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
 RARE = 0.3  # success alone below which a sum says little
@@ -43,7 +45,7 @@ def measure(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> dict[str, A
 def over_strength(bench: Bench, strengths: Sequence[float]) -> dict[str, Any]:
     """Log-odds of the wanted value, change of the picture, and how straight their lines are.
 
-    Faces are those of the pool, whether they show the value or not, so that both signs have
+    Images are those of the pool, whether they show the value or not, so that both signs have
     something to change.
     """
     scene, task = bench.test.rows(range(bench.faces)), bench.first.task
@@ -75,10 +77,10 @@ def r_squared(x: Sequence[float], y: np.ndarray) -> float:
 
 
 def sums(bench: Bench) -> list[dict[str, Any]]:
-    """Success of every attribute alone, in pairs and in threes, on faces that lack them all.
+    """Success of every attribute alone, in pairs and in threes, on images that lack them all.
 
     Raises:
-        AsyrpError: too few such faces.
+        AsyrpError: too few such images.
     """
     learned = list(bench.learned[:3])
     scene = _lacking_all(bench, learned)
@@ -101,10 +103,10 @@ def sums(bench: Bench) -> list[dict[str, Any]]:
 def _lacking_all(bench: Bench, learned: Sequence[Learned]) -> Scene:
     rows = set(range(len(bench.test.numbers)))
     for one in learned:
-        rows &= set(lacking(bench.test.faces, one.task))
+        rows &= set(bench.lacking(bench.test, one.task))
     if len(rows) < 2:
         raise AsyrpError(
-            f"sums of directions need at least 2 faces that lack all of them; got {len(rows)} of "
+            f"sums of directions need at least 2 images that lack all of them; got {len(rows)} of "
             f"{len(bench.test.numbers)}; draw more"
         )
     return bench.test.rows(sorted(rows)[: bench.faces])
@@ -131,6 +133,8 @@ def plot(numbers: Numbers) -> Figure:
     if names:
         dots(right, names, series, "success")
         right.tick_params(axis="y", labelsize=7)
+    else:
+        right.set_axis_off()
     return figure
 
 
@@ -149,11 +153,9 @@ def verdict(numbers: Numbers) -> Verdict:
         for name, one in row["success"].items()
         if alone[name].value > 0
     }
-    text = (
-        f"Log-odds of {TASKS[numbers['task']].target!r} over strengths {numbers['strengths'][0]:g} "
-        f"to {numbers['strengths'][-1]:g}: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f}) for "
-        f"the mean face, {numbers['r2_of_each']:.3f} for the median face."
-    )
+    text = _line_of(numbers, r2)
+    if len(alone) == 1:
+        text += f" Success at strength 1: {shares(*alone.values())}."
     if kept:
         worst = min(kept, key=lambda name: kept[name])
         told = "; ".join(f"{name} {shares(one)}" for name, one in alone.items())
@@ -161,12 +163,24 @@ def verdict(numbers: Numbers) -> Verdict:
             f" Success alone: {told}. In sums each keeps at least {100 * kept[worst]:.0f} % of "
             f"that (least: {worst})."
         )
+    together = any(len(row["together"]) > 1 for row in numbers["sums"])
     straight, adds = r2.value >= LEAST_R2, min(kept.values(), default=1.0) >= LEAST_SHARE
     return Verdict(
-        "The edit is linear in its strength, and directions add up",
+        f"The edit is linear in its strength{', and directions add up' if together else ''}",
         straight and adds,
         text,
         _why(numbers, straight, alone),
+    )
+
+
+def _line_of(numbers: Numbers, r2: Estimate) -> str:
+    """How straight the log-odds are, in words."""
+    task = numbers["task"]
+    target = TASKS[task].target if is_drawn(numbers) else task
+    return (
+        f"Log-odds of {target!r} over strengths {numbers['strengths'][0]:g} "
+        f"to {numbers['strengths'][-1]:g}: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f}) for "
+        f"the mean {noun(numbers)}, {numbers['r2_of_each']:.3f} for the median {noun(numbers)}."
     )
 
 
@@ -183,6 +197,6 @@ def _why(numbers: Numbers, straight: bool, alone: dict[str, Estimate]) -> str:
             f"{float(np.mean(slopes)):.1f})."
         )
     rare = [name for name, one in alone.items() if one.value < RARE]
-    if rare:
+    if rare and len(alone) > 1:
         parts.append(f"{', '.join(rare)} seldom succeeds alone, so its sums say little.")
     return " ".join(parts)

@@ -21,8 +21,11 @@ from asyrp.studies.common import (
     Numbers,
     Verdict,
     as_estimate,
+    as_saved,
     confidence,
     decided,
+    is_drawn,
+    noun,
 )
 from asyrp.unet import HSpaceUNet
 from asyrp.world.lab import Generators, batched
@@ -38,7 +41,8 @@ FID_DRAWS = 50
 class Noise:
     """A random direction, the same at all timesteps: size times the root mean square of h.
 
-    z: (b, c, h', w'), one for each image of the batch.
+    z: (b, c, h', w'), one for each image of the batch; h may have b rows for each half of a guided
+    network.
     """
 
     def __init__(self, z: Tensor, size: float) -> None:
@@ -47,16 +51,17 @@ class Noise:
     def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
         """dh, of h's shape."""
         scale = h.square().mean((1, 2, 3), keepdim=True).sqrt()
-        return self.size * scale * self.z
+        z = self.z.to(h).repeat(len(h) // len(self.z), 1, 1, 1)
+        return self.size * scale * z
 
 
 def noisy_edit(bench: Bench, space: HSpaceUNet, scene: Scene, size: float) -> Tensor:
     """A scene with a random shift of its own a face in P_t alone, over the editing interval.
 
-    Clipped to [-1, 1], as a file would be: x_0 leaves it far behind with large noise.
+    Clipped as a file would be: x_0 leaves [-1, 1] far behind with large noise.
     """
     phases, grid = bench.first.phases, scene.grid(space.schedule.length)
-    like = torch.zeros(1, *space.h_shape)
+    like = torch.zeros(1, *space.h_shape, device=scene.latents.device)
 
     def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
         seeds = [seeded_generators(1, 7, number)[0] for number in scene.numbers[rows]]
@@ -66,7 +71,7 @@ def noisy_edit(bench: Bench, space: HSpaceUNet, scene: Scene, size: float) -> Te
             x = done.x
         return x
 
-    return batched(scene, editing).clamp(-1, 1)
+    return as_saved(bench.lab, batched(scene, editing))
 
 
 def measure(bench: Bench, sizes: Mapping[str, Sequence[float]] = SIZES) -> dict[str, Any]:
@@ -152,7 +157,8 @@ def matched(
 def plot(numbers: Numbers) -> Figure:
     """Confidence and Frechet distance over the change of the picture."""
     figure, axes = new_figure(4.6, 3.5, 2)
-    labels = {"confidence": "the judge's confidence", "fid": "Frechet distance to faces"}
+    far = f"Frechet distance to {noun(numbers)}s"
+    labels = {"confidence": "the judge's confidence", "fid": far}
     for place, (metric, label) in enumerate(labels.items()):
         for row, (name, one) in enumerate(numbers["spaces"].items()):
             moved = [change["value"] for change in one["lpips"]]
@@ -194,9 +200,12 @@ def _why(numbers: Numbers) -> str:
         sizes, moved = one["sizes"], [change["value"] for change in one["lpips"]]
         steps = ", ".join(f"{m:.2f} at {s:g}" for s, m in zip(sizes, moved, strict=True))
         told.append(f"in {name} {steps}")
+    reason = (
+        " A likely reason, not tested here: the network takes small noise in eps for noise of its "
+        "own and removes it, and leaves large noise as grain, through which attributes can still "
+        "be read; every shift of h is drawn as some other face or blur."
+    )
     return (
         "What differs is how the change grows with the size of the noise (in root mean squares): "
-        f"{'; '.join(told)}. A likely reason, not tested here: the network takes small noise in "
-        "eps for noise of its own and removes it, and leaves large noise as grain, through which "
-        "attributes can still be read; every shift of h is drawn as some other face or blur."
+        f"{'; '.join(told)}.{reason if is_drawn(numbers) else ''}"
     )

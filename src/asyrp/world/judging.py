@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from asyrp.metrics.answers import Answers, Shown
@@ -32,6 +33,20 @@ class AvatarJudging:
     def answers(self, images: Tensor) -> Answers:
         """(n, 3, 64, 64) in [-1, 1] -> factor -> (n,)."""
         return {name: found.numpy() for name, found in answers(self.judge, images).items()}
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> dict[str, Tensor]:
+        """(n, 3, 64, 64) in [-1, 1] -> factor -> (n, values), every row summing to 1."""
+        return self.judge.probabilities(images.float().cpu())
+
+    @torch.no_grad()
+    def log_odds(self, images: Tensor, attribute: str, value: str) -> np.ndarray:
+        """log p / (1 - p) of a value, (n,)."""
+        wanted = self.wanted(attribute, value)
+        logits = self.judge(images.float().cpu())[attribute].double()
+        others = torch.cat([logits[:, :wanted], logits[:, wanted + 1 :]], 1)
+        found: np.ndarray = (logits[:, wanted] - others.logsumexp(1)).numpy()
+        return found
 
     def wanted(self, attribute: str, value: str) -> int:
         """The index of a value.

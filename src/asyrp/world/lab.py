@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from asyrp.evaluation import Pictures, Tools, Wish, features_in, of_sets, per_im
 from asyrp.guide import Guide, new_guide
 from asyrp.intervals import Curves, find_intervals
 from asyrp.jobs import Phases, make_card, start_training
+from asyrp.metrics.answers import Grading
 from asyrp.metrics.features import FeatureNetwork
+from asyrp.metrics.masks import Segmenting
 from asyrp.metrics.perceptual import distances
 from asyrp.process import Attribute, Shift, asymmetric, walk
 from asyrp.registry import load_distance, load_encoder
@@ -27,10 +29,10 @@ from asyrp.sources import editing_window, joined, prepare
 from asyrp.strength import STRENGTHS, response, saturation
 from asyrp.unet import HSpaceUNet
 from asyrp.world.features import JudgeIdentity, PooledJudge
-from asyrp.world.judge import Judge, load_judge
+from asyrp.world.judge import load_judge
 from asyrp.world.judging import AvatarJudging
 from asyrp.world.scenes import Scene, new_scene
-from asyrp.world.segmenter import Segmenter, load_segmenter
+from asyrp.world.segmenter import load_segmenter
 from asyrp.world.tasks import Task
 
 BATCH = 16
@@ -41,24 +43,19 @@ Editing = Callable[[Tensor, slice, Generators], Tensor]
 
 
 class Lab(NamedTuple):
-    """Every network of the world, and the settings of training."""
+    """Every network, and the settings of training; all look at x as `model` has it.
+
+    features: of Frechet distances.
+    """
 
     model: HSpaceUNet
     encoder: TextImageEncoder
     distance: PerceptualDistance
-    judge: Judge
-    segmenter: Segmenter
+    judging: Grading
+    features: FeatureNetwork
     settings: TrainSettings
-
-    @property
-    def judging(self) -> AvatarJudging:
-        """The judge as the metrics ask for it."""
-        return AvatarJudging(self.judge)
-
-    @property
-    def features(self) -> FeatureNetwork:
-        """For Frechet distances."""
-        return PooledJudge(self.judge)
+    segmenting: Segmenting | None = None
+    identity: FeatureNetwork | None = None
 
     def guide(self, task: Task) -> Guide:
         """The text pair of a task."""
@@ -66,15 +63,17 @@ class Lab(NamedTuple):
 
 
 def open_lab(settings: TrainSettings | None = None) -> Lab:
-    """Load everything; training without validation, so that every method gets the same budget."""
-    settings = replace(settings or TrainSettings(), validate_every=0)
+    """Load the world; training without validation, so that every method gets the same budget."""
+    settings, judge = replace(settings or TrainSettings(), validate_every=0), load_judge()
     return Lab(
         load_model("avatars-64"),
         load_encoder("avatars-64-clip"),
         load_distance("st-lpips-alex"),
-        load_judge(),
-        load_segmenter(),
+        AvatarJudging(judge),
+        PooledJudge(judge),
         settings,
+        load_segmenter(),
+        JudgeIdentity(judge),
     )
 
 
@@ -115,9 +114,16 @@ def train_direction(
 
 
 def saturated(lab: Lab, task: Task, phases: Phases, saved: SavedDirection, faces: int) -> float:
-    """The strength at which validation faces no longer respond, as `asyrp train` finds it."""
+    """`saturated_on` the first validation faces."""
+    scene = new_scene(lab.model, "validation", faces, phases.t_start, lab.settings.steps)
+    return saturated_on(lab, task, phases, saved, scene)
+
+
+def saturated_on(
+    lab: Lab, task: Task, phases: Phases, saved: SavedDirection, scene: Scene
+) -> float:
+    """The strength at which images no longer respond, as `asyrp train` finds it."""
     guide, steps, length = lab.guide(task), lab.settings.steps, lab.model.schedule.length
-    scene = new_scene(lab.model, "validation", faces, phases.t_start, steps)
     window = editing_window(phases.t_start, phases.t_edit, steps, length, scene.at)
     sources = joined(list(prepare(lab.model, guide, scene.latents, window, BATCH)))
     direction = cast(Direction, saved.direction)
@@ -193,9 +199,8 @@ def mean_of(table: dict[int, Tensor]) -> TimestepDirection:
 
 def tools_of(lab: Lab, guide: Guide) -> Tools:
     """Every network that measures."""
-    identity = cast(Any, JudgeIdentity(lab.judge))
     return Tools(
-        guide, lab.distance, lab.distance, lab.judging, lab.segmenter, lab.features, identity
+        guide, lab.distance, lab.distance, lab.judging, lab.segmenting, lab.features, lab.identity
     )
 
 

@@ -59,7 +59,14 @@ class Scene(NamedTuple):
         Raises:
             AsyrpError: fewer than `most`.
         """
-        rows = lacking(self.faces, task)
+        return self.first(lacking(self.faces, task), task, most)
+
+    def first(self, rows: Sequence[int], task: Task, most: int) -> "Scene":
+        """The first of the rows that lack a task's value.
+
+        Raises:
+            AsyrpError: fewer than `most`.
+        """
         if len(rows) < most:
             raise AsyrpError(
                 f"{task.name!r} needs {most} faces of {self.split!r} that lack it; among "

@@ -1,0 +1,51 @@
+"""The judges that commands take: the built-in world's, none, or questions in a file."""
+
+from pathlib import Path
+
+from asyrp.errors import AsyrpError
+from asyrp.metrics.zero_shot import Questions, read_questions
+from asyrp.registry import same_encoder
+
+WORLD, NONE = "avatars-64", "none"
+
+
+def questions_of(judge: str) -> Questions | None:
+    """The questions of a file; None for the world's judge and for none.
+
+    Raises:
+        AsyrpError: another name, or a file that makes no judge.
+    """
+    return None if judge in (WORLD, NONE) else questions_in(judge, f"{WORLD}, {NONE}, or ")
+
+
+def questions_in(judge: str, others: str = "") -> Questions:
+    """The questions of a file. others: what else could have been named.
+
+    Raises:
+        AsyrpError: no such file, or one that makes no judge.
+    """
+    path = Path(judge)
+    if not path.is_file():
+        raise AsyrpError(
+            f"unknown judge {judge!r}; needed {others}a FILE.json of questions that exists"
+        )
+    return read_questions(path)
+
+
+def partiality(questions: Questions, guide: str) -> str:
+    """What is said where judge and guide are one network; "" where they are two."""
+    if not same_encoder(questions.encoder, guide):
+        return ""
+    return (
+        f"the judge asks {questions.encoder}, which --encoder names as the guide too; edits look "
+        "good to the network that guided them, so give the judge another"
+    )
+
+
+def described(questions: Questions) -> str:
+    """What was asked, for the notes of a table."""
+    asked = "; ".join(f"{name}: {' | '.join(texts)}" for name, texts in questions.values.items())
+    return (
+        f"zero-shot, encoder {questions.encoder}, scale {questions.scale:g}, texts as they are "
+        f"({asked})"
+    )
