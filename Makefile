@@ -36,7 +36,7 @@ app-test: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	$(BIN)/python -m pytest -rs -m '' tests/test_app.py tests/test_app_page.py tests/test_app_door.py tests/browser
 
-# Kills, full disks, broken downloads, spoilt files, a soak of the app: 10 to 20 minutes on 2 cores.
+# Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
 # As root full and read-only disks are real ones. Writes docs/faults.md.
 faults: install
 	PYTHONPATH=tests $(BIN)/python -m faults --write docs/faults.md

@@ -89,8 +89,8 @@ def page(folder: Path) -> str:
     lines = [
         "# Faults tried",
         "",
-        f"Written by `make faults`: {tried:,} faults in {seconds / 60:.0f} minutes on "
-        f"{'; '.join(machines)}. "
+        f"Written by `make faults`: {tried:,} faults on {'; '.join(machines)}; the parts took "
+        f"{seconds / 60:.0f} minutes, some of them beside each other. "
         + ("None did harm." if not faults else f"**{faults} rows name faults that did harm.**"),
     ]
     for name, part in found.items():
