@@ -1,6 +1,7 @@
 """SIGKILL at random moments: what was running continues, and ends as if nothing had happened."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -128,9 +129,10 @@ def real_kills(place: Place, kills: int) -> Fault:
     )
     words = [sys.executable, "-m", "asyrp", *map(str, train_of(place, out))]
     wanted, rng, faults = tensors_of(whole), random.Random(7), list[str]()
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # as `whole` was made; threads move last bits
     for count in range(kills + 1):
         with place.log().open("w") as log:
-            process = subprocess.Popen(words, stdout=log, stderr=log)
+            process = subprocess.Popen(words, stdout=log, stderr=log, env=alone)
             _wait_for_work(process, out)
             if count < kills:
                 time.sleep(rng.uniform(0, 1.0))
