@@ -260,7 +260,7 @@ def begin_training(page: Any, target: str) -> None:
     page.get_by_role("tab", name="Train a direction").click()
     page.get_by_label("Target text").fill(target)
     page.get_by_label("number input for Random faces to train on").fill("8")
-    page.get_by_label("number input for Passes over the faces").fill("2")
+    page.get_by_label("number input for Passes over the faces").fill("3")
     page.get_by_role("button", name="Train", exact=True).click()
 
 
@@ -269,7 +269,7 @@ def test_train_stop_resume_and_use(tab: Any, place: Path) -> None:
     begin_training(page, "smiling face")
     assert page.evaluate(LABELLED) == []
     page.wait_for_selector("#train-preview img")
-    page.locator("#train-bar", has_text="training: batch").wait_for()
+    page.locator("#train-bar", has_text="training: batch 2").wait_for()
     page.get_by_role("button", name="Stop").click()
     message(page, "Stopped", "train")
     assert list((place / "directions").glob("smiling-face-*.checkpoint.safetensors"))
