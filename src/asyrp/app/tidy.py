@@ -9,21 +9,22 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gradio as gr
 
+def tidied(page: Any, handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """A handler before which the session of its tab forgets all but the page's own components.
 
-def tidied(page: gr.Blocks, handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """A handler before which the session of its tab forgets all but the page's own components."""
+    page: the `gr.Blocks`.
+    """
 
     @functools.wraps(handler)
-    def run(request: gr.Request, *values: Any) -> Iterator[Any]:
+    def run(request: Any, *values: Any) -> Iterator[Any]:
         forget(page, str(request.session_hash))
         yield from handler(request, *values)
 
     return run
 
 
-def forget(page: gr.Blocks, name: str) -> None:
+def forget(page: Any, name: str) -> None:
     """Drop what a session holds under ids that the page does not have."""
     session = page.state_holder.session_data.get(name)
     if session is None:
