@@ -184,6 +184,7 @@ def test_what_cannot_be_studied_is_told_before_a_network_is_loaded(
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 class Mean:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from asyrp.api import random_latents
 from asyrp.commands import study_own
-from asyrp.commands.common import inverted, network, new_folder, pictures, say
+from asyrp.commands.common import check_results, inverted, network, new_folder, pictures, say
 from asyrp.commands.compare import plan_of, work
 from asyrp.direction_files import load_direction
 from asyrp.errors import AsyrpError
@@ -30,7 +30,7 @@ RANDOM = 4  # samples, where there are no images
 
 def run(options: Study) -> None:
     """Write NAME.json and NAME.png, and say the verdict."""
-    out = new_folder(options.out)
+    check_results(options.out)
     world = options.network.model == "avatars-64"
     if world and options.own == Own() and not options.direction:
         numbers = on_world(options)
@@ -39,7 +39,7 @@ def run(options: Study) -> None:
     else:
         numbers = plain(unjudged(options))
     study = STUDIES[options.name]
-    found = study.verdict(numbers)
+    found, out = study.verdict(numbers), new_folder(options.out)
     write_json(out / f"{options.name}.json", {"verdict": found._asdict(), "numbers": numbers})
     save_figure(study.plot(numbers), out / f"{options.name}.png")
     say(told(found))
