@@ -136,7 +136,13 @@ def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:
     assert len(found) == 2
     back = {"eyes": [0.0, 0.0], "hair": [0.0]}
     assert "eyes by 'smiling face' (33 %)" in words.leaking(cells, TASKS, back)
-    assert "SDEdit (2 of 2)" in words.settings_at_the_edge(cells, rivals, TASKS)
+    edge = "at the largest for Asyrp, f_t (2 of 2), at the largest for SDEdit (2 of 2)"
+    told = words.settings_at_the_edge(cells, rivals, TASKS)
+    assert told == f"Of the values tried, tuning ended {edge}."
+    low = {key: {**one, "setting": {"strength": 0.7}} for key, one in cells.items()}
+    assert "at the smallest for SDEdit" in words.settings_at_the_edge(low, rivals, TASKS)
+    middle = {key: {**one, "setting": {"strength": 0.8}} for key, one in cells.items()}
+    assert words.settings_at_the_edge(middle, rivals, TASKS) == ""
 
 
 def test_the_cleanest_setting_wins_then_success_then_the_smaller_change() -> None:

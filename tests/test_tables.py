@@ -11,7 +11,7 @@ import pytest
 from asyrp.bootstrap import Estimate
 from asyrp.errors import AsyrpError
 from asyrp.figures import dots, heat, lines, new_figure
-from asyrp.stages import Stage, identities, result_of, run_stages, seconds_of
+from asyrp.stages import Stage, identities, recorded, result_of, run_stages, runs_of, seconds_of
 from asyrp.tables import csv_text, markdown, percent, plain, write_json
 
 ABOUT = Estimate(0.25, 0.2, 0.3125, 8, 0)
@@ -96,6 +96,18 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "two.json").write_text("{")
     list(run_stages(chain(log), tmp_path))
     assert log[4:] == ["b"]
+
+
+def test_every_run_that_works_is_recorded(tmp_path: Path) -> None:
+    log: list[str] = []
+    assert runs_of(tmp_path) == []
+    stopped = recorded(run_stages(chain(log), tmp_path), tmp_path)
+    next(stopped), next(stopped)
+    stopped.close()
+    for _ in range(2):  # the second works nothing
+        assert len(list(recorded(run_stages(chain(log), tmp_path), tmp_path))) == 4
+    assert [run.stages for run in runs_of(tmp_path)] == [2, 2]
+    assert all(run.seconds > 0 for run in runs_of(tmp_path))
 
 
 def test_stages_out_of_order_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,13 @@ class Done(NamedTuple):
     name: str
     seconds: float
     again: bool
+
+
+class Run(NamedTuple):
+    """What one run has worked. seconds: from its start to its last stage, by the wall clock."""
+
+    stages: int
+    seconds: float
 
 
 def run_stages(stages: Sequence[Stage], folder: Path, workers: int = 1) -> Iterator[Done]:
@@ -71,6 +78,22 @@ def result_of(folder: Path, name: str) -> dict[str, Any]:
 def seconds_of(folder: Path, name: str) -> float:
     """What a stage took."""
     return float(_read(folder, name).get("seconds", 0.0))
+
+
+def recorded(done: Iterable[Done], folder: Path) -> Iterator[Done]:
+    """Pass stages on, and keep in runs.json what each run of a folder has worked so far."""
+    before, started, worked = runs_of(folder), time.perf_counter(), 0
+    for one in done:
+        if one.again:
+            worked += 1
+            runs = [*before, Run(worked, time.perf_counter() - started)]
+            write_json(folder / "runs.json", {"runs": [run._asdict() for run in runs]})
+        yield one
+
+
+def runs_of(folder: Path) -> list[Run]:
+    """The runs that worked a folder's stages, oldest first."""
+    return [Run(**one) for one in _read(folder, "runs").get("runs", [])]
 
 
 def identities(stages: Sequence[Stage]) -> dict[str, str]:

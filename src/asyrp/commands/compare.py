@@ -18,7 +18,7 @@ from asyrp.images import contact_sheet, from_uint8, to_uint8
 from asyrp.options.compare import Compare, Counts, Own
 from asyrp.plots import save_figure
 from asyrp.settings import TrainSettings
-from asyrp.stages import Stage, result_of, run_stages
+from asyrp.stages import Stage, recorded, result_of, run_stages
 from asyrp.tables import csv_text, markdown, write_json, write_text
 from asyrp.world import compare_table
 from asyrp.world import compare_words as words
@@ -71,7 +71,7 @@ def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
     if workers < 1:
         raise AsyrpError(f"--workers must be 1 or more; got {workers}")
     with tqdm(total=len(stages), unit="stage", dynamic_ncols=True) as bar:
-        for done in run_stages(stages, kept, workers):
+        for done in recorded(run_stages(stages, kept, workers), kept):
             bar.set_postfix_str(f"{done.name}, {done.seconds:.0f} s")
             bar.update(1)
 

@@ -14,7 +14,7 @@ from asyrp.commands.compare import Found, figures, page, plan_of, read_found, wo
 from asyrp.commands.study import told
 from asyrp.options.compare import Reproduce
 from asyrp.plots import save_figure
-from asyrp.stages import Stage, result_of, seconds_of
+from asyrp.stages import Stage, result_of, runs_of, seconds_of
 from asyrp.studies.catalogue import STUDIES, stage_name, study_stages, tasks_of
 from asyrp.studies.common import ranged
 from asyrp.tables import markdown, write_text
@@ -81,11 +81,18 @@ def _preface(stages: Sequence[Stage], kept: Path, options: Reproduce) -> str:
         "Written by `asyrp reproduce` (`make reproduce`); no number here is typed by hand. "
         f"Network: avatars-64. {len(stages)} stages, {work_seconds / 60:.0f} minutes of work by "
         f"one thread each, in {options.workers} processes on a {platform.machine()} CPU with "
-        f"{versions}. Editing "
+        f"{versions}: {_runs(kept)}. Editing "
         f"begins at t = {', '.join(map(str, curves['t_starts']))}; reconstructions from T have a "
         f"mean squared error of {error} in [-1, 1]. Intervals are 95 % bootstrap intervals "
         "over faces, seed 0; every face draws its noise from a generator of its own."
     )
+
+
+def _runs(kept: Path) -> str:
+    runs = runs_of(kept)
+    minutes = sum(run.seconds for run in runs) / 60
+    how = "one run" if len(runs) == 1 else f"{len(runs)} runs, the later ones going on,"
+    return f"{how} of {minutes:.0f} minutes by the clock"
 
 
 def _claims(plan: Plan, names: Sequence[str], found: Found, kept: Path) -> list[dict[str, Any]]:

@@ -161,16 +161,15 @@ def _dose(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def settings_at_the_edge(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> str:
-    """Methods whose tuning mostly ended at the end of its range, where more might have helped."""
+    """Methods whose tuning mostly ended at an end of its range, where more might have helped."""
     told = []
-    for rival in rivals:
-        ends = [cells[rival, task]["trials"][-1]["setting"] for task in tasks]
-        hits = sum(cells[rival, t]["setting"] == end for t, end in zip(tasks, ends, strict=True))
-        if 2 * hits > len(tasks):
-            told.append(f"{RIVALS[rival].title} ({hits} of {len(tasks)})")
-    if not told:
-        return ""
-    return f"Tuning ended at the largest value tried for {', '.join(told)}."
+    for end, word in ((0, "smallest"), (-1, "largest")):
+        for rival in rivals:
+            tuned = [cells[rival, task] for task in tasks]
+            hits = sum(cell["setting"] == cell["trials"][end]["setting"] for cell in tuned)
+            if 2 * hits > len(tasks):
+                told.append(f"at the {word} for {RIVALS[rival].title} ({hits} of {len(tasks)})")
+    return f"Of the values tried, tuning ended {', '.join(told)}." if told else ""
 
 
 def way_rows(ways: Ways, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:

@@ -39,8 +39,8 @@ from asyrp.world.scenes import Scene
 from asyrp.world.tasks import Task
 
 Setting = Mapping[str, float]
-STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.7, 1.0, 1.5, 2.2))
-SHARES: tuple[Setting, ...] = tuple({"share": s} for s in (0.7, 1.0, 1.5, 2.2))
+STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.5, 0.8, 1.3, 2.1))
+SHARES: tuple[Setting, ...] = tuple({"share": s} for s in (0.5, 0.8, 1.3, 2.1))
 TABLE_RATE = 1e-2  # Adam's, for tables of eps: every entry is met once a batch, f_t's at each t
 
 
@@ -208,7 +208,7 @@ def strokes(face: Face, task: Task) -> Tensor:
 
 def painted(job: Job) -> Prepared:
     """SDEdit with strokes of the answer."""
-    begins = (0.25, 0.5, 0.75, 1.0)  # shares of the way up to t_start
+    begins = (0.125, 0.25, 0.5, 0.75)  # shares of the way up to t_start
 
     def edit(scene: Scene, setting: Setting) -> Tensor:
         guides = torch.stack([strokes(face, job.task) for face in scene.faces])
@@ -260,7 +260,7 @@ def classified(job: Job) -> Prepared:
 
         return batched(scene, editing)
 
-    settings = tuple({"scale": s} for s in (1.0, 4.0, 16.0, 64.0))
+    settings = tuple({"scale": s} for s in (4.0, 16.0, 64.0, 256.0))
     cost = Cost(seconds=seconds_of(job.folder, "classifier"))
     return Prepared(edit, settings, path.stat().st_size, cost)
 
