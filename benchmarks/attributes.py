@@ -177,15 +177,15 @@ def material_of(options: Options, have: Shared, edit: Edit, guide: Guide) -> Mat
     train = inverted_once(have.model, have.train_faces, out / "train-T", steps)
     checked = inverted_once(have.model, have.held_faces, out / "checked-T", steps)
     top = have.model.schedule.length - 1
-    return Material(train, checked, have.held, phases._replace(t_start=top), found)
+    return Material(train, checked, have.held, (phases._replace(t_start=top),), (found,))
 
 
 def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:
     """Train one direction with the defaults of `asyrp train` and judge it."""
     factor, value, source, target, _ = wanted
     guide = new_guide(load_encoder("avatars-64-clip"), source, target)
-    job = Train(source, target, options.out / f"{wanted.name}.safetensors", images=options.out)
-    saved = train(have.model, guide, material_of(options, have, wanted, guide), job)
+    job = Train(source, (target,), options.out / f"{wanted.name}.safetensors", images=options.out)
+    (saved,) = train(have.model, [guide], material_of(options, have, wanted, guide), job)
     save_direction(job.out, *saved)
     pool = [sample_face("test", options.first + i) for i in range(options.pool)]
     rows = lacking(factor, value, pool)[: options.test_faces]

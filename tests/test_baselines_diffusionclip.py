@@ -13,10 +13,10 @@ from asyrp.baselines.label_swap import swap_label, takes_labels
 from asyrp.ddim import generate, invert_steps
 from asyrp.errors import AsyrpError
 from asyrp.guide import Guide
+from asyrp.losses import loss_of
 from asyrp.schedule import paper_grid
 from asyrp.settings import TrainSettings
 from asyrp.sources import Sources, Window, joined, prepare
-from asyrp.train import loss_of
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from asyrp.direction_files import load_direction, read_card
-from asyrp.train import _Run
+from asyrp.lessons import Run
 from places import (
     FEW,
     QUICK,
@@ -69,14 +69,14 @@ def test_a_training_that_was_stopped_continues(
     words = train_of(place, *QUICK)
     whole = place.root / "whole.safetensors"
     assert call(*words, "--out", whole) == 0
-    train_batch = _Run.train_batch
+    train_batch = Run.train_batch
 
-    def stopping(self: _Run, sources: Any, rows: Any, batch: int, batches: int, at: Any) -> Any:
-        if batch == 1:
+    def stopping(self: Run, sources: Any, order: Any, at: Any) -> Any:
+        if at.batch == 1:
             raise KeyboardInterrupt
-        return train_batch(self, sources, rows, batch, batches, at)
+        return train_batch(self, sources, order, at)
 
-    monkeypatch.setattr(_Run, "train_batch", stopping)
+    monkeypatch.setattr(Run, "train_batch", stopping)
     assert call(*words) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "asyrp: stopped; run the same command again to continue"
@@ -89,6 +89,35 @@ def test_a_training_that_was_stopped_continues(
     ours, theirs = load_file(place.root / "new.safetensors"), load_file(whole)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_several_targets_are_learnt_at_once(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--source", "face", "--random", 2, "--out", place.out, *QUICK]
+    words += ["--target", "Smiling face", "--target", "person with glasses"]
+    previews = place.root / "previews"
+    assert call(*words, "--previews", previews) == 0
+    names = {path.name for path in place.out.iterdir()}
+    assert names == {"smiling-face.safetensors", "person-with-glasses.safetensors"}
+    cards = {name: read_card(place.out / name) for name in names}
+    assert {card.target for card in cards.values()} == {"Smiling face", "person with glasses"}
+    smiling, glasses = (load_file(place.out / name) for name in sorted(names, reverse=True))
+    assert not torch.equal(smiling["conv_out.weight"], glasses["conv_out.weight"])
+    capsys.readouterr()
+
+
+def test_what_cannot_be_written_for_several_targets_is_told(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--source", "face", "--random", 2, "--target", "a smile"]
+    assert call(*words, "--target", "a frown", "--out", place.root / "x.safetensors") == 2
+    assert "a folder for several targets; got" in capsys.readouterr().err
+    assert call(*words, "--target", "A smile!", "--out", place.out) == 2
+    assert "two targets would both be written to 'a-smile.safetensors'" in capsys.readouterr().err
+    assert call(*words, "--out", place.out) == 2
+    assert "--out must be a .safetensors file" in capsys.readouterr().err
+    assert not place.out.exists()
 
 
 def test_bfloat16_trains(place: Place) -> None:

@@ -23,8 +23,9 @@ from asyrp.jobs import (
     parse_direction,
     start_training,
 )  # fmt: skip
+from asyrp.lessons import TrainStep
 from asyrp.settings import ClipSource, TrainSettings
-from asyrp.train import TrainStep, new_direction
+from asyrp.train import new_direction
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model
 from doubles import TinyDistance, tiny_guide

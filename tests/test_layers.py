@@ -62,6 +62,7 @@ LAYERS = {
         "stored_sources",
         "strips",
         "train",
+        "lessons",
         "keeper",
         "studies",
         "baselines",

@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from asyrp.errors import AsyrpError
+from asyrp.lessons import rate_at
 from asyrp.process import walk
 from asyrp.settings import TrainSettings
 from asyrp.sources import Window, editing_window, joined, prepare
-from asyrp.train import _batches, new_direction, rate_at
+from asyrp.train import _batches, new_direction
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model
 from doubles import tiny_guide

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from asyrp.process import walk
+from asyrp.lessons import Lesson, Run, TrainStep
+from asyrp.losses import Losses
+from asyrp.process import Attribute, walk
 from asyrp.sources import Sources
-from asyrp.train import Losses, TrainStep, _Run
 from asyrp.unet import HSpaceUNet
 from tiny_training import WINDOW, Job, State, copied, new_job, same, scrambled
 
@@ -24,10 +25,10 @@ def scripted(monkeypatch: pytest.MonkeyPatch, totals: list[float]) -> None:
     """Validations that come out as written."""
     script = iter(totals)
 
-    def validate(self: _Run, sources: Sources) -> Losses:
-        return Losses(*torch.tensor([next(script), 1.0, 0.0]))
+    def validate(self: Run, sources: Sources, learning: list[int]) -> dict[int, Losses]:
+        return {i: Losses(*torch.tensor([next(script), 1.0, 0.0])) for i in learning}
 
-    monkeypatch.setattr(_Run, "validate", validate)
+    monkeypatch.setattr(Run, "validate", validate)
 
 
 def validations(job: Job, direction: nn.Module) -> list[tuple[TrainStep, State]]:
@@ -100,28 +101,26 @@ def test_without_validation_the_last_state_is_kept(job: Job) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_validation_does_not_depend_on_the_batch_size(model: HSpaceUNet, size: int) -> None:
     job = new_job(model, batch_size=size, zero_init=False)
-    run = _Run(model, job.direction(), job.guide, WINDOW.grid, job.settings)
-    found = torch.stack(run.validate(job.validation))
-    alone = [
-        torch.stack(run.validate(Sources(*(part[row] for part in rows_of(job.validation, i)))))
-        for i in range(3)
-        for row in [slice(None)]
-    ]
+    run = run_of(job)
+    found = torch.stack(run.validate(job.validation, [0])[0])
+    alone = [torch.stack(run.validate(row_of(job.validation, i), [0])[0]) for i in range(3)]
     torch.testing.assert_close(found, torch.stack(alone).mean(0))
 
 
-def rows_of(sources: Sources, i: int) -> tuple[Tensor, ...]:
-    row = slice(i, i + 1)
-    return sources.latents[row], sources.x0[:, row], sources.features[:, row]
+def run_of(job: Job) -> Run:
+    return Run(job.model, [Lesson(job.direction(), job.guide, WINDOW.grid)], job.settings)
+
+
+def row_of(sources: Sources, i: int) -> Sources:
+    return sources.take(torch.tensor([i]))
 
 
 def test_validation_is_the_loss_at_the_end_of_the_interval(model: HSpaceUNet) -> None:
     job = new_job(model, zero_init=False, batch_size=3)
-    run = _Run(model, job.direction(), job.guide, WINDOW.grid, job.settings)
+    run = run_of(job)
+    act = Attribute(run.lessons[0].direction, 856, trained_steps=len(WINDOW.grid))
     with torch.no_grad():
-        *_, last = walk(
-            model, job.validation.latents, WINDOW.grid, [run.attribute(len(WINDOW.grid))]
-        )
+        *_, last = walk(model, job.validation.latents, WINDOW.grid, [act])
     assert last.t == 856
     wanted = (last.x0 - job.validation.x0[-1]).abs().mean()
-    torch.testing.assert_close(run.validate(job.validation).reconstruction, wanted)
+    torch.testing.assert_close(run.validate(job.validation, [0])[0].reconstruction, wanted)

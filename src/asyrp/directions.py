@@ -140,6 +140,19 @@ class Sum:
         return sum((d(h, emb, t) for d in self.directions), start=torch.zeros_like(h))
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """Several directions, each for an equal share of the images, in their order."""
+
+    directions: Sequence[Direction]
+
+    def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
+        """dh of every image, (b, c, h', w'); b divides by the number of directions."""
+        count = len(self.directions)
+        shares = zip(self.directions, h.chunk(count), emb.chunk(count), strict=True)
+        return torch.cat([d(own, part, t).expand_as(own) for d, own, part in shares])
+
+
 def mean_direction(samples: Iterable[Mapping[int, Tensor]]) -> TimestepDirection:
     """dh_t^mean: the mean over samples of dh_t (Kwon et al. 2023, appendix L).
 

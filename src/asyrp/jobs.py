@@ -14,15 +14,16 @@ from asyrp.guide import Guide
 from asyrp.intervals import Curves, measure_curves
 from asyrp.intervals import joined as joined_curves
 from asyrp.latent_store import walk_into
+from asyrp.lessons import Lesson, TrainStep
 from asyrp.process import walk
 from asyrp.record_store import RecordStore
-from asyrp.schedule import Pair, paper_grid
+from asyrp.schedule import paper_grid
 from asyrp.scorers import PerceptualDistance
 from asyrp.settings import TrainSettings
 from asyrp.sources import Sources, SourceSet, Window, editing_window, joined, prepare
 from asyrp.stored_sources import StoredSources, mark_of, prepare_into
 from asyrp.team import ALONE, Team
-from asyrp.train import TrainStep, begin_from, digest, fit, new_direction
+from asyrp.train import begin_from, digest, fit_together, new_direction
 from asyrp.unet import HSpaceUNet
 
 MOST_CURVE_IMAGES = 32
@@ -89,16 +90,28 @@ class StoredPictures:
         return len(self.keys)
 
 
-class Training(NamedTuple):
-    """A direction, and the steps that train it in place when they are walked.
+class Wanted(NamedTuple):
+    """A direction to find: its text pair, and when it edits."""
 
-    checked: the held-out images on `grid`, the timesteps of training; None without any.
+    guide: Guide
+    phases: Phases
+
+
+class Training(NamedTuple):
+    """Directions, and the steps that train them in place when they are walked.
+
+    checked: the held-out images on the longest grid of the lessons; None without any.
     """
 
-    direction: nn.Module
+    lessons: Sequence[Lesson]
     steps: Iterator[TrainStep]
-    grid: Sequence[Pair]
     checked: Sources | None
+
+    @property
+    def direction(self) -> nn.Module:
+        """That of a training of one."""
+        (lesson,) = self.lessons
+        return lesson.direction
 
 
 def start_training(
@@ -116,28 +129,48 @@ def start_training(
 
     neighbour: a trained direction to begin from.
     """
-    length = model.schedule.length
+    wanted = [Wanted(guide, phases)]
+    parts = (model, wanted, pictures, validation, settings, checkpoint, team, neighbour)
+    return start_together(*parts)
 
-    def window(part: Pictures | StoredPictures) -> Window:
-        return editing_window(phases.t_start, phases.t_edit, settings.steps, length, part.at)
 
-    def sources(part: Pictures) -> Sources:
-        return sources_of(model, guide, part, window(part), settings, team)
+def start_together(
+    model: HSpaceUNet,
+    wanted: Sequence[Wanted],
+    pictures: Pictures | StoredPictures,
+    validation: Pictures,
+    settings: TrainSettings,
+    checkpoint: Path | None = None,
+    team: Team = ALONE,
+    neighbour: nn.Module | None = None,
+) -> Training:
+    """`start_training` of several directions, which share the images and every network call.
 
-    grid = window(pictures).grid
-    direction = new_direction(model, grid, settings)
-    origin = ""
-    if neighbour is not None:
-        begin_from(direction, neighbour)
-        origin = digest(neighbour)
-    checked = sources(validation) if len(validation) else None
+    Raises:
+        AsyrpError: their phases begin at different timesteps, or their encoders differ.
+    """
+    guide, t_edit = wanted[0].guide, min(one.phases.t_edit for one in wanted)
+
+    def window(part: Pictures | StoredPictures, end: int = t_edit) -> Window:
+        start = wanted[0].phases.t_start
+        return editing_window(start, end, settings.steps, model.schedule.length, part.at)
+
+    lessons, origin = [], "" if neighbour is None else digest(neighbour)
+    for one in wanted:
+        grid = window(pictures, one.phases.t_edit).grid
+        lessons.append(Lesson(new_direction(model, grid, settings), one.guide, grid))
+        if neighbour is not None:
+            begin_from(lessons[-1].direction, neighbour)
+    checked = None
+    if len(validation):
+        checked = sources_of(model, guide, validation, window(validation), settings, team)
     found: SourceSet
     if isinstance(pictures, StoredPictures):
         found = stored_sources_of(model, guide, pictures, window(pictures), settings, team)
     else:
-        found = sources(pictures)
-    steps = fit(model, direction, guide, found, grid, settings, checked, checkpoint, team, origin)
-    return Training(direction, steps, grid, checked)
+        found = sources_of(model, guide, pictures, window(pictures), settings, team)
+    steps = fit_together(model, lessons, found, settings, checked, checkpoint, team, origin)
+    return Training(lessons, steps, checked)
 
 
 def sources_of(

@@ -33,6 +33,10 @@ class Sources(NamedTuple):
         """Some of the images."""
         return Sources(self.latents[rows], self.x0[:, rows], self.features[:, rows])
 
+    def until(self, steps: int) -> "Sources":
+        """The first steps of the walk alone."""
+        return Sources(self.latents, self.x0[:steps], self.features[:steps])
+
     def marks(self) -> list[float]:
         """A number for each image that tells it from others but forgives rounding."""
         return [float(x0.double().mean()) for x0 in self.x0[-1]]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from asyrp.api import random_latents
@@ -22,6 +21,8 @@ from asyrp.guide import Guide, new_guide
 from asyrp.images import contact_sheet
 from asyrp.intervals import find_intervals
 from asyrp.jobs import Phases, make_card
+from asyrp.keeper import outcome_of
+from asyrp.lessons import TrainStep
 from asyrp.process import Attribute, WalkStep, walk
 from asyrp.schedule import Pair, below, paper_grid
 from asyrp.scorers import PerceptualDistance, TextImageEncoder
@@ -29,7 +30,7 @@ from asyrp.settings import TrainSettings
 from asyrp.sources import Sources, Window, editing_window, prepare
 from asyrp.sources import joined as joined_sources
 from asyrp.strength import STRENGTHS, response, saturation
-from asyrp.train import TrainStep, fit, new_direction
+from asyrp.train import fit, new_direction
 from asyrp.unet import HSpaceUNet
 
 FEWEST, MOST = 8, 256  # faces
@@ -207,8 +208,10 @@ def train(
         checkpoint,
     )
     yield from _followed(tools.model, direction, steps, material)
-    outcome = {"images": len(material.train.latents), "held_out": len(material.faces.images)}
-    outcome |= _outcome(checkpoint)
+    outcome: dict[str, Any] = {"images": len(material.train.latents)}
+    outcome["held_out"] = len(material.faces.images)
+    kept = outcome_of(checkpoint)  # the same for a run that was stopped on the way
+    outcome |= {"batches": kept.batches, "validation_loss": kept.loss}
     direction.requires_grad_(False)
     strength = yield from _strength(tools.model, direction, material)
     texts, found = (job.source, job.target), (material.phases, settings, outcome, strength)
@@ -227,13 +230,6 @@ def _strength(
         made.append(response(model, cast(Direction, direction), strength, *parts))
         yield Progress("finding the strength that counts as 1", len(made), len(STRENGTHS))
     return saturation(STRENGTHS, made)
-
-
-def _outcome(checkpoint: Path) -> dict[str, Any]:
-    """What the last checkpoint says, which is the same for a run that was stopped on the way."""
-    with safe_open(checkpoint, "pt") as file:
-        header = file.metadata()
-    return {"batches": int(header["batch"]), "validation_loss": float(header["lowest"])}
 
 
 def _followed(

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from asyrp.guide import Guide
+from asyrp.lessons import rate_at
+from asyrp.losses import loss_of
 from asyrp.process import walk
 from asyrp.schedule import Pair
 from asyrp.settings import TrainSettings
 from asyrp.sources import Sources
-from asyrp.train import loss_of, rate_at
 from asyrp.unet import HSpaceUNet
 
 LEARNING_RATE = 1e-4  # of Adam; the paper's 8e-6 is for a network of 114 million weights

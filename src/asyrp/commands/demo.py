@@ -87,7 +87,7 @@ def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
     """What `asyrp train` does, a stage at a time."""
     job = Train(
         options.source,
-        options.target,
+        (options.target,),
         out / "direction.safetensors",
         images=out / "faces",
         validation=options.validation_faces,
@@ -98,9 +98,9 @@ def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
         encoder = encoder_for(model, job.guides.encoder)
         guide = new_guide(encoder, options.source, options.target)
     with timed(seconds, "invert, find intervals"):
-        material = gather(model, guide, job)
+        material = gather(model, [guide], job)
     with timed(seconds, "train"):
-        saved = train(model, guide, material, job)
+        (saved,) = train(model, [guide], material, job)
         save_direction(job.out, *saved)
         checkpoint_of(job).unlink(missing_ok=True)
     return Learned(model, guide, material, saved)
@@ -166,7 +166,7 @@ def _pictures(learned: Learned, images: Tensor, tested: Tested, out: Path) -> di
         "Test faces: original, reconstruction, edit.": out / "faces.png",
         f"Strengths {', '.join(map(str, STRENGTHS))}.": out / "strip.png",
     }
-    found = learned.material.found
+    (found,) = learned.material.found
     if found is not None:
         thresholds = load_distance("st-lpips-alex").thresholds
         figure = plot_curves(found, learned.guide.cosine, thresholds)

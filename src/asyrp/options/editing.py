@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Applying, Flat, Guides, Inverting, Network, unset
+from asyrp.options.shared import Applying, Flat, Guides, Inverting, Network, Repeated, unset
 from asyrp.settings import TrainSettings
 
 
@@ -51,14 +51,15 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Train:
-    """Find the direction from one text to another."""
+    """Find the direction from one text to another, or several at once."""
 
     source: str
     """What the images show, as in 'face'."""
-    target: str
-    """What they should show, as in 'smiling face'."""
+    target: Annotated[tuple[str, ...], Repeated]
+    """What they should show, as in 'smiling face'; given several times, all are learnt side by side
+    in the same network calls, which takes less time than one after the other, and more memory."""
     out: Path
-    """The direction file to write (.safetensors)."""
+    """The direction file to write (.safetensors); for several targets a folder."""
     images: Annotated[Path | None, unset("--random is needed", "PATH")] = None
     """Folder of images to train on, 64 or more."""
     random: int = 0

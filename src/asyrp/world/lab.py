@@ -103,7 +103,8 @@ def fitted(
     texts = (task.source, task.target)
     card = make_card(lab.model, texts, guide, phases, lab.settings, {"images": len(scene.numbers)})
     saved = SavedDirection(job.direction.requires_grad_(False), card)
-    return Fitted(saved, float(np.mean(losses[-len(job.grid) :])))
+    (lesson,) = job.lessons
+    return Fitted(saved, float(np.mean(losses[-len(lesson.grid) :])))
 
 
 def train_direction(
