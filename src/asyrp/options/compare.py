@@ -95,7 +95,7 @@ class Compare:
 
 @dataclass(frozen=True)
 class Study:
-    """Measure one claim of the paper: study.json, a figure, and a verdict in words."""
+    """Measure one claim of the paper: NAME.json, a figure, and a verdict in words."""
 
     name: tyro.conf.Positional[
         Literal[
@@ -113,9 +113,10 @@ class Study:
     out: Path
     """Folder for NAME.json, NAME.png, and what is kept between runs."""
     direction: str = ""
-    """diagnose on a network of your own: FILE or FILE:STRENGTH."""
+    """diagnose: your direction, FILE or FILE:STRENGTH, with --images; without both it trains one on
+    the built-in world."""
     steps: int = 40
-    """Timesteps of the grid (2 to T), for a network of your own."""
+    """Timesteps of the grid (2 to T), for images of your own."""
     faces: int = 24
     """Test images of an average."""
     workers: int = 2

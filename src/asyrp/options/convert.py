@@ -11,7 +11,7 @@ from asyrp.options.shared import unset
 
 @dataclass(frozen=True)
 class Convert:
-    """Turn original checkpoints and released directions into files of today, or back."""
+    """Turn original checkpoints into diffusers folders, released directions into ours, or back."""
 
     file: tyro.conf.Positional[str]
     """Original checkpoint, direction, or URL#sha256=HEX of one; with --back what convert made."""

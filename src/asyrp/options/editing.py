@@ -19,7 +19,8 @@ class Invert:
     out: Path
     """Folder for latents.safetensors, the reconstructions and run.json."""
     store: Annotated[Path | None, unset("none", "PATH")] = None
-    """Folder of a latent store to keep the latents in; images it has are not inverted again."""
+    """Folder of a latent store to keep the latents in; images it has are not inverted again. --out
+    then gets run.json and the first batch of reconstructions."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     network: Annotated[Network, Flat] = field(default_factory=Network)

@@ -16,8 +16,8 @@ class Evaluate:
     images: str
     """The sources: a folder, FILE.csv of attributes, an LMDB folder, or hf:NAME[:SPLIT]."""
     edits: tuple[Path, ...]
-    """Folder of their edits, same stems and size; several: the same edits with other seeds, over
-    which intervals are taken too."""
+    """Folder of their edits, same stems and size as the sources; several: the same edits with other
+    seeds, over which intervals are taken too."""
     out: Path
     """Folder for table.md, table.csv, table.json and the figures."""
     source: str = ""
@@ -53,7 +53,8 @@ class Evaluate:
     )
     """Attributes to audit by, or columns of a CSV."""
     device: str = "cpu"
-    """Torch device of the encoder, the distance and the segmenter, as in cpu or cuda."""
+    """Torch device of the encoder, the distance and the segmenter, as in cpu or cuda; a GPU is used
+    only where it is named."""
     seed: int = 0
     """Seed of the bootstrap over images."""
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

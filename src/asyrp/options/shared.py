@@ -23,7 +23,7 @@ class Network:
     ffhq, celeba-hq-p2, imagenet-256); diffusers folder; original DDPM or ADM checkpoint; URL of one
     as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256)."""
     device: str = "cpu"
-    """Torch device, as in cpu, cuda or cuda:1."""
+    """Torch device, as in cpu, cuda or cuda:1; a GPU is used only where it is named."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the network."""
     batch_size: int = 16
@@ -52,11 +52,11 @@ class Guides:
     """The networks that guide and measure."""
 
     encoder: str = "avatars-64-clip"
-    """Text-image encoder: avatars-64-clip (built in); clip (the paper's CLIP ViT-B/16); or a
-    CLIP-like model of transformers, a folder or Hub id."""
+    """Text-image encoder: avatars-64-clip (built in, knows drawn faces alone); clip (the paper's
+    CLIP ViT-B/16), for photographs; or a CLIP-like model of transformers, a folder or Hub id."""
     distance: str = "st-lpips-alex"
-    """Perceptual distance: st-lpips-alex (built in); lpips-alex (the paper's); lpips-vgg; or a file
-    of weights for LPIPS."""
+    """Perceptual distance: st-lpips-alex (built in, its thresholds are of drawn faces); lpips-alex
+    (the paper's), for photographs; lpips-vgg; or a file of weights for LPIPS."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Applying:
     direction: Annotated[tuple[str, ...], Repeated] = ()
     """FILE or FILE:STRENGTH; several add up, each on its own interval."""
     strength: float = 1.0
-    """Factor on every direction; negative reverses it."""
+    """Factor on every direction, times that of its card; negative reverses it."""
     t_start: Annotated[int | None, unset("each file's own", "INT")] = None
     """First timestep of editing, for every direction."""
     t_edit: Annotated[int | None, unset("each file's own", "INT")] = None
