@@ -1,6 +1,7 @@
 """The table of an edit: what is in it, subgroups, gaps, and the command on folders."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -286,6 +287,48 @@ def test_what_cannot_be_measured_is_told_in_a_line(
     told = capsys.readouterr().err.strip().splitlines()
     assert message in told[-1]
     assert not (tmp_path / "out" / "table.md").exists()
+
+
+SETS = "FID needs at least 16 images"
+SPREAD = "diversity needs at least 3 images"
+
+
+@pytest.mark.parametrize(
+    ("count", "left", "told"),
+    [
+        (15, [], f"{SETS}; got 15; give more, or --leave-out fid"),
+        (2, [], f"{SETS}, {SPREAD}; got 2; give more, or --leave-out fid --leave-out diversity"),
+        (2, ["--leave-out", "fid"], f"{SPREAD}; got 2; give more, or --leave-out diversity"),
+    ],
+)
+def test_too_few_pictures_are_refused_before_any_network_looks_at_them(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    left: Sequence[str],
+    told: str,
+) -> None:
+    monkeypatch.setattr("asyrp.commands.evaluate.measure", None)
+    images, edits = folders(tmp_path, count)
+    line = ["evaluate", "--images", images, "--edits", edits, "--out", str(tmp_path / "out")]
+    assert main([*line, *left]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"asyrp: {told}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_extra_is_found_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    nowhere, out = str(tmp_path / "none"), str(tmp_path / "out")
+    line = ["evaluate", "--images", nowhere, "--edits", nowhere, "--judge", "none", "--out", out]
+    assert main(line) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert "pip install 'asyrp[evaluate]', or leave them out: --leave-out fid" in told[0]
+    assert main([*line, "--leave-out", "fid"]) == 2
+    assert "needed a folder of images" in capsys.readouterr().err
 
 
 def test_unreadable_pictures_are_counted_and_listed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from asyrp.commands.evaluate_report import (
     plot_table,
 )
 from asyrp.commands.judges import NONE, WORLD, partiality, questions_of
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, MissingExtra, need
 from asyrp.evaluation import (
     Pictures,
     Tools,
@@ -34,6 +34,8 @@ from asyrp.evaluation import (
 from asyrp.guide import new_guide
 from asyrp.identity import load_identity
 from asyrp.metrics.features import EncoderFeatures
+from asyrp.metrics.frechet import LEAST_FID
+from asyrp.metrics.perceptual import LEAST_DIVERSITY
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.evaluate import Evaluate
 from asyrp.plots import save_figure
@@ -51,8 +53,11 @@ def run(options: Evaluate) -> None:
     check(options)
     questions, wish = questions_for(options), wish_of(options)
     tools = tools_of(options, questions)
+    if tools.judging is not None and wish is not None:
+        tools.judging.wanted(*wish)  # an AsyrpError where it knows no such attribute or value
     material = gather(options)
     check_judge(options, material)
+    check_counts(options, len(material.names))
     result = measure(options, material, tools, wish)
     out = new_folder(options.out)
     notes = notes_of(options, material, tools, questions)
@@ -96,6 +101,34 @@ def check(options: Evaluate) -> None:
         )
     if options.compare_with == "reconstruction" and options.reconstructions is None:
         raise AsyrpError("--compare-with reconstruction needs --reconstructions FOLDER")
+    check_extra(options)
+
+
+def check_extra(options: Evaluate) -> None:
+    """Refuse FID and KID where the package that computes them is not installed."""
+    if "fid" in options.leave_out:
+        return
+    try:
+        need("torchmetrics", "evaluate")
+    except MissingExtra as error:
+        raise MissingExtra(f"FID and KID: {error}, or leave them out: --leave-out fid") from error
+
+
+def check_counts(options: Evaluate, count: int) -> None:
+    """Refuse fewer pictures than an asked metric of whole sets needs, before networks look at them.
+
+    Raises:
+        AsyrpError: naming all such metrics, and how to leave them out.
+    """
+    least = {"fid": ("FID", LEAST_FID), "diversity": ("diversity", LEAST_DIVERSITY)}
+    lacking = {
+        option: f"{name} needs at least {images} images"
+        for option, (name, images) in least.items()
+        if option not in options.leave_out and count < images
+    }
+    if lacking:
+        way = " ".join(f"--leave-out {option}" for option in lacking)
+        raise AsyrpError(f"{', '.join(lacking.values())}; got {count}; give more, or {way}")
 
 
 def questions_for(options: Evaluate) -> Questions | None:

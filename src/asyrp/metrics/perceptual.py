@@ -7,6 +7,8 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.scorers import PerceptualDistance
 
+LEAST_DIVERSITY = 3  # images; with fewer the neighbours of neighbour_pairs are the same pair twice
+
 
 @torch.no_grad()
 def distances(
