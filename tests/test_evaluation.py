@@ -28,7 +28,7 @@ from asyrp.evaluation import (
     subgroups,
     summarised,
 )
-from asyrp.images import write_png
+from asyrp.images import read_folder, write_png
 from asyrp.metrics.answers import Answers, Shown
 from asyrp.scorers import Thresholds
 from asyrp.world.diffusion import to_unit
@@ -260,7 +260,8 @@ def test_the_command_measures_a_perfect_edit_and_repeats_itself(tmp_path: Path) 
     ("spoil", "message"),
     [
         ("stem", "same stems"),
-        ("size", "must have the size of the edits"),
+        ("size", "001.png of --edits is 32 x 40"),
+        ("back", "000.png of --reconstructions is 32 x 40"),
         ("few", "FID needs at least 16"),
         ("attribute", "unknown factor 'nose'"),
         ("value", "mouth has no value"),
@@ -278,15 +279,43 @@ def test_what_cannot_be_measured_is_told_in_a_line(
         "value": ["--attribute", "mouth", "--value", "angry"],
         "judge": ["--attribute", "mouth", "--value", "sad", "--judge", "none"],
         "text": ["--source", "face"],
+        "back": ["--reconstructions", str(tmp_path / "back")],
     }.get(spoil, [])
     if spoil == "stem":
         (tmp_path / "edits" / "000.png").rename(tmp_path / "edits" / "x.png")
     if spoil == "size":
-        write_png(tmp_path / "edits" / "001.png", torch.zeros(3, 32, 32))
+        write_png(tmp_path / "edits" / "001.png", torch.zeros(3, 40, 32))
+    if spoil == "back":
+        (tmp_path / "back").mkdir()
+        write_png(tmp_path / "back" / "000.png", torch.zeros(3, 40, 32))
     assert main([*line, *extra]) == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert message in told[-1]
     assert not (tmp_path / "out" / "table.md").exists()
+
+
+def test_photographs_are_fitted_as_edit_fits_its_inputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("photos", "fitted", "edits"):
+        (tmp_path / name).mkdir()
+    for index in range(3):
+        photo, name = tmp_path / "photos" / f"{index}.png", f"{index}.png"
+        write_png(photo, noise(3, 90, 40 + 24 * index, seed=index).clamp(-1, 1))
+        write_png(tmp_path / "fitted" / name, read_folder(photo, (90, 64))[0].image)
+        write_png(tmp_path / "edits" / name, noise(3, 90, 64, seed=9 + index).clamp(-1, 1))
+    line = ["evaluate", "--edits", str(tmp_path / "edits"), "--judge", "none"]
+    line += ["--leave-out", "fid", "--leave-out", "diversity"]
+    told, tables = [], []
+    for name in ("photos", "fitted"):
+        out = tmp_path / f"of-{name}"
+        assert main([*line, "--images", str(tmp_path / name), "--out", str(out)]) == 0
+        told.append("another size than the edits" in capsys.readouterr().err)
+        tables.append(json.loads((out / "table.json").read_text()))
+    assert told == [True, False]
+    assert tables[0]["table"] == tables[1]["table"]
+    assert [one["sources fitted to the size of the edits"] for one in tables] == [2, 0]
+    assert "2 sources had another size" in (tmp_path / "of-photos" / "table.md").read_text()
 
 
 SETS = "FID needs at least 16 images"

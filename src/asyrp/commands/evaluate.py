@@ -58,6 +58,8 @@ def run(options: Evaluate) -> None:
     material = gather(options)
     check_judge(options, material)
     check_counts(options, len(material.names))
+    if material.fitted:
+        say(_fitted(material))
     result = measure(options, material, tools, wish)
     out = new_folder(options.out)
     notes = notes_of(options, material, tools, questions)
@@ -74,6 +76,14 @@ def run(options: Evaluate) -> None:
     if material.skipped:
         say(f"{len(material.skipped)} unreadable: {'; '.join(material.skipped[:3])}")
     say(f"measured {len(material.names)} edits; wrote {out / 'table.md'}")
+
+
+def _fitted(material: Material) -> str:
+    height, width = material.size
+    return (
+        f"{material.fitted} of {len(material.names)} sources have another size than the edits; "
+        f"fitted to {width} x {height} as asyrp edit fits its inputs: cropped at the centre, resized"
+    )
 
 
 def _rows(result: Result) -> list[dict[str, object]]:
@@ -149,7 +159,7 @@ def questions_for(options: Evaluate) -> Questions | None:
 
 def check_judge(options: Evaluate, material: Material) -> None:
     """Refuse pictures that the world's judge cannot have been made for."""
-    height, width = material.runs[0].sources.shape[-2:]
+    height, width = material.size
     if options.judge == WORLD and (height, width) != (SIZE, SIZE):
         raise AsyrpError(
             f"the judge {WORLD} looks at its own world's faces of {SIZE} x {SIZE} pixels; these "

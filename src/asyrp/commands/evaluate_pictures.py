@@ -16,7 +16,8 @@ from asyrp.options.evaluate import Evaluate
 class Material(NamedTuple):
     """The pictures of every run, their names, the labels and losses of reading them.
 
-    seeds: of the noise of each run, None where no run.json beside the edits tells.
+    seeds: of the noise of each run, None where no run.json beside the edits tells. fitted: how many
+    sources had another size than their edits.
     """
 
     runs: list[Pictures]
@@ -24,6 +25,13 @@ class Material(NamedTuple):
     labels: list[Mapping[str, str]]
     skipped: list[str]
     seeds: list[int | None]
+    fitted: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every picture."""
+        height, width = self.runs[0].edits.shape[-2:]
+        return height, width
 
     @property
     def reconstructions(self) -> torch.Tensor | None:
@@ -32,10 +40,10 @@ class Material(NamedTuple):
 
 
 def gather(options: Evaluate) -> Material:
-    """Read the pictures and line them up by stem.
+    """Read the pictures and line them up by stem; sources are fitted to the size of the edits.
 
     Raises:
-        AsyrpError: mixed sizes, or stems that do not match.
+        AsyrpError: edits or reconstructions of mixed sizes, or stems that do not match.
     """
     first, *others = options.edits
     edits = load(first)
@@ -45,7 +53,8 @@ def gather(options: Evaluate) -> Material:
     if options.reconstructions is not None:
         every["--reconstructions"] = load(options.reconstructions, size)
     for name, loaded in every.items():
-        _check_sizes(name, loaded, size)
+        if name != "--images":
+            _check_sizes(name, loaded, size)
     names = matched(every)
     stacks = {name: _lined_up(loaded, names) for name, loaded in every.items()}
     runs = [
@@ -53,10 +62,12 @@ def gather(options: Evaluate) -> Material:
         for name, stack in stacks.items()
         if name.startswith("--edits")
     ]
-    labels = {Path(r.name).stem: r.labels for r in every["--images"].records}
+    sources = {Path(r.name).stem: r for r in every["--images"].records}
     skipped = [f"{n} {s.name}: {s.reason}" for n, loaded in every.items() for s in loaded.skipped]
     seeds = [seed_of(path) for path in options.edits]
-    return Material(runs, names, [labels[name] for name in names], skipped, seeds)
+    labels = [sources[name].labels for name in names]
+    fitted = sum(sources[name].size != size for name in names)
+    return Material(runs, names, labels, skipped, seeds, fitted)
 
 
 def seed_of(folder: Path) -> int | None:
@@ -72,8 +83,9 @@ def _check_sizes(name: str, loaded: Loaded, size: tuple[int, int]) -> None:
     for record in loaded.records:
         if record.size != size:
             raise AsyrpError(
-                f"all pictures must have the size of the edits, {size[1]} x {size[0]}; "
-                f"{record.name} of {name} is {record.size[1]} x {record.size[0]}; resize them"
+                f"all edits and reconstructions must have one size, {size[1]} x {size[0]} as the "
+                f"first edit; {record.name} of {name} is {record.size[1]} x {record.size[0]}; make "
+                "them with one network"
             )
 
 

@@ -51,6 +51,7 @@ def notes_of(
         "attribute": options.attribute,
         "value": options.value,
         "skipped": material.skipped,
+        "sources fitted to the size of the edits": material.fitted,
         "runs": [str(path) for path in options.edits],
         "seeds": {"bootstrap": options.seed, "noise": material.seeds},
         "draws": {"means": DRAWS, "FID": FID_DRAWS, "KID": KID_DRAWS},
@@ -99,12 +100,16 @@ _AUDIT = (
 
 def _preface(notes: dict[str, Any]) -> str:
     networks = "; ".join(f"{key}: {name}" for key, name in notes["networks"].items())
+    fitted = notes["sources fitted to the size of the edits"]
     lines = [
         f"{notes['images']} images, {len(notes['skipped'])} unreadable. Intervals: 95 %, bootstrap "
         f"over images{_over_runs(notes)}, seed {notes['seeds']['bootstrap']}, "
         f"{notes['draws']['means']} draws (FID {notes['draws']['FID']}, KID "
         f"{notes['draws']['KID']}, laid around the estimate). An interval without width means that "
         "all images agreed.",
+        f"{fitted} sources had another size than the edits: cropped at the centre and resized to it."
+        if fitted
+        else "",
         f"Networks: {networks}." if networks else "",
         f"Judge: {notes['judge']}." if "judge" in notes else "",
         f"**Warning:** {notes['warning']}." if "warning" in notes else "",
