@@ -1,6 +1,7 @@
 """Every command, end to end on avatars-64, with few faces and steps."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -131,8 +132,7 @@ def test_the_record_repeats_the_run(place: Place, command: str) -> None:
     first = tree(place.out)
     run = json.loads((place.out / "run.json").read_text())
     assert run["command"] == command
-    for path in first:
-        path.unlink()
+    shutil.rmtree(place.out)
     assert call(command, *argv_of(run["options"])) == 0
     second = tree(place.out)
     latents = place.out / "latents.safetensors"
@@ -142,13 +142,27 @@ def test_the_record_repeats_the_run(place: Place, command: str) -> None:
 
 
 def test_sample_writes_samples_and_a_sheet(place: Place) -> None:
-    assert call("sample", "--out", place.out, "--count", 3, *FEW, "--seed", 1) == 0
-    names = ["0000.png", "0001.png", "0002.png", "run.json", "sheet.png"]
+    for _ in range(2):  # into an empty folder, and over what is there
+        assert call("sample", "--out", place.out, "--count", 3, *FEW, "--seed", 1) == 0
+    names = ["0000.png", "0001.png", "0002.png", "run.json", "sheet"]
     assert sorted(path.name for path in place.out.iterdir()) == names
-    assert picture(place.out / "sheet.png").shape == (68, 3 * 68, 3)
+    assert picture(place.out / "sheet" / "sheet.png").shape == (68, 3 * 68, 3)
     assert call("sample", "--out", place.root / "b", "--count", 2, *FEW, "--seed", 1) == 0
     first = (picture(folder / "0001.png").astype(int) for folder in (place.out, place.root / "b"))
     assert abs(np.subtract(*first)).max() <= 1
+
+
+def test_samples_are_read_as_they_are_and_edited_ones_say_so(place: Place) -> None:
+    words, edited = ["sample", "--count", 3, *FEW], place.root / "edited"
+    assert call(*words, "--out", place.out) == 0
+    assert call(*words, "--direction", f"{place.direction}:0.5", "--out", edited) == 0
+    with Image.open(place.out / "0000.png") as plain:
+        assert plain.text == {}
+    with Image.open(edited / "0000.png") as one:
+        assert one.text == {"Software": "edited with asyrp", "Edit": "['face -> odd face']"}
+    measure = ["evaluate", "--images", place.out, "--edits", edited, "--out", place.root / "table"]
+    assert call(*measure, "--leave-out", "fid") == 0
+    assert json.loads((place.root / "table" / "table.json").read_text())["images"] == 3
 
 
 def test_inspect_says_what_a_thing_is(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

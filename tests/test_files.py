@@ -67,6 +67,16 @@ def test_a_folder_fills_at_once_and_keeps_what_it_had(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
 
+def test_folders_inside_are_merged_alike(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with atomic_folder(tmp_path / "out") as folder:
+            (folder / "in").mkdir()
+            (folder / "in" / "a").write_text(text)
+            (folder / "in" / text).write_text("kept")
+    written = {path.name: path.read_text() for path in (tmp_path / "out" / "in").iterdir()}
+    assert written == {"a": "new", "old": "kept", "new": "kept"}
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_an_error_leaves_a_folder_as_it_was(tmp_path: Path, exists: bool) -> None:
     out = tmp_path / "out"

@@ -59,7 +59,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~umask)
-        for file in temporary.iterdir():
+        for file in temporary.rglob("*"):
             reach_disk(file)
         _put_in_place(temporary, path)
     finally:
@@ -74,12 +74,16 @@ def _beside(path: Path) -> Path:
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
+    """Move what is in a folder into another one, and folders inside it alike."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or not (path.is_symlink() or any(path.iterdir())):
         os.rename(temporary, path)  # all at once
         return
     for file in sorted(temporary.iterdir()):
-        os.replace(file, path / file.name)
+        if file.is_dir():
+            _put_in_place(file, path / file.name)
+        else:
+            os.replace(file, path / file.name)
 
 
 def reach_disk(path: Path) -> None:

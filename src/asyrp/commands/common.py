@@ -30,6 +30,7 @@ from asyrp.schedule import check_steps
 from asyrp.team import ALONE, Team, assemble, is_first
 from asyrp.unet import HSpaceUNet
 
+MARK = "edited with asyrp"
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 
 
@@ -198,6 +199,12 @@ def applied(model: HSpaceUNet, options: Applying) -> Applied:
     t_boost = boost_of(saved, options.t_boost)
     check_phases([attribute.t_edit for attribute in attributes], t_boost)
     return Applied(saved, attributes, t_boost)
+
+
+def edit_notes(chosen: Applied) -> dict[str, str]:
+    """What an edited picture carries as text; nothing where no direction edited it."""
+    titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
+    return {"Software": MARK, "Edit": str(titles)} if titles else {}
 
 
 def new_folder(path: Path) -> Path:

@@ -13,6 +13,7 @@ from asyrp.commands.common import (
     applied,
     check_inverting,
     check_results,
+    edit_notes,
     inverted,
     network,
     pictures,
@@ -34,8 +35,6 @@ from asyrp.strips import strip
 from asyrp.team import Team, assemble
 from asyrp.unet import HSpaceUNet
 
-MARK = "edited with asyrp"
-
 
 class Inputs(NamedTuple):
     """What is edited: the files, latents of some of them, and what run.json says of them."""
@@ -52,8 +51,7 @@ def run(options: Edit) -> None:
     model, team = network(options.network), assemble(options.network.device)
     chosen = applied(model, options.applying)
     inputs = (_from_folder if options.store is None else _from_store)(model, options, team)
-    titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
-    notes = {"Software": MARK, "Edit": str(titles)}
+    notes = edit_notes(chosen)
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
     with atomic_folder(options.out) as out:

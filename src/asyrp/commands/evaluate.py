@@ -82,7 +82,7 @@ def _fitted(material: Material) -> str:
     height, width = material.size
     return (
         f"{material.fitted} of {len(material.names)} sources have another size than the edits; "
-        f"fitted to {width} x {height} as asyrp edit fits its inputs: cropped at the centre, resized"
+        f"fitted to {width} x {height} as asyrp edit fits its inputs (centre crop, then resizing)"
     )
 
 

@@ -107,7 +107,7 @@ def _preface(notes: dict[str, Any]) -> str:
         f"{notes['draws']['means']} draws (FID {notes['draws']['FID']}, KID "
         f"{notes['draws']['KID']}, laid around the estimate). An interval without width means that "
         "all images agreed.",
-        f"{fitted} sources had another size than the edits: cropped at the centre and resized to it."
+        f"{fitted} sources had another size than the edits: cropped at the centre, resized."
         if fitted
         else "",
         f"Networks: {networks}." if networks else "",

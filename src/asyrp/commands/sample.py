@@ -6,7 +6,9 @@ from asyrp.api import edit, random_latents
 from asyrp.commands.common import (
     applied,
     check_results,
+    edit_notes,
     network,
+    new_folder,
     progress,
     record,
     say,
@@ -20,7 +22,7 @@ from asyrp.schedule import check_steps
 
 
 def run(options: Sample) -> None:
-    """Write samples 0000.png ..., a sheet of them, and run.json."""
+    """Write samples 0000.png ..., run.json, and a sheet in a folder that no reader looks into."""
     check_results(options.out)
     model = network(options.network)
     check_steps(options.steps, model.schedule.length)
@@ -40,9 +42,10 @@ def run(options: Sample) -> None:
     images = torch.stack([*shown(model, images)])
     columns = min(8, len(images))
     rows = [images[i : i + columns] for i in range(0, len(images) // columns * columns, columns)]
+    notes = edit_notes(chosen)
     with atomic_folder(options.out) as out:
         for index, image in enumerate(images):
-            write_png(out / f"{index:04d}.png", image)
-        write_png(out / "sheet.png", contact_sheet(rows))
+            write_png(out / f"{index:04d}.png", image, notes)
+        write_png(new_folder(out / "sheet") / "sheet.png", contact_sheet(rows), notes)
         write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
     say(f"wrote {len(images)} samples to {options.out}")

@@ -17,8 +17,8 @@ class Evaluate:
     """The sources: a folder, FILE.csv of attributes, an LMDB folder, or hf:NAME[:SPLIT]; fitted to
     the size of the edits as edit fits its inputs."""
     edits: tuple[Path, ...]
-    """Folder of their edits, same stems as the sources, all of one size; several: the same edits with
-    other seeds, over which intervals are taken too."""
+    """Folder of their edits, same stems as the sources, all of one size; several: the same edits
+    with other seeds, over which intervals are taken too."""
     out: Path
     """Folder for table.md, table.csv, table.json and the figures."""
     source: str = ""
