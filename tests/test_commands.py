@@ -152,6 +152,32 @@ def test_sample_writes_samples_and_a_sheet(place: Place) -> None:
     assert abs(np.subtract(*first)).max() <= 1
 
 
+@pytest.mark.parametrize("command", ["edit", "strengths", "sample", "invert", "gather", "world"])
+def test_pictures_of_an_earlier_run_stay_and_are_told(
+    place: Place, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    read = ["--images", place.faces, "--out", place.out]
+    words = {
+        "edit": edit_of(place),
+        "strengths": edit_of(place, "--strengths", 0.5, 1),
+        "sample": ["sample", "--out", place.out, "--count", 2, *FEW],
+        "invert": ["invert", *read, *FEW],
+        "gather": ["gather", *read],
+        "world": ["world", "draw", "--out", place.out, "--count", 2],
+    }[command]
+    told = []
+    for name in ("", "", "old.JPG", "more.png"):
+        if name:
+            (place.out / name).write_bytes(b"mine")
+        assert call(*words) == 0
+        told.append([line for line in capsys.readouterr().err.splitlines() if "other" in line])
+    assert told[:2] == [[], []]  # an empty folder; and the same pictures again
+    assert [len(lines) for lines in told[2:]] == [1, 1]
+    assert "held other pictures before: 1, such as 'old.JPG'" in told[2][0]
+    assert "held other pictures before: 2, such as 'more.png'" in told[3][0]
+    assert (place.out / "old.JPG").read_bytes() == b"mine"
+
+
 def test_samples_are_read_as_they_are_and_edited_ones_say_so(place: Place) -> None:
     words, edited = ["sample", "--count", 3, *FEW], place.root / "edited"
     assert call(*words, "--out", place.out) == 0

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ from asyrp.checkpoints.latent import Prompt
 from asyrp.direction_files import SavedDirection, load_direction
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
-from asyrp.images import read_folder
+from asyrp.images import SUFFIXES, read_folder
 from asyrp.jobs import boost_of, parse_direction
 from asyrp.machine import settle
 from asyrp.options import Applying, Inverting, Network
@@ -231,6 +231,17 @@ def check_results(path: Path, inputs: Path | None = None) -> None:
         raise AsyrpError(
             f"outputs are named after inputs, and {str(path)!r} holds the inputs; give another "
             "folder with --out"
+        )
+
+
+def tell_others(folder: Path, written: Iterable[str]) -> None:
+    """Say how many pictures a folder of results has besides those that were written."""
+    held = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    others = sorted(held - set(written))
+    if others:
+        say(
+            f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they stay, "
+            "and what reads the folder reads them too; give another --out, or remove them"
         )
 
 

@@ -21,6 +21,7 @@ from asyrp.commands.common import (
     record,
     say,
     shown,
+    tell_others,
     write_json,
 )  # fmt: skip
 from asyrp.commands.stored import folder_images, keys_in, open_store
@@ -60,8 +61,9 @@ def run(options: Edit) -> None:
         if team.rank == 0:
             write_json(out / "run.json", record("edit", options, model, **told))
         team.wait()  # no picture is put in place before all are made
-    count = len(inputs.paths) * max(1, len(options.strengths))
-    say(f"wrote {count} images and run.json to {options.out}")
+    names = _names(inputs, options)
+    say(f"wrote {len(names)} images and run.json to {options.out}")
+    tell_others(options.out, names)
 
 
 def check(options: Edit) -> None:
@@ -72,6 +74,12 @@ def check(options: Edit) -> None:
         raise AsyrpError(f"--strengths must differ from each other; got {options.strengths}")
     if options.strengths and options.solver != "ddim":
         raise AsyrpError("--strengths are walked by ddim only; leave --solver out")
+
+
+def _names(inputs: Inputs, options: Edit) -> list[str]:
+    """The file names of all edits, those of other processes too."""
+    endings = [f"_{factor:+g}" for factor in options.strengths] or [""]
+    return [f"{path.stem}{ending}.png" for path in inputs.paths for ending in endings]
 
 
 def _edited(

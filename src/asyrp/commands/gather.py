@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from asyrp.commands.common import check_results, say
+from asyrp.commands.common import check_results, say, tell_others
 from asyrp.datasets import SHARES, Record, Skipped, open_source, split_of, stream
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_folder
@@ -39,6 +39,7 @@ def run(options: Gather) -> None:
         lost = [one._asdict() for one in skipped]
         write_json(out / "gathered.json", {**told, "count": len(rows), "skipped": lost})
     say(_told(options, len(rows), skipped))
+    tell_others(options.out, (row["file_name"] for row in rows))
 
 
 def _records(options: Gather, skipped: list[Skipped]) -> Iterator[Record]:

@@ -12,6 +12,7 @@ from asyrp.commands.common import (
     record,
     say,
     shown,
+    tell_others,
     write_json,
 )
 from asyrp.commands.stored import folder_images, keys_in, open_store, with_reconstructions
@@ -43,7 +44,8 @@ def run(options: Invert) -> None:
         for path, image in zip(found.paths, shown(model, done.reconstructions), strict=True):
             write_png(out / f"{path.stem}.png", image)
         write_json(out / "run.json", record("invert", options, model, reconstruction_mse=by_name))
-    return say(f"wrote {len(names)} reconstructions, their latents and run.json to {options.out}")
+    say(f"wrote {len(names)} reconstructions, their latents and run.json to {options.out}")
+    return tell_others(options.out, [f"{path.stem}.png" for path in found.paths])
 
 
 def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
@@ -62,3 +64,4 @@ def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
             write_png(out / f"{path.stem}.png", image)
         write_json(out / "run.json", record("invert", options, model, **more))
     say(f"{folder} holds the latents of {len(keys)} images; wrote run.json to {options.out}")
+    tell_others(options.out, [f"{path.stem}.png" for path in few.paths])

@@ -13,6 +13,7 @@ from asyrp.commands.common import (
     record,
     say,
     shown,
+    tell_others,
     write_json,
 )  # fmt: skip
 from asyrp.files import atomic_folder
@@ -49,3 +50,4 @@ def run(options: Sample) -> None:
         write_png(new_folder(out / "sheet") / "sheet.png", contact_sheet(rows), notes)
         write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
     say(f"wrote {len(images)} samples to {options.out}")
+    tell_others(options.out, (f"{index:04d}.png" for index in range(len(images))))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asyrp.commands.common import new_folder, say, write_json
+from asyrp.commands.common import new_folder, say, tell_others, write_json
 from asyrp.errors import AsyrpError
 from asyrp.images import write_png
 from asyrp.machine import settle
@@ -24,6 +24,7 @@ def run(options: World) -> None:
     out = new_folder(options.out)
     if options.part == "draw":
         draw_folder(out, options.split, range(options.count))
+        tell_others(out, (f"{index:05d}.png" for index in range(options.count)))
         return
     start, default = _trainer(options.part)
     steps = options.steps or default
