@@ -240,8 +240,8 @@ def tell_others(folder: Path, written: Iterable[str]) -> None:
     others = sorted(held - set(written))
     if others:
         say(
-            f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they stay, "
-            "and what reads the folder reads them too; give another --out, or remove them"
+            f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they "
+            "stay, and what reads the folder reads them too; give another --out, or remove them"
         )
 
 
