@@ -20,13 +20,14 @@ from asyrp.evaluation import (
     features_in,
     gaps,
     grouped,
+    labels_of,
     leakage_matrix,
     of_groups,
     of_sets,
     over_runs,
     per_image,
-    subgroups,
     summarised,
+    too_small,
 )
 from asyrp.images import read_folder, write_png
 from asyrp.metrics.answers import Answers, Shown
@@ -152,12 +153,16 @@ def test_the_matrix_has_the_reconstruction_beside_the_edit() -> None:
 
 def test_subgroups_are_the_judges_and_large_enough() -> None:
     sources = pictures().sources
-    found = subgroups(Signs(), sources, ["hair"])["hair"]
+    found = grouped(labels_of(Signs(), sources, ["hair"])["hair"])
     assert set(found) == {"on", "off"}
     assert (sources[found["on"], 0, 0, 1] > 0).all()
-    assert list(grouped(["a"] * 8 + ["b"] * 7 + [""] * 9)) == ["a"]
+    labels = ["c"] * 2 + ["a"] * 8 + ["b"] * 7 + [""] * 7
+    assert {label: rows.tolist() for label, rows in grouped(labels).items()} == {
+        "a": list(range(2, 10))
+    }
+    assert list(too_small(labels).items()) == [("b", 7), ("c", 2)]
     with pytest.raises(AsyrpError, match="'nose'"):
-        subgroups(Signs(), sources, ["nose"])
+        labels_of(Signs(), sources, ["nose"])
 
 
 def test_several_runs_are_averaged_and_widen_the_interval() -> None:
@@ -399,6 +404,36 @@ def test_subgroups_from_the_labels_of_the_world(tmp_path: Path) -> None:
         known = [row[factor] for row in labels.values()]
         wanted = {v: known.count(v) for v in known if v and known.count(v) >= 8}
         assert {v: row["lpips"]["images"] for v, row in groups[factor].items()} == wanted
+
+
+@pytest.mark.parametrize("column", [True, False])
+def test_subgroups_that_are_too_small_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: bool
+) -> None:
+    """Of a column of the CSV, and of what the judge sees."""
+    images, edits = folders(tmp_path, 12)
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    ages = ["young"] * 8 + ["old"] * 3 + [""]
+    rows = [f"{name},{age},p{name}" for name, age in zip(names, ages, strict=True)]
+    rows[-1] = names[-1]  # a line that ends early has no labels
+    table = tmp_path / "images" / "labels.csv"
+    table.write_text("\n".join(["file_name,age,person", *rows]))
+    line = ["evaluate", "--images", str(table) if column else images, "--edits", edits]
+    line += ["--leave-out", "fid", "--leave-out", "sc", "--out", str(tmp_path / "out")]
+    assert main([*line, "--subgroups", *(["age", "person"] if column else ["skin"])]) == 0
+    kept = json.loads((tmp_path / "out" / "table.json").read_text())
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if "too small" in line)
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert f"**Left out:** {told.removeprefix('asyrp: ')}." in page
+    if column:
+        assert "subgroups need 8 images each; too small are age: old (3); person: p000.png" in told
+        assert told.endswith("p005.png (1) and 5 more")
+        assert set(kept["groups"]["age"]) == {"young"}
+        assert len(kept["too_small"]["person"]) == 11
+    else:
+        counts = kept["too_small"]["skin"]
+        assert counts
+        assert all(f"{skin} ({count})" in told for skin, count in counts.items())
 
 
 def test_the_judge_of_the_world_refuses_pictures_of_another_size(

@@ -1,5 +1,6 @@
 """The table of an edit: every metric over all images, over subgroups, and the gaps between them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -226,10 +227,10 @@ def summarised(values: Values, seed: int = 0) -> dict[str, Estimate]:
     }
 
 
-def subgroups(
+def labels_of(
     judging: judged.Judging, sources: Tensor, attributes: Sequence[str]
-) -> dict[str, dict[str, np.ndarray]]:
-    """attribute -> value -> rows of the sources judged so, of at least LEAST_GROUP images.
+) -> dict[str, list[str]]:
+    """attribute -> the value that the judge sees in each source.
 
     Raises:
         AsyrpError: the judge does not know an attribute.
@@ -241,14 +242,20 @@ def subgroups(
                 f"the judge does not know the attribute {attribute!r}; it answers for: "
                 f"{', '.join(seen)}"
             )
-    return {a: grouped([judging.value(a, int(i)) for i in seen[a]]) for a in attributes}
+    return {a: [judging.value(a, int(i)) for i in seen[a]] for a in attributes}
 
 
 def grouped(labels: Sequence[str]) -> dict[str, np.ndarray]:
     """label -> rows that have it, for labels of at least LEAST_GROUP images; "" is no label."""
-    table = np.asarray(labels)
-    rows = {str(label): np.flatnonzero(table == label) for label in np.unique(table) if label}
-    return {label: found for label, found in rows.items() if len(found) >= LEAST_GROUP}
+    table, small = np.asarray(labels), too_small(labels)
+    names = [str(label) for label in np.unique(table) if label and label not in small]
+    return {name: np.flatnonzero(table == name) for name in names}
+
+
+def too_small(labels: Sequence[str]) -> dict[str, int]:
+    """label -> its number of images, for those of fewer than LEAST_GROUP."""
+    counts = sorted(Counter(labels).items())
+    return {label: count for label, count in counts if label and count < LEAST_GROUP}
 
 
 def gaps(

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from asyrp.bootstrap import Estimate
 from asyrp.commands.common import check_device, new_folder, say
 from asyrp.commands.evaluate_pictures import Material, gather
@@ -14,6 +12,7 @@ from asyrp.commands.evaluate_report import (
     plot_audit,
     plot_leakage,
     plot_table,
+    told_small,
 )
 from asyrp.commands.judges import NONE, WORLD, partiality, questions_of
 from asyrp.errors import AsyrpError, MissingExtra, need
@@ -24,12 +23,13 @@ from asyrp.evaluation import (
     features_in,
     gaps,
     grouped,
+    labels_of,
     leakage_matrix,
     of_groups,
     of_sets,
     over_runs,
-    subgroups,
     summarised,
+    too_small,
 )
 from asyrp.guide import new_guide
 from asyrp.identity import load_identity
@@ -73,6 +73,8 @@ def run(options: Evaluate) -> None:
         save_figure(plot_leakage(result.matrix), out / "leakage.png")
     if result.gaps:
         save_figure(plot_audit(result), out / "audit.png")
+    if result.too_small:
+        say(told_small(result.too_small))
     if material.skipped:
         say(f"{len(material.skipped)} unreadable: {'; '.join(material.skipped[:3])}")
     say(f"measured {len(material.names)} edits; wrote {out / 'table.md'}")
@@ -241,27 +243,27 @@ def measure(options: Evaluate, material: Material, tools: Tools, wish: Wish | No
         moved = [Pictures(back, run.edits) for run in runs if (back := run[2]) is not None]
         values |= over_runs(moved, Tools(guide=tools.guide))
     table = {**summarised(values, seed), **of_sets(runs, tools, features, seed)}
-    members = _members(options, material, tools)
+    labels = _labels(options, material, tools)
+    members = {name: grouped(row) for name, row in labels.items()}
+    small = {name: few for name, row in labels.items() if (few := too_small(row))}
     groups = of_groups(values, members, features, seed)
     matrix: dict[str, dict[str, Estimate]] = {}
     if tools.judging is not None and wish is not None:
         matrix = leakage_matrix(runs, tools.judging, wish, seed)
-    return Result(table, groups, gaps(values, members, seed), matrix)
+    return Result(table, groups, gaps(values, members, seed), matrix, small)
 
 
-def _members(
-    options: Evaluate, material: Material, tools: Tools
-) -> dict[str, dict[str, np.ndarray]]:
-    """attribute -> value -> rows: from the CSV's columns where it has them, else by the judge."""
+def _labels(options: Evaluate, material: Material, tools: Tools) -> dict[str, list[str]]:
+    """attribute -> the sources' labels: the CSV's columns where it has them, else by the judge."""
     columns = set(material.labels[0]) if material.labels else set()
     own = tools.judging.audited if tools.judging is not None else sorted(columns)
     asked = tuple(own) if options.subgroups is None else options.subgroups
     found = {}
     for name in asked:
         if name in columns:
-            found[name] = grouped([labels[name] for labels in material.labels])
+            found[name] = [labels[name] or "" for labels in material.labels]
         elif tools.judging is not None:
-            found |= subgroups(tools.judging, material.runs[0].sources, [name])
+            found |= labels_of(tools.judging, material.runs[0].sources, [name])
         else:
             raise AsyrpError(
                 f"--subgroups {name!r} needs a column of that name in a CSV, or a judge"

@@ -17,15 +17,20 @@ from asyrp.scorers import templates_of
 from asyrp.tables import markdown
 
 MOST_GAPS = 12  # rows of the audit in table.md; the JSON has all
+MOST_SMALL = 6  # subgroups of an attribute that are named as too small; the JSON has all
 
 
 class Result(NamedTuple):
-    """Every number: of all images, of subgroups, the gaps, and leakage by attribute."""
+    """Every number: of all images, of subgroups, the gaps, and leakage by attribute.
+
+    too_small: attribute -> value -> images, of the subgroups that were left out.
+    """
 
     table: dict[str, Estimate]
     groups: dict[str, dict[str, dict[str, Estimate]]]
     gaps: list[Gap]
     matrix: dict[str, dict[str, Estimate]]
+    too_small: dict[str, dict[str, int]]
 
 
 def notes_of(
@@ -84,6 +89,8 @@ def page(result: Result, notes: dict[str, Any]) -> str:
         parts += ["## Largest gaps between subgroups", _AUDIT, markdown(_audit_rows(result.gaps))]
     if result.groups:
         parts += ["## Subgroups", _GROUPS]
+    if result.too_small:
+        parts += [f"**Left out:** {told_small(result.too_small)}."]
     for attribute, members in result.groups.items():
         parts += [f"By {attribute}:", markdown(_group_rows(members))]
     if result.matrix:
@@ -156,6 +163,16 @@ _GROUPS = (
     f"the smallest has, and only where that is {LEAST_FID} or more; its intervals are from "
     f"{GROUP_DRAWS} draws. FID and KID belong to whole sets, and are not among the gaps above."
 )
+
+
+def told_small(too_small: Mapping[str, Mapping[str, int]]) -> str:
+    """Which subgroups have too few images, with how many they have."""
+    told = []
+    for attribute, members in too_small.items():
+        named = [f"{value} ({count})" for value, count in members.items()]
+        more = f" and {len(named) - MOST_SMALL} more" if len(named) > MOST_SMALL else ""
+        told.append(f"{attribute}: {', '.join(named[:MOST_SMALL])}{more}")
+    return f"subgroups need {LEAST_GROUP} images each; too small are {'; '.join(told)}"
 
 
 def _group_rows(members: Mapping[str, Mapping[str, Estimate]]) -> list[dict[str, Any]]:
