@@ -153,7 +153,7 @@ def _guiding(options: Evaluate, wanted: set[str]) -> Tools:
     own = compared and options.features not in ("judge", "encoder")
     encoder = load_encoder(guides.encoder, device) if guided or (compared and not own) else None
     distance = load_distance(guides.distance, device) if wanted & {"lpips", "diversity"} else None
-    features = load_vision(options.features) if own else None
+    features = load_vision(options.features, device) if own else None
     return Tools(
         guide=new_guide(encoder, options.source, options.target) if encoder and guided else None,
         distance=distance if "lpips" in wanted else None,

@@ -77,7 +77,7 @@ def measure(
             }
         )
         last, before = done.x, carried + added
-    errors = (plain[-1].x - images).square().mean((1, 2, 3))
+    errors = (plain[-1].x - images.to(plain[-1].x)).square().mean((1, 2, 3))
     return {
         "steps": steps,
         "strength": attribute.strength,
