@@ -42,9 +42,22 @@ def _guarded(name: str, options: object) -> int:
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _refuse(f"{error.strerror or error}{place}; nothing was left half written")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_full(error):
+            raise
+        return _refuse(
+            "out of memory; lower --batch-size, name fewer or smaller pictures, or use --dtype "
+            f"bfloat16 ({str(error)[:200] or 'no more told'})"
+        )
     except KeyboardInterrupt:
         return _refuse("stopped; run the same command again to continue")
     return 0
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether memory is full, of a GPU or the machine; torch has no class for the latter."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 def _warn(message: Warning | str, *_: object) -> None:
