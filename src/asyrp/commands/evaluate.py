@@ -83,6 +83,8 @@ def _rows(result: Result) -> list[dict[str, object]]:
 
 def check(options: Evaluate) -> None:
     """Refuse what cannot work before anything is read."""
+    if options.seed < 0:
+        raise AsyrpError(f"--seed must be 0 or more; got {options.seed}")
     if bool(options.source) != bool(options.target):
         raise AsyrpError("S_dir needs both --source and --target; got one; give both or neither")
     if bool(options.attribute) != bool(options.value):
