@@ -25,7 +25,7 @@ from asyrp.evaluation import Pictures, Tools, Wish, features_in, of_sets, over_r
 from asyrp.guide import new_guide
 from asyrp.identity import load_identity
 from asyrp.images import contact_sheet, from_uint8, to_uint8
-from asyrp.machine import settle
+from asyrp.machine import finish, settle
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.compare import Compare
@@ -186,6 +186,7 @@ def measured(arena: Arena, name: str) -> Row:
     best = max(ready.settings, key=lambda setting: rank(arena, ready, setting))
     started = time.perf_counter()
     edits = ready.edit(arena.test, best)
+    finish(edits.device)
     seconds = (time.perf_counter() - started) / len(edits)
     run = [shown(job.lab.model, arena.test, edits)]
     table = {
