@@ -151,6 +151,14 @@ def test_sample_writes_samples_and_a_sheet(place: Place) -> None:
     assert abs(np.subtract(*first)).max() <= 1
 
 
+def test_the_sheet_holds_every_sample(place: Place) -> None:
+    assert call("sample", "--out", place.out, "--count", 10, *FEW) == 0
+    sheet, last = picture(place.out / "sheet.png"), picture(place.out / "0009.png")
+    assert sheet.shape == (2 * 68, 8 * 68, 3)
+    assert np.array_equal(sheet[70:134, 70:134], last)
+    assert (sheet[68:, 2 * 68 :] == 255).all()
+
+
 def test_inspect_says_what_a_thing_is(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("invert", "--images", place.faces, "--out", place.out, *FEW) == 0
     capsys.readouterr()

@@ -265,6 +265,7 @@ def test_the_command_measures_a_perfect_edit_and_repeats_itself(tmp_path: Path) 
         ("value", "mouth has no value"),
         ("judge", "needs a judge"),
         ("text", "both --source and --target"),
+        ("seed", "--seed must be 0 or more; got -1"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_a_line(
@@ -277,6 +278,7 @@ def test_what_cannot_be_measured_is_told_in_a_line(
         "value": ["--attribute", "mouth", "--value", "angry"],
         "judge": ["--attribute", "mouth", "--value", "sad", "--judge", "none"],
         "text": ["--source", "face"],
+        "seed": ["--seed", "-1"],
     }.get(spoil, [])
     if spoil == "stem":
         (tmp_path / "edits" / "000.png").rename(tmp_path / "edits" / "x.png")
@@ -286,6 +288,19 @@ def test_what_cannot_be_measured_is_told_in_a_line(
     told = capsys.readouterr().err.strip().splitlines()
     assert message in told[-1]
     assert not (tmp_path / "out" / "table.md").exists()
+
+
+def test_two_pictures_of_one_stem_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, edits = folders(tmp_path, 2)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "000.png").write_bytes((tmp_path / "images" / "001.png").read_bytes())
+    table = tmp_path / "table.csv"
+    table.write_text("file_name\nimages/000.png\nimages/001.png\nmore/000.png\n")
+    line = ["evaluate", "--images", str(table), "--edits", edits, "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    assert "--images has two pictures of the stem '000'" in capsys.readouterr().err
 
 
 def test_unreadable_pictures_are_counted_and_listed(tmp_path: Path) -> None:

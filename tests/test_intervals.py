@@ -164,6 +164,12 @@ def test_curves_pair_each_timestep_with_the_x_it_started_from() -> None:
         np.testing.assert_allclose(curves.xt[row], distance(images, before[t]))
 
 
+@pytest.mark.parametrize("cosine", [0.0, -0.2, float("nan")])
+def test_a_threshold_that_everything_reaches_is_refused(cosine: float) -> None:
+    with pytest.raises(AsyrpError, match=r"t_edit.*above 0; got .*--t-edit"):
+        find_t_edit(spread_curves(), cosine, Thresholds())
+
+
 def test_joined_batches_are_one_batch() -> None:
     images, start = noise(4, 3, 4, 4), noise(4, 3, 4, 4, seed=9)
     steps = [Done(t, noise(4, 3, 4, 4, seed=t), noise(4, 3, 4, 4, seed=t + 1)) for t in (9, 4)]

@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+import torch
+
 from asyrp.errors import AsyrpError
 
 Done = TypeVar("Done")
@@ -41,7 +43,8 @@ def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory did not suffice, on a CPU or any kind of GPU."""
     from accelerate.utils.memory import should_reduce_batch_size
 
-    return bool(should_reduce_batch_size(error))
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return full or bool(should_reduce_batch_size(error))
 
 
 def _tried(work: Callable[[slice], Done], rows: slice) -> list[Done]:

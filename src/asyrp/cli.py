@@ -17,8 +17,8 @@ DESCRIPTION = (
 
 
 MEMORY = (
-    "memory does not suffice; lower --batch-size (or --train.batch-size), give "
-    "--train.checkpointing, or --dtype bfloat16; nothing was left half written"
+    "out of memory; lower --batch-size (or --train.batch-size), give --train.checkpointing or "
+    "--dtype bfloat16, or name fewer or smaller pictures"
 )
 
 
@@ -48,12 +48,12 @@ def _guarded(name: str, options: object) -> int:
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _refuse(f"{error.strerror or error}{place}; nothing was left half written")
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
         from asyrp.batches import out_of_memory
 
         if not out_of_memory(error):
             raise
-        return _refuse(MEMORY)
+        return _refuse(f"{MEMORY} ({str(error)[:200] or 'no more told'})")
     except KeyboardInterrupt:
         return _refuse("stopped; run the same command again to continue")
     return 0

@@ -1,5 +1,6 @@
 """Files that are whole or absent."""
 
+import errno
 import glob
 import json
 import os
@@ -76,8 +77,13 @@ def _beside(path: Path) -> Path:
 def _put_in_place(temporary: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or not (path.is_symlink() or any(path.iterdir())):
-        os.rename(temporary, path)  # all at once
-        return
+        try:
+            os.rename(temporary, path)  # all at once
+        except OSError as error:  # another process of the team was there first
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
     for file in sorted(temporary.iterdir()):
         os.replace(file, path / file.name)
 

@@ -91,7 +91,8 @@ def find_t_edit(curves: Curves, cosine: float, thresholds: Thresholds, seed: int
     """The lowest t with mean LPIPS(x, P_t) >= edit threshold x cos(source text, target text).
 
     Raises:
-        AsyrpError: the threshold is never reached.
+        AsyrpError: the threshold is never reached, or is not above 0, as where texts have a
+            cosine below 0.
     """
     return _banded(curves.times, curves.x0, thresholds.edit * cosine, "t_edit", seed)
 
@@ -138,6 +139,11 @@ def find_intervals(curves: Curves, cosine: float, thresholds: Thresholds) -> Fou
 def _banded(
     times: Sequence[int], values: np.ndarray, level: float, name: str, seed: int, draws: int = 500
 ) -> Interval:
+    if not level > 0:
+        raise AsyrpError(
+            f"no {name}: its threshold must be above 0; got {level:.3f} (that of t_edit is times "
+            f"the texts' cosine); set the timestep yourself with --{name.replace('_', '-')}"
+        )
     try:
         t = first_reaching(times, values.mean(1), level)
     except AsyrpError as error:

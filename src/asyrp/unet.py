@@ -204,7 +204,7 @@ class HSpaceUNet(nn.Module):
         if class_labels is None:
             return emb
         if self.config["class_embed_type"] == "timestep":
-            class_labels = self.unet.time_proj(class_labels)
+            class_labels = self.unet.time_proj(class_labels).to(self.dtype)
         return cast(Tensor, emb + self.unet.class_embedding(class_labels).to(self.dtype))
 
 

@@ -61,11 +61,22 @@ def network(options: Network) -> HSpaceUNet:
     if options.batch_size < 1:
         raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
     settle()
-    check_device(options.device)
+    device = own_device(options.device)
     prompt = Prompt(options.prompt, options.guidance)
-    device = assemble(options.device).device
     label = options.class_label
     return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+
+
+def own_device(asked: str) -> str:
+    """The device of this process, which in a team is another than that of the others.
+
+    Raises:
+        AsyrpError: this machine does not have it.
+    """
+    own = assemble(asked).device  # first, since a look at "cuda" takes memory of the first GPU
+    if own.partition(":")[0] != asked.partition(":")[0]:
+        raise AsyrpError(f"no device {asked!r} here for every process; try cpu")
+    return check_device(own)
 
 
 def check_device(name: str) -> str:
