@@ -40,7 +40,7 @@ class Sources(NamedTuple):
 
     def marks(self) -> list[float]:
         """A number for each image that tells it from others but forgives rounding."""
-        return [float(x0.double().mean()) for x0 in self.x0[-1]]
+        return [float(x0.cpu().double().mean()) for x0 in self.x0[-1]]
 
 
 class SourceSet(Protocol):

@@ -24,7 +24,7 @@ from asyrp.files import atomic_path
 from asyrp.images import read_folder
 from asyrp.jobs import boost_of, parse_direction
 from asyrp.machine import settle
-from asyrp.options import Applying, Inverting, Network
+from asyrp.options import Applying, Guides, Inverting, Network
 from asyrp.process import Attribute, check_phases
 from asyrp.schedule import check_steps
 from asyrp.team import ALONE, Team, assemble, is_first
@@ -62,6 +62,8 @@ def network(options: Network) -> HSpaceUNet:
         raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
     settle()
     device = own_device(options.device)
+    if options.device == "cpu" and torch.cuda.is_available():
+        say("this machine has a GPU, which is not used; --device cuda uses it")
     prompt = Prompt(options.prompt, options.guidance)
     label = options.class_label
     return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
@@ -91,6 +93,20 @@ def check_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise AsyrpError(f"no device {name!r} here ({reason}); try cpu") from error
     return name
+
+
+def warn_of_guides(spec: str, guides: Guides) -> None:
+    """Say where what guides a network knows nothing of its pictures."""
+    own = Guides()
+    if spec == "avatars-64":
+        return
+    if guides.encoder == own.encoder:
+        say(f"warning: {own.encoder} knows drawn faces alone; --encoder clip knows photographs")
+    if guides.distance == own.distance:
+        say(
+            f"warning: {own.distance} has thresholds of drawn faces; --distance lpips-alex has the "
+            "paper's, of photographs"
+        )
 
 
 class Gallery(NamedTuple):

@@ -84,7 +84,7 @@ def measure(
         "strength": attribute.strength,
         "interval": [attribute.t_start, attribute.t_edit],
         "final_change": ratio(last - plain[-1].x, plain[-1].x),
-        "inversion_mse": errors.double().cpu().numpy(),
+        "inversion_mse": errors.cpu().double().numpy(),
     }
 
 
