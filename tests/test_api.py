@@ -43,8 +43,9 @@ class Reports(list[tuple[int, int]]):
         self.append((done, total))
 
     def whole(self) -> bool:
-        total = self[-1][1]
-        return list(self) == [(done, total) for done in range(1, total + 1)]
+        """From a first step to the last, always forwards."""
+        done, totals = zip(*self, strict=True)
+        return done[-1] == totals[-1] and len(set(totals)) == 1 and sorted(set(done)) == list(done)
 
 
 # invert
@@ -101,7 +102,8 @@ def test_inversion_reports_every_step(
     invert(model, images(), STEPS, convention, 1, 2, reports, up_to)
     assert reports.whole()
     levels = len([pair for pair in paper_grid(STEPS) if up_to is None or pair.t <= up_to])
-    assert len(reports) == 3 * (2 * levels - (convention != "target"))
+    assert len(reports) == 3 * (2 * levels - (convention != "target"))  # of 5 images, 2 at a time
+    assert reports[-1][0] == 5 * (2 * levels - (convention != "target"))
 
 
 def test_images_of_any_precision_are_taken(model: HSpaceUNet) -> None:
@@ -183,6 +185,7 @@ def test_editing_reports_every_step(model: HSpaceUNet, size: int) -> None:
     edit(model, random_latents(model, 5), (), STEPS, batch_size=size, report=reports)
     assert reports.whole()
     assert len(reports) == STEPS * -(-5 // size)
+    assert reports[-1] == (5 * STEPS, 5 * STEPS)
 
 
 # what is refused

@@ -1,6 +1,7 @@
 """The page's logic, without a browser: what is walked, what is kept apart, what is let in."""
 
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,13 @@ def picture(studio: Studio) -> Picture:
     return Picture("a face", image, {"kind": "upload", "name": "a.png"})
 
 
+@cache
+def shift(shape: tuple[int, ...], seed: int) -> GlobalDirection:
+    return GlobalDirection(noise(*shape, seed=seed)).requires_grad_(False)
+
+
 def doses(model: HSpaceUNet, strength: float) -> tuple[Dose, ...]:
-    one = GlobalDirection(noise(*model.h_shape, seed=1)).requires_grad_(False)
-    two = GlobalDirection(noise(*model.h_shape, seed=2)).requires_grad_(False)
+    one, two = (shift(model.h_shape, seed) for seed in (1, 2))
     return (
         Dose("one", Attribute(one, 400, strength, STEPS, 700)),
         Dose("two", Attribute(two, 500, -0.5, STEPS, 600)),
@@ -72,6 +77,16 @@ def test_a_walk_begins_where_it_differs_from_a_kept_one(model: HSpaceUNet) -> No
     assert walked(doses(model, 2.0), 200, 1)[0] == 222
     assert walked(doses(model, 2.0), 200, 1) == []
     assert walked(()) == []
+
+
+def test_a_direction_that_was_replaced_is_walked_anew(model: HSpaceUNet) -> None:
+    x = noise(1, *model.image_shape, seed=3)
+    walks = Walks(model, GRID, x)
+    first, second = (Attribute(shift(model.h_shape, seed), 400, 1.0, STEPS) for seed in (1, 2))
+    finish(walks.walk(Plan((Dose("own: smile", first),))))
+    again = Running(walks.walk(Plan((Dose("own: smile", second),))))
+    finish(again)
+    assert torch.allclose(again.value, edit(model, x, [second], STEPS), atol=1e-5)
 
 
 def test_a_walk_that_was_dropped_is_continued(model: HSpaceUNet) -> None:

@@ -72,6 +72,21 @@ def test_the_door_knows_its_own_names() -> None:
     assert answer("/", type="websocket")[0]["type"] == "websocket.close"
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (b"http://127.0.0.1:7860", 200),
+        (b"http://[::1]:7860", 200),
+        (b"https://evil.example", 404),
+        (b"http://localhost.evil.example:7860", 404),
+        (b"null", 404),
+    ],
+)
+def test_other_sites_cannot_send_to_the_page(origin: bytes, status: int) -> None:
+    headers = [(b"host", b"127.0.0.1:7860"), (b"origin", origin)]
+    assert answer("/gradio_api/upload", headers=headers)[0]["status"] == status
+
+
 def test_the_page_is_for_this_machine_alone_unless_told_otherwise() -> None:
     assert App().host == "127.0.0.1"
 

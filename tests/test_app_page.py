@@ -286,3 +286,14 @@ def test_a_session_keeps_the_components_of_the_page_alone() -> None:
         assert list(handled(SimpleNamespace(session_hash=tab), "edit")) == ["edit"]
     assert kept.blocks == {1: "stage", 2: "bar"}
     assert session.config_values == {1: {}}
+
+
+def test_a_direction_that_was_removed_meanwhile_is_told_in_a_line(
+    studio: Studio, picture: Picture
+) -> None:
+    session = studio.sessions.get("ann")
+    finish(studio.open(session, picture))
+    finish(studio.edit(session, chosen(studio, session, "own: odd")))
+    assert session.made is not None
+    with pytest.raises(AsyrpError, match="'own: odd' was removed"):
+        plans.run_json(studio.model, session.made, {}, studio.habits.inverting)

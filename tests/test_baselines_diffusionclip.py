@@ -56,6 +56,23 @@ def test_the_network_is_trained_and_the_original_is_left_alone() -> None:
     assert not any(p.requires_grad for p in model.unet.parameters())
 
 
+def test_a_network_in_half_precision_is_trained_in_whole() -> None:
+    """Adam's steps of 1e-4 are lost where weights have eight bits."""
+    model = tiny_model(dtype=torch.bfloat16)
+    before = {k: v.float() for k, v in model.unet.state_dict().items()}
+    guide, sources, grid = prepared(model)
+    tuned = trainable(model)
+    list(fine_tune(tuned, guide, sources, grid, SETTINGS))
+    moved = tuned.unet.state_dict()
+    changes = [(moved[k] - v).abs().max() for k, v in before.items()]
+    assert min(changes) > 0
+    assert max(changes) < 0.01  # not by rounding either
+    half = blended(model, tuned, 0.5).unet.state_dict()
+    for key, value in before.items():
+        torch.testing.assert_close(half[key], (value + moved[key]) / 2)
+    assert model.dtype == torch.bfloat16
+
+
 def test_the_first_loss_is_that_of_the_untouched_network() -> None:
     model = tiny_model()
     guide, sources, grid = prepared(model)

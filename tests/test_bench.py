@@ -199,17 +199,26 @@ def test_memory_is_that_of_many_over_few() -> None:
     assert memory_ratio({"memory-100": {"bytes": 2}}) is None
 
 
-def test_traded_settings_count_only_within_two_points() -> None:
-    def way(success: float, seconds: float) -> dict[str, float]:
-        return {"success": success, "seconds": seconds, "seconds_an_image": seconds}
+def test_traded_settings_are_chosen_on_validation_faces_and_told_on_test_faces() -> None:
+    def way(seconds: float, held: tuple[float, float], test: tuple[float, float]) -> dict[str, Any]:
+        there = {"success": held[0], "leakage": held[1]}
+        told = {"success": test[0], "leakage": test[1], "validation": there}
+        return told | {"seconds": seconds, "seconds_an_image": seconds}
 
-    rows = [way(0.9, 4.0), way(0.885, 2.0), way(0.87, 0.5)]
-    traded = {
-        "editing": {"ways": rows, "naive_seconds": 8.0},
-        "training": {"subsets": rows, "naive_seconds": 8.0},
-    }
-    assert fastest_edit({"traded": traded}) == 4.0
-    assert fastest_training({"traded": traded}) == 4.0
+    def reached(*rows: dict[str, Any]) -> tuple[float | None, float | None]:
+        traded = {
+            "editing": {"ways": rows, "naive_seconds": 8.0},
+            "training": {"subsets": rows, "naive_seconds": 8.0},
+        }
+        return fastest_edit({"traded": traded}), fastest_training({"traded": traded})
+
+    plain = way(4.0, (0.9, 0.05), (0.9, 0.05))
+    good = way(2.0, (0.885, 0.06), (0.89, 0.06))
+    weak = way(0.5, (0.87, 0.05), (0.9, 0.05))
+    leaking = way(0.4, (0.9, 0.2), (0.9, 0.05))
+    assert reached(plain, good, weak, leaking) == (4.0, 4.0)
+    lucky = way(1.0, (0.9, 0.05), (0.8, 0.05))  # chosen, but does not keep on test faces
+    assert reached(plain, good, lucky) == (0.0, 0.0)
     assert fastest_edit({}) is None
 
 

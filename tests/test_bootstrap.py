@@ -10,6 +10,7 @@ from asyrp.bootstrap import (
     of_mean,
     of_pairs,
     of_statistic,
+    of_strata,
     resamples,
 )
 from asyrp.errors import AsyrpError
@@ -84,6 +85,13 @@ def test_pairs_weigh_as_often_as_both_images_were_drawn() -> None:
     found = of_pairs(values, pairs, 5, seed=7, draws=400)
     assert found.value == pytest.approx(values.mean())
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+
+
+def test_a_stratum_that_was_not_drawn_counts_for_nothing() -> None:
+    values = [np.full(3, 10.0), np.full(20, 10.0)]
+    owners = [[0, 1, 2], list(range(3, 23))]
+    found = of_strata(values, owners)  # all values are equal, and so are all means
+    assert (found.value, found.low, found.high) == pytest.approx((10.0, 10.0, 10.0))
 
 
 def test_a_gap_by_chance_is_what_shuffling_gives() -> None:

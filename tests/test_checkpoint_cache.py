@@ -69,3 +69,10 @@ def test_a_conversion_that_is_stopped_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         converted(file, Said())
     assert kept(file) == []
+
+
+def test_what_another_process_moves_away_meanwhile_is_no_harm(file: Path) -> None:
+    folder = converted(file, Said())
+    (folder.parent / f".{folder.name}.gone").symlink_to(file.parent / "nowhere")
+    folder.rename(file.parent / "elsewhere")
+    assert converted(file, Said()) == folder

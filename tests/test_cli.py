@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from safetensors import SafetensorError
 
@@ -141,6 +142,36 @@ def test_a_read_only_folder_is_refused_before_the_work(
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match("asyrp: the results cannot be written: .* is read-only", line)
     assert tree(place.root) == {}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_memory_that_is_full_is_told_in_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def run(options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("asyrp.commands.sample.run", run)
+    assert call("sample", "--out", "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("asyrp: out of memory")
+    assert "--batch-size" in line
+
+
+def test_an_error_of_the_program_is_no_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(options: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("asyrp.commands.sample.run", run)
+    with pytest.raises(RuntimeError, match="mat1"):
+        call("sample", "--out", "out")
 
 
 # a full disk

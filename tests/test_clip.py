@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,6 +185,26 @@ def test_views_of_old_and_new_processor_files() -> None:
     assert view_of(square, 256) == View((256, 256), None)
     with pytest.raises(AsyrpError, match="resampling must be one of 2, 3; got 1"):
         view_of({"resample": 1}, 224)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": {"longest_edge": 224}}, "size"),
+        ({"size": {"shortest_edge": 200}, "crop_size": 224}, "crop"),
+        ({"do_resize": False}, "do_resize"),
+        ({"do_rescale": False}, "do_rescale"),
+        ({"image_mean": 3}, "image_mean"),
+    ],
+)
+def test_views_that_are_not_understood_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsyrpError, match=message):
+        view_of(settings, 224)
+
+
+def test_a_processor_that_does_not_normalise_is_obeyed() -> None:
+    found = view_of({"do_normalize": False, "image_mean": [0.5] * 3}, 224)
+    assert (found.mean, found.std) == ((0.0,) * 3, (1.0,) * 3)
 
 
 @torch.no_grad()

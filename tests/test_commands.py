@@ -191,6 +191,14 @@ def test_samples_are_read_as_they_are_and_edited_ones_say_so(place: Place) -> No
     assert json.loads((place.root / "table" / "table.json").read_text())["images"] == 3
 
 
+def test_the_sheet_holds_every_sample(place: Place) -> None:
+    assert call("sample", "--out", place.out, "--count", 10, *FEW) == 0
+    sheet, last = picture(place.out / "sheet" / "sheet.png"), picture(place.out / "0009.png")
+    assert sheet.shape == (2 * 68, 8 * 68, 3)
+    assert np.array_equal(sheet[70:134, 70:134], last)
+    assert (sheet[68:, 2 * 68 :] == 255).all()
+
+
 def test_inspect_says_what_a_thing_is(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("invert", "--images", place.faces, "--out", place.out, *FEW) == 0
     capsys.readouterr()

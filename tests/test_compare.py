@@ -221,6 +221,12 @@ def test_reproduce_writes_a_page_and_goes_on_where_it_was(tmp_path: Path) -> Non
         (["study", "linearity", "--faces", "99"], "'linearity' needs 2 to 64 faces"),
         (["study", "linearity", "--model", "google/x"], "'linearity' on a network of your own"),
         (["study", "diagnose", "--direction", "d.safetensors"], "needs --images"),
+        (["compare", "--device", "cuda"], "--device is for a network of your own"),
+        (["compare", "--encoder", "clip"], "--encoder is for a network of your own"),
+        (["compare", "--labels", "1", "2"], "--labels is for a network of your own"),
+        (["study", "theorem1", "--dtype", "bfloat16"], "--dtype is for a network of your own"),
+        (["study", "linearity", "--refinements", "2"], "--refinements is for a network of your"),
+        (["study", "linearity", "--steps", "10"], "--steps is for a network of your own"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(

@@ -133,7 +133,7 @@ def test_a_judge_adds_success_leakage_and_clean_edits(
     page = (tmp_path / "out" / "table.md").read_text()
     assert "the most clean edits, then the most successes" in page
     assert f"Judge of mouth = 'smiling face': zero-shot, encoder {clip}," in page
-    assert "warning" not in capsys.readouterr().err
+    assert "as the guide too" not in capsys.readouterr().err
 
 
 def test_with_a_judge_the_cleanest_setting_wins() -> None:

@@ -56,3 +56,14 @@ def test_the_encoders_share_is_of_all_multiplications(model: HSpaceUNet) -> None
     share = encoder_share(model)
     assert 0.1 < share < 0.6
     assert Cost(encodes=10, decodes=10).evaluations(share) == pytest.approx(10)
+
+
+def test_seconds_end_when_a_gpu_has_finished(
+    model: HSpaceUNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = list[torch.device]()
+    monkeypatch.setattr(HSpaceUNet, "device", torch.device("cuda:1"))
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    with counted(model):
+        assert waited == [torch.device("cuda:1")]  # nothing from before is counted
+    assert len(waited) == 2

@@ -1,6 +1,8 @@
 """Every kind of source gives the same pictures, and says which it could not read."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,3 +176,49 @@ def test_what_cannot_be_read_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"nothing")
     with pytest.raises(AsyrpError, match=r"at least one readable.*1 unreadable.*x\.png"):
         load(tmp_path)
+
+
+def huge(file: Path) -> None:
+    """A PNG whose header says 40,000 x 40,000 pixels."""
+    content = bytearray(png(picture(0)))
+    content[16:24] = struct.pack(">II", 40_000, 40_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
+    file.write_bytes(bytes(content))
+
+
+def test_a_picture_too_large_to_open_is_skipped(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "good.png")
+    huge(tmp_path / "huge.png")
+    found = load(tmp_path)
+    assert [record.name for record in found.records] == ["good.png"]
+    assert [one.name for one in found.skipped] == ["huge.png"]
+
+
+def test_rows_of_a_csv_may_be_short(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "1.png")
+    (tmp_path / "table.csv").write_text("age,file_name,smiling\n3,1.png,yes\n4\n5,1.png\n")
+    found = load(tmp_path / "table.csv")
+    assert [record.labels for record in found.records] == [
+        {"age": "3", "smiling": "yes"},
+        {"age": "5", "smiling": ""},
+    ]
+    assert [one.name for one in found.skipped] == ["line 3"]
+
+
+@pytest.mark.parametrize("content", [b"file_name\n\xff\xfe.png\n", b"file_name\n\x00\n"])
+def test_a_csv_that_is_no_text_is_told_in_a_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(AsyrpError, match=r"table\.csv"):
+        load(tmp_path / "table.csv")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_row_without_a_picture_is_skipped(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    cells = [{"bytes": png(picture(0)), "path": None}, None]
+    columns = datasets.Features({"face": datasets.Image(decode=False)})
+    table = datasets.Dataset.from_dict({"face": cells}, features=columns)
+    table.cast_column("face", datasets.Image()).save_to_disk(str(tmp_path / "faces"))
+    found = load(f"hf:{tmp_path / 'faces'}")
+    assert [record.name for record in found.records] == ["00000000"]
+    assert [one.name for one in found.skipped] == ["00000001"]

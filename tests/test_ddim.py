@@ -315,3 +315,9 @@ def test_stochastic_generation_has_the_data_distribution() -> None:
     *_, last = generate(GAUSSIAN.eps, SCHEDULE, x, paper_grid(250), 1.0, seeded_generators(1))
     assert float(last.x.mean()) == pytest.approx(GAUSSIAN.mean, abs=0.02)
     assert float(last.x.std()) == pytest.approx(GAUSSIAN.std, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", [10**14, -(10**14)])
+def test_seeds_that_torch_cannot_hold_are_refused(seed: int) -> None:
+    with pytest.raises(AsyrpError, match=f"got {seed}"):
+        seeded_generators(1, seed)

@@ -14,6 +14,7 @@ from asyrp.cli import main
 from asyrp.commands.demo import _draw_training_faces as draw_faces
 from asyrp.commands.demo import test_faces as held_out_faces
 from asyrp.direction_files import read_card
+from asyrp.errors import AsyrpError
 from asyrp.options import Demo
 from asyrp.world.avatars import FACTORS, sample_face
 
@@ -34,11 +35,20 @@ def test_the_demo_edits_faces_of_the_test_split_that_lack_the_value() -> None:
 
 def test_the_demo_replaces_its_own_faces_only(tmp_path: Path) -> None:
     pytest.importorskip("resvg_py")
+    draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
     for name in ("mine.png", "00007.png", "validation-00009.png"):
         (tmp_path / name).write_bytes(b"old")
     draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
     names = {"mine.png", "00000.png", "validation-00000.png", "labels.json", "labels.csv"}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {path.name for path in tmp_path.iterdir()} == {*names, ".drawn-by-demo"}
+
+
+def test_the_demo_leaves_pictures_of_others_alone(tmp_path: Path) -> None:
+    photo = tmp_path / "00007.png"  # as FFHQ names its own
+    photo.write_bytes(b"a photograph")
+    with pytest.raises(AsyrpError, match="holds pictures that no demo drew"):
+        draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
+    assert list(tmp_path.iterdir()) == [photo]
 
 
 @pytest.mark.slow

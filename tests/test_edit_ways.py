@@ -56,6 +56,7 @@ def test_the_second_order_walk_is_another_edit_of_the_same_face(place: Place) ->
     ("words", "named"),
     [
         (["--strengths", "1", "1"], "must differ"),
+        (["--strengths", "0.1234567", "0.1234568"], "must differ"),
         (["--strengths", "1", "2", "--solver", "second-order"], "by ddim only"),
     ],
 )

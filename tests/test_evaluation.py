@@ -272,6 +272,7 @@ def test_the_command_measures_a_perfect_edit_and_repeats_itself(tmp_path: Path) 
         ("value", "mouth has no value"),
         ("judge", "needs a judge"),
         ("text", "both --source and --target"),
+        ("seed", "--seed must be 0 or more; got -1"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_a_line(
@@ -285,6 +286,7 @@ def test_what_cannot_be_measured_is_told_in_a_line(
         "judge": ["--attribute", "mouth", "--value", "sad", "--judge", "none"],
         "text": ["--source", "face"],
         "back": ["--reconstructions", str(tmp_path / "back")],
+        "seed": ["--seed", "-1"],
     }.get(spoil, [])
     if spoil == "stem":
         (tmp_path / "edits" / "000.png").rename(tmp_path / "edits" / "x.png")
@@ -363,6 +365,19 @@ def test_a_missing_extra_is_found_before_anything_is_read(
     assert "pip install 'asyrp[evaluate]', or leave them out: --leave-out fid" in told[0]
     assert main([*line, "--leave-out", "fid"]) == 2
     assert "needed a folder of images" in capsys.readouterr().err
+
+
+def test_two_pictures_of_one_stem_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, edits = folders(tmp_path, 2)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "000.png").write_bytes((tmp_path / "images" / "001.png").read_bytes())
+    table = tmp_path / "table.csv"
+    table.write_text("file_name\nimages/000.png\nimages/001.png\nmore/000.png\n")
+    line = ["evaluate", "--images", str(table), "--edits", edits, "--out", str(tmp_path / "out")]
+    assert main(line) == 2
+    assert "--images has two pictures of the stem '000'" in capsys.readouterr().err
 
 
 def test_unreadable_pictures_are_counted_and_listed(tmp_path: Path) -> None:

@@ -76,6 +76,14 @@ def test_a_vision_network_answers_as_transformers_does(tmp_path: Path) -> None:
         load_vision(tmp_path)
 
 
+def test_a_vision_network_that_is_cut_short_is_told_in_a_line(tmp_path: Path) -> None:
+    folder = save_vision(tmp_path / "dino")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(AsyrpError, match="needed an image network"):
+        load_vision(folder)
+
+
 def test_everything_from_local_folders(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     from test_identity import save_network

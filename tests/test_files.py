@@ -116,3 +116,24 @@ def test_a_file_of_another_kind_says_what_makes_one(tmp_path: Path) -> None:
     for read in (lambda: load_tensors(path, KIND), lambda: header_of(path)):
         with pytest.raises(AsyrpError, match="is not a safetensors file or is cut short"):
             read()
+
+
+def test_two_processes_that_end_at_once_both_put_their_files_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one's folder comes after a look that found none, and before the rename."""
+    out, rename = tmp_path / "out", os.rename
+
+    def late(source: Path, target: Path) -> None:
+        target.mkdir()
+        (target / "theirs.png").write_bytes(b"theirs")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    with atomic_folder(out) as temporary:
+        (temporary / "ours.png").write_bytes(b"ours")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        "ours.png": b"ours",
+        "theirs.png": b"theirs",
+    }
+    assert list(tmp_path.iterdir()) == [out]

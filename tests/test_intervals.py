@@ -10,6 +10,8 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.intervals import (
     Curves,
+    Given,
+    find_intervals,
     find_t_boost,
     find_t_edit,
     first_reaching,
@@ -164,6 +166,12 @@ def test_curves_pair_each_timestep_with_the_x_it_started_from() -> None:
         np.testing.assert_allclose(curves.xt[row], distance(images, before[t]))
 
 
+@pytest.mark.parametrize("cosine", [0.0, -0.2, float("nan")])
+def test_a_threshold_that_everything_reaches_is_refused(cosine: float) -> None:
+    with pytest.raises(AsyrpError, match=r"t_edit.*above 0; got .*--t-edit"):
+        find_t_edit(spread_curves(), cosine, Thresholds())
+
+
 def test_joined_batches_are_one_batch() -> None:
     images, start = noise(4, 3, 4, 4), noise(4, 3, 4, 4, seed=9)
     steps = [Done(t, noise(4, 3, 4, 4, seed=t), noise(4, 3, 4, 4, seed=t + 1)) for t in (9, 4)]
@@ -180,3 +188,16 @@ def test_joined_batches_are_one_batch() -> None:
 
 def test_the_papers_thresholds_are_the_defaults() -> None:
     assert (Thresholds().edit, Thresholds().boost) == (0.33, 1.2)
+
+
+def test_what_is_given_is_not_looked_for() -> None:
+    curves = Curves((0, 500, 999), np.full((3, 2), 0.2), np.full((3, 2), 0.2))
+    out_of_reach = Thresholds(0.33, 1.2, 0.1)
+    for name in Given._fields:  # with the two others given, it alone is missed
+        given = Given(999, 500, 0)._replace(**{name: None})
+        with pytest.raises(AsyrpError, match=f"no {name}"):
+            find_intervals(curves, 1.0, out_of_reach, given)
+    found = find_intervals(curves, 1.0, out_of_reach, Given(999, 500, 0))
+    assert (found.t_start, found.t_edit.t, found.t_boost.t) == (999, 500, 0)
+    easy = find_intervals(curves, 1.0, Thresholds(0.1, 0.1, 0.3), Given(t_boost=7))
+    assert (easy.t_edit.t, easy.t_boost.t) == (0, 7)

@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "asyrp"
 LAYERS = {
     0: {
         "errors",
+        "batches",
         "offline",
         "files",
         "machine",

@@ -14,6 +14,7 @@ import asyrp
 from asyrp import AsyrpError, load_model
 from asyrp.cli import main
 from asyrp.direction_files import read_card
+from asyrp.schedule import linear
 from conftest import noise, tiny_unet
 from converted import FOLDER, assert_bit_for_bit, converted, write_original
 from originals import Adm, Ddpm, adm_weights, ddpm_weights
@@ -251,3 +252,10 @@ def test_a_proof_of_values_that_are_no_numbers_fails() -> None:
             weights[key] = torch.full_like(value, 3e38)  # finite, and inf - inf behind
     with pytest.raises(AsyrpError, match="differs from the original by inf"):
         converted(weights, "adm", num_head_channels=16)
+
+
+def test_a_missing_scheduler_is_told(tmp_path: Path) -> None:
+    tiny_unet().save_pretrained(tmp_path / "bare")
+    with pytest.warns(UserWarning, match="has no scheduler_config.json: linear betas and epsilon"):
+        model = load_model(str(tmp_path / "bare"))
+    assert model.schedule == linear()

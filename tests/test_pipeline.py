@@ -68,9 +68,12 @@ def test_is_made_of_a_network_and_a_direction_of_the_library(tmp_path: Path) -> 
 
 
 @torch.no_grad()
-def test_strength_and_interval_of_the_card_can_be_replaced(pipe: AsyrpPipeline) -> None:
+def test_strength_counts_as_the_commands_and_the_interval_can_be_replaced(
+    pipe: AsyrpPipeline,
+) -> None:
     model, latents = network(), start(2)
-    act = saved().attribute(-0.5, 700, 900)
+    assert saved().card.strength != 1
+    act = saved().attribute(-0.5 * saved().card.strength, 700, 900)
     wanted = edit(model, latents, [act], STEPS)
     options = {"strength": -0.5, "t_edit": 700, "t_start": 900, "t_boost": 0}
     found = pipe(latents=latents, num_inference_steps=STEPS, output_type="latent", **options)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import asyrp
 import official
 from asyrp.checkpoints.convert import convert
-from asyrp.checkpoints.detect import detect
-from asyrp.checkpoints.directions import read_name
+from asyrp.checkpoints.detect import Detected, detect
+from asyrp.checkpoints.directions import Known, convert_direction, read_name
 from asyrp.checkpoints.hyper import Said
 from asyrp.checkpoints.networks import KNOWN
 from asyrp.checkpoints.presets import EVERY, PRESETS, find_preset
@@ -91,6 +91,15 @@ def test_the_cosine_behind_a_published_t_edit(t_edit: int) -> None:
     cosine = implied_cosine("celeba", t_edit)
     assert 0.4 < cosine < 1
     assert released_intervals("celeba", cosine).t_edit == t_edit
+
+
+@pytest.mark.parametrize("name", ["mine.pth", "smiling_LC_CelebA_HQ_t999_ninv40_ngen40_0.pth"])
+def test_an_end_at_timestep_0_is_one_that_was_given(name: str) -> None:
+    found = Detected("table direction", {"500": torch.zeros(2, 8, 8)}, "")
+    card = convert_direction(found, name, Known(t_edit=0, t_boost=0)).card
+    assert (card.t_edit, card.t_boost) == (0, 0)
+    with pytest.raises(asyrp.AsyrpError, match="trained_steps must be 1 or more; got 0"):
+        convert_direction(found, name, Known(trained_steps=0))
 
 
 @pytest.mark.parametrize("cosine", [0.0, -0.2, 1.1, float("nan")])

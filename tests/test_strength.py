@@ -1,12 +1,14 @@
 """The strength that counts as 1."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from asyrp.directions import GlobalDirection
 from asyrp.process import Attribute, walk
 from asyrp.sources import editing_window, joined, prepare
-from asyrp.strength import SHARE, STRENGTHS, response, saturation
+from asyrp.strength import BATCH, SHARE, STRENGTHS, response, saturation
 from asyrp.unet import HSpaceUNet
 from conftest import noise
 from doubles import tiny_guide
@@ -46,3 +48,24 @@ def test_the_response_is_the_progress_of_the_last_edited_x0(model: HSpaceUNet) -
         moved = guide.encoder.image_features(edited.x0) - guide.encoder.image_features(plain.x0)
     assert found == pytest.approx((moved @ guide.direction).mean().item(), rel=1e-4)
     assert response(model, dh, 0.0, guide, sources, window.grid) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_response_walks_few_images_at_a_time(
+    model: HSpaceUNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide, x = tiny_guide(), noise(21, 3, 16, 16)
+    window = editing_window(999, 500, 4, model.schedule.length)
+    sources = joined(list(prepare(model, guide, x, window, 21)))
+    dh = GlobalDirection(noise(*model.h_shape)).requires_grad_(False)
+    own, rows = HSpaceUNet.encode, list[int]()
+
+    def encode(self: HSpaceUNet, x: torch.Tensor, *rest: Any) -> Any:
+        rows.append(len(x))
+        return own(self, x, *rest)
+
+    monkeypatch.setattr(HSpaceUNet, "encode", encode)
+    found = response(model, dh, 2.0, guide, sources, window.grid)
+    assert max(rows) == BATCH
+    parts = [sources.take(torch.arange(i, min(i + 7, 21))) for i in (0, 7, 14)]
+    means = [response(model, dh, 2.0, guide, part, window.grid) for part in parts]
+    assert found == pytest.approx(sum(means) / 3, rel=1e-4)

@@ -194,6 +194,15 @@ def test_diagnosis_follows_the_shift(model: HSpaceUNet) -> None:
     assert diagnose.verdict(found).text.count("Recommendation") == 1
 
 
+@torch.no_grad()
+def test_the_shift_of_a_diagnosis_is_the_one_that_is_applied(model: HSpaceUNet) -> None:
+    x, dh = noise(2, 3, 16, 16), noise(*model.h_shape, seed=2)
+    act = Attribute(GlobalDirection(dh), 0, 2.0, trained_steps=10)
+    found = diagnose.measure(model, x, x, paper_grid(5, 1000), act)
+    h = model.encode(x, 999).h  # every step takes 2 x 10 / 5 times dh
+    assert found["steps"][0]["shift"] == pytest.approx(float(4 * dh.expand_as(h).norm() / h.norm()))
+
+
 def test_each_loss_has_its_recommendation(model: HSpaceUNet) -> None:
     assert "tiny beside h" in diagnose.advice(diagnosed(model, 1e-4))
     assert "no timestep of the grid" in diagnose.advice(diagnosed(model, 1.0, 700, 600))

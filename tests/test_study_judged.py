@@ -92,7 +92,7 @@ def test_a_study_on_a_network_of_ones_own(
     assert numbers["phases"] == {"t_start": 15, "t_edit": 6, "t_boost": 2}
     told = f"{verdict['claim']} {verdict['text']} {verdict['why']}"
     assert not [word for word in WORLDLY if word in told]
-    assert "warning" not in capsys.readouterr().err
+    assert "as the guide too" not in capsys.readouterr().err
     assert (tmp_path / "out" / f"{name}.png").stat().st_size > 5000
 
 

@@ -3,7 +3,11 @@
 import csv
 import io
 import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,3 +160,16 @@ def test_figures_show_the_numbers() -> None:
     heat(axes, np.array([[0.5, np.nan]]), ["r"], ["c", "d"], "label")
     assert [text.get_text() for text in axes.texts] == ["0.5"]
     figure.canvas.draw()
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Work whose process is killed, as by a system without memory."""
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        os._exit(9)
+
+
+def test_a_process_that_was_killed_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(AsyrpError, match="stage 'one' was killed.*--workers"):
+        list(run_stages([Stage("one", Killed())], tmp_path, workers=2))

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from asyrp.commands import common
+from asyrp.errors import AsyrpError
 from asyrp.jobs import Phases, Pictures, start_training
 from asyrp.latent_store import invert_into, latents_from, recipe_of
 from asyrp.record_store import RecordStore
@@ -176,3 +178,22 @@ def test_a_store_goes_on_after_one_process_was_killed(model: HSpaceUNet, tmp_pat
     together(2, lambda team: inverted(model, folder, team))
     assert len(RecordStore(folder)) == 6
     assert len(set(folder.glob("*.safetensors")) - shards) == 6 - len(before)
+
+
+def test_a_process_of_a_team_looks_at_its_own_device_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A look at "cuda" would take memory of the first GPU in every process."""
+    looked, empty = list[object](), torch.empty
+
+    def watched(*size: int, device: object) -> torch.Tensor:
+        looked.append(device)
+        return empty(*size, device="cpu")
+
+    monkeypatch.setattr(torch, "empty", watched)
+    monkeypatch.setattr(common, "assemble", lambda device: Team(1, 2, "cuda:1"))
+    assert common.own_device("cuda") == "cuda:1"
+    assert looked == ["cuda:1"]
+    monkeypatch.setattr(common, "assemble", lambda device: Team(1, 2, "cpu"))
+    with pytest.raises(AsyrpError, match="no device 'cuda' here"):
+        common.own_device("cuda")

@@ -68,6 +68,19 @@ def test_class_conditional_networks_bit_for_bit(kind: str | None) -> None:
     assert not torch.equal(model.decode(encoded), model.decode(other))
 
 
+@pytest.mark.parametrize("kind", [None, "timestep", "identity"])
+@torch.no_grad()
+def test_class_conditional_networks_in_half_precision(kind: str | None) -> None:
+    unet = tiny_unet(class_embed_type=kind, num_class_embeds=10 if kind is None else None)
+    model = HSpaceUNet(unet, linear())
+    x, t = noise(2, 3, 16, 16), torch.tensor([12, 900])
+    labels = noise(2, model.emb_channels, seed=3) if kind == "identity" else torch.tensor([3, 7])
+    whole = model(x, t, labels)
+    half = model.to(torch.bfloat16)(x, t, labels)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, atol=0.05, rtol=0.05)
+
+
 @torch.no_grad()
 def test_shapes_of_h() -> None:
     model = tiny_model(sample_size=(16, 24))

@@ -91,6 +91,16 @@ def test_classifier_free_guidance_is_that_of_stable_diffusion() -> None:
 
 
 @torch.no_grad()
+def test_guidance_is_not_rounded_with_the_weights() -> None:
+    network = tiny_condition_unet()
+    prompted = FixedPrompt(network, hidden(2, 5), 7.3).to(torch.bfloat16)
+    inside = noise(4, network.config["block_out_channels"][0], 8, 8).to(torch.bfloat16)
+    without, told = network.conv_out(inside).chunk(2)
+    assert torch.equal(prompted.conv_out(inside), without + 7.3 * (told - without))
+    assert torch.tensor(7.3, dtype=torch.bfloat16).item() != 7.3
+
+
+@torch.no_grad()
 def test_a_walk_with_guidance_and_a_direction(stable: Path) -> None:
     model = load_latent(stable, prompt=SMILE)
     latents = random_latents(model, 2)

@@ -1,12 +1,12 @@
 """Whole jobs on batches of images: invert and edit. The generators below them do the work."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from asyrp.batches import in_batches
 from asyrp.ddim import Convention, draw_noise, invert_steps, seeded_generators
 from asyrp.errors import AsyrpError
 from asyrp.process import Attribute, Shift, WalkStep, asymmetric, walk
@@ -14,7 +14,7 @@ from asyrp.schedule import Pair, below, paper_grid
 from asyrp.unet import HSpaceUNet
 
 Report = Callable[[int, int], None]
-"""Called with (done, total) after every step of a long job."""
+"""Called with (done, total) as a long job goes on; both count steps of single images."""
 
 Walker = Callable[..., Iterator[WalkStep]]
 """`process.walk`, or another with its arguments."""
@@ -53,6 +53,7 @@ def invert(
     Args:
         images: (n, c, height, width) in [-1, 1].
         convention, refinements: see `ddim.invert_steps`.
+        batch_size: images at a time, halved where memory does not suffice.
         up_to: the timestep at which to stop, the grid's next one below it where it has none;
             None for T.
 
@@ -61,20 +62,23 @@ def invert(
     """
     _check_images(model, images)
     grid = inversion_grid(model, steps, up_to)
-    down = math.ceil(len(images) / batch_size) * len(grid)
-    total = 2 * down - (down // len(grid) if convention != "target" else 0)
+    down = len(grid)
+    up = down - (convention != "target")
+    total = len(images) * (up + down)
 
     def half(done: int, _: int) -> None:
         report(done, total)
 
     latents = latents_of(model, images, steps, convention, refinements, batch_size, half, up_to)
-    ticks = _ticks(report, total, total - down)
-    reconstructions = []
-    for x in latents.split(batch_size):
-        for done in walk(model, x, grid):
+
+    def walked(rows: slice) -> Tensor:
+        x = latents[rows]
+        for k, done in enumerate(walk(model, x, grid), start=1):
             x = done.x
-            next(ticks)
-        reconstructions.append(x)
+            report(len(images) * up + rows.start * down + k * len(x), total)
+        return x
+
+    reconstructions = list(in_batches(len(images), batch_size, walked))
     back = torch.cat(reconstructions)
     errors = (back.float() - images.to(back.device).float()).square().flatten(1).mean(1)
     return Inversion(latents, back, errors)
@@ -94,15 +98,17 @@ def latents_of(
     """The latents of `invert` alone, in about half its time."""
     _check_images(model, images)
     grid = inversion_grid(model, steps, up_to)
-    batches = math.ceil(len(images) / batch_size)
-    ticks = _ticks(report, batches * (len(grid) - (convention != "target")))
-    latents = []
-    for x in _as_state(model, images).split(batch_size):
-        for step in invert_steps(model, model.schedule, x, grid, convention, refinements):
-            x = step.x
-            next(ticks)
-        latents.append(x)
-    return torch.cat(latents)
+    up = len(grid) - (convention != "target")
+
+    def inverted(rows: slice) -> Tensor:
+        x = _as_state(model, images[rows])
+        taken = invert_steps(model, model.schedule, x, grid, convention, refinements)
+        for k, done in enumerate(taken, start=1):
+            x = done.x
+            report(rows.start * up + k * len(x), len(images) * up)
+        return x
+
+    return torch.cat(list(in_batches(len(images), batch_size, inverted)))
 
 
 def inversion_grid(model: HSpaceUNet, steps: int, up_to: int | None) -> tuple[Pair, ...]:
@@ -137,6 +143,7 @@ def edit(
         latents: x_T, (n, c, height, width).
         attributes: directions with strength and interval; their shifts add up.
         t_boost: eta is 1 below it; image i draws from a generator of its own, seeded by (seed, i).
+        batch_size: images at a time, halved where memory does not suffice.
         first: the i of the first latent, where they are part of a larger job.
         walker: `process.walk`, or `multistep.walk_second_order` for few steps.
 
@@ -145,16 +152,17 @@ def edit(
     """
     _check_images(model, latents)
     grid = paper_grid(steps, model.schedule.length)
-    ticks = _ticks(report, math.ceil(len(latents) / batch_size) * steps)
-    finished = []
-    for start in range(0, len(latents), batch_size):
-        x = _as_state(model, latents[start : start + batch_size])
-        generators = seeded_generators(len(x), seed, first + start)
-        for done in walker(model, x, grid, attributes, t_boost, generators, shift):
+
+    def edited(rows: slice) -> Tensor:
+        x = _as_state(model, latents[rows])
+        generators = seeded_generators(len(x), seed, first + rows.start)
+        walked = walker(model, x, grid, attributes, t_boost, generators, shift)
+        for k, done in enumerate(walked, start=1):
             x = done.x
-            next(ticks)
-        finished.append(x)
-    return torch.cat(finished)
+            report(rows.start * steps + k * len(x), len(latents) * steps)
+        return x
+
+    return torch.cat(list(in_batches(len(latents), batch_size, edited)))
 
 
 def random_latents(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
@@ -168,12 +176,6 @@ def random_latents(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
 def _as_state(model: HSpaceUNet, x: Tensor) -> Tensor:
     """x as a walk carries it: at least float32, since rounding x at every step would be seen."""
     return x.to(model.device, torch.promote_types(model.dtype, torch.float32))
-
-
-def _ticks(report: Report, total: int, before: int = 0) -> Iterator[None]:
-    for done in range(before + 1, total + 1):
-        report(done, total)
-        yield
 
 
 def _check_images(model: HSpaceUNet, images: Tensor) -> None:

@@ -108,10 +108,11 @@ def of_strata(
     for row, own in zip(values, owners, strict=True):
         known = ~np.isnan(row)
         weights = times[:, np.searchsorted(ids, np.asarray(own)[known])]
-        totals = np.maximum(weights.sum(1), 1)
+        totals = weights.sum(1)
         centres.append(row[known].mean())
-        drawn.append(weights @ row[known] / totals)
-    low, high = np.quantile(np.mean(drawn, axis=0), TAILS)
+        drawn.append(np.where(totals > 0, weights @ row[known] / np.maximum(totals, 1), np.nan))
+    means = np.ma.masked_invalid(drawn).mean(0).compressed()  # over the strata that were drawn
+    low, high = np.quantile(means, TAILS)
     return Estimate(float(np.mean(centres)), float(low), float(high), len(ids), seed)
 
 

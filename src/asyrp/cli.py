@@ -16,6 +16,12 @@ DESCRIPTION = (
 )
 
 
+MEMORY = (
+    "out of memory; lower --batch-size (or --train.batch-size), give --train.checkpointing or "
+    "--dtype bfloat16, or name fewer or smaller pictures"
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, or 2 for an input that cannot be used."""
     if argv is None:
@@ -42,6 +48,12 @@ def _guarded(name: str, options: object) -> int:
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _refuse(f"{error.strerror or error}{place}; nothing was left half written")
+    except (MemoryError, RuntimeError) as error:
+        from asyrp.batches import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        return _refuse(f"{MEMORY} ({str(error)[:200] or 'no more told'})")
     except KeyboardInterrupt:
         return _refuse("stopped; run the same command again to continue")
     return 0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from asyrp.machine import finish
 from asyrp.unet import HSpaceUNet
 
 
@@ -58,10 +59,12 @@ def counted(model: HSpaceUNet) -> Iterator[Cost]:
         unet.conv_in.register_forward_hook(entered),
         unet.conv_out.register_forward_hook(left),
     ]
+    finish(model.device)
     started = time.perf_counter()
     try:
         yield cost
     finally:
+        finish(model.device)
         cost.seconds += time.perf_counter() - started
         for hook in hooks:
             hook.remove()

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from asyrp.errors import AsyrpError, need
-from asyrp.images import find_images, read_image
+from asyrp.images import FORMATS, find_images, read_image
 
 NAME_COLUMNS = ("image_id", "file_name", "filename", "file", "image", "path", "name")
 
@@ -114,22 +114,29 @@ def csv_table(path: Path) -> Iterator[Item]:
     """A CSV with a column of file names (relative to it) and one column an attribute.
 
     Raises:
-        AsyrpError: no such file, or no column of names.
+        AsyrpError: no such file, no text, or no column of names.
     """
     if not path.is_file():
         raise AsyrpError(f"needed a CSV of attributes; {str(path)!r} does not exist")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        name = next((c for c in NAME_COLUMNS if c in columns), None)
-        if name is None:
-            raise AsyrpError(
-                f"{str(path)!r} needs a column of file names called one of "
-                f"{', '.join(NAME_COLUMNS)}; it has {', '.join(columns) or 'none'}"
-            )
-        for row in reader:
-            labels = {k: v for k, v in row.items() if k != name and k is not None}
-            yield Item(row[name], path.parent / row[name], labels)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from _csv_rows(csv.DictReader(file), path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AsyrpError(f"{str(path)!r} is no CSV in UTF-8: {error}") from error
+
+
+def _csv_rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[Item]:
+    columns = reader.fieldnames or []
+    name = next((c for c in NAME_COLUMNS if c in columns), None)
+    if name is None:
+        raise AsyrpError(
+            f"{str(path)!r} needs a column of file names called one of "
+            f"{', '.join(NAME_COLUMNS)}; it has {', '.join(columns) or 'none'}"
+        )
+    for row in reader:  # cells that a short row lacks are None
+        labels = {k: v or "" for k, v in row.items() if k != name and k is not None}
+        told = row[name] or f"line {reader.line_num}"
+        yield Item(told, path.parent / told, labels)
 
 
 def hugging_face(spec: str) -> Iterator[Item]:
@@ -160,9 +167,10 @@ def _rows(table: Any, spec: str, library: Any) -> Iterator[Item]:
             f"the dataset {spec!r} needs a column of images; it has {', '.join(kinds) or 'none'}"
         )
     for index, row in enumerate(table.cast_column(column, library.Image(decode=False))):
-        held = row.pop(column)
-        data = held["bytes"] if held["bytes"] is not None else Path(held["path"])
-        yield Item(f"{index:08d}", data, {k: str(v) for k, v in row.items()})
+        held, name = row.pop(column) or {}, f"{index:08d}"  # a cell may be empty
+        data = held.get("bytes")
+        data = Path(held.get("path") or name) if data is None else data
+        yield Item(name, data, {k: str(v) for k, v in row.items()})
 
 
 def lmdb_folder(path: Path, size: tuple[int, int] | None = None) -> Iterator[Item]:
@@ -205,7 +213,7 @@ def stream(items: Iterable[Item], size: tuple[int, int] | None) -> Iterator[Reco
             own = upright_size(item)
             size = size or own
             image = read_image(_as_path(item), size)
-        except (AsyrpError, OSError, ValueError, SyntaxError) as error:
+        except Exception as error:  # a damaged file fails in any way
             yield Skipped(item.name, " ".join(str(error).split()))
             continue
         yield Record(item.name, image, item.labels, own)
@@ -213,7 +221,7 @@ def stream(items: Iterable[Item], size: tuple[int, int] | None) -> Iterator[Reco
 
 def upright_size(item: Item) -> tuple[int, int]:
     """(height, width) after EXIF rotation, from the header alone."""
-    with Image.open(_as_path(item)) as opened:
+    with Image.open(_as_path(item), formats=FORMATS) as opened:
         width, height = opened.size
         turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (width, height) if turned else (height, width)

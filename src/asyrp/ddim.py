@@ -13,6 +13,7 @@ from asyrp.schedule import CLEAN, NoiseSchedule, Pair
 
 NoisePredictor = Callable[[Tensor, int], Tensor]
 Convention = Literal["source", "target", "extrapolated"]
+HIGHEST_SEED = 2**43
 
 
 class Step(NamedTuple):
@@ -175,5 +176,11 @@ def draw_noise(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def seeded_generators(count: int, seed: int = 0, first: int = 0) -> list[torch.Generator]:
-    """One CPU generator an image, for images `first`, `first` + 1, ...; independent of batching."""
+    """One CPU generator an image, for images `first`, `first` + 1, ...; independent of batching.
+
+    Raises:
+        AsyrpError: a seed of more digits than torch can hold.
+    """
+    if abs(seed) > HIGHEST_SEED:
+        raise AsyrpError(f"a seed lies in -{HIGHEST_SEED:,}..{HIGHEST_SEED:,}; got {seed}")
     return [torch.Generator().manual_seed(seed * 1_000_003 + first + i) for i in range(count)]

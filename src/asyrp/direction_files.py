@@ -116,7 +116,7 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
         raise AsyrpError(
             f"{str(path)!r} was trained on another network (fingerprint "
             f"{card.fingerprint[:12]}..., this one is {model.fingerprint()[:12]}...); load the "
-            "network it was trained on, or force it at your own risk"
+            "network it was trained on, or use it at your own risk: --force, force=True"
         )
     return SavedDirection(direction.to(model.device).requires_grad_(False).eval(), card)
 

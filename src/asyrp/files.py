@@ -1,5 +1,6 @@
 """Files that are whole or absent."""
 
+import errno
 import glob
 import json
 import os
@@ -19,6 +20,8 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 
 LARGEST_JSON = 64_000_000  # bytes of a settings file; ours have some thousand
+UMASK = os.umask(0)  # read once: for that moment it holds for all threads
+os.umask(UMASK)
 STALE_SECONDS = 24 * 3600.0  # age at which what was half written has lost its writer
 
 
@@ -32,11 +35,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
-    umask = os.umask(0)
-    os.umask(umask)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~umask)  # made by mkstemp and safetensors for their owner alone
+        temporary.chmod(0o666 & ~UMASK)  # made by mkstemp and safetensors for their owner alone
         reach_disk(temporary)  # a disk may find only now that it is full
         os.replace(temporary, path)
     except BaseException:
@@ -54,11 +55,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     base = _beside(path)
     _remove_stale(base, path.name)
     temporary = Path(tempfile.mkdtemp(dir=base, prefix=f".{path.name}."))
-    umask = os.umask(0)
-    os.umask(umask)
     try:
         yield temporary
-        temporary.chmod(0o777 & ~umask)
+        temporary.chmod(0o777 & ~UMASK)
         for file in temporary.rglob("*"):
             reach_disk(file)
         _put_in_place(temporary, path)
@@ -77,8 +76,13 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     """Move what is in a folder into another one, and folders inside it alike."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or not (path.is_symlink() or any(path.iterdir())):
-        os.rename(temporary, path)  # all at once
-        return
+        try:
+            os.rename(temporary, path)  # all at once
+        except OSError as error:  # another process of the team was there first
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
     for file in sorted(temporary.iterdir()):
         if file.is_dir():
             _put_in_place(file, path / file.name)

@@ -58,8 +58,8 @@ def measure_curves(
     times, x0_rows, xt_rows = [], [], []
     for done in steps:
         times.append(done.t)
-        x0_rows.append(distance(images, done.x0).double().cpu().numpy())
-        xt_rows.append(distance(images, x).double().cpu().numpy())
+        x0_rows.append(distance(images, done.x0).cpu().double().numpy())
+        xt_rows.append(distance(images, x).cpu().double().numpy())
         x = done.x
     order = np.argsort(times)
     x0, xt = np.stack(x0_rows)[order], np.stack(xt_rows)[order]
@@ -91,7 +91,8 @@ def find_t_edit(curves: Curves, cosine: float, thresholds: Thresholds, seed: int
     """The lowest t with mean LPIPS(x, P_t) >= edit threshold x cos(source text, target text).
 
     Raises:
-        AsyrpError: the threshold is never reached.
+        AsyrpError: the threshold is never reached, or is not above 0, as where texts have a
+            cosine below 0.
     """
     return _banded(curves.times, curves.x0, thresholds.edit * cosine, "t_edit", seed)
 
@@ -125,19 +126,47 @@ def find_t_start(curves: Curves, thresholds: Thresholds) -> int:
     return curves.times[int(below[-1])]
 
 
-def find_intervals(curves: Curves, cosine: float, thresholds: Thresholds) -> Found:
-    """The three phases; editing has one timestep at least, and boosting none of its own."""
-    t_edit = find_t_edit(curves, cosine, thresholds)
-    t_start = max(find_t_start(curves, thresholds), t_edit.t)
-    t_boost = find_t_boost(curves, thresholds)
-    if t_boost.t > t_edit.t:
-        t_boost = t_boost._replace(t=t_edit.t)
+class Given(NamedTuple):
+    """Timesteps that are told rather than read off the curves."""
+
+    t_start: int | None = None
+    t_edit: int | None = None
+    t_boost: int | None = None
+
+
+NOTHING = Given()
+
+
+def find_intervals(
+    curves: Curves, cosine: float, thresholds: Thresholds, given: Given = NOTHING
+) -> Found:
+    """The three phases; editing has one timestep at least, and boosting none of its own.
+
+    Raises:
+        AsyrpError: the threshold of a timestep that is not given is never reached.
+    """
+    t_edit = _told(given.t_edit) or find_t_edit(curves, cosine, thresholds)
+    start = given.t_start
+    t_start = max(find_t_start(curves, thresholds), t_edit.t) if start is None else start
+    t_boost = _told(given.t_boost)
+    if t_boost is None:
+        t_boost = find_t_boost(curves, thresholds)
+        t_boost = t_boost._replace(t=min(t_boost.t, t_edit.t))
     return Found(t_start, t_edit, t_boost, curves)
+
+
+def _told(t: int | None) -> Interval | None:
+    return None if t is None else Interval(t, t, t)
 
 
 def _banded(
     times: Sequence[int], values: np.ndarray, level: float, name: str, seed: int, draws: int = 500
 ) -> Interval:
+    if not level > 0:
+        raise AsyrpError(
+            f"no {name}: its threshold must be above 0; got {level:.3f} (that of t_edit is times "
+            f"the texts' cosine); set the timestep yourself with --{name.replace('_', '-')}"
+        )
     try:
         t = first_reaching(times, values.mean(1), level)
     except AsyrpError as error:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from asyrp.api import inversion_grid
+from asyrp.batches import in_batches
 from asyrp.ddim import Convention, check_convention, invert_steps
 from asyrp.errors import AsyrpError
 from asyrp.process import WalkStep, walk
@@ -111,13 +112,17 @@ def _inverted(
     recipe: Recipe,
     waiting: Sequence[tuple[int, str, Tensor]],
 ) -> Iterator[Kept]:
-    x = torch.stack([image for _, _, image in waiting])
-    x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
-    grid = _grid(recipe.times)
-    steps = invert_steps(model, model.schedule, x, grid, recipe.convention, recipe.refinements)
-    for step in steps:
-        x = step.x
-    for (_, key, _), latent in zip(waiting, x.cpu(), strict=True):
+    grid, how = _grid(recipe.times), (recipe.convention, recipe.refinements)
+
+    def inverted(rows: slice) -> Tensor:
+        x = torch.stack([image for _, _, image in waiting[rows]])
+        x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
+        for step in invert_steps(model, model.schedule, x, grid, *how):
+            x = step.x
+        return x.cpu()
+
+    latents = torch.cat(list(in_batches(len(waiting), len(waiting), inverted)))
+    for (_, key, _), latent in zip(waiting, latents, strict=True):
         store.add(key, {"x": latent.clone()})
     store.settle()  # a whole batch or none: after a kill the rest falls into the same batches
     yield from (Kept(row, key, True) for row, key, _ in waiting)

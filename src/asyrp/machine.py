@@ -17,6 +17,12 @@ def settle() -> None:
     keep_freed_memory()
 
 
+def finish(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def keep_freed_memory() -> bool:
     """Whether the C library agreed to keep it; only glibc can.
 

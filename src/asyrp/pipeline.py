@@ -125,7 +125,8 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             prompt, negative_prompt, guidance_scale: of a text-to-image network; guidance 1 is
                 the prompt alone.
             class_label: of a class-conditional network, the same for all images.
-            strength: factor on dh, negative to reverse; None for the direction's own.
+            strength: times the strength of the direction's card, as in `asyrp edit`; negative
+                reverses it.
             t_edit, t_start, t_boost: timesteps of the phases; None for the direction's own.
             num_inference_steps: n of the paper's grid, for the inversion too.
             latents: x_T, (n, c, height, width), in place of an image.
@@ -220,7 +221,9 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             if strength is not None or t_edit is not None or t_start is not None:
                 raise AsyrpError("this pipeline has no direction to apply; load it with one")
             return []
-        whole = self.direction.saved().attribute(strength, t_edit, t_start)
+        saved = self.direction.saved()
+        total = saved.card.strength * (1.0 if strength is None else strength)
+        whole = saved.attribute(total, t_edit, t_start)
         factor = whole.strength * whole.trained_steps / steps
         return [replace(whole, direction=self.direction, strength=factor, trained_steps=1)]
 

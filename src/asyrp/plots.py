@@ -27,6 +27,8 @@ def plot_curves(found: Found, cosine: float, thresholds: Thresholds) -> Figure:
         axes.plot(found.curves.times, values.mean(1), color=color, label=label)
         axes.axhline(level, color=color, linewidth=0.8, linestyle=":")
         axes.axvline(t, color=color, linewidth=0.8, linestyle="--", label=f"{name} = {t}")
+    start = found.t_start
+    axes.axvline(start, color="black", linewidth=0.8, linestyle="-.", label=f"t_start = {start}")
     axes.set(xlabel="timestep t", ylabel="perceptual distance", xlim=(0, None), ylim=(0, None))
     axes.legend(fontsize=8)
     return figure

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from asyrp.batches import in_batches
 from asyrp.errors import AsyrpError
 from asyrp.guide import Guide
 from asyrp.process import walk
@@ -39,7 +40,7 @@ class Sources(NamedTuple):
 
     def marks(self) -> list[float]:
         """A number for each image that tells it from others but forgives rounding."""
-        return [float(x0.double().mean()) for x0 in self.x0[-1]]
+        return [float(x0.cpu().double().mean()) for x0 in self.x0[-1]]
 
 
 class SourceSet(Protocol):
@@ -97,17 +98,20 @@ def prepare(
 
     images: clean images, (n, c, height, width), to compare with in place of P_t (official code).
     """
-    for start in range(0, len(latents), batch_size):
-        batch = latents[start : start + batch_size]
+
+    def walked(rows: slice) -> Sources:
+        batch = latents[rows]
         for done in walk(model, batch, window.lead):
             batch = done.x
         x0 = torch.stack([done.x0 for done in walk(model, batch, window.grid)])
         if images is None:
             features = torch.stack([guide.encoder.image_features(p) for p in x0.float()])
         else:
-            clean = guide.encoder.image_features(images[start : start + batch_size])
+            clean = guide.encoder.image_features(images[rows])
             features = clean.expand(len(window.grid), *clean.shape)
-        yield Sources(batch, x0, features)
+        return Sources(batch, x0, features)
+
+    yield from in_batches(len(latents), batch_size, walked)
 
 
 def joined(parts: Sequence[Sources]) -> Sources:

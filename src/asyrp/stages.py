@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -140,11 +141,20 @@ def _together(
                     running[pool.submit(_worked, stage, folder, marks[stage.name])] = stage
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    del running[future]
-                    yield future.result()
+                    yield _result(future, running.pop(future))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _result(future: Future[Done], stage: Stage) -> Done:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise AsyrpError(
+            f"a process that worked the stage {stage.name!r} was killed, most likely for lack of "
+            "memory; run the same command again with fewer --workers"
+        ) from error
 
 
 def _one_thread() -> None:

@@ -12,6 +12,7 @@ from asyrp.sources import Sources
 from asyrp.unet import HSpaceUNet
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+BATCH = 16  # images that are walked at a time
 SHARE = 0.95  # of the most progress of any strength; docs/training.md says what was tried
 
 
@@ -29,9 +30,14 @@ def response(
     Of P_t at the end of the editing interval.
     """
     act = Attribute(direction, grid[-1].t, strength, trained_steps=len(grid))
-    *_, last = walk(model, sources.latents, grid, [act])
-    moved = guide.encoder.image_features(last.x0.float()) - sources.features[-1]
-    return (moved @ guide.direction).mean().item()
+    made = []
+    for x, source in zip(
+        sources.latents.split(BATCH), sources.features[-1].split(BATCH), strict=True
+    ):
+        *_, last = walk(model, x, grid, [act])
+        moved = guide.encoder.image_features(last.x0.float()) - source
+        made.append(moved @ guide.direction)
+    return torch.cat(made).mean().item()
 
 
 def saturation(

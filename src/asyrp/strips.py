@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from asyrp.api import Report, silent
+from asyrp.batches import in_batches
 from asyrp.ddim import draw_noise, seeded_generators, step
 from asyrp.process import Attribute, check_phases
 from asyrp.schedule import Pair, paper_grid
@@ -63,16 +64,18 @@ def strip(
     """
     grid = paper_grid(steps, model.schedule.length)
     size = max(1, batch_size // max(1, len(edits)))
-    total, done, parts = -(-len(latents) // size) * len(grid), 0, []
-    for start in range(0, len(latents), size):
-        x = latents[start : start + size]
+
+    def edited(rows: slice) -> Tensor:
+        x = latents[rows]
         x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
-        generators = seeded_generators(len(x), seed, first + start)
-        for taken in walk_strip(model, x, grid, edits, t_boost, generators):
-            report(done := done + 1, total)
-            ends = taken
-        parts.append(ends.of_each())
-    return torch.cat(parts, dim=1)
+        generators = seeded_generators(len(x), seed, first + rows.start)
+        walked = walk_strip(model, x, grid, edits, t_boost, generators)
+        for k, done in enumerate(walked, start=1):
+            report(rows.start * steps + k * len(x), len(latents) * steps)
+            ends = done
+        return ends.of_each()
+
+    return torch.cat(list(in_batches(len(latents), size, edited)), dim=1)
 
 
 def walk_strip(

@@ -33,6 +33,13 @@ class Encoded(NamedTuple):
     t: Tensor
 
 
+class Roots(NamedTuple):
+    """sqrt(alpha_bar) and sqrt(1 - alpha_bar) of every timestep, (T,)."""
+
+    signal: Tensor
+    noise: Tensor
+
+
 class HSpaceUNet(nn.Module):
     """A frozen noise predictor with its bottleneck exposed.
 
@@ -72,7 +79,7 @@ class HSpaceUNet(nn.Module):
         self._origin = origin
         self.class_label = class_label
         self.space = Pixels() if space is None else space
-        self._alpha_bars = torch.tensor(schedule.alpha_bars, dtype=torch.float64)
+        self._roots: dict[tuple[torch.device, torch.dtype], Roots] = {}
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -154,11 +161,20 @@ class HSpaceUNet(nn.Module):
         raw = self.decode_raw(encoded, h)[:, : encoded.x.shape[1]].to(encoded.x.dtype)
         if self.prediction == "epsilon":
             return raw
-        alpha_bar = self._alpha_bars.to(raw.device)[encoded.t].view(-1, 1, 1, 1)
-        signal, noise = alpha_bar.sqrt().to(raw.dtype), (1 - alpha_bar).sqrt().to(raw.dtype)
+        tables = self._roots_like(raw)
+        signal, noise = (table[encoded.t].view(-1, 1, 1, 1) for table in tables)
         if self.prediction == "v_prediction":
             return signal * raw + noise * encoded.x
         return (encoded.x - signal * raw) / noise
+
+    def _roots_like(self, x: Tensor) -> "Roots":
+        """Roots in the precision of x, where x is; made in float64, which not every device has."""
+        kind = x.device, x.dtype
+        if kind not in self._roots:
+            alpha_bars = torch.tensor(self.schedule.alpha_bars, dtype=torch.float64)
+            parts = (alpha_bars.sqrt(), (1 - alpha_bars).sqrt())
+            self._roots[kind] = Roots(*(part.to(x.dtype).to(x.device) for part in parts))
+        return self._roots[kind]
 
     def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
         """Predicted noise eps of x at t."""
@@ -204,7 +220,7 @@ class HSpaceUNet(nn.Module):
         if class_labels is None:
             return emb
         if self.config["class_embed_type"] == "timestep":
-            class_labels = self.unet.time_proj(class_labels)
+            class_labels = self.unet.time_proj(class_labels).to(self.dtype)
         return cast(Tensor, emb + self.unet.class_embedding(class_labels).to(self.dtype))
 
 

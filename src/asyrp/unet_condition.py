@@ -43,6 +43,7 @@ class FixedPrompt(nn.Module):
         _check(network.config, context, guidance)
         self.network: Any = network
         self.register_buffer("context", context.detach().to(network.dtype))
+        self.guidance = guidance  # the buffer is rounded with the weights; fingerprints see it
         self.register_buffer("weight", torch.tensor(guidance, dtype=torch.float64))
 
     @property
@@ -110,7 +111,7 @@ class FixedPrompt(nn.Module):
         if len(self.context) == 1:
             return out
         without, prompted = out.chunk(2)
-        return without + float(self.weight) * (prompted - without)
+        return without + self.guidance * (prompted - without)
 
     def enable_gradient_checkpointing(self) -> None:
         """Of the network: activations are computed again where a gradient needs them."""

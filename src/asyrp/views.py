@@ -61,20 +61,52 @@ def view_of(settings: Mapping[str, Any], size: int) -> View:
     """The view that a preprocessor_config.json describes; CLIP's of a size where it says nothing.
 
     Raises:
-        AsyrpError: a resampling other than bilinear or bicubic.
+        AsyrpError: a resampling other than bilinear or bicubic, or what else is not known here.
     """
+    for name in ("do_resize", "do_rescale"):
+        if settings.get(name) is False:
+            raise AsyrpError(f"a processor with {name} off is not known here; needed: on")
     mode = _MODES.get(settings.get("resample", 3))
     if mode is None:
         known = ", ".join(map(str, _MODES))
         raise AsyrpError(
             f"a processor's resampling must be one of {known}; got {settings['resample']}"
         )
-    crop = _pair(settings.get("crop_size", size)) if settings.get("do_center_crop", True) else None
+    try:
+        return _checked(View(*_sides(settings, size), *_statistics(settings), mode))
+    except (KeyError, TypeError, ValueError) as error:
+        told = {k: settings[k] for k in ("size", "crop_size", "image_mean") if k in settings}
+        raise AsyrpError(f"a processor's settings are not known here: {told!r:.200}") from error
+
+
+def _sides(
+    settings: Mapping[str, Any], size: int
+) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
     resize = settings.get("size", size)
     if isinstance(resize, Mapping):
         resize = resize.get("shortest_edge") or (resize["height"], resize["width"])
-    mean, std = settings.get("image_mean", _MEAN), settings.get("image_std", _STD)
-    return View(cast(Any, resize), crop, tuple(mean), tuple(std), mode)
+    crop = _pair(settings.get("crop_size", size)) if settings.get("do_center_crop", True) else None
+    if "crop_size" not in settings and crop is not None and not _fits(crop, resize):
+        crop = None  # a processor that names no crop makes none
+    return cast(Any, resize), crop
+
+
+def _statistics(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if settings.get("do_normalize") is False:
+        return (0.0,) * 3, (1.0,) * 3
+    return tuple(settings.get("image_mean", _MEAN)), tuple(settings.get("image_std", _STD))
+
+
+def _checked(view: View) -> View:
+    """The view, if its crop lies within what is resized: a processor would fill up with black."""
+    if view.crop is not None and not _fits(view.crop, view.size):
+        raise ValueError("a crop larger than the picture")
+    return view
+
+
+def _fits(crop: tuple[int, int], size: int | tuple[int, int]) -> bool:
+    height, width = (size, size) if isinstance(size, int) else size
+    return crop[0] <= height and crop[1] <= width
 
 
 def _pair(size: Any) -> tuple[int, int]:

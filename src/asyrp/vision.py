@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
-from asyrp.offline import is_offline
+from asyrp.offline import hub
 from asyrp.views import View, prepare, processor_settings, view_of
 
 
@@ -53,9 +53,10 @@ def load_vision(source: str | Path, device: str | torch.device = "cpu") -> Visio
     from transformers import AutoModel
 
     try:
-        model = AutoModel.from_pretrained(str(source), local_files_only=is_offline())
-        settings = processor_settings(source)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with hub() as local:
+            model = AutoModel.from_pretrained(str(source), local_files_only=local)
+            settings = processor_settings(source)
+    except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(
             f"needed an image network for FID and KID; {str(source)!r} does not load ({reason}); "

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,7 +34,8 @@ HEADERS = {
 class Door:
     """ASGI middleware: 404 for all but the page's own addresses, and no calls to other sites.
 
-    hosts: names by which the server may be called, against rebinding of DNS names; empty for any.
+    hosts: names by which the server may be called, against rebinding of DNS names, and whose pages
+    may send to it; empty for any.
     """
 
     def __init__(self, app: App, hosts: frozenset[str] = frozenset()):
@@ -50,10 +52,19 @@ class Door:
 
     def lets_in(self, scope: Scope) -> bool:
         """Whether a request is one that the page makes."""
-        path = scope["path"]
-        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").rsplit(":", 1)[0]
-        known = not self.hosts or host.strip("[]") in self.hosts
+        path, headers = scope["path"], dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0].strip("[]")
+        names = [host, *([_site(headers[b"origin"])] if b"origin" in headers else [])]
+        known = not self.hosts or self.hosts.issuperset(names)
         return known and ".." not in path and OPEN.fullmatch(path) is not None
+
+
+def _site(origin: bytes) -> str:
+    """The host of the site whose page sends a request; "" for one that does not tell."""
+    try:
+        return urlsplit(origin.decode("latin-1")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _with_headers(send: Send) -> Send:

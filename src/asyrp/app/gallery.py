@@ -50,7 +50,7 @@ class Gallery:
         shipped = Path(str(files("asyrp.world").joinpath("directions")))
         self.model, self.folder = model, folder
         self.built_in = shipped if built_in is None else built_in
-        self._loaded: dict[tuple[Path, int, int], SavedDirection | str] = {}
+        self._loaded: dict[Path, tuple[tuple[int, int], SavedDirection | str]] = {}
 
     def listing(self) -> Listing:
         """Every direction that fits the network, built-in ones first."""
@@ -74,14 +74,15 @@ class Gallery:
     def _load(self, path: Path) -> SavedDirection | str:
         try:
             stat = path.stat()
-            version = (path, stat.st_mtime_ns, stat.st_size)
-            if version not in self._loaded:
-                self._loaded[version] = load_direction(path, self.model)
+            version = (stat.st_mtime_ns, stat.st_size)
+            kept = self._loaded.get(path)
+            if kept is None or kept[0] != version:
+                self._loaded[path] = version, load_direction(path, self.model)
         except AsyrpError as error:
-            self._loaded[version] = str(error).replace(str(path), path.name)
+            self._loaded[path] = version, str(error).replace(str(path), path.name)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
-        return self._loaded[version]
+        return self._loaded[path][1]
 
 
 class BeforeAfter(NamedTuple):

@@ -117,11 +117,17 @@ class Repeat:
 def run_json(
     model: HSpaceUNet, made: Made, entries: Mapping[str, Entry], inverting: Inverting
 ) -> dict[str, Any]:
-    """The record of a finished edit; it holds file names, but no path of the server."""
+    """The record of a finished edit; it holds file names, but no path of the server.
+
+    Raises:
+        AsyrpError: the file of a direction is gone.
+    """
     plan, work = made.plan, made.work
     directions = []
     for key, attribute in plan.doses:
-        entry = entries[key]
+        entry = entries.get(key)
+        if entry is None:
+            raise AsyrpError(f"{key!r} was removed while it edited; choose directions anew")
         applied: dict[str, float | None] = {
             "strength": attribute.strength / (entry.card.strength or 1.0)
         }

@@ -19,8 +19,8 @@ from asyrp.process import Attribute, WalkStep, walk
 from asyrp.schedule import Pair
 from asyrp.unet import HSpaceUNet
 
-Recipe = tuple[tuple[tuple[str, float], ...], int | None]
-"""(direction, strength) of those that act, and the seed of the noise, None without noise."""
+Recipe = tuple[tuple[tuple[str, float, Direction], ...], int | None]
+"""(name, strength, direction) of those that act, and the seed of the noise, None without noise."""
 
 
 class Dose(NamedTuple):
@@ -44,8 +44,10 @@ class Plan:
 
     def recipe(self, t: int) -> Recipe:
         """What it does at timestep t."""
-        acting = [(d.key, d.attribute.strength) for d in self.doses if d.attribute.acts(t)]
-        return tuple(sorted(acting)), self.seed if t < self.t_boost else None
+        given = sorted(self.doses, key=lambda dose: dose.key)
+        acting = [dose for dose in given if dose.attribute.acts(t)]
+        told = tuple((d.key, d.attribute.strength, d.attribute.direction) for d in acting)
+        return told, self.seed if t < self.t_boost else None
 
 
 class Kept(NamedTuple):

@@ -35,9 +35,9 @@ class TuneStep(NamedTuple):
 
 
 def trainable(model: HSpaceUNet) -> HSpaceUNet:
-    """A copy whose weights can be trained."""
+    """A copy whose weights can be trained: in float32, whose rounding small steps survive."""
     tuned = copy.deepcopy(model)
-    tuned.unet.requires_grad_(True)
+    tuned.unet.float().requires_grad_(True)
     return tuned
 
 
@@ -79,6 +79,7 @@ def batches_of(count: int, settings: TrainSettings) -> list[Tensor]:
 def blended(model: HSpaceUNet, tuned: HSpaceUNet, share: float) -> HSpaceUNet:
     """The network whose weights are W + share (W' - W): its strength (section 3.4 there)."""
     between = copy.deepcopy(model)
+    between.unet.float()
     pairs = zip(between.unet.parameters(), tuned.unet.parameters(), strict=True)
     for own, other in pairs:
         own.lerp_(other.detach(), share)

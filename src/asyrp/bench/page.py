@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from asyrp.bench import inverting
+from asyrp.bench import inverting, traded_page
 from asyrp.bench.bars import BARS, Bar, Found
 from asyrp.bench.subjects import SHAPES
 from asyrp.plots import BLUE, ORANGE
@@ -25,7 +25,7 @@ def page(found: Found, last: Found, command: str) -> str:
         *_section("What was asked, and what was reached", [markdown(bar_rows(found))]),
         *_section("Inverting and editing", walking(found)),
         *_section("Training", training(found)),
-        *_section("Traded settings", traded(found)),
+        *_section("Traded settings", traded_page.told(found.get("traded"))),
         *_section("Inversion: what it loses", inverting.told(found.get("inverting"))),
         *_section("Memory", memory(found)),
         *_section("Growth", growth(found)),
@@ -147,47 +147,6 @@ def training(found: Found) -> list[str]:
             "passes need.",
         ]
     return bodies
-
-
-def traded(found: Found) -> list[str]:
-    """Success, leakage, distance and time."""
-    part = found.get("traded")
-    if part is None:
-        return []
-    editing, learning = part["editing"], part["training"]
-    ways = [
-        {
-            "editing": way["name"],
-            "times as fast": f"{editing['naive_seconds'] / way['seconds']:.2f}",
-            **_judged(way),
-        }
-        for way in editing["ways"]
-    ]
-    subsets = [
-        {
-            "training grid": f"{row['training_steps']} steps",
-            "times as fast": f"{learning['naive_seconds'] / row['seconds_an_image']:.2f}",
-            **_judged(row),
-        }
-        for row in learning["subsets"]
-    ]
-    return [
-        f'"{part["task"]}" on avatars-64, {part["faces"]} test faces that do not show it, judged '
-        "by the world's judge; times as fast as the official order of work at 40 steps (for "
-        "training: of the same interval, an image and epoch). One face is "
-        f"{100 / part['faces']:.1f} points; bars allow two points.",
-        markdown(ways),
-        "Directions of shorter training grids, all edited on half of those 40 steps:",
-        markdown(subsets),
-    ]
-
-
-def _judged(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        "success, %": f"{100 * row['success']:.1f}",
-        "leakage, %": f"{100 * row['leakage']:.1f}",
-        "LPIPS": f"{row['lpips']:.3f}",
-    }
 
 
 def memory(found: Found) -> list[str]:

@@ -46,7 +46,7 @@ FULL: Mapping[str, Work] = {
     "memory-100": InversionMemory(100),
     "memory-10000": InversionMemory(10_000),
     "processes": Processes(),
-    "traded": Traded(faces=40, train=40, epochs=2, timed=2),
+    "traded": Traded(faces=40, chosen_on=40, train=40, epochs=2, timed=2),
     "inverting": Inverting(),
 }
 QUICK: Mapping[str, Work] = {
@@ -61,7 +61,7 @@ QUICK: Mapping[str, Work] = {
     "memory-100": InversionMemory(16),
     "memory-10000": InversionMemory(64),
     "processes": Processes("ddpm-16", 2, 2, 1, runs=1, size=256),
-    "traded": Traded(2, 2, 1, 1, (4,), 1, 4, 1, 256),
+    "traded": Traded(2, 2, 2, 1, 1, (4,), 1, 4, 1, 256),
     "inverting": Inverting(2, (3,)),
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -18,6 +19,7 @@ from asyrp.errors import AsyrpError
 from asyrp.guide import Guide, new_guide
 from asyrp.registry import load_encoder
 from asyrp.schedule import linear
+from asyrp.scorers import TextImageEncoder
 from asyrp.unet import HSpaceUNet
 from asyrp.views import View, prepare
 
@@ -105,14 +107,26 @@ def images_of(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
 
 
 def guide_of(model: HSpaceUNet, vit: bool = False, target: str = "smiling face") -> Guide:
-    """A text pair with the world's encoder, or with an image tower of CLIP ViT-B/16's shape."""
-    guide = new_guide(load_encoder("avatars-64-clip"), "face", target)
+    """A text pair with the world's encoder, or with an image tower of CLIP ViT-B/16's shape.
+
+    All of one kind share one encoder.
+    """
+    guide = new_guide(_encoder(), "face", target)
     if not vit:
         return guide
-    tower = RandomTower()
     generator = torch.Generator().manual_seed(len(target))
     direction = functional.normalize(torch.randn(512, generator=generator), dim=0)
-    return Guide(cast(Any, tower), direction, guide.cosine)
+    return Guide(cast(Any, _tower()), direction, guide.cosine)
+
+
+@cache
+def _encoder() -> TextImageEncoder:
+    return load_encoder("avatars-64-clip")
+
+
+@cache
+def _tower() -> "RandomTower":
+    return RandomTower()
 
 
 class RandomTower(nn.Module):

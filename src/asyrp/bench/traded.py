@@ -1,23 +1,23 @@
 """Speed-ups that change results: fewer steps, a second-order walk, one dh for all; what is lost.
 
-Judged on test faces of the world that do not smile, against the edits and the training that change
-nothing but the order of work.
+Judged on faces of the world that do not smile, against the edits and the training that change
+nothing but the order of work: on validation faces to choose by, on test faces to tell.
 """
 
 import statistics
 import time
 from dataclasses import dataclass
-from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asyrp.api import latents_of
 from asyrp.bench import meter
 from asyrp.bench.baseline import load_baseline
+from asyrp.bench.held import Held, held
 from asyrp.bench.subjects import plain_copy
 from asyrp.checkpoints import load_model
 from asyrp.ddim import seeded_generators
@@ -33,14 +33,15 @@ from asyrp.sources import editing_window
 from asyrp.strength import STRENGTHS, response, saturation
 from asyrp.train import new_direction
 from asyrp.unet import HSpaceUNet
-from asyrp.world.avatars import Face, draw, sample_face
+from asyrp.world.avatars import draw, sample_face
 from asyrp.world.diffusion import to_unit
 from asyrp.world.judge import load_judge
 from asyrp.world.score import answers, score
-from asyrp.world.tasks import Task, lacking, task_of
+from asyrp.world.tasks import task_of
 
 PHASES = Phases(537, 153, 102)  # of `asyrp train` on avatars-64
 TASK = "smiling"
+NEIGHBOUR = ("face", "surprised face")  # a direction to begin from: of the mouth, too
 
 
 class Way(NamedTuple):
@@ -78,11 +79,13 @@ WAYS = (
 class Traded:
     """Editing and training with traded settings.
 
-    faces: to judge on. train: images to train on. subsets: lengths of the training grid, of which
-    the first is that of the official code. timed: images of a run that is only timed.
+    faces, chosen_on: test faces, and validation faces to choose by. train: images to train on.
+    subsets: lengths of the training grid, of which the first is that of the official code. timed:
+    images of a run that is only timed.
     """
 
     faces: int = 64
+    chosen_on: int = 40
     train: int = 64
     epochs: int = 3
     validation: int = 8
@@ -96,17 +99,19 @@ class Traded:
         """Success, leakage, distance and time of every way and every subset."""
         bench = opened(self, load_baseline(baseline))
         trained = [bench.train(steps) for steps in self.subsets]
-        rows = [bench.judged(one, Way(max(3, self.steps // 2))) | one.told() for one in trained]
+        rows = [bench.told(one, Way(max(3, self.steps // 2))) | one.told() for one in trained]
         best = trained[0]
         ways = [way._replace(steps=max(3, way.steps * self.steps // 40)) for way in WAYS]
-        edits = [bench.judged(best, way) for way in ways]
+        edits = [bench.told(best, way) for way in ways]
+        begun = starts(bench, self.subsets[-1]) if self.epochs > 1 else []
         naive = bench.naive_seconds()
         return {
             "task": TASK,
             "faces": self.faces,
+            "chosen_on": self.chosen_on,
             "phases": PHASES._asdict(),
             "editing": {"naive_seconds": naive["editing"], "ways": edits},
-            "training": {"naive_seconds": naive["training"], "subsets": rows},
+            "training": {"naive_seconds": naive["training"], "subsets": rows, "starts": begun},
         }
 
 
@@ -128,7 +133,7 @@ class Trained(NamedTuple):
 
 
 class Bench(NamedTuple):
-    """Networks, faces to judge on with their latents at T, and faces to train on.
+    """Networks, faces to judge on, and faces to train on.
 
     rounded: the network in bfloat16.
     """
@@ -138,20 +143,23 @@ class Bench(NamedTuple):
     model: HSpaceUNet
     rounded: HSpaceUNet
     guide: Guide
-    faces: list[Face]
-    images: Tensor
-    latents: Tensor
+    test: Held
+    validation: Held
     training: Tensor
 
-    def train(self, steps: int) -> Trained:
+    def train(
+        self, steps: int, epochs: int | None = None, neighbour: nn.Module | None = None
+    ) -> Trained:
         """A direction on a grid of `steps`, timed with the unedited walk and all epochs."""
-        settings = TrainSettings(steps=steps, epochs=self.plan.epochs, validate_every=0)
+        epochs = epochs or self.plan.epochs
+        settings = TrainSettings(steps=steps, epochs=epochs, validate_every=0)
         train, held = (self._pictures(rows, steps) for rows in self._split())
+        parts = (train, train[:0], PHASES, settings)
         started = time.perf_counter()
-        job = start_training(self.model, self.guide, train, train[:0], PHASES, settings)
+        job = start_training(self.model, self.guide, *parts, neighbour=neighbour)
         for _ in job.steps:
             pass
-        seconds = (time.perf_counter() - started) / self.plan.epochs / len(train)
+        seconds = (time.perf_counter() - started) / epochs / len(train)
         direction = cast(Direction, job.direction.requires_grad_(False))
         window = editing_window(PHASES.t_start, PHASES.t_edit, steps, t_top=held.at)
         sources = sources_of(self.model, self.guide, held, window, settings)
@@ -168,34 +176,40 @@ class Bench(NamedTuple):
         latents = latents_of(self.model, images, steps, refinements=1, up_to=PHASES.t_start)
         return Pictures(images, latents, at=PHASES.t_start)
 
+    def told(self, trained: Trained, way: Way) -> dict[str, Any]:
+        """`judged` on test faces, and as "validation" on those."""
+        return self.judged(trained, way, self.test) | {
+            "validation": self.judged(trained, way, self.validation)
+        }
+
     @torch.no_grad()
-    def judged(self, trained: Trained, way: Way) -> dict[str, Any]:
+    def judged(self, trained: Trained, way: Way, held: Held) -> dict[str, Any]:
         """What the judge and the distance say of the edits, and seconds an image."""
         act = self._attribute(trained, way)
         edits: list[Tensor] = []
 
         def work() -> None:
-            edits[:] = self._edited(act, way)
+            edits[:] = self._edited(act, way, held.latents)
 
         seconds = meter.seconds_of(work)
         edited, judge, task = torch.cat(edits), load_judge(), task_of(TASK)
-        before, after = answers(judge, self.images), answers(judge, edited)
-        found = score(before, after, self.faces, task.factor, task.value)
-        distance = load_distance("st-lpips-alex")(self.images, edited)
+        before, after = answers(judge, held.images), answers(judge, edited)
+        found = score(before, after, held.faces, task.factor, task.value)
+        distance = load_distance("st-lpips-alex")(held.images, edited)
         return {
             "name": way.name,
             "success": found.success,
             "leakage": found.leakage,
             "lpips": distance.mean().item(),
-            "seconds": seconds / len(self.images),
+            "seconds": seconds / len(held.images),
         }
 
-    def _edited(self, act: Attribute, way: Way) -> list[Tensor]:
+    def _edited(self, act: Attribute, way: Way, latents: Tensor) -> list[Tensor]:
         grid, parts = paper_grid(way.steps), []
         model = self.rounded if way.half else self.model
         walker = walk_second_order if way.solver == 2 else walk
-        for start in range(0, len(self.latents), 16):
-            x = self.latents[start : start + 16]
+        for start in range(0, len(latents), 16):
+            x = latents[start : start + 16]
             generators = seeded_generators(len(x), 0, start)
             *_, done = walker(model, x, grid, [act], PHASES.t_boost, generators)
             parts.append(done.x)
@@ -225,7 +239,7 @@ class Bench(NamedTuple):
 
     def naive_seconds(self) -> dict[str, float]:
         """An image in the official order: editing, and one epoch of training."""
-        plain, some = plain_copy(self.model), self.latents[: self.plan.timed]
+        plain, some = plain_copy(self.model), self.test.latents[: self.plan.timed]
         zero = GlobalDirection(torch.zeros(self.model.h_channels, 1, 1)).requires_grad_(False)
         change = self.naive.Change(zero, PHASES.t_edit)
         generators = seeded_generators(len(some))
@@ -241,7 +255,7 @@ class Bench(NamedTuple):
     def _naive_epoch(self, plain: HSpaceUNet) -> float:
         """Walked on [T, t_edit], told for the timesteps of our shorter interval."""
         rows = list(range(self.plan.timed))
-        pairs = zip(self.images[rows].split(1), self.latents[rows].split(1), strict=True)
+        pairs = zip(self.test.images[rows].split(1), self.test.latents[rows].split(1), strict=True)
         inverted = [self.naive.Inverted(x0, x0, x) for x0, x in pairs]
         window = editing_window(999, PHASES.t_edit, self.plan.steps)
         direction = new_direction(plain, window.grid, official())
@@ -257,17 +271,23 @@ def opened(plan: Traded, naive: Any) -> Bench:
     """Load networks, draw faces and invert those to judge on."""
     model, task = load_model("avatars-64"), task_of(TASK)
     guide = new_guide(load_encoder("avatars-64-clip"), task.source, task.target)
-    faces = list(islice(_lacking(task), plan.faces))
-    images = to_unit(np.stack([draw(face) for face in faces]))
-    latents = latents_of(model, images, plan.steps, refinements=1)
+    test = held(model, task, "test", plan.faces, plan.steps)
+    validation = held(model, task, "validation", plan.chosen_on, plan.steps)
     every = [sample_face("train", i) for i in range(plan.train + plan.validation)]
     training = to_unit(np.stack([draw(face) for face in every]))
     rounded = load_model("avatars-64", dtype="bfloat16")
-    return Bench(plan, naive, model, rounded, guide, faces, images, latents, training)
+    return Bench(plan, naive, model, rounded, guide, test, validation, training)
 
 
-def _lacking(task: Task) -> Any:
-    for number in count():
-        face = sample_face("test", number)
-        if lacking([face], task):
-            yield face
+def starts(bench: Bench, steps: int) -> list[dict[str, Any]]:
+    """What one epoch from a neighbouring direction reaches, beside epochs from dh = 0."""
+    guide = new_guide(bench.guide.encoder, *NEIGHBOUR)
+    neighbour = cast(nn.Module, bench._replace(guide=guide).train(steps).direction)
+    every = bench.plan.epochs
+    ways = (("dh = 0", 1, None), (repr(NEIGHBOUR[1]), 1, neighbour), ("dh = 0", every, None))
+    rows = []
+    for name, epochs, begun in ways:
+        one = bench.train(steps, epochs, begun)
+        row = bench.told(one, Way(max(3, bench.plan.steps // 2)))
+        rows.append(row | one.told() | {"begun": name, "epochs": epochs})
+    return rows

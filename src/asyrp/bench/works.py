@@ -18,11 +18,12 @@ from asyrp.bench.subjects import guide_of, images_of, plain_copy, subject
 from asyrp.directions import GlobalDirection
 from asyrp.jobs import Phases, Pictures, StoredPictures, sources_of, stored_sources_of
 from asyrp.latent_store import invert_into, recipe_of
+from asyrp.lessons import Lesson
 from asyrp.process import Attribute
 from asyrp.record_store import RecordStore
 from asyrp.settings import official
 from asyrp.sources import editing_window
-from asyrp.train import fit, new_direction
+from asyrp.train import fit_together, new_direction
 from asyrp.unet import HSpaceUNet
 
 T_EDIT = 513  # the paper's, for smiling
@@ -166,7 +167,7 @@ class Training:
             works: dict[str, meter.Work] = {
                 "one attribute": lambda: job.whole(("smiling face",)),
                 "two attributes": lambda: job.whole(("smiling face", "sad face")),
-                "further attribute": lambda: job.attribute(store, keys, "sad face"),
+                "further attribute": lambda: job.attributes(store, keys, ("sad face",)),
                 "further epoch": job.epoch,
                 "one attribute in the official order": theirs.whole,
                 "further epoch in the official order": theirs.epoch,
@@ -205,25 +206,27 @@ class Job:
 
     def epoch(self) -> None:
         """One more epoch over what is prepared."""
-        self._fitted("smiling face", self.sources)
+        self._fitted(("smiling face",), self.sources)
 
     def whole(self, targets: tuple[str, ...]) -> None:
-        """Inversion and training of some attributes, from nothing."""
+        """Inversion and training of some attributes side by side, from nothing."""
         with kept_store(self) as (store, keys):
-            for target in targets:
-                self.attribute(store, keys, target)
+            self.attributes(store, keys, targets)
 
-    def attribute(self, store: RecordStore, keys: list[str], target: str) -> None:
+    def attributes(self, store: RecordStore, keys: list[str], targets: tuple[str, ...]) -> None:
         """Training from what the store has."""
         part = StoredPictures(store, keys, list(self.images))
         window = editing_window(999, T_EDIT, self.settings.steps)
-        guide, batched = self.guides[target], replace(self.settings, batch_size=self.batch)
+        guide, batched = self.guides[targets[0]], replace(self.settings, batch_size=self.batch)
         sources = stored_sources_of(self.model, guide, part, window, batched)
-        self._fitted(target, sources)
+        self._fitted(targets, sources)
 
-    def _fitted(self, target: str, sources: Any) -> None:
-        direction = new_direction(self.model, self.grid, self.settings)
-        for _ in fit(self.model, direction, self.guides[target], sources, self.grid, self.settings):
+    def _fitted(self, targets: tuple[str, ...], sources: Any) -> None:
+        lessons = [
+            Lesson(new_direction(self.model, self.grid, self.settings), self.guides[one], self.grid)
+            for one in targets
+        ]
+        for _ in fit_together(self.model, lessons, sources, self.settings):
             pass
 
     def flops(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from asyrp.files import load_tensors, parse_json
 
 CLIP = "openai/clip-vit-base-patch16"
 UNKNOWN_COSINE = 0.9  # as of most pairs of the paper's table 2
+USUAL_STEPS = 40
 USUAL_EDIT, USUAL_BOOST = 500, 200  # the authors advise 400 to 700, and 100 to 400
 
 NAMES: dict[Layout, dict[str, str]] = {
@@ -131,9 +132,11 @@ def convert_direction(
     known = _ended(known, direction, preset, notes)
     texts = _texts(parsed, known, name, notes)
     phases = _phases(parsed, known, preset, notes)
-    steps = known.trained_steps or (parsed.steps if parsed else None)
+    steps = known.trained_steps
+    if steps is None and parsed is not None:
+        steps = parsed.steps
     if steps is None:
-        notes.append("trained on 40 steps")
+        notes.append(f"trained on {USUAL_STEPS} steps")
     if not fingerprint:
         notes.append("the file does not say which weights it was trained on; --model binds it")
     training: dict[str, Any] = {"released_as": name}
@@ -144,7 +147,7 @@ def convert_direction(
         target=texts.target,
         t_edit=phases.t_edit,
         t_boost=min(phases.t_boost, phases.t_edit),
-        trained_steps=steps or 40,
+        trained_steps=USUAL_STEPS if steps is None else steps,
         fingerprint=fingerprint,
         encoder=CLIP,
         text_cosine=round(phases.cosine, 4),
@@ -259,7 +262,8 @@ def _phases(
     published = listed.t_edit if listed else None
     cosine = known.cosine
     if tables is None:
-        t_edit, t_boost = known.t_edit or USUAL_EDIT, known.t_boost or USUAL_BOOST
+        t_edit = USUAL_EDIT if known.t_edit is None else known.t_edit
+        t_boost = USUAL_BOOST if known.t_boost is None else known.t_boost
         if known.t_edit is None or known.t_boost is None:
             notes.append(f"no table for its dataset: t_edit {t_edit}, t_boost {t_boost}")
         return _Phases(t_edit, t_boost, cosine or 0.0)
@@ -271,4 +275,5 @@ def _phases(
         notes.append(f"text cosine {cosine}; --cosine gives the one that CLIP measures")
     found = released_intervals(tables, cosine)
     t_boost = found.t_boost if known.t_boost is None else known.t_boost
-    return _Phases(known.t_edit or found.t_edit, t_boost, cosine)
+    t_edit = found.t_edit if known.t_edit is None else known.t_edit
+    return _Phases(t_edit, t_boost, cosine)

@@ -1,5 +1,6 @@
 """load_model: a name, a folder, a file, a URL or a Hub id becomes an HSpaceUNet."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -64,6 +65,12 @@ def _from_folder(
         )
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     scheduler = scheduler or read_json(folder / "scheduler_config.json")
+    if not scheduler:
+        warnings.warn(
+            f"{str(folder)!r} has no scheduler_config.json: linear betas and epsilon prediction "
+            "are assumed; a network of another kind will draw noise",
+            stacklevel=2,
+        )
     return _wrapped(root, scheduler, device, dtype, class_label)
 
 

@@ -56,8 +56,6 @@ def new_studio(options: App) -> Studio:
             "the page needs a network of RGB pixels; this one works on "
             f"{model.image_shape[0]} channels or behind a decoder; use: asyrp edit"
         )
-    if model.picture_shape != model.image_shape:
-        raise AsyrpError("the page edits in pixels; for a network of latents use asyrp edit")
     check_steps(options.steps, model.schedule.length)
     small = height * width <= SMALL**2
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))

@@ -24,7 +24,7 @@ from asyrp.files import atomic_path
 from asyrp.images import SUFFIXES, read_folder
 from asyrp.jobs import boost_of, parse_direction
 from asyrp.machine import settle
-from asyrp.options import Applying, Inverting, Network
+from asyrp.options import Applying, Guides, Inverting, Network
 from asyrp.process import Attribute, check_phases
 from asyrp.schedule import check_steps
 from asyrp.team import ALONE, Team, assemble, is_first
@@ -62,11 +62,24 @@ def network(options: Network) -> HSpaceUNet:
     if options.batch_size < 1:
         raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
     settle()
-    check_device(options.device)
+    device = own_device(options.device)
+    if options.device == "cpu" and torch.cuda.is_available():
+        say("this machine has a GPU, which is not used; --device cuda uses it")
     prompt = Prompt(options.prompt, options.guidance)
-    device = assemble(options.device).device
     label = options.class_label
     return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+
+
+def own_device(asked: str) -> str:
+    """The device of this process, which in a team is another than that of the others.
+
+    Raises:
+        AsyrpError: this machine does not have it.
+    """
+    own = assemble(asked).device  # first, since a look at "cuda" takes memory of the first GPU
+    if own.partition(":")[0] != asked.partition(":")[0]:
+        raise AsyrpError(f"no device {asked!r} here for every process; try cpu")
+    return check_device(own)
 
 
 def check_device(name: str) -> str:
@@ -81,6 +94,20 @@ def check_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise AsyrpError(f"no device {name!r} here ({reason}); try cpu") from error
     return name
+
+
+def warn_of_guides(spec: str, guides: Guides) -> None:
+    """Say where what guides a network knows nothing of its pictures."""
+    own = Guides()
+    if spec == "avatars-64":
+        return
+    if guides.encoder == own.encoder:
+        say(f"warning: {own.encoder} knows drawn faces alone; --encoder clip knows photographs")
+    if guides.distance == own.distance:
+        say(
+            f"warning: {own.distance} has thresholds of drawn faces; --distance lpips-alex has the "
+            "paper's, of photographs"
+        )
 
 
 class Gallery(NamedTuple):

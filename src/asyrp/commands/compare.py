@@ -13,6 +13,7 @@ from asyrp.baselines.label_swap import takes_labels
 from asyrp.checkpoints import load_model
 from asyrp.commands import compare_own
 from asyrp.commands.common import new_folder, say
+from asyrp.commands.own_ground import check_built_in
 from asyrp.errors import AsyrpError
 from asyrp.images import contact_sheet, from_uint8, to_uint8
 from asyrp.options.compare import Compare, Counts, Own
@@ -37,6 +38,7 @@ def run(options: Compare) -> None:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
     if options.network.model != "avatars-64" or options.own != Own():
         return compare_own.run(options)
+    check_built_in(options)
     plan = plan_of(options.tasks, options.methods, options.counts, options.training)
     out = new_folder(options.out)
     kept = new_folder(out / "stages")

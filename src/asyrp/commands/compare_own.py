@@ -16,15 +16,16 @@ from asyrp.baselines.wrapped import with_label
 from asyrp.bootstrap import Estimate
 from asyrp.checkpoints import load_model
 from asyrp.checkpoints.latent import Prompt
-from asyrp.commands.common import network, new_folder, say
+from asyrp.commands.common import network, new_folder, say, warn_of_guides
 from asyrp.commands.compare_own_report import SWAP, notes_of, page, title
 from asyrp.commands.own_ground import Walks, budget, check_own, ground_of, questions_for, warned
 from asyrp.costs import Cost
 from asyrp.errors import AsyrpError
 from asyrp.evaluation import Pictures, Tools, Wish, features_in, of_sets, over_runs, summarised
+from asyrp.guide import new_guide
 from asyrp.identity import load_identity
 from asyrp.images import contact_sheet, from_uint8, to_uint8
-from asyrp.machine import settle
+from asyrp.machine import finish, settle
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.compare import Compare
@@ -149,6 +150,7 @@ def arena_of(options: Compare, folder: Path, questions: Questions | None) -> Are
 def conditioned(options: Compare) -> tuple[HSpaceUNet, HSpaceUNet | None]:
     """The network under the condition of the images, and under that of the edits if any."""
     beside, model = options.beside, network(options.network)
+    warn_of_guides(options.network.model, options.guides)
     if beside.labels is not None:
         return with_label(model, beside.labels[0]), with_label(model, beside.labels[1])
     if model.unet.class_embedding is not None:
@@ -162,16 +164,18 @@ def conditioned(options: Compare) -> tuple[HSpaceUNet, HSpaceUNet | None]:
 
 def tools_of(options: Compare, lab: Lab, task: Task, questions: Questions | None) -> Tools:
     """The networks that measure, on pictures."""
-    beside, encoder = options.beside, load_encoder(options.guides.encoder)
-    distance = load_distance(options.guides.distance)
+    beside, device = options.beside, lab.model.device
+    encoder = load_encoder(options.guides.encoder, device)
+    distance = load_distance(options.guides.distance, device)
     own = beside.features == "encoder"
+    judge = load_encoder(questions.encoder, device) if questions else None
     return Tools(
-        guide=lab.guide(task)._replace(encoder=encoder),
+        guide=new_guide(encoder, task.source, task.target),
         distance=distance,
         spread=distance,
-        judging=ZeroShotJudging(load_encoder(questions.encoder), questions) if questions else None,
-        segmenting=load_segmenter(beside.segmenter) if beside.segmenter else None,
-        features=EncoderFeatures(encoder) if own else load_vision(beside.features),
+        judging=ZeroShotJudging(judge, questions) if judge and questions else None,
+        segmenting=load_segmenter(beside.segmenter, device) if beside.segmenter else None,
+        features=EncoderFeatures(encoder) if own else load_vision(beside.features, device),
         identity=load_identity(Path(beside.identity)) if beside.identity else None,
     )
 
@@ -183,6 +187,7 @@ def measured(arena: Arena, name: str) -> Row:
     best = max(ready.settings, key=lambda setting: rank(arena, ready, setting))
     started = time.perf_counter()
     edits = ready.edit(arena.test, best)
+    finish(edits.device)
     seconds = (time.perf_counter() - started) / len(edits)
     run = [shown(job.lab.model, arena.test, edits)]
     table = {

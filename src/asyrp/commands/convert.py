@@ -19,6 +19,7 @@ from asyrp.checkpoints.detect import Detected, detect
 from asyrp.checkpoints.directions import convert_direction, foreign, read_known, to_original
 from asyrp.checkpoints.fetch import fetch_url, is_url
 from asyrp.checkpoints.hyper import Said, read_said
+from asyrp.checkpoints.latent import Prompt
 from asyrp.checkpoints.presets import find_preset
 from asyrp.checkpoints.prove import LIMIT, Proof
 from asyrp.checkpoints.read import read_checkpoint
@@ -27,6 +28,7 @@ from asyrp.directions import ImplicitDirection, TimestepDirection
 from asyrp.errors import AsyrpError
 from asyrp.files import read_object
 from asyrp.options import Convert
+from asyrp.unet import HSpaceUNet
 
 
 def run(options: Convert) -> None:
@@ -74,7 +76,7 @@ def _direction(options: Convert, path: Path, found: Detected) -> None:
     known = read_known(values)
     if options.cosine is not None:
         known = replace(known, cosine=options.cosine)
-    model = load_model(options.model) if options.model else None
+    model = _model(options)
     preset = find_preset(options.preset) if options.preset else None
     fingerprint = model.fingerprint() if model else ""
     done = convert_direction(found, path.name, known, fingerprint, preset)
@@ -88,6 +90,13 @@ def _direction(options: Convert, path: Path, found: Detected) -> None:
     _tell_all("assumed", done.assumed)
     _tell_all("not used", [", ".join(names)] if (names := foreign(values)) else [])
     _tell("wrote", options.out)
+
+
+def _model(options: Convert) -> HSpaceUNet | None:
+    if options.model is None:
+        return None
+    prompt = Prompt(options.prompt, options.guidance)
+    return load_model(options.model, prompt=prompt, class_label=options.class_label)
 
 
 def _what(direction: nn.Module) -> str:

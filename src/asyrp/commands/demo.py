@@ -32,6 +32,7 @@ from asyrp.world.score import Score, answers, check_target, score
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 STRIP_FACES, SHEET_FACES = 6, 12
+MARK = ".drawn-by-demo"  # in a folder of faces that the next demo may draw anew
 
 
 class Learned(NamedTuple):
@@ -116,7 +117,12 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def _draw_training_faces(folder: Path, options: Demo) -> None:
     """Faces of `train`, then of `validation`, whose names come last and are held out."""
-    new_folder(folder)
+    mark = new_folder(folder) / MARK
+    if any(folder.glob("*.png")) and not mark.exists():
+        raise AsyrpError(
+            f"{str(folder)!r} holds pictures that no demo drew; give another folder with --out"
+        )
+    mark.touch()
     for old in [*folder.glob(f"{'[0-9]' * 5}.png"), *folder.glob("validation-*.png")]:
         old.unlink()  # of an earlier demo with other numbers of faces
     draw_folder(folder, "train", range(options.train_faces))

@@ -70,15 +70,17 @@ def check(options: Edit) -> None:
     """Refuse what cannot work before anything is loaded."""
     if not options.applying.direction:
         raise AsyrpError("needed at least one --direction FILE[:STRENGTH]; train one: asyrp train")
-    if len(set(options.strengths)) < len(options.strengths):
-        raise AsyrpError(f"--strengths must differ from each other; got {options.strengths}")
+    if len({_ending(factor + 0.0) for factor in options.strengths}) < len(options.strengths):
+        raise AsyrpError(
+            f"--strengths must differ from each other in six digits; got {options.strengths}"
+        )
     if options.strengths and options.solver != "ddim":
         raise AsyrpError("--strengths are walked by ddim only; leave --solver out")
 
 
 def _names(inputs: Inputs, options: Edit) -> list[str]:
     """The file names of all edits, those of other processes too."""
-    endings = [f"_{factor:+g}" for factor in options.strengths] or [""]
+    endings = [*map(_ending, options.strengths)] or [""]
     return [f"{path.stem}{ending}.png" for path in inputs.paths for ending in endings]
 
 
@@ -110,8 +112,13 @@ def _ways(
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
         for factor in options.strengths
     ]
-    endings = [f"_{factor:+g}" for factor in options.strengths]
+    endings = map(_ending, options.strengths)
     return dict(zip(endings, strip(model, latents, edits, *how, first=first), strict=True))
+
+
+def _ending(factor: float) -> str:
+    """What a factor of --strengths puts behind a file's name."""
+    return f"_{factor:+g}"
 
 
 def _from_folder(model: HSpaceUNet, options: Edit, team: Team) -> Inputs:

@@ -100,6 +100,8 @@ def _rows(result: Result) -> list[dict[str, object]]:
 
 def check(options: Evaluate) -> None:
     """Refuse what cannot work before anything is read."""
+    if options.seed < 0:
+        raise AsyrpError(f"--seed must be 0 or more; got {options.seed}")
     if bool(options.source) != bool(options.target):
         raise AsyrpError("S_dir needs both --source and --target; got one; give both or neither")
     if bool(options.attribute) != bool(options.value):
@@ -198,7 +200,7 @@ def _guiding(options: Evaluate, wanted: set[str]) -> Tools:
     own = compared and options.features not in ("judge", "encoder")
     encoder = load_encoder(guides.encoder, device) if guided or (compared and not own) else None
     distance = load_distance(guides.distance, device) if wanted & {"lpips", "diversity"} else None
-    features = load_vision(options.features) if own else None
+    features = load_vision(options.features, device) if own else None
     return Tools(
         guide=new_guide(encoder, options.source, options.target) if encoder and guided else None,
         distance=distance if "lpips" in wanted else None,

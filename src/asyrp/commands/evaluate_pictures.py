@@ -1,6 +1,7 @@
 """The pictures of `asyrp evaluate`: folders lined up by stem."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -93,8 +94,10 @@ def matched(every: Mapping[str, Loaded]) -> list[str]:
     """The stems that all sources share, sorted; unreadable pictures are left out of all.
 
     Raises:
-        AsyrpError: a stem that one of them has and another has not.
+        AsyrpError: a stem that one of them has twice, or has and another has not.
     """
+    for name, loaded in every.items():
+        _check_stems(name, loaded)
     stems = {n: {Path(r.name).stem for r in loaded.records} for n, loaded in every.items()}
     lost = {Path(s.name).stem for loaded in every.values() for s in loaded.skipped}
     first, *rest = stems
@@ -106,6 +109,14 @@ def matched(every: Mapping[str, Loaded]) -> list[str]:
                 f"only one of them, such as {alone[0]!r}; rename or remove them"
             )
     return sorted(set.intersection(*stems.values()))
+
+
+def _check_stems(name: str, loaded: Loaded) -> None:
+    for stem, count in Counter(Path(record.name).stem for record in loaded.records).items():
+        if count > 1:
+            raise AsyrpError(
+                f"{name} has two pictures of the stem {stem!r}; they are lined up by it; rename one"
+            )
 
 
 def _lined_up(loaded: Loaded, names: Sequence[str]) -> torch.Tensor:

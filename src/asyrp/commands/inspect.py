@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asyrp.checkpoints import load_model
 from asyrp.checkpoints.detect import is_original
+from asyrp.checkpoints.latent import Prompt
 from asyrp.direction_files import read_card
 from asyrp.files import header_of
 from asyrp.latent_files import KIND, load_latents
@@ -15,7 +16,7 @@ def run(options: Inspect) -> None:
     """Print what a file or a network is, a fact a line."""
     path = Path(options.what)
     own = path.is_file() and not is_original(path)
-    facts = _of_file(path) if own else _of_model(options.what)
+    facts = _of_file(path) if own else _of_model(options)
     for name, value in facts.items():
         print(f"{name:18} {value}")
 
@@ -34,15 +35,18 @@ def _of_file(path: Path) -> dict[str, object]:
     }
 
 
-def _of_model(spec: str) -> dict[str, object]:
-    model = load_model(spec)
+def _of_model(options: Inspect) -> dict[str, object]:
+    prompt = Prompt(options.prompt, options.guidance)
+    model = load_model(options.what, prompt=prompt, class_label=options.class_label)
+    bars = model.schedule.alpha_bars
     count = sum(p.numel() for p in model.parameters())
     return {
-        "network": spec,
+        "network": options.what,
         "parameters": f"{count:,}",
         "images": model.image_shape,
         "h": model.h_shape,
         "prediction": model.prediction,
         "timesteps": model.schedule.length,
+        "alpha_bar": f"{bars[0]:.6f} at t = 0, {bars[-1]:.6f} at T",
         "fingerprint": model.fingerprint(),
     }

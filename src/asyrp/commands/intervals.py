@@ -2,7 +2,15 @@
 
 from dataclasses import asdict, replace
 
-from asyrp.commands.common import check_results, inverted, network, pictures, say, write_json
+from asyrp.commands.common import (
+    check_results,
+    inverted,
+    network,
+    pictures,
+    say,
+    warn_of_guides,
+    write_json,
+)  # fmt: skip
 from asyrp.files import atomic_folder
 from asyrp.guide import new_guide
 from asyrp.intervals import Found, find_intervals
@@ -17,6 +25,7 @@ def run(options: Intervals) -> None:
     """Write intervals.json and curves.png."""
     check_results(options.out)
     model = network(options.network)
+    warn_of_guides(options.network.model, options.guides)
     found = pictures(options.images, model, MOST_CURVE_IMAGES)
     distance = distance_for(model, options.guides.distance)
     encoder = encoder_for(model, options.guides.encoder)
@@ -26,6 +35,7 @@ def run(options: Intervals) -> None:
         own,
         edit=own.edit if options.threshold_edit is None else options.threshold_edit,
         boost=own.boost if options.threshold_boost is None else options.threshold_boost,
+        start=own.start if options.threshold_start is None else options.threshold_start,
     )
     size = options.network.batch_size
     done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
@@ -58,6 +68,6 @@ def describe(found: Found, cosine: float) -> str:
     """One line for the user."""
     edit, boost = found.t_edit, found.t_boost
     return (
-        f"text cosine {cosine:.3f}; t_edit {edit.t} (90 % band {edit.low} to {edit.high}), "
-        f"t_boost {boost.t} ({boost.low} to {boost.high})"
+        f"text cosine {cosine:.3f}; t_start {found.t_start}, t_edit {edit.t} (90 % band "
+        f"{edit.low} to {edit.high}), t_boost {boost.t} ({boost.low} to {boost.high})"
     )

@@ -1,9 +1,9 @@
 """A network and pictures of the user's as compare and the studies work on them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -76,6 +76,23 @@ def check_own(options: Asked, what: str) -> None:
     if counts.validation_faces < 2:
         raise AsyrpError(f"--validation-faces must be 2 or more; got {counts.validation_faces}")
     given_phases(own)
+
+
+def check_built_in(options: Any) -> None:
+    """Refuse what the built-in world has no use for, rather than pass over it.
+
+    Args:
+        options: of compare or study.
+    """
+    parts = [getattr(options, name, None) for name in ("network", "guides", "inverting", "beside")]
+    for part in [*filter(None, parts), options]:
+        for field in fields(part):
+            asked = getattr(part, field.name)
+            if (part is not options or field.name == "steps") and asked != field.default:
+                raise AsyrpError(
+                    f"--{field.name.replace('_', '-')} is for a network of your own; the built-in "
+                    "world has networks and settings of its own; leave it out"
+                )
 
 
 def questions_for(options: Asked) -> Questions | None:

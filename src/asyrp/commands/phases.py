@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 from asyrp.commands.common import say
 from asyrp.commands.intervals import describe
 from asyrp.guide import Guide
-from asyrp.intervals import Found, find_intervals
+from asyrp.intervals import Found, Given, find_intervals
 from asyrp.jobs import EDIT_STEPS, Phases, Pictures, curves_of
 from asyrp.options import Train
 from asyrp.process import check_phases, check_start
@@ -35,26 +35,24 @@ def phases_of(
 
     distance: of the curves; None where all timesteps were asked for.
     """
-    start, end, boost = options.t_start, options.t_edit, options.t_boost
+    given = Given(options.t_start, options.t_edit, options.t_boost)
     if distance is None:
-        told = Phases(cast(int, start), cast(int, end), cast(int, boost))
+        told = Phases(*cast(tuple[int, int, int], given))
         return Timed((told,) * len(guides), (None,) * len(guides))
     few = measured[:MOST_MEASURED]
     curves = curves_of(model, few.images, few.latents, distance, EDIT_STEPS)
-    found = [find_intervals(curves, guide.cosine, distance.thresholds) for guide in guides]
+    found = [find_intervals(curves, guide.cosine, distance.thresholds, given) for guide in guides]
     for guide, one in zip(guides, found, strict=True):
         say(describe(one, guide.cosine))
-    each = [_phases(one, options) for one in found]
+    each = [_phases(one) for one in found]
     start = max(one.t_start for one in each)  # all begin at once, to be learnt side by side
     together = [one._replace(t_start=start) for one in each]
     first = assemble(options.network.device).same(together)  # other machines may round apart
     return Timed(tuple(first), tuple(found))
 
 
-def _phases(found: Found, options: Train) -> Phases:
-    end = found.t_edit.t if options.t_edit is None else options.t_edit
-    start = max(end, found.t_start) if options.t_start is None else options.t_start
-    boost = min(end, found.t_boost.t) if options.t_boost is None else options.t_boost
+def _phases(found: Found) -> Phases:
+    start, end, boost = found.t_start, found.t_edit.t, found.t_boost.t
     check_start(start, end)
     check_phases([end], boost)
     return Phases(start, end, boost)

@@ -1,6 +1,7 @@
 """asyrp sample."""
 
 import torch
+from torch import Tensor
 
 from asyrp.api import edit, random_latents
 from asyrp.commands.common import (
@@ -41,13 +42,18 @@ def run(options: Sample) -> None:
             report=report,
         )
     images = torch.stack([*shown(model, images)])
-    columns = min(8, len(images))
-    rows = [images[i : i + columns] for i in range(0, len(images) // columns * columns, columns)]
     notes = edit_notes(chosen)
     with atomic_folder(options.out) as out:
         for index, image in enumerate(images):
             write_png(out / f"{index:04d}.png", image, notes)
-        write_png(new_folder(out / "sheet") / "sheet.png", contact_sheet(rows), notes)
+        write_png(new_folder(out / "sheet") / "sheet.png", contact_sheet(rows_of(images)), notes)
         write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
     say(f"wrote {len(images)} samples to {options.out}")
     tell_others(options.out, (f"{index:04d}.png" for index in range(len(images))))
+
+
+def rows_of(images: Tensor, columns: int = 8) -> list[Tensor]:
+    """(n, 3, height, width) in rows of equal length, the last filled up with white."""
+    first, *rest = images.split(columns)
+    white = torch.ones_like(first)
+    return [first, *(torch.cat([row, white[len(row) :]]) for row in rest)]

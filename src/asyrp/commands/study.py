@@ -10,6 +10,7 @@ from asyrp.api import random_latents
 from asyrp.commands import study_own
 from asyrp.commands.common import check_results, inverted, network, new_folder, pictures, say
 from asyrp.commands.compare import plan_of, work
+from asyrp.commands.own_ground import check_built_in
 from asyrp.direction_files import load_direction
 from asyrp.errors import AsyrpError
 from asyrp.jobs import parse_direction
@@ -67,6 +68,7 @@ def told(found: Verdict) -> str:
 
 def on_world(options: Study) -> Mapping[str, Any]:
     """The study on avatars-64, in stages."""
+    check_built_in(options)
     tasks = tasks_of(options.name)
     plan = plan_of(tasks, ("asyrp",), options.counts, options.training)
     kept = new_folder(options.out / "stages")

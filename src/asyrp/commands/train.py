@@ -9,7 +9,14 @@ from torch import nn
 from tqdm import tqdm
 
 from asyrp.api import edit, random_latents
-from asyrp.commands.common import check_results, network, new_folder, progress, say
+from asyrp.commands.common import (
+    check_results,
+    network,
+    new_folder,
+    progress,
+    say,
+    warn_of_guides,
+)  # fmt: skip
 from asyrp.commands.material import find_pictures
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.stored import open_store
@@ -40,6 +47,7 @@ from asyrp.train import begin_from, new_direction
 from asyrp.unet import HSpaceUNet
 
 MOST_PREVIEWED = 8
+FEW = 32  # images to train on
 LONGEST_NAME = 80  # letters of a file named after a text
 
 
@@ -62,10 +70,13 @@ def run(options: Train) -> None:
     """Write the directions; their checkpoint lies beside them until they are finished."""
     check(options)
     model = network(options.network)
+    warn_of_guides(options.network.model, options.guides)
     encoder = encoder_for(model, options.guides.encoder)
     guides = [new_guide(encoder, options.source, target) for target in options.target]
     begun = neighbour_of(model, options)
     material = gather(model, guides, options)
+    if len(material.train) < FEW:
+        say(f"warning: {len(material.train)} images to train on are few; 64 or more are usual")
     directions = train(model, guides, material, options, begun)
     if assemble(options.network.device).rank == 0:
         for path, saved in zip(files_of(options), directions, strict=True):

@@ -27,4 +27,4 @@ def directional_similarity(
         1 - directional_loss(encode(after), encode(before), text)
         for before, after in zip(sources.split(batch_size), edits.split(batch_size), strict=True)
     ]
-    return torch.cat(parts).double().cpu().numpy()
+    return torch.cat(parts).cpu().double().numpy()

@@ -42,7 +42,7 @@ class EncoderFeatures:
 def features_of(network: FeatureNetwork, images: Tensor, batch_size: int = 64) -> Tensor:
     """(n, 3, height, width) in [-1, 1] -> (n, d) float64 on the CPU."""
     parts = [network(batch.float()) for batch in images.split(batch_size)]
-    return torch.cat(parts).double().cpu()
+    return torch.cat(parts).cpu().double()
 
 
 def identity_similarity(before: Tensor, after: Tensor) -> np.ndarray:

@@ -19,7 +19,7 @@ def distances(
         distance(left.float(), right.float())
         for left, right in zip(a.split(batch_size), b.split(batch_size), strict=True)
     ]
-    return torch.cat(parts).double().cpu().numpy()
+    return torch.cat(parts).cpu().double().numpy()
 
 
 def neighbour_pairs(count: int, neighbours: int = 1) -> np.ndarray:

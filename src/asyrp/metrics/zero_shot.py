@@ -102,7 +102,7 @@ class ZeroShotJudging:
     def __init__(self, encoder: TextImageEncoder, questions: Questions) -> None:
         self.encoder, self.questions = encoder, questions
         every = [text for texts in questions.values.values() for text in texts]
-        found = encoder.text_features(every).detach().double().cpu()
+        found = encoder.text_features(every).detach().cpu().double()
         parts = found.split([len(texts) for texts in questions.values.values()])
         self._texts = dict(zip(questions.values, parts, strict=True))
 
@@ -120,7 +120,7 @@ class ZeroShotJudging:
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """(n, 3, height, width) in [-1, 1] -> attribute -> (n, values), scale * cosine, float64."""
         parts = [self.encoder.image_features(batch.float()) for batch in images.split(BATCH)]
-        seen = torch.cat(parts).double().cpu()
+        seen = torch.cat(parts).cpu().double()
         return {name: self.questions.scale * seen @ texts.T for name, texts in self._texts.items()}
 
     def probabilities(self, images: Tensor) -> dict[str, Tensor]:

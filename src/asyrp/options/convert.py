@@ -25,5 +25,11 @@ class Convert:
     """The network that the file is, as in celeba-hq, afhq-dog or metfaces."""
     model: Annotated[str | None, unset("any network of its shape", "STR")] = None
     """Direction: the network it was trained on, whose fingerprint it shall carry."""
+    prompt: str = ""
+    """Direction: the prompt that --model was used with."""
+    guidance: float = 1.0
+    """Direction: the weight of that prompt."""
+    class_label: Annotated[int | None, unset("none", "INT")] = None
+    """Direction: the class that --model was used with."""
     cosine: Annotated[float | None, unset("the paper's t_edit, or 0.9", "FLOAT")] = None
     """Direction: cos(source, target) by CLIP ViT-B/16, which sets t_edit by the released tables."""

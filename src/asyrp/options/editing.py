@@ -45,6 +45,8 @@ class Intervals:
     """LPIPS(x, P_t) at t_edit for texts of cosine 1."""
     threshold_boost: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
     """LPIPS(x, x_t) at t_boost."""
+    threshold_start: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
+    """LPIPS(x, P_t) at t_start; a distance without one begins at T, as the paper does."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
@@ -131,3 +133,9 @@ class Inspect:
 
     what: tyro.conf.Positional[str]
     """A direction or latent file, or a network by any name that --model of other commands takes."""
+    prompt: str = ""
+    """Prompt of a text-to-image network, which is a part of its fingerprint."""
+    guidance: float = 1.0
+    """Weight of the prompt, likewise."""
+    class_label: Annotated[int | None, unset("none", "INT")] = None
+    """Class of a class-conditional network, likewise."""

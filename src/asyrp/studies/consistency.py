@@ -68,7 +68,7 @@ def cosines(table: dict[int, Tensor]) -> dict[str, Any]:
 
 def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
     flat = functional.cosine_similarity(rows.flatten(1), other.flatten()[None], dim=1)
-    found: np.ndarray = flat.double().cpu().numpy()
+    found: np.ndarray = flat.cpu().double().numpy()
     return found
 
 

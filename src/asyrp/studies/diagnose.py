@@ -22,16 +22,17 @@ HUGE = 0.8  # relative change of the picture above which it is another one
 
 
 class _Watch:
-    """A direction that notes how large its shift is beside h."""
+    """A direction that notes how large its shift is beside h, on a walk of so many steps."""
 
-    def __init__(self, attribute: Attribute) -> None:
-        self.attribute = attribute
+    def __init__(self, attribute: Attribute, steps: int) -> None:
+        self.attribute, self.steps = attribute, steps
         self.shares: dict[int, float] = {}
 
     def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
         """The direction's dh."""
-        dh = self.attribute.direction(h, emb, t)
-        self.shares[t] = ratio(abs(self.attribute.strength) * dh.expand_as(h), h)
+        dh, own = self.attribute.direction(h, emb, t), self.attribute
+        factor = abs(own.strength) * own.trained_steps / self.steps  # as `Attribute.dh` has it
+        self.shares[t] = ratio(factor * dh.expand_as(h), h)
         return dh
 
 
@@ -55,7 +56,7 @@ def measure(
         images: (n, c, height, width) that were inverted to `latents` at the grid's first timestep.
         attribute: its `trained_steps` as the walk shall use it.
     """
-    watch = _Watch(attribute)
+    watch = _Watch(attribute, len(grid))
     watched = Attribute(
         watch, attribute.t_edit, attribute.strength, attribute.trained_steps, attribute.t_start
     )
@@ -77,13 +78,13 @@ def measure(
             }
         )
         last, before = done.x, carried + added
-    errors = (plain[-1].x - images).square().mean((1, 2, 3))
+    errors = (plain[-1].x - images.to(plain[-1].x)).square().mean((1, 2, 3))
     return {
         "steps": steps,
         "strength": attribute.strength,
         "interval": [attribute.t_start, attribute.t_edit],
         "final_change": ratio(last - plain[-1].x, plain[-1].x),
-        "inversion_mse": errors.double().cpu().numpy(),
+        "inversion_mse": errors.cpu().double().numpy(),
     }
 
 

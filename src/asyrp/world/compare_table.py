@@ -208,6 +208,7 @@ def plot_overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> F
             yerr=[[100 * (y.value - y.low)], [100 * (y.high - y.value)]],
             fmt=MARKS[(place + place // len(COLORS)) % len(MARKS)],
             color=COLORS[place % len(COLORS)],
+            markerfacecolor="white" if place >= len(COLORS) else None,  # a colour's second method
             label=RIVALS[rival].title,
         )
     axes.set(xlabel="other attributes changed, %", ylabel="edits that succeeded, %")

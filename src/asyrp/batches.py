@@ -1,0 +1,63 @@
+"""Batches as large as memory allows: halved where it does not suffice."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from asyrp.errors import AsyrpError
+
+Done = TypeVar("Done")
+
+
+def in_batches(count: int, size: int, work: Callable[[slice], Done]) -> Iterator[Done]:
+    """`work` on rows 0..count-1, at most `size` at a time, in their order.
+
+    Rows whose memory does not suffice are worked again, half as many at a time from there on, with
+    a warning. For work whose results do not depend on the batch.
+
+    Raises:
+        AsyrpError: size below 1.
+    """
+    if size < 1:
+        raise AsyrpError(f"batch_size must be 1 or more; got {size}")
+    start = 0
+    while start < count:
+        wanted = min(size, count - start)
+        fits = wanted
+        while not (done := _tried(work, slice(start, start + fits))):
+            fits //= 2
+            _free()
+        if fits < wanted:
+            size = fits
+            warnings.warn(
+                f"memory does not suffice for {wanted} images at a time; going on with {fits}",
+                stacklevel=2,
+            )
+        yield from done
+        start += fits
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory did not suffice, on a CPU or any kind of GPU."""
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return full or bool(should_reduce_batch_size(error))
+
+
+def _tried(work: Callable[[slice], Done], rows: slice) -> list[Done]:
+    """The result; nothing where memory did not suffice for several rows."""
+    try:
+        return [work(rows)]
+    except RuntimeError as error:
+        if rows.stop - rows.start == 1 or not out_of_memory(error):
+            raise
+        return []
+
+
+def _free() -> None:
+    from accelerate.utils.memory import clear_device_cache
+
+    clear_device_cache(garbage_collection=True)

@@ -1,0 +1,37 @@
+"""The faces on which speed-ups are judged."""
+
+from collections.abc import Iterator
+from itertools import count as numbers
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from asyrp.api import latents_of
+from asyrp.unet import HSpaceUNet
+from asyrp.world.avatars import Face, draw, sample_face
+from asyrp.world.diffusion import to_unit
+from asyrp.world.tasks import Task, lacking
+
+
+class Held(NamedTuple):
+    """Faces that lack a value, and their latents at T."""
+
+    faces: list[Face]
+    images: Tensor
+    latents: Tensor
+
+
+def held(model: HSpaceUNet, task: Task, split: str, count: int, steps: int) -> Held:
+    """The first faces of a split that lack the value, inverted."""
+    faces = list(islice(_lacking(task, split), count))
+    images = to_unit(np.stack([draw(face) for face in faces]))
+    return Held(faces, images, latents_of(model, images, steps, refinements=1))
+
+
+def _lacking(task: Task, split: str) -> Iterator[Face]:
+    for number in numbers():
+        face = sample_face(split, number)
+        if lacking([face], task):
+            yield face
