@@ -80,10 +80,10 @@ def edit_of(p: Place, *more: object) -> Sequence[object]:
 
 
 def train_of(p: Place, *more: object) -> Sequence[object]:
-    """A training on the faces."""
+    """A training on the faces; "smiling face" unless `more` names targets."""
     out = p.root / "new.safetensors"
-    texts = ["--source", "face", "--target", "smiling face"]
-    return ["train", "--images", p.faces, *texts, "--out", out, *more]
+    target = [] if "--target" in more else ["--target", "smiling face"]
+    return ["train", "--images", p.faces, "--source", "face", *target, "--out", out, *more]
 
 
 def tree(*folders: Path) -> dict[Path, bytes]:

@@ -104,7 +104,7 @@ BAD: Mapping[str, tuple[Words, str]] = {
     ),
     "a foreign direction": (
         lambda p: edit_direction(p, foreign(p)),
-        "was trained on another network .*force it at your own risk",
+        "was trained on another network .*use it at your own risk: --force",
     ),
     "an unknown model": (
         lambda p: edit_of(p, "--model", "avatars-65"),

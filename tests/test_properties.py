@@ -213,7 +213,7 @@ def curves(draw: Any) -> Curves:
     return Curves(tuple(range(0, 50 * count, 50)), *rises)
 
 
-@given(curves(), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1))
+@given(curves(), st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_higher_threshold_never_gives_a_lower_timestep(
     found: Curves, a: float, b: float, cosine: float
 ) -> None:

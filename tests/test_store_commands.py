@@ -126,13 +126,13 @@ def load(path: Path) -> dict[str, torch.Tensor]:
 
 def test_random_samples_are_walked_once_for_every_attribute(place: Place, cost: Cost) -> None:
     costs = []
-    words = list(train_of(place, *QUICK, "--random", 2, "--store", place.root / "s"))
-    images = words.index("--images")
-    del words[images : images + 2]
     for target in ("smiling face", "sad face"):
         before = cost.encodes
+        words = list(train_of(place, *QUICK, "--random", 2, "--target", target))
+        images = words.index("--images")
+        del words[images : images + 2]
         out = place.root / f"{target}.safetensors"
-        assert call(*words, "--target", target, "--out", out) == 0
+        assert call(*words, "--store", place.root / "s", "--out", out) == 0
         costs.append(cost.encodes - before)
     drawing = 2 * 40
     assert costs == [drawing + 2 * (2 + 2), drawing + 2 * 2]

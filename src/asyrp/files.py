@@ -5,8 +5,8 @@ import glob
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,8 +20,6 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 
 LARGEST_JSON = 64_000_000  # bytes of a settings file; ours have some thousand
-UMASK = os.umask(0)  # read once: for that moment it holds for all threads
-os.umask(UMASK)
 STALE_SECONDS = 24 * 3600.0  # age at which what was half written has lost its writer
 
 
@@ -32,12 +30,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     On any error the temporary file is removed and what stood at `path` stays as it was.
     """
     _remove_stale(path.parent, path.name)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary(path.parent, path.name)
+    temporary.touch(exist_ok=False)
+    rights = temporary.stat().st_mode & 0o777  # as the user asked: safetensors writes for its owner
     try:
         yield temporary
-        temporary.chmod(0o666 & ~UMASK)  # made by mkstemp and safetensors for their owner alone
+        temporary.chmod(rights)
         reach_disk(temporary)  # a disk may find only now that it is full
         os.replace(temporary, path)
     except BaseException:
@@ -54,15 +52,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     base = _beside(path)
     _remove_stale(base, path.name)
-    temporary = Path(tempfile.mkdtemp(dir=base, prefix=f".{path.name}."))
+    temporary = _temporary(base, path.name)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~UMASK)
         for file in temporary.rglob("*"):
             reach_disk(file)
         _put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(folder: Path, name: str) -> Path:
+    """Where nothing is yet; `_remove_stale` knows such names."""
+    return folder / f".{name}.{secrets.token_hex(4)}"
 
 
 def _beside(path: Path) -> Path:
