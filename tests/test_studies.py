@@ -228,10 +228,13 @@ def shares_of(success: float, leakage: float = 0.02) -> dict[str, object]:
 
 
 def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
-    rows = {s: shares_of(0.8) for s in ("0.5", "1", "1.5")}
+    rows = ("0.5", "1", "1.5")
     own = {s: {"success": float(s != "0.5")} for s in rows}
+    held = {s: {"success": 0.7, "leakage": 0.1} for s in rows}
+    one = {"own": own, "held": held, "strength": 1.5, "others": shares_of(0.8)}
     numbers = {
-        "spaces": {n: {"own": own, "others": rows} for n in ("h", "eps")},
+        "spaces": {"h": one, "eps": one},
+        "held": 12,
         "strengths": [0.5, 1.0, 1.5],
         "difference": about(0.3),
     }
@@ -241,6 +244,7 @@ def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
     assert turned.holds is False
     assert "by 0.100, that in h by 0.100" in turned.why
     assert "succeeds on its own face from strength 1," in turned.text
+    assert "that suit 12 validation faces best" in turned.text
     homogeneity.plot(numbers).canvas.draw()
 
 

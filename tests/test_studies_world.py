@@ -37,7 +37,8 @@ def bench() -> Bench:
         dh = GlobalDirection(0.2 * noise(*lab.model.h_shape, seed=place))
         one = saved if place == 0 else saved._replace(direction=dh)
         learned.append(Learned(task_of(name), PHASES, one))
-    return Bench(lab, learned, scene, scene, faces=2)
+    test = new_scene(lab.model, "test", 9, 600, STEPS)
+    return Bench(lab, learned, scene, new_scene(lab.model, "validation", 6, 600, STEPS), test, 2)
 
 
 Measure = Callable[[Bench], dict[str, Any]]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from asyrp.bootstrap import Estimate, of_mean
 from asyrp.direction_files import SavedDirection
+from asyrp.errors import AsyrpError
 from asyrp.jobs import Phases
 from asyrp.latent_space import Pixels
 from asyrp.process import Attribute
@@ -44,12 +45,14 @@ def drawn_without(scene: Scene, task: Task) -> Sequence[int]:
 class Bench(NamedTuple):
     """What a study works with: the first task is the one that most look at.
 
-    faces: how many test images an average is taken over.
+    validation: what settings are chosen on; results are told on `test` alone. faces: how many test
+    images an average is taken over.
     """
 
     lab: Lab
     learned: Sequence[Learned]
     train: Scene
+    validation: Scene
     test: Scene
     faces: int = 24
     lacking: Lacking = drawn_without
@@ -63,6 +66,20 @@ class Bench(NamedTuple):
         """Test images that lack the first task's value."""
         task = self.first.task
         return self.test.first(self.lacking(self.test, task), task, self.faces)
+
+    def held(self, most: int) -> Scene:
+        """Up to so many validation images that lack the first task's value.
+
+        Raises:
+            AsyrpError: none does.
+        """
+        rows = self.lacking(self.validation, self.first.task)[:most]
+        if not rows:
+            raise AsyrpError(
+                f"settings are chosen on validation images that lack {self.first.task.value!r}; "
+                f"none of {len(self.validation.numbers)} does; raise --validation-faces"
+            )
+        return self.validation.rows(rows)
 
 
 class Verdict(NamedTuple):

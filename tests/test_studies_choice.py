@@ -1,0 +1,81 @@
+"""Studies choose settings on validation faces and edit test faces with the chosen one alone."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from asyrp.errors import AsyrpError
+from asyrp.jobs import Phases
+from asyrp.settings import TrainSettings
+from asyrp.studies import homogeneity
+from asyrp.studies.common import Bench, Learned
+from asyrp.world.lab import Lab
+from asyrp.world.scenes import Scene
+from asyrp.world.tasks import task_of
+
+COUNTS = {"train": 3, "validation": 5, "test": 6}
+
+
+def scene(split: str) -> Scene:
+    images, numbers = torch.zeros(COUNTS[split], 3, 2, 2), tuple(range(COUNTS[split]))
+    return Scene(split, numbers, 600, 8, images, images, images)
+
+
+def everything(kept: Scene, task: Any) -> list[int]:
+    return list(range(len(kept.numbers)))
+
+
+def nothing(kept: Scene, task: Any) -> list[int]:
+    return [] if kept.split == "validation" else everything(kept, task)
+
+
+def bench_of(lacking: Any = everything) -> Bench:
+    unused = cast(Any, None)
+    lab = Lab(cast(Any, "h"), unused, unused, unused, unused, TrainSettings())
+    learned = Learned(task_of("smiling"), Phases(600, 250, 100), cast(Any, None))
+    return Bench(lab, [learned], *map(scene, COUNTS), 4, lacking)
+
+
+def values_of(kept: Scene, clean: float) -> dict[str, np.ndarray]:
+    """The same of every face."""
+    rows = np.full(len(kept.numbers), clean)
+    return {"success": rows, "leakage": 0 * rows, "clean": rows, "lpips": 0 * rows + 0.1}
+
+
+def test_without_validation_images_that_lack_the_value_nothing_is_chosen() -> None:
+    assert bench_of().held(3).numbers == (0, 1, 2)
+    assert bench_of().held(9).split == "validation"
+    with pytest.raises(AsyrpError, match="none of 5 does; raise --validation-faces"):
+        bench_of(nothing).held(3)
+
+
+def test_homogeneity_chooses_on_validation_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = {"train": 0.5, "validation": 1.5, "test": 3.3}  # the strength that suits each split
+    edits: list[tuple[str, str, float]] = []
+
+    def fitted(lab: Any, *_: Any) -> Any:
+        saved = SimpleNamespace(attribute=lambda strength: (lab.settings.learning_rate, strength))
+        return SimpleNamespace(saved=saved, loss=-lab.settings.learning_rate)
+
+    def edited(space: str, kept: Scene, acts: Any, boost: int) -> Any:
+        edits.append((space, kept.split, acts[0][1]))
+        return acts[0]
+
+    def judged(lab: Any, task: Any, kept: Scene, act: tuple[float, float]) -> Any:
+        rate, strength = act
+        return values_of(kept, 0.9 if strength == best[kept.split] else 0.2 + rate)
+
+    for name, fake in (("fitted", fitted), ("edited", edited), ("judged", judged)):
+        monkeypatch.setattr(homogeneity, name, fake)
+    monkeypatch.setattr(homogeneity, "epsilon_space", lambda model: "eps")
+    found = homogeneity.measure(bench_of(), rates={"h": (0.01, 0.02), "eps": (0.01, 0.02)})
+    assert [one for one in edits if one[1] == "test"] == [("h", "test", 1.5), ("eps", "test", 1.5)]
+    for one in found["spaces"].values():
+        assert one["strength"] == 1.5
+        assert one["held"]["1.5"]["clean"] == pytest.approx(0.9)
+        assert one["others"]["clean"].value == pytest.approx(0.2 + one["rate"])
+        assert one["others"]["clean"].images == 4
+    assert found["held"] == 4
