@@ -23,7 +23,7 @@ from asyrp.studies import (
     theorem1,
 )
 from asyrp.studies.catalogue import STUDIES, TASKS, tasks_of
-from asyrp.studies.common import decided
+from asyrp.studies.common import both, decided, within
 from asyrp.tables import plain
 from asyrp.unet import HSpaceUNet
 from asyrp.world.scenes import grid_from
@@ -152,6 +152,17 @@ def test_a_difference_decides_only_outside_of_its_interval() -> None:
     assert decided(Estimate(0.1, 0.05, 0.2, 9, 0)) is True
     assert decided(Estimate(-0.1, -0.2, -0.05, 9, 0)) is False
     assert decided(Estimate(0.1, -0.05, 0.2, 9, 0)) is None
+
+
+def test_small_is_what_lies_inside_of_the_margin() -> None:
+    assert within(Estimate(0.0, -0.05, 0.05, 40, 0), 0.1) is True
+    assert within(Estimate(0.0, -0.05, 0.15, 40, 0), 0.1) is None
+    assert within(Estimate(-0.3, -0.5, -0.2, 40, 0), 0.1) is False
+    agreed = [Estimate(0.0, 0.0, 0.0, images, 0) for images in (24, 40)]
+    assert [within(one, 0.1) for one in agreed] == [None, True]  # 3 / 24 is beyond the margin
+    assert both(True, True) is True
+    assert both(True, None) is None
+    assert both(None, False) is False
 
 
 def diagnosed(model: HSpaceUNet, size: float, t_start: int | None = None, t_edit: int = 200):  # type: ignore[no-untyped-def]
@@ -302,12 +313,12 @@ def test_robustness_reads_the_difference() -> None:
 
 
 def test_consistency_needs_one_dh_to_do_what_f_t_does() -> None:
-    edits = {
-        name: {**shares_of(0.9), "lpips_to_f_t": about(0.02)}
-        for name in ("f_t", "mean over faces", "one dh")
-    }
+    near = {"lpips_to_f_t": about(0.02), "success_minus_f_t": about(-0.02)}
+    edits = {name: {**shares_of(0.9), **near} for name in ("f_t", "mean over faces", "one dh")}
     row = {"success": about(0.9), "leakage": about(0.0), "lpips": about(0.1)}
     numbers = {
+        "recorded": 64,
+        "margin": 0.1,
         "cosines": {
             "t": [10, 20],
             "with_mean": [about(0.9)] * 2,
@@ -318,8 +329,21 @@ def test_consistency_needs_one_dh_to_do_what_f_t_does() -> None:
         "transfer": {"steps": [10, 1000], "with_rule": [row, row], "without_rule": [row, None]},
     }
     assert consistency.verdict(numbers).holds is True
-    weak = {**edits, "one dh": {**shares_of(0.2), "lpips_to_f_t": about(0.2)}}
-    assert consistency.verdict({**numbers, "edits": weak}).holds is False
+    text = consistency.verdict(numbers).text
+    assert "its mean over the 64 training faces" in text
+    assert "one dh minus f_t on the same faces: -2 % (-7 to 3), where less than 10 points" in text
+    for change, width, wanted in (
+        (-0.7, 0.05, False),
+        (0.3, 0.05, False),
+        (-0.08, 0.05, None),
+        (-0.3, 0.4, None),  # so few faces that everything is possible
+        (0.0, 0.3, None),
+    ):
+        one = {**edits["one dh"], "success_minus_f_t": about(change, width)}
+        found = consistency.verdict({**numbers, "edits": {**edits, "one dh": one}})
+        assert found.holds is wanted
+    apart = {**numbers["cosines"], "with_mean": [about(0.3)] * 2}
+    assert consistency.verdict({**numbers, "cosines": apart}).holds is False
     consistency.plot(numbers).canvas.draw()
 
 

@@ -10,7 +10,7 @@ import torch
 from asyrp.errors import AsyrpError
 from asyrp.jobs import Phases
 from asyrp.settings import TrainSettings
-from asyrp.studies import homogeneity
+from asyrp.studies import consistency, homogeneity
 from asyrp.studies.common import Bench, Learned
 from asyrp.world.lab import Lab
 from asyrp.world.scenes import Scene
@@ -79,3 +79,37 @@ def test_homogeneity_chooses_on_validation_faces(monkeypatch: pytest.MonkeyPatch
         assert one["others"]["clean"].value == pytest.approx(0.2 + one["rate"])
         assert one["others"]["clean"].images == 4
     assert found["held"] == 4
+
+
+def test_consistency_averages_training_faces_and_edits_test_faces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edits: list[tuple[str, float]] = []
+
+    def recorded(lab: Any, kept: Scene, saved: Any) -> dict[int, torch.Tensor]:
+        of_split = float(kept.split == "train")
+        return {t: torch.full((len(kept.numbers), 2, 1, 1), of_split + t) for t in (10, 20)}
+
+    def edit_scene(bench: Bench, kept: Scene, acts: Any) -> float:
+        dh = getattr(acts[0], "dh", None)
+        edits.append((kept.split, 0.0 if dh is None else float(dh.detach().mean())))
+        return edits[-1][1]
+
+    def judged(lab: Any, task: Any, kept: Scene, shift: float) -> dict[str, np.ndarray]:
+        return values_of(kept, 0.5 if shift else 1.0)
+
+    fakes = {"recorded": recorded, "edit_scene": edit_scene, "judged": judged}
+    fakes |= {"act_of": lambda learned: learned.saved and learned.saved.direction}
+    fakes |= {"transfer": lambda *_: {}, "distances": lambda *_: np.zeros(4)}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(consistency, name, fake)
+    bench = bench_of()
+    model = SimpleNamespace(schedule=SimpleNamespace(length=1000))
+    lab = bench.lab._replace(model=cast(Any, model))
+    learned = bench.first._replace(saved=cast(Any, SimpleNamespace(direction="f_t", card=None)))
+    found = consistency.measure(bench._replace(lab=lab, learned=[learned]))
+    assert edits == [("test", 0.0), ("test", 0.0), ("test", 16.0)]  # 1 + the mean of 10 and 20
+    assert found["recorded"] == COUNTS["train"]
+    assert found["cosines"]["with_mean"][0].images == COUNTS["train"]
+    lost = found["edits"]["one dh"]["success_minus_f_t"]
+    assert (lost.value, lost.images) == (-0.5, 4)

@@ -114,7 +114,11 @@ def edit_scene(
 
 def summary(bench: Bench, scene: Scene, edits: Tensor) -> dict[str, Estimate]:
     """success, leakage, clean and lpips of the first task, means over faces."""
-    values = judged(bench.lab, bench.first.task, scene, edits)
+    return means(judged(bench.lab, bench.first.task, scene, edits))
+
+
+def means(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """The means over images of what `judged` gives."""
     return {name: of_mean(values[name]) for name in ("success", "leakage", "clean", "lpips")}
 
 
@@ -128,6 +132,24 @@ def decided(found: Estimate) -> bool | None:
     if found.low <= 0 <= found.high:
         return None
     return found.value > 0
+
+
+def within(found: Estimate, margin: float) -> bool | None:
+    """Whether a difference is smaller than a margin, by its interval: all of it inside, or outside.
+
+    None where an end of the margin lies in the interval. Where all images agree, differences of
+    3 / images are still possible (the rule of three).
+    """
+    spare = 3 / found.images if found.low == found.high else 0.0
+    low, high = found.low - spare, found.high + spare
+    if -margin < low and high < margin:
+        return True
+    return False if low > margin or high < -margin else None
+
+
+def both(*found: bool | None) -> bool | None:
+    """Whether all hold: no if one does not, undecided if one is."""
+    return False if False in found else None if None in found else True
 
 
 def confidence(lab: Lab, images: Tensor) -> np.ndarray:

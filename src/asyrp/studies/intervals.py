@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from asyrp.bootstrap import Estimate, of_mean, of_statistic
+from asyrp.bootstrap import of_mean, of_statistic
 from asyrp.figures import heat, new_figure
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
@@ -23,6 +23,7 @@ from asyrp.studies.common import (
     difference,
     edit_scene,
     is_drawn,
+    means,
     noun,
     pictures_of,
     ranged,
@@ -65,7 +66,7 @@ def measure(bench: Bench, ends: Sequence[float] = ENDS) -> dict[str, Any]:
             {
                 "t_edit": place[0],
                 "t_boost": place[1],
-                **_means(values[place]),
+                **means(values[place]),
                 "fid": frechet_distance(bench, scene, edits[place]),
             }
             for place in places
@@ -88,10 +89,6 @@ def frechet_distance(bench: Bench, scene: Scene, edits: Tensor) -> float | None:
         return None
     real, seen = (features_of(bench.lab.features, x) for x in (scene.images, edits))
     return new_fid(real.shape[1])(real, seen)
-
-
-def _means(values: dict[str, np.ndarray]) -> dict[str, Estimate]:
-    return {name: of_mean(values[name]) for name in ("success", "leakage", "clean", "lpips")}
 
 
 def boosting(bench: Bench) -> dict[str, Any]:
