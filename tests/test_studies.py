@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from asyrp.bootstrap import Estimate, of_mean
+from asyrp.bootstrap import Estimate, of_mean, resamples
 from asyrp.directions import GlobalDirection
 from asyrp.errors import AsyrpError
 from asyrp.process import Attribute
@@ -143,9 +143,33 @@ def test_matching_compares_at_equal_change() -> None:
     }
     away = wanted["h"] - wanted["eps"]
     assert found["fid_difference"].value == pytest.approx(away, abs=1e-4)
+    assert found["unreached"] == 0
     apart = {"h": level, "eps": level + 9}
     nothing = {"at_change": None, "difference": None, "fid_difference": None}
     assert robustness.matched(apart, trust, real, seen) == nothing
+
+
+def test_resamples_out_of_reach_do_not_narrow_the_interval() -> None:
+    rng = np.random.default_rng(2)
+    face = rng.random(30)  # what a face is moved by, from 0 to twice that, at both sizes of noise
+    moved = {k: np.array([0 * face, top * face]) for k, top in (("h", 1.06), ("eps", 2.0))}
+    moved["eps"] += 0.4
+    trust = {k: 1 - moved[k] for k in moved}
+    real = noise(30, 3, seed=8).double()
+    seen = {k: [real, real + 1] for k in moved}
+    found = robustness.matched(moved, trust, real, seen)
+    means = [{k: t[:, rows].mean(1) for k, t in moved.items()} for rows in resamples(30, 0, 1000)]
+    level = found["at_change"]
+    out = [not all(m[k][0] <= level <= m[k][1] for k in moved) for m in means]
+    assert 0.05 < np.mean(out) < 0.5
+    assert found["unreached"] == pytest.approx(np.mean(out))
+    known = [  # confidence is 1 minus the change, so at one change both spaces have the same
+        np.interp(level, m["h"], 1 - m["h"]) - np.interp(level, m["eps"], 1 - m["eps"])
+        for m, lost in zip(means, out, strict=True)
+        if not lost
+    ]
+    assert np.ptp(known) < 1e-9
+    assert found["difference"].high - found["difference"].low < 1e-9
 
 
 def test_a_difference_decides_only_outside_of_its_interval() -> None:
@@ -299,11 +323,17 @@ def test_robustness_reads_the_difference() -> None:
         "confidence_of_reconstructions": about(0.95),
         "fid_of_reconstructions": about(0.1),
         "at_change": 0.15,
+        "unreached": 0.0,
         "difference": about(0.2),
         "fid_difference": about(-1.0),
     }
     assert robustness.verdict(numbers).holds is True
     assert robustness.verdict(numbers).why == ""
+    assert "resamples" not in robustness.verdict(numbers).text
+    some, many = (robustness.verdict({**numbers, "unreached": share}) for share in (0.04, 0.06))
+    assert (some.holds, many.holds) == (True, None)
+    assert "In 4.0 % of the resamples one kind of noise does not reach" in some.text
+    assert "too many" in many.text
     assert robustness.verdict({**numbers, "fid_difference": about(1.0)}).holds is None
     turned = {**numbers, "fid_difference": about(1.0), "difference": about(-0.2)}
     assert robustness.verdict(turned).holds is False
