@@ -283,14 +283,19 @@ def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
     homogeneity.plot(numbers).canvas.draw()
 
 
+def summed(beyond: float, **success: float) -> dict[str, object]:
+    return {
+        "together": list(success),
+        "success": {name: about(value) for name, value in success.items()},
+        "beyond_share": {name: about(beyond) for name in success},
+    }
+
+
 def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> None:
     sums = [
-        {"together": ["smiling"], "success": {"smiling": about(0.9)}},
-        {"together": ["glasses"], "success": {"glasses": about(0.8)}},
-        {
-            "together": ["smiling", "glasses"],
-            "success": {"smiling": about(0.85), "glasses": about(0.75)},
-        },
+        summed(0.2, smiling=0.9),
+        summed(0.2, glasses=0.8),
+        summed(0.2, smiling=0.85, glasses=0.75),
     ]
     numbers = {
         "task": "smiling",
@@ -308,10 +313,15 @@ def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> Non
     )
     assert bent.holds is False
     assert "flattest between 0 and 1 (slope 0.0, mean 4.5)" in bent.why
-    rare = [{"together": ["smiling"], "success": {"smiling": about(0.1)}}, *sums[1:]]
+    unsure = linearity.verdict({**numbers, "r2": about(0.91)})
+    assert unsure.holds is None
+    rare = [summed(0.0, smiling=0.1), *sums[1:]]
     assert "smiling seldom succeeds alone" in linearity.verdict({**numbers, "sums": rare}).why
-    lost = [*sums[:2], {"together": ["smiling", "glasses"], "success": {"glasses": about(0.2)}}]
-    assert linearity.verdict({**numbers, "sums": lost}).holds is False
+    for beyond, wanted in ((-0.3, False), (0.02, None), (0.2, True)):
+        row = summed(beyond, smiling=0.7, glasses=0.6)
+        assert linearity.verdict({**numbers, "sums": [*sums[:2], row]}).holds is wanted
+    never = [summed(0.0, smiling=0.0), *sums[1:]]
+    assert linearity.verdict({**numbers, "sums": never}).holds is None
     linearity.plot(numbers).canvas.draw()
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from asyrp.bootstrap import of_mean
 from asyrp.errors import AsyrpError
 from asyrp.jobs import Phases
 from asyrp.settings import TrainSettings
-from asyrp.studies import consistency, homogeneity
+from asyrp.studies import consistency, homogeneity, linearity
 from asyrp.studies.common import Bench, Learned
 from asyrp.world.lab import Lab
 from asyrp.world.scenes import Scene
@@ -113,3 +114,30 @@ def test_consistency_averages_training_faces_and_edits_test_faces(
     assert found["cosines"]["with_mean"][0].images == COUNTS["train"]
     lost = found["edits"]["one dh"]["success_minus_f_t"]
     assert (lost.value, lost.images) == (-0.5, 4)
+
+
+def test_sums_are_compared_with_their_parts_image_by_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = {1: [1, 1, 1, 0], 2: [1, 0, 0, 1]}  # whether both are seen, alone and in the sum
+
+    def edit_scene(bench: Bench, kept: Scene, acts: list[str], boost: int) -> int:
+        return len(acts)
+
+    class Judge:
+        def answers(self, count: int) -> dict[str, np.ndarray]:
+            return {factor: np.array(seen[count]) for factor in ("mouth", "eyewear")}
+
+        def wanted(self, factor: str, value: str) -> int:
+            return 1
+
+    monkeypatch.setattr(linearity, "edit_scene", edit_scene)
+    monkeypatch.setattr(linearity, "act_of", lambda learned: learned.task.name)
+    bench = bench_of()
+    other = bench.first._replace(task=task_of("glasses"))
+    lab = bench.lab._replace(judging=cast(Any, Judge()))
+    *_, both = linearity.sums(bench._replace(lab=lab, learned=[bench.first, other]))
+    assert both["together"] == ["smiling", "glasses"]
+    beyond = both["beyond_share"]["glasses"]
+    wanted = of_mean(np.array([1, 0, 0, 1]) - 0.7 * np.array([1, 1, 1, 0]))
+    assert beyond == wanted

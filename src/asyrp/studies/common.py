@@ -147,6 +147,11 @@ def within(found: Estimate, margin: float) -> bool | None:
     return False if low > margin or high < -margin else None
 
 
+def above(found: Estimate, least: float = 0.0) -> bool | None:
+    """Whether a number is at least so large, by its interval; None where that lies inside."""
+    return True if found.low >= least else False if found.high < least else None
+
+
 def both(*found: bool | None) -> bool | None:
     """Whether all hold: no if one does not, undecided if one is."""
     return False if False in found else None if None in found else True
