@@ -23,7 +23,7 @@ from asyrp.studies import (
     theorem1,
 )
 from asyrp.studies.catalogue import STUDIES, TASKS, tasks_of
-from asyrp.studies.common import both, decided, within
+from asyrp.studies.common import below, both, decided, within
 from asyrp.tables import plain
 from asyrp.unet import HSpaceUNet
 from asyrp.world.scenes import grid_from
@@ -184,6 +184,9 @@ def test_small_is_what_lies_inside_of_the_margin() -> None:
     assert within(Estimate(-0.3, -0.5, -0.2, 40, 0), 0.1) is False
     agreed = [Estimate(0.0, 0.0, 0.0, images, 0) for images in (24, 40)]
     assert [within(one, 0.1) for one in agreed] == [None, True]  # 3 / 24 is beyond the margin
+    assert below(Estimate(-0.3, -0.5, 0.05, 24, 0), 0.1) is True
+    assert below(Estimate(0.0, 0.0, 0.0, 24, 0), 0.1) is None
+    assert below(Estimate(0.4, 0.2, 0.5, 24, 0), 0.1) is False
     assert both(True, True) is True
     assert both(True, None) is None
     assert both(None, False) is False
@@ -393,12 +396,15 @@ def test_layers_hold_where_the_bottleneck_is_best() -> None:
         "mid": {"shape": [128, 8, 8], **shares_of(0.9)},
         "up 0": {"shape": [128, 16, 16], **shares_of(0.7)},
     }
-    base = {"blocks": blocks, "train_faces": 24}
+    base = {"blocks": blocks, "train_faces": 24, "held": 12, "best_other": "up 0"}
+    base |= {"mid_minus_best": about(0.2)}
     assert layers.verdict(base).holds is True
-    near = {**blocks, "up 0": {"shape": [1, 1, 1], **shares_of(0.95)}}
-    assert layers.verdict({**base, "blocks": near}).holds is None
+    assert "at up 0, the best other block on 12 validation faces" in layers.verdict(base).text
+    assert layers.verdict({**base, "mid_minus_best": about(0.2, 0.3)}).holds is None
+    assert layers.verdict({**base, "mid_minus_best": None}).holds is None
     far = {**blocks, "mid": {"shape": [1, 1, 1], **shares_of(0.3)}}
-    found = layers.verdict({**base, "blocks": {k: {**v, "fid": about(2)} for k, v in far.items()}})
+    far = {k: {**v, "fid": about(2)} for k, v in far.items()}
+    found = layers.verdict({**base, "blocks": far, "mid_minus_best": about(-0.4)})
     assert found.holds is False
     assert "16 times as wide" in found.why
     assert "Frechet distance 2.00 (1.95 to 2.05) against" in found.why
@@ -407,7 +413,13 @@ def test_layers_hold_where_the_bottleneck_is_best() -> None:
 
 def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
     cells = [
-        {"t_edit": e, "t_boost": b, "fid": 1.0 if b else None, **shares_of(0.5 + e / 1000)}
+        {
+            "t_edit": e,
+            "t_boost": b,
+            "fid": 1.0 if b else None,
+            "success": 0.5 + e / 1000,
+            "clean": 0.4,
+        }
         for e in (100, 300)
         for b in (0, 50)
     ]
@@ -419,6 +431,9 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
         "automatic": [100, 50],
         "best": [300, 0],
         "best_minus_automatic": about(0.03),
+        "held": 12,
+        "margin": 0.1,
+        "clean": {"best": about(0.5), "automatic": about(0.47)},
         "boosting": {
             "faces": {"energy": about(0.05)},
             **{k: {"fid": about(v), "energy": about(0.04)} for k, v in kinds.items()},
@@ -427,6 +442,14 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
     }
     assert intervals.verdict(numbers).holds is True
     assert intervals.verdict({**numbers, "best_minus_automatic": about(0.3)}).holds is False
+    few = {**numbers, "best_minus_automatic": about(0.1, 0.2)}  # 0 is possible, and 30 points too
+    assert intervals.verdict(few).holds is None
+    assert "does not show here" in intervals.verdict(few).why
+    assert "best on 12 validation faces" in intervals.verdict(few).text
+    same = {**numbers, "best": [100, 50], "best_minus_automatic": about(0.0, 0.0)}
+    assert intervals.verdict(same).holds is True  # though 24 faces that agree prove little
+    none = {"best": about(0.0, 0.0), "automatic": about(0.0, 0.0)}
+    assert intervals.verdict({**numbers, "clean": none}).holds is None
     for change, wanted in ((0.01, None), (0.2, False)):
         boosting = {**numbers["boosting"], "fid_difference": about(change)}
         found = intervals.verdict({**numbers, "boosting": boosting})

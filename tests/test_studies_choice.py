@@ -11,7 +11,7 @@ from asyrp.bootstrap import of_mean
 from asyrp.errors import AsyrpError
 from asyrp.jobs import Phases
 from asyrp.settings import TrainSettings
-from asyrp.studies import consistency, homogeneity, linearity
+from asyrp.studies import consistency, homogeneity, intervals, layers, linearity
 from asyrp.studies.common import Bench, Learned
 from asyrp.world.lab import Lab
 from asyrp.world.scenes import Scene
@@ -141,3 +141,60 @@ def test_sums_are_compared_with_their_parts_image_by_image(
     beyond = both["beyond_share"]["glasses"]
     wanted = of_mean(np.array([1, 0, 0, 1]) - 0.7 * np.array([1, 1, 1, 0]))
     assert beyond == wanted
+
+
+def test_layers_choose_the_other_block_on_validation_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = {
+        "validation": {"down 0": 0.2, "mid": 0.9, "up 0": 0.6},
+        "test": {"down 0": 0.8, "mid": 0.5, "up 0": 0.4},
+    }
+    fakes = {
+        "at_block": lambda model, name: SimpleNamespace(h_shape=(1, 2, 2), name=name),
+        "train_direction": lambda *_: SimpleNamespace(attribute=lambda strength: None),
+        "edited": lambda space, *_: space.name,
+        "as_saved": lambda lab, x: x,
+        "judged": lambda lab, task, kept, name: values_of(kept, clean[kept.split][name]),
+        "features_of": lambda network, x: [],
+        "confidence": lambda lab, x: np.ones(4),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(layers, name, fake)
+    bench = bench_of()
+    saved = SimpleNamespace(card=SimpleNamespace(strength=1.0))
+    learned = bench.first._replace(saved=cast(Any, saved))
+    found = layers.measure(bench._replace(learned=[learned]), ("down 0", "mid", "up 0"))
+    assert found["best_other"] == "up 0"
+    assert found["held"] == COUNTS["validation"]
+    assert found["mid_minus_best"].value == pytest.approx(0.5 - 0.4)
+    assert found["blocks"]["down 0"]["clean"].value == pytest.approx(0.8)
+    alone = layers.measure(bench._replace(learned=[learned]), ("mid",))
+    assert alone["mid_minus_best"] is None
+
+
+def test_intervals_choose_the_best_cell_on_validation_faces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    best = {"validation": (300, 0), "test": (300, 200)}
+    seen: list[tuple[str, tuple[int, int]]] = []
+
+    def cell(bench: Bench, kept: Scene, *place: int) -> Any:
+        seen.append((kept.split, place))  # type: ignore[arg-type]
+        return place
+
+    fakes = {
+        "_cell": cell,
+        "judged": lambda lab, task, kept, at: values_of(
+            kept, 0.9 if at == best[kept.split] else 0.4
+        ),
+        "boosting": lambda bench: {},
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(intervals, name, fake)
+    found = intervals.measure(bench_of(), (0.5,))
+    assert found["best"] == (300, 0)
+    assert {place for split, place in seen if split == "test"} == {(300, 0), (250, 100)}
+    assert (
+        found["best_minus_automatic"].value == 0
+    )  # the cell that suits test faces is not looked at
+    assert found["held"] == 4
+    assert {cell["clean"] for cell in found["cells"]} == {0.9, 0.4}

@@ -122,6 +122,14 @@ def means(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
     return {name: of_mean(values[name]) for name in ("success", "leakage", "clean", "lpips")}
 
 
+def rank(values: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
+    """How good a setting is, the higher the better: clean edits, any success, small changes."""
+    clean, success, moved = (
+        float(np.nan_to_num(values[name]).mean()) for name in ("clean", "success", "lpips")
+    )
+    return clean, success, -moved
+
+
 def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
     """Mean of a - b over the same images."""
     return of_mean(a - b)
@@ -150,6 +158,15 @@ def within(found: Estimate, margin: float) -> bool | None:
 def above(found: Estimate, least: float = 0.0) -> bool | None:
     """Whether a number is at least so large, by its interval; None where that lies inside."""
     return True if found.low >= least else False if found.high < least else None
+
+
+def below(found: Estimate, most: float) -> bool | None:
+    """Whether a difference is less than a margin, by its interval; None where that lies inside.
+
+    Where all images agree, 3 / images more are still possible, as in `within`.
+    """
+    spare = 3 / found.images if found.low == found.high else 0.0
+    return True if found.high + spare < most else False if found.low - spare > most else None
 
 
 def both(*found: bool | None) -> bool | None:

@@ -19,6 +19,7 @@ from asyrp.studies.common import (
     difference,
     is_drawn,
     noun,
+    rank,
     shares,
 )
 from asyrp.unet import HSpaceUNet
@@ -105,16 +106,13 @@ def _tried(
     """scenes: the one face, and those of validation."""
     task, boost, act = bench.first.task, bench.first.phases.t_boost, fit.saved.attribute(strength)
     own, held = (
-        {
-            metric: float(np.nan_to_num(row).mean())
-            for metric, row in judged(
-                bench.lab, task, scene, edited(space, scene, [act], boost)
-            ).items()
-        }
-        for scene in scenes
+        judged(bench.lab, task, scene, edited(space, scene, [act], boost)) for scene in scenes
     )
-    rank = (held["clean"], held["success"], -held["lpips"])
-    return Tried(rate, strength, rank, held, own)
+    return Tried(rate, strength, rank(held), _plain_means(held), _plain_means(own))
+
+
+def _plain_means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {metric: float(np.nan_to_num(row).mean()) for metric, row in values.items()}
 
 
 def _on_test(
