@@ -37,7 +37,7 @@ def bench() -> Bench:
         dh = GlobalDirection(0.2 * noise(*lab.model.h_shape, seed=place))
         one = saved if place == 0 else saved._replace(direction=dh)
         learned.append(Learned(task_of(name), PHASES, one))
-    test = new_scene(lab.model, "test", 9, 600, STEPS)
+    test = new_scene(lab.model, "test", 12, 600, STEPS)  # two lack all three values
     return Bench(lab, learned, scene, new_scene(lab.model, "validation", 6, 600, STEPS), test, 2)
 
 
