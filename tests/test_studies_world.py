@@ -74,7 +74,7 @@ def check(bench: Bench, name: str, measure: Measure) -> None:
 
 @pytest.mark.slow
 def test_the_studies_with_frechet_distances(bench: Bench) -> None:
-    scene = new_scene(bench.lab.model, "test", 26, 600, STEPS)
+    scene = new_scene(bench.lab.model, "test", 30, 600, STEPS)
     wide = bench._replace(test=scene, faces=16)
     check(wide, "robustness", lambda b: robustness.measure(b, {"h": (1.0, 2.0), "eps": (0.1, 0.3)}))
     check(wide, "intervals", lambda b: intervals.measure(b, (0.5,)))
