@@ -72,6 +72,22 @@ def test_a_statistic_is_inside_its_interval_though_resampling_biases_it() -> Non
     assert found.high - found.low == pytest.approx(spread)
 
 
+def test_draws_without_a_statistic_are_left_out() -> None:
+    values = sample()
+
+    def holed(rows: np.ndarray) -> float:
+        return float("nan") if 0 in rows else float(values[rows].mean())
+
+    drawn = [values[rows].mean() for rows in resamples(40, 0, 200) if 0 not in rows]
+    found = of_statistic(
+        lambda rows: float(values.mean()) if len(set(rows)) == 40 else holed(rows), 40, draws=200
+    )
+    low, high = np.quantile(np.array(drawn) - np.mean(drawn), (0.025, 0.975))
+    assert found[:3] == pytest.approx((values.mean(), values.mean() + low, values.mean() + high))
+    with pytest.raises(AsyrpError, match="0 of 200 have it"):
+        of_statistic(lambda rows: float("nan"), 40, draws=200)
+
+
 def test_pairs_weigh_as_often_as_both_images_were_drawn() -> None:
     rng = np.random.default_rng(1)
     pairs = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 0], [0, 2]])

@@ -113,7 +113,9 @@ def test_labels_are_swapped_on_a_class_conditional_network(tmp_path: Path) -> No
     kept = json.loads((tmp_path / "out" / "table.json").read_text())
     assert {"s_dir", "lpips", "fid", "kid", "diversity"} <= set(kept["swap"]["table"])
     assert kept["swap"]["bytes stored"] == 0
-    assert "DDIM, condition swapped" in (tmp_path / "out" / "table.md").read_text()
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "DDIM, condition swapped" in page
+    assert f"FID and KID compare features of {tmp_path / 'clip'}, the guide that" in page
     assert (tmp_path / "out" / "edits.png").stat().st_size > 5000
 
 

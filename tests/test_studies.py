@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from asyrp.bootstrap import Estimate, of_mean
+from asyrp.bootstrap import Estimate, of_mean, resamples
 from asyrp.directions import GlobalDirection
 from asyrp.errors import AsyrpError
 from asyrp.process import Attribute
@@ -23,7 +23,7 @@ from asyrp.studies import (
     theorem1,
 )
 from asyrp.studies.catalogue import STUDIES, TASKS, tasks_of
-from asyrp.studies.common import decided
+from asyrp.studies.common import below, both, decided, within
 from asyrp.tables import plain
 from asyrp.unet import HSpaceUNet
 from asyrp.world.scenes import grid_from
@@ -143,15 +143,53 @@ def test_matching_compares_at_equal_change() -> None:
     }
     away = wanted["h"] - wanted["eps"]
     assert found["fid_difference"].value == pytest.approx(away, abs=1e-4)
+    assert found["unreached"] == 0
     apart = {"h": level, "eps": level + 9}
     nothing = {"at_change": None, "difference": None, "fid_difference": None}
     assert robustness.matched(apart, trust, real, seen) == nothing
+
+
+def test_resamples_out_of_reach_do_not_narrow_the_interval() -> None:
+    rng = np.random.default_rng(2)
+    face = rng.random(30)  # what a face is moved by, from 0 to twice that, at both sizes of noise
+    moved = {k: np.array([0 * face, top * face]) for k, top in (("h", 1.06), ("eps", 2.0))}
+    moved["eps"] += 0.4
+    trust = {k: 1 - moved[k] for k in moved}
+    real = noise(30, 3, seed=8).double()
+    seen = {k: [real, real + 1] for k in moved}
+    found = robustness.matched(moved, trust, real, seen)
+    means = [{k: t[:, rows].mean(1) for k, t in moved.items()} for rows in resamples(30, 0, 1000)]
+    level = found["at_change"]
+    out = [not all(m[k][0] <= level <= m[k][1] for k in moved) for m in means]
+    assert 0.05 < np.mean(out) < 0.5
+    assert found["unreached"] == pytest.approx(np.mean(out))
+    known = [  # confidence is 1 minus the change, so at one change both spaces have the same
+        np.interp(level, m["h"], 1 - m["h"]) - np.interp(level, m["eps"], 1 - m["eps"])
+        for m, lost in zip(means, out, strict=True)
+        if not lost
+    ]
+    assert np.ptp(known) < 1e-9
+    assert found["difference"].high - found["difference"].low < 1e-9
 
 
 def test_a_difference_decides_only_outside_of_its_interval() -> None:
     assert decided(Estimate(0.1, 0.05, 0.2, 9, 0)) is True
     assert decided(Estimate(-0.1, -0.2, -0.05, 9, 0)) is False
     assert decided(Estimate(0.1, -0.05, 0.2, 9, 0)) is None
+
+
+def test_small_is_what_lies_inside_of_the_margin() -> None:
+    assert within(Estimate(0.0, -0.05, 0.05, 40, 0), 0.1) is True
+    assert within(Estimate(0.0, -0.05, 0.15, 40, 0), 0.1) is None
+    assert within(Estimate(-0.3, -0.5, -0.2, 40, 0), 0.1) is False
+    agreed = [Estimate(0.0, 0.0, 0.0, images, 0) for images in (24, 40)]
+    assert [within(one, 0.1) for one in agreed] == [None, True]  # 3 / 24 is beyond the margin
+    assert below(Estimate(-0.3, -0.5, 0.05, 24, 0), 0.1) is True
+    assert below(Estimate(0.0, 0.0, 0.0, 24, 0), 0.1) is None
+    assert below(Estimate(0.4, 0.2, 0.5, 24, 0), 0.1) is False
+    assert both(True, True) is True
+    assert both(True, None) is None
+    assert both(None, False) is False
 
 
 def diagnosed(model: HSpaceUNet, size: float, t_start: int | None = None, t_edit: int = 200):  # type: ignore[no-untyped-def]
@@ -228,10 +266,13 @@ def shares_of(success: float, leakage: float = 0.02) -> dict[str, object]:
 
 
 def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
-    rows = {s: shares_of(0.8) for s in ("0.5", "1", "1.5")}
+    rows = ("0.5", "1", "1.5")
     own = {s: {"success": float(s != "0.5")} for s in rows}
+    held = {s: {"success": 0.7, "leakage": 0.1} for s in rows}
+    one = {"own": own, "held": held, "strength": 1.5, "others": shares_of(0.8)}
     numbers = {
-        "spaces": {n: {"own": own, "others": rows} for n in ("h", "eps")},
+        "spaces": {"h": one, "eps": one},
+        "held": 12,
         "strengths": [0.5, 1.0, 1.5],
         "difference": about(0.3),
     }
@@ -241,17 +282,23 @@ def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
     assert turned.holds is False
     assert "by 0.100, that in h by 0.100" in turned.why
     assert "succeeds on its own face from strength 1," in turned.text
+    assert "that suit 12 validation faces best" in turned.text
     homogeneity.plot(numbers).canvas.draw()
+
+
+def summed(beyond: float, **success: float) -> dict[str, object]:
+    return {
+        "together": list(success),
+        "success": {name: about(value) for name, value in success.items()},
+        "beyond_share": {name: about(beyond) for name in success},
+    }
 
 
 def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> None:
     sums = [
-        {"together": ["smiling"], "success": {"smiling": about(0.9)}},
-        {"together": ["glasses"], "success": {"glasses": about(0.8)}},
-        {
-            "together": ["smiling", "glasses"],
-            "success": {"smiling": about(0.85), "glasses": about(0.75)},
-        },
+        summed(0.2, smiling=0.9),
+        summed(0.2, glasses=0.8),
+        summed(0.2, smiling=0.85, glasses=0.75),
     ]
     numbers = {
         "task": "smiling",
@@ -269,10 +316,15 @@ def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> Non
     )
     assert bent.holds is False
     assert "flattest between 0 and 1 (slope 0.0, mean 4.5)" in bent.why
-    rare = [{"together": ["smiling"], "success": {"smiling": about(0.1)}}, *sums[1:]]
+    unsure = linearity.verdict({**numbers, "r2": about(0.91)})
+    assert unsure.holds is None
+    rare = [summed(0.0, smiling=0.1), *sums[1:]]
     assert "smiling seldom succeeds alone" in linearity.verdict({**numbers, "sums": rare}).why
-    lost = [*sums[:2], {"together": ["smiling", "glasses"], "success": {"glasses": about(0.2)}}]
-    assert linearity.verdict({**numbers, "sums": lost}).holds is False
+    for beyond, wanted in ((-0.3, False), (0.02, None), (0.2, True)):
+        row = summed(beyond, smiling=0.7, glasses=0.6)
+        assert linearity.verdict({**numbers, "sums": [*sums[:2], row]}).holds is wanted
+    never = [summed(0.0, smiling=0.0), *sums[1:]]
+    assert linearity.verdict({**numbers, "sums": never}).holds is None
     linearity.plot(numbers).canvas.draw()
 
 
@@ -284,11 +336,17 @@ def test_robustness_reads_the_difference() -> None:
         "confidence_of_reconstructions": about(0.95),
         "fid_of_reconstructions": about(0.1),
         "at_change": 0.15,
+        "unreached": 0.0,
         "difference": about(0.2),
         "fid_difference": about(-1.0),
     }
     assert robustness.verdict(numbers).holds is True
     assert robustness.verdict(numbers).why == ""
+    assert "resamples" not in robustness.verdict(numbers).text
+    some, many = (robustness.verdict({**numbers, "unreached": share}) for share in (0.04, 0.06))
+    assert (some.holds, many.holds) == (True, None)
+    assert "In 4.0 % of the resamples one kind of noise does not reach" in some.text
+    assert "too many" in many.text
     assert robustness.verdict({**numbers, "fid_difference": about(1.0)}).holds is None
     turned = {**numbers, "fid_difference": about(1.0), "difference": about(-0.2)}
     assert robustness.verdict(turned).holds is False
@@ -298,12 +356,12 @@ def test_robustness_reads_the_difference() -> None:
 
 
 def test_consistency_needs_one_dh_to_do_what_f_t_does() -> None:
-    edits = {
-        name: {**shares_of(0.9), "lpips_to_f_t": about(0.02)}
-        for name in ("f_t", "mean over faces", "one dh")
-    }
+    near = {"lpips_to_f_t": about(0.02), "success_minus_f_t": about(-0.02)}
+    edits = {name: {**shares_of(0.9), **near} for name in ("f_t", "mean over faces", "one dh")}
     row = {"success": about(0.9), "leakage": about(0.0), "lpips": about(0.1)}
     numbers = {
+        "recorded": 64,
+        "margin": 0.1,
         "cosines": {
             "t": [10, 20],
             "with_mean": [about(0.9)] * 2,
@@ -314,8 +372,21 @@ def test_consistency_needs_one_dh_to_do_what_f_t_does() -> None:
         "transfer": {"steps": [10, 1000], "with_rule": [row, row], "without_rule": [row, None]},
     }
     assert consistency.verdict(numbers).holds is True
-    weak = {**edits, "one dh": {**shares_of(0.2), "lpips_to_f_t": about(0.2)}}
-    assert consistency.verdict({**numbers, "edits": weak}).holds is False
+    text = consistency.verdict(numbers).text
+    assert "its mean over the 64 training faces" in text
+    assert "one dh minus f_t on the same faces: -2 % (-7 to 3), where less than 10 points" in text
+    for change, width, wanted in (
+        (-0.7, 0.05, False),
+        (0.3, 0.05, False),
+        (-0.08, 0.05, None),
+        (-0.3, 0.4, None),  # so few faces that everything is possible
+        (0.0, 0.3, None),
+    ):
+        one = {**edits["one dh"], "success_minus_f_t": about(change, width)}
+        found = consistency.verdict({**numbers, "edits": {**edits, "one dh": one}})
+        assert found.holds is wanted
+    apart = {**numbers["cosines"], "with_mean": [about(0.3)] * 2}
+    assert consistency.verdict({**numbers, "cosines": apart}).holds is False
     consistency.plot(numbers).canvas.draw()
 
 
@@ -325,12 +396,15 @@ def test_layers_hold_where_the_bottleneck_is_best() -> None:
         "mid": {"shape": [128, 8, 8], **shares_of(0.9)},
         "up 0": {"shape": [128, 16, 16], **shares_of(0.7)},
     }
-    base = {"blocks": blocks, "train_faces": 24}
+    base = {"blocks": blocks, "train_faces": 24, "held": 12, "best_other": "up 0"}
+    base |= {"mid_minus_best": about(0.2)}
     assert layers.verdict(base).holds is True
-    near = {**blocks, "up 0": {"shape": [1, 1, 1], **shares_of(0.95)}}
-    assert layers.verdict({**base, "blocks": near}).holds is None
+    assert "at up 0, the best other block on 12 validation faces" in layers.verdict(base).text
+    assert layers.verdict({**base, "mid_minus_best": about(0.2, 0.3)}).holds is None
+    assert layers.verdict({**base, "mid_minus_best": None}).holds is None
     far = {**blocks, "mid": {"shape": [1, 1, 1], **shares_of(0.3)}}
-    found = layers.verdict({**base, "blocks": {k: {**v, "fid": about(2)} for k, v in far.items()}})
+    far = {k: {**v, "fid": about(2)} for k, v in far.items()}
+    found = layers.verdict({**base, "blocks": far, "mid_minus_best": about(-0.4)})
     assert found.holds is False
     assert "16 times as wide" in found.why
     assert "Frechet distance 2.00 (1.95 to 2.05) against" in found.why
@@ -339,7 +413,13 @@ def test_layers_hold_where_the_bottleneck_is_best() -> None:
 
 def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
     cells = [
-        {"t_edit": e, "t_boost": b, "fid": 1.0 if b else None, **shares_of(0.5 + e / 1000)}
+        {
+            "t_edit": e,
+            "t_boost": b,
+            "fid": 1.0 if b else None,
+            "success": 0.5 + e / 1000,
+            "clean": 0.4,
+        }
         for e in (100, 300)
         for b in (0, 50)
     ]
@@ -351,6 +431,9 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
         "automatic": [100, 50],
         "best": [300, 0],
         "best_minus_automatic": about(0.03),
+        "held": 12,
+        "margin": 0.1,
+        "clean": {"best": about(0.5), "automatic": about(0.47)},
         "boosting": {
             "faces": {"energy": about(0.05)},
             **{k: {"fid": about(v), "energy": about(0.04)} for k, v in kinds.items()},
@@ -359,6 +442,14 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
     }
     assert intervals.verdict(numbers).holds is True
     assert intervals.verdict({**numbers, "best_minus_automatic": about(0.3)}).holds is False
+    few = {**numbers, "best_minus_automatic": about(0.1, 0.2)}  # 0 is possible, and 30 points too
+    assert intervals.verdict(few).holds is None
+    assert "does not show here" in intervals.verdict(few).why
+    assert "best on 12 validation faces" in intervals.verdict(few).text
+    same = {**numbers, "best": [100, 50], "best_minus_automatic": about(0.0, 0.0)}
+    assert intervals.verdict(same).holds is True  # though 24 faces that agree prove little
+    none = {"best": about(0.0, 0.0), "automatic": about(0.0, 0.0)}
+    assert intervals.verdict({**numbers, "clean": none}).holds is None
     for change, wanted in ((0.01, None), (0.2, False)):
         boosting = {**numbers["boosting"], "fid_difference": about(change)}
         found = intervals.verdict({**numbers, "boosting": boosting})

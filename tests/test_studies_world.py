@@ -37,7 +37,8 @@ def bench() -> Bench:
         dh = GlobalDirection(0.2 * noise(*lab.model.h_shape, seed=place))
         one = saved if place == 0 else saved._replace(direction=dh)
         learned.append(Learned(task_of(name), PHASES, one))
-    return Bench(lab, learned, scene, scene, faces=2)
+    test = new_scene(lab.model, "test", 12, 600, STEPS)  # two lack all three values
+    return Bench(lab, learned, scene, new_scene(lab.model, "validation", 6, 600, STEPS), test, 2)
 
 
 Measure = Callable[[Bench], dict[str, Any]]
@@ -73,7 +74,7 @@ def check(bench: Bench, name: str, measure: Measure) -> None:
 
 @pytest.mark.slow
 def test_the_studies_with_frechet_distances(bench: Bench) -> None:
-    scene = new_scene(bench.lab.model, "test", 26, 600, STEPS)
+    scene = new_scene(bench.lab.model, "test", 30, 600, STEPS)
     wide = bench._replace(test=scene, faces=16)
     check(wide, "robustness", lambda b: robustness.measure(b, {"h": (1.0, 2.0), "eps": (0.1, 0.3)}))
     check(wide, "intervals", lambda b: intervals.measure(b, (0.5,)))

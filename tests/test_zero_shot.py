@@ -4,6 +4,8 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,10 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.cli import main
+from asyrp.commands.evaluate_report import Result, notes_of, page
 from asyrp.errors import AsyrpError
-from asyrp.evaluation import Pictures, Wish, judge
+from asyrp.evaluation import Pictures, Tools, Wish, judge
 from asyrp.images import read_folder, write_png
+from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.zero_shot import CLIP_SCALE, Questions, ZeroShotJudging, read_questions
+from asyrp.options.evaluate import Evaluate
 from asyrp.registry import load_encoder, same_encoder
 from conftest import noise
 from tiny_folders import save_clip
@@ -222,6 +227,8 @@ def test_evaluate_with_questions(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "warning" not in kept
     assert "warning" not in capsys.readouterr().err
     page = (tmp_path / "out" / "table.md").read_text()
+    assert "features" not in kept  # --encoder is another than the judge's
+    assert "the guide that --encoder names" not in page
     assert "scale 100, texts as they are (mouth: sad face | smiling face; hair:" in page
 
 
@@ -236,3 +243,31 @@ def test_a_judge_that_is_the_guide_is_told(
     assert "warning: the judge asks avatars-64-clip" in capsys.readouterr().err
     assert "**Warning:** the judge asks" in (tmp_path / "out" / "table.md").read_text()
     assert "the guide too" in json.loads((tmp_path / "out" / "table.json").read_text())["warning"]
+
+
+@pytest.mark.parametrize(
+    ("features", "judge", "asked", "told"),
+    [
+        ("judge", "none", None, True),
+        ("judge", "avatars-64", None, False),
+        ("judge", "FILE.json", "avatars-64-clip", True),
+        ("judge", "FILE.json", "other", False),
+        ("encoder", "avatars-64", None, True),
+        ("encoder", "FILE.json", "other", True),
+        ("facebook/dinov2-base", "none", None, False),
+    ],
+)
+def test_features_of_the_guide_are_told(
+    features: str, judge: str, asked: str | None, told: bool
+) -> None:
+    options = Evaluate(
+        Path("images"), (Path("edits"),), Path("out"), judge=judge, features=features
+    )
+    questions = None if asked is None else Questions(asked, ASKED)
+    tools = Tools(features=EncoderFeatures(load_encoder("avatars-64-clip")))
+    material = cast(Any, SimpleNamespace(names=["a"], skipped=[], seeds=[0]))
+    notes = notes_of(options, material, tools, questions)
+    words = "FID and KID compare features of avatars-64-clip, the guide that --encoder names"
+    assert (words in notes.get("features", "")) is told
+    assert "features" not in notes_of(options, material, Tools(), questions)
+    assert (words in page(Result({}, {}, [], {}), notes)) is told

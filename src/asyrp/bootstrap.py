@@ -64,9 +64,19 @@ def of_statistic(
 
     The resampled values are shifted so that their mean is the estimate: repeated images push a
     Frechet distance up, which a plain percentile interval would report as if it were spread.
+    Draws in which the statistic is NaN are left out.
+
+    Raises:
+        AsyrpError: it has a value in fewer than two draws.
     """
     value = statistic(np.arange(count))
     drawn = np.array([statistic(rows) for rows in resamples(count, seed, draws)])
+    drawn = drawn[~np.isnan(drawn)]
+    if len(drawn) < 2:
+        raise AsyrpError(
+            f"an interval needs a statistic that most resamples of {count} images have; "
+            f"{len(drawn)} of {draws} have it; take more images"
+        )
     low, high = np.quantile(drawn - drawn.mean(), TAILS)
     return Estimate(float(value), float(value + low), float(value + high), count, seed)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyrp.bootstrap import DRAWS, Estimate
-from asyrp.commands.judges import described
+from asyrp.commands.judges import described, leaning
 from asyrp.commands.own_ground import warned
 from asyrp.evaluation import METRICS, Tools
 from asyrp.jobs import Phases
@@ -86,6 +86,7 @@ _BEST = {
 
 def _networks(options: Compare, tools: Tools) -> str:
     templates = templates_of(tools.guide.encoder) if tools.guide else []
+    lender = options.guides.encoder if options.beside.features == "encoder" else ""
     networks = {
         "distance": tools.distance,
         "segmenter": tools.segmenting,
@@ -96,6 +97,7 @@ def _networks(options: Compare, tools: Tools) -> str:
     return (
         f"S_dir: encoder {options.guides.encoder}, {len(templates)} templates, source image: the "
         f"original; higher is better, and the encoder trained the edits too. {named}."
+        f"{f' {lent}.' if (lent := leaning(lender, options.guides.encoder)) else ''}"
     )
 
 

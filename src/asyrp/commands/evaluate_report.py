@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from asyrp.bootstrap import DRAWS, Estimate
 from asyrp.commands.evaluate_pictures import Material
-from asyrp.commands.judges import described, partiality
+from asyrp.commands.judges import WORLD, described, leaning, partiality
 from asyrp.evaluation import GROUP_DRAWS, LEAST_GROUP, METRICS, Gap, Tools
 from asyrp.figures import dots, new_figure
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
@@ -63,8 +63,21 @@ def notes_of(
         "networks": {key: one.name for key, one in named.items() if one is not None},
         "S_dir": s_dir if tools.guide is not None else None,
         "definitions": dict(METRICS),
+        **_lent(options, tools, questions),
         **({} if questions is None or tools.judging is None else _asked(options, questions)),
     }
+
+
+def _lent(options: Evaluate, tools: Tools, questions: Questions | None) -> dict[str, str]:
+    """Whether the guide itself lends its features to FID and KID."""
+    guide, features = options.guides.encoder, options.features
+    if features == "judge" and questions is not None:
+        lender = questions.encoder
+    else:
+        asked = features == "encoder" or (features == "judge" and options.judge != WORLD)
+        lender = guide if asked else ""
+    told = leaning(lender, guide) if tools.features is not None else ""
+    return {"features": told} if told else {}
 
 
 def _asked(options: Evaluate, questions: Questions) -> dict[str, Any]:
@@ -120,6 +133,7 @@ def _preface(notes: dict[str, Any]) -> str:
         f"Networks: {networks}." if networks else "",
         f"Judge: {notes['judge']}." if "judge" in notes else "",
         f"**Warning:** {notes['warning']}." if "warning" in notes else "",
+        f"{notes['features']}." if "features" in notes else "",
     ]
     if notes["S_dir"]:
         made = notes["S_dir"]

@@ -20,7 +20,7 @@ from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.compare import Study
 from asyrp.registry import distance_for, encoder_for
 from asyrp.schedule import check_steps
-from asyrp.studies.catalogue import STUDIES
+from asyrp.studies.catalogue import CHOOSING, STUDIES
 from asyrp.studies.common import Bench, Learned
 from asyrp.unet import HSpaceUNet
 from asyrp.unet_condition import FixedPrompt
@@ -91,7 +91,8 @@ def bench_of(options: Study, questions: Questions) -> Bench:
     def lacking(scene: Scene, task: Task) -> list[int]:
         return judged_without(lab, scene, task)
 
-    return Bench(lab, [learned], ground.train, ground.test, options.faces, lacking)
+    scenes = (ground.train, ground.validation, ground.test)
+    return Bench(lab, [learned], *scenes, options.faces, lacking)
 
 
 def lab_of(options: Study, questions: Questions) -> Lab:
@@ -129,13 +130,14 @@ def check_lacking(options: Study, lab: Lab, task: Task, ground: Ground) -> None:
     for scene, needed, option in (
         (ground.test, options.faces, "--images"),
         (ground.train, 1, "--train-images"),
+        (ground.validation, int(options.name in CHOOSING), "--train-images to tune on"),
     ):
         found = len(judged_without(lab, scene, task))
         if found < needed:
             raise AsyrpError(
                 f"needed {needed} images of {option} in which the judge does not see "
                 f"{task.value!r}; among {len(scene.numbers)} are {found}; give others, or change "
-                "--faces"
+                "--faces or --validation-faces"
             )
 
 

@@ -64,7 +64,8 @@ class Beside:
     identity: str = ""
     """Own network: ONNX file of a face-recognition network."""
     features: str = "encoder"
-    """Own network: whose features FID and KID compare, encoder or an image network."""
+    """Own network: whose features FID and KID compare, encoder (the guide's own) or an image
+    network."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from asyrp.world.rivals import Job, trained
 from asyrp.world.tasks import task_of
 
 PICTURES = 8  # faces of the studies that look at single steps
+CHOOSING = ("homogeneity", "layers", "intervals")  # they choose settings on validation faces
 TASKS = ("smiling", "glasses", "blonde")  # the first is what most studies look at
 
 
@@ -111,7 +112,8 @@ def bench_of(plan: Plan, folder: Path, name: str, faces: int) -> Bench:
         strength = result_of(folder, f"strength-{task.name}")["strength"]
         card = replace(saved.card, strength=strength)
         learned.append(Learned(task, phases, saved._replace(card=card)))
-    return Bench(lab, learned, train, scene_kept(folder, "test", *tasks), faces)
+    held, test = (scene_kept(folder, split, *tasks) for split in ("validation", "test"))
+    return Bench(lab, learned, train, held, test, faces)
 
 
 def tasks_of(name: str) -> tuple[str, ...]:
@@ -150,6 +152,6 @@ def study_stages(plan: Plan, names: Sequence[str], faces: int) -> list[Stage]:
         stages.append(Stage(f"strength-{task}", FindStrength(plan.shared, task), before))
     for name in names:
         needs = tuple(f"strength-{task}" for task in tasks_of(name))
-        common = ("curves", "train", "test")
+        common = ("curves", "train", "validation", "test")
         stages.append(Stage(stage_name(name), Work(plan.shared, name, faces), (*common, *needs)))
     return stages

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from asyrp.bootstrap import Estimate, of_mean
 from asyrp.direction_files import SavedDirection
+from asyrp.errors import AsyrpError
 from asyrp.jobs import Phases
 from asyrp.latent_space import Pixels
 from asyrp.process import Attribute
@@ -44,12 +45,14 @@ def drawn_without(scene: Scene, task: Task) -> Sequence[int]:
 class Bench(NamedTuple):
     """What a study works with: the first task is the one that most look at.
 
-    faces: how many test images an average is taken over.
+    validation: what settings are chosen on; results are told on `test` alone. faces: how many test
+    images an average is taken over.
     """
 
     lab: Lab
     learned: Sequence[Learned]
     train: Scene
+    validation: Scene
     test: Scene
     faces: int = 24
     lacking: Lacking = drawn_without
@@ -63,6 +66,20 @@ class Bench(NamedTuple):
         """Test images that lack the first task's value."""
         task = self.first.task
         return self.test.first(self.lacking(self.test, task), task, self.faces)
+
+    def held(self, most: int) -> Scene:
+        """Up to so many validation images that lack the first task's value.
+
+        Raises:
+            AsyrpError: none does.
+        """
+        rows = self.lacking(self.validation, self.first.task)[:most]
+        if not rows:
+            raise AsyrpError(
+                f"settings are chosen on validation images that lack {self.first.task.value!r}; "
+                f"none of {len(self.validation.numbers)} does; raise --validation-faces"
+            )
+        return self.validation.rows(rows)
 
 
 class Verdict(NamedTuple):
@@ -97,8 +114,20 @@ def edit_scene(
 
 def summary(bench: Bench, scene: Scene, edits: Tensor) -> dict[str, Estimate]:
     """success, leakage, clean and lpips of the first task, means over faces."""
-    values = judged(bench.lab, bench.first.task, scene, edits)
+    return means(judged(bench.lab, bench.first.task, scene, edits))
+
+
+def means(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """The means over images of what `judged` gives."""
     return {name: of_mean(values[name]) for name in ("success", "leakage", "clean", "lpips")}
+
+
+def rank(values: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
+    """How good a setting is, the higher the better: clean edits, any success, small changes."""
+    clean, success, moved = (
+        float(np.nan_to_num(values[name]).mean()) for name in ("clean", "success", "lpips")
+    )
+    return clean, success, -moved
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
@@ -111,6 +140,38 @@ def decided(found: Estimate) -> bool | None:
     if found.low <= 0 <= found.high:
         return None
     return found.value > 0
+
+
+def within(found: Estimate, margin: float) -> bool | None:
+    """Whether a difference is smaller than a margin, by its interval: all of it inside, or outside.
+
+    None where an end of the margin lies in the interval. Where all images agree, differences of
+    3 / images are still possible (the rule of three).
+    """
+    spare = 3 / found.images if found.low == found.high else 0.0
+    low, high = found.low - spare, found.high + spare
+    if -margin < low and high < margin:
+        return True
+    return False if low > margin or high < -margin else None
+
+
+def above(found: Estimate, least: float = 0.0) -> bool | None:
+    """Whether a number is at least so large, by its interval; None where that lies inside."""
+    return True if found.low >= least else False if found.high < least else None
+
+
+def below(found: Estimate, most: float) -> bool | None:
+    """Whether a difference is less than a margin, by its interval; None where that lies inside.
+
+    Where all images agree, 3 / images more are still possible, as in `within`.
+    """
+    spare = 3 / found.images if found.low == found.high else 0.0
+    return True if found.high + spare < most else False if found.low - spare > most else None
+
+
+def both(*found: bool | None) -> bool | None:
+    """Whether all hold: no if one does not, undecided if one is."""
+    return False if False in found else None if None in found else True
 
 
 def confidence(lab: Lab, images: Tensor) -> np.ndarray:

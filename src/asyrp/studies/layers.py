@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from asyrp.baselines.wrapped import at_block, blocks
@@ -17,38 +18,62 @@ from asyrp.studies.common import (
     as_estimate,
     as_saved,
     confidence,
+    decided,
+    difference,
     is_drawn,
+    means,
     noun,
+    rank,
     shares,
-    summary,
 )
-from asyrp.world.lab import edited, train_direction
+from asyrp.world.lab import edited, judged, train_direction
+from asyrp.world.scenes import Scene
 
+MIDDLE = "mid"  # the bottleneck
 TRAIN_FACES = 24
+HELD_FACES = 12
 FID_DRAWS = 50
 
 
 def measure(bench: Bench, chosen: Sequence[str] | None = None) -> dict[str, Any]:
-    """An f_t of the same kind, faces and steps at each block, judged on the same test faces."""
+    """An f_t of the same kind, faces and steps at each block, judged on the same test faces.
+
+    The block that the bottleneck is compared with is chosen on validation faces.
+    """
     names = blocks(bench.lab.model) if chosen is None else list(chosen)
+    held = bench.held(HELD_FACES)
+    found = {name: _at(bench, held, name) for name in names}
+    clean = {name: one.pop("clean_rows") for name, one in found.items()}
+    ranks = {name: one.pop("rank") for name, one in found.items() if name != MIDDLE}
+    best = max(ranks, key=lambda name: ranks[name], default=None)
     return {
         "task": bench.first.task.name,
         "train_faces": min(TRAIN_FACES, len(bench.train.numbers)),
-        "blocks": {name: _at(bench, name) for name in names},
+        "held": len(held.numbers),
+        "blocks": found,
+        "best_other": best,
+        "mid_minus_best": difference(clean[MIDDLE], clean[best])
+        if best and MIDDLE in clean
+        else None,
     }
 
 
-def _at(bench: Bench, block: str) -> dict[str, Any]:
+def _at(bench: Bench, held: Scene, block: str) -> dict[str, Any]:
+    """What an f_t at a block does on test faces, and its rank on those of validation."""
     space, phases = at_block(bench.lab.model, block), bench.first.phases
     few = bench.train.rows(range(min(TRAIN_FACES, len(bench.train.numbers))))
     saved = train_direction(bench.lab, bench.first.task, phases, few, space)
-    scene, strength = bench.scene(), bench.first.saved.card.strength
-    edits = edited(space, scene, [saved.attribute(strength)], phases.t_boost)
-    edits = as_saved(bench.lab, edits)
+    scene, act = bench.scene(), saved.attribute(bench.first.saved.card.strength)
+    tried, edits = (
+        as_saved(bench.lab, edited(space, kept, [act], phases.t_boost)) for kept in (held, scene)
+    )
+    values = judged(bench.lab, bench.first.task, scene, edits)
     real, seen = (features_of(bench.lab.features, x) for x in (scene.images, edits))
     return {
         "shape": list(space.h_shape),
-        **summary(bench, scene, edits),
+        **means(values),
+        "clean_rows": np.nan_to_num(values["clean"]),
+        "rank": rank(judged(bench.lab, bench.first.task, held, tried)),
         "confidence": of_mean(confidence(bench.lab, edits)),
         **({"fid": fid(real, seen, draws=FID_DRAWS)} if len(real) >= LEAST_FID else {}),
     }
@@ -72,27 +97,26 @@ def plot(numbers: Numbers) -> Figure:
 
 
 def verdict(numbers: Numbers) -> Verdict:
-    """Whether no block makes more clean edits than the bottleneck."""
+    """Whether the bottleneck makes more clean edits than the block that is best beside it."""
     claim = "The bottleneck is the best place for the shift"
     clean = {name: as_estimate(row["clean"]) for name, row in numbers["blocks"].items()}
-    best = max(clean, key=lambda name: clean[name].value)
-    if "mid" not in clean:
-        return Verdict(claim, None, "The bottleneck was not among the blocks.")
+    if numbers["mid_minus_best"] is None:
+        return Verdict(claim, None, "The bottleneck and another block were not among the blocks.")
+    ahead, best = as_estimate(numbers["mid_minus_best"]), numbers["best_other"]
     text = (
-        f"Clean edits at the bottleneck: {shares(clean['mid'])}; most at {best}: "
-        f"{shares(clean[best])}. Success (leakage) before the bottleneck: "
-        f"{_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
+        f"Clean edits at the bottleneck: {shares(clean[MIDDLE])}; at {best}, the best other block "
+        f"on {numbers['held']} validation {noun(numbers)}s: {shares(clean[best])}; the bottleneck "
+        f"minus it on the same {noun(numbers)}s: {shares(ahead)}. Success (leakage) before the "
+        f"bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
         f"{_listed(numbers, 'up')}."
     )
-    if best == "mid":
-        return Verdict(claim, True, text)
-    overlapping = clean["mid"].high >= clean[best].low
-    return Verdict(claim, None if overlapping else False, text, _why(numbers, best))
+    holds = decided(ahead)
+    return Verdict(claim, holds, text, "" if holds else _why(numbers, best))
 
 
 def _why(numbers: Numbers, best: str) -> str:
     """What the two blocks' pictures look like beside each other."""
-    one, other = numbers["blocks"]["mid"], numbers["blocks"][best]
+    one, other = numbers["blocks"][MIDDLE], numbers["blocks"][best]
     size = other["shape"][-1] / one["shape"][-1]
     text = (
         f"The paper sees weak edits before the bottleneck and artefacts behind it. Here an f_t of "

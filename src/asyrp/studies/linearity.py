@@ -1,6 +1,6 @@
 """Linearity: the attribute grows with the strength, and directions add up (section 5.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,15 +10,17 @@ from matplotlib.figure import Figure
 from asyrp.bootstrap import Estimate, of_mean, of_statistic
 from asyrp.errors import AsyrpError
 from asyrp.figures import dots, lines, new_figure
-from asyrp.metrics.answers import succeeded
+from asyrp.metrics.answers import Answers, succeeded
 from asyrp.metrics.perceptual import distances
 from asyrp.studies.common import (
     Bench,
     Learned,
     Numbers,
     Verdict,
+    above,
     act_of,
     as_estimate,
+    both,
     edit_scene,
     is_drawn,
     log_odds,
@@ -26,7 +28,7 @@ from asyrp.studies.common import (
     shares,
 )
 from asyrp.world.scenes import Scene
-from asyrp.world.tasks import TASKS
+from asyrp.world.tasks import TASKS, Task
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
 RARE = 0.3  # success alone below which a sum says little
@@ -79,25 +81,37 @@ def r_squared(x: Sequence[float], y: np.ndarray) -> float:
 def sums(bench: Bench) -> list[dict[str, Any]]:
     """Success of every attribute alone, in pairs and in threes, on images that lack them all.
 
+    beyond_share: success minus LEAST_SHARE of that alone, image by image.
+
     Raises:
         AsyrpError: too few such images.
     """
     learned = list(bench.learned[:3])
     scene = _lacking_all(bench, learned)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    alone: dict[str, np.ndarray] = {}
     for size in range(1, len(learned) + 1):
         for chosen in combinations(learned, size):
             boost = min(one.phases.t_boost for one in chosen)
             acts = [act_of(one) for one in chosen]
             seen = bench.lab.judging.answers(edit_scene(bench, scene, acts, boost))
-            success = {
-                one.task.name: of_mean(
-                    succeeded(seen, one.task.factor, bench.lab.judging.wanted(*one.task[3:]))
-                )
-                for one in chosen
-            }
-            rows.append({"together": [one.task.name for one in chosen], "success": success})
+            made = {one.task.name: _succeeded(bench, one.task, seen) for one in chosen}
+            alone |= made if size == 1 else {}
+            rows.append(
+                {
+                    "together": [one.task.name for one in chosen],
+                    "success": {name: of_mean(row) for name, row in made.items()},
+                    "beyond_share": {
+                        name: of_mean(row - LEAST_SHARE * alone[name]) for name, row in made.items()
+                    },
+                }
+            )
     return rows
+
+
+def _succeeded(bench: Bench, task: Task, seen: Answers) -> np.ndarray:
+    wanted = bench.lab.judging.wanted(task.factor, task.value)
+    return succeeded(seen, task.factor, wanted)
 
 
 def _lacking_all(bench: Bench, learned: Sequence[Learned]) -> Scene:
@@ -161,16 +175,31 @@ def verdict(numbers: Numbers) -> Verdict:
         told = "; ".join(f"{name} {shares(one)}" for name, one in alone.items())
         text += (
             f" Success alone: {told}. In sums each keeps at least {100 * kept[worst]:.0f} % of "
-            f"that (least: {worst})."
+            f"that (least: {worst}); they count as added up where the interval of success minus "
+            f"{100 * LEAST_SHARE:.0f} % of that alone, image by image, is nowhere below 0."
         )
     together = any(len(row["together"]) > 1 for row in numbers["sums"])
-    straight, adds = r2.value >= LEAST_R2, min(kept.values(), default=1.0) >= LEAST_SHARE
+    straight = above(r2, LEAST_R2)
     return Verdict(
         f"The edit is linear in its strength{', and directions add up' if together else ''}",
-        straight and adds,
+        both(straight, _adds(numbers, alone)),
         text,
-        _why(numbers, straight, alone),
+        _why(numbers, r2.value >= LEAST_R2, alone),
     )
+
+
+def _adds(numbers: Numbers, alone: Mapping[str, Estimate]) -> bool | None:
+    """Whether sums keep LEAST_SHARE of each one's success alone, by intervals.
+
+    What never succeeds alone shows nothing.
+    """
+    kept = [
+        None if not alone[name].value else above(as_estimate(beyond))
+        for row in numbers["sums"]
+        if len(row["together"]) > 1
+        for name, beyond in row["beyond_share"].items()
+    ]
+    return both(*kept)
 
 
 def _line_of(numbers: Numbers, r2: Estimate) -> str:

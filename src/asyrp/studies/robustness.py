@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from asyrp.baselines.wrapped import epsilon_space
-from asyrp.bootstrap import Estimate, of_mean, of_statistic
+from asyrp.bootstrap import DRAWS, Estimate, of_mean, of_statistic, resamples
 from asyrp.ddim import draw_noise, seeded_generators
 from asyrp.figures import lines, new_figure
 from asyrp.metrics.features import features_of
@@ -36,6 +36,7 @@ SIZES: Mapping[str, Sequence[float]] = {  # of the noise, in units of the root m
     "eps": (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.12),
 }
 FID_DRAWS = 50
+MOST_LOST = 0.05  # of resamples in which a space does not reach the change that is looked at
 
 
 class Noise:
@@ -118,6 +119,8 @@ def matched(
     """Confidence and Frechet distance in h minus eps where both move the picture equally far.
 
     The change looked at is the middle of what both spaces reach, interpolated between sizes.
+    Resamples in which one of them does not reach it say nothing about it, and are left out;
+    `unreached` is their share. Nothing is compared where they are most.
 
     Args:
         moved, trust: (sizes, n). real: features of the faces. seen: those of each size's pictures.
@@ -125,14 +128,16 @@ def matched(
     means = {name: table.mean(1) for name, table in moved.items()}
     low = max(float(m.min()) for m in means.values())
     high = min(float(m.max()) for m in means.values())
-    if low >= high:
-        return {"at_change": None, "difference": None, "fid_difference": None}
     level, frechet = (low + high) / 2, new_fid(real.shape[1])
+    unreached = _unreached(list(moved.values()), level) if low < high else 1.0
+    if unreached > 0.5:
+        return {"at_change": None, "difference": None, "fid_difference": None}
 
     def at_level(name: str, rows: np.ndarray, values: Sequence[float]) -> float:
         change = moved[name][:, rows].mean(1)
         order = np.argsort(change)
-        return float(np.interp(level, change[order], np.asarray(values)[order]))
+        known = np.asarray(values)[order]
+        return float(np.interp(level, change[order], known, left=np.nan, right=np.nan))
 
     def surer(rows: np.ndarray) -> float:
         found = {name: at_level(name, rows, t[:, rows].mean(1)) for name, t in trust.items()}
@@ -149,9 +154,24 @@ def matched(
     count = moved["h"].shape[1]
     return {
         "at_change": level,
+        "unreached": unreached,
         "difference": of_statistic(surer, count),
         "fid_difference": of_statistic(farther, count, draws=FID_DRAWS),
     }
+
+
+def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
+    """Share of the resamples in which not every space's sizes reach from below the level above it.
+
+    Args:
+        moved: of each space, (sizes, n).
+    """
+    rows = resamples(moved[0].shape[1], 0, DRAWS)
+    reached = np.ones(len(rows), bool)
+    for table in moved:
+        change = table[:, rows].mean(2)
+        reached &= (change.min(0) <= level) & (level <= change.max(0))
+    return float(1 - reached.mean())
 
 
 def plot(numbers: Numbers) -> Figure:
@@ -175,11 +195,15 @@ def plot(numbers: Numbers) -> Figure:
 def verdict(numbers: Numbers) -> Verdict:
     """Whether noise in h leaves pictures more real than noise in eps at the same change.
 
-    Judged by confidence and by Frechet distance; undecided where the two do not agree.
+    Judged by confidence and by Frechet distance; undecided where the two do not agree, or where
+    many resamples of the faces do not reach that change with both.
     """
     claim = "Random noise in h keeps pictures real, in eps it distorts them"
     if numbers["difference"] is None:
-        text = "The two kinds of noise never move pictures equally far; nothing can be compared."
+        text = (
+            "The two kinds of noise do not move pictures equally far, or only on some choices of "
+            f"the {noun(numbers)}s; nothing can be compared."
+        )
         return Verdict(claim, None, text)
     surer, farther = (as_estimate(numbers[k]) for k in ("difference", "fid_difference"))
     own = [numbers[f"{name}_of_reconstructions"]["value"] for name in ("confidence", "fid")]
@@ -189,8 +213,13 @@ def verdict(numbers: Numbers) -> Verdict:
         f"distance {farther.value:+.2f} ({farther.low:+.2f} to {farther.high:+.2f}) from what it "
         f"is with noise in eps; reconstructions have {own[0]:.3f} and {own[1]:.2f}."
     )
+    if lost := numbers["unreached"]:
+        text += (
+            f" In {100 * lost:.1f} % of the resamples one kind of noise does not reach that "
+            f"change; these are left out{' and are too many' if lost > MOST_LOST else ''}."
+        )
     votes = {decided(surer), None if (d := decided(farther)) is None else not d}
-    holds = votes.pop() if len(votes) == 1 else None
+    holds = votes.pop() if len(votes) == 1 and lost <= MOST_LOST else None
     return Verdict(claim, holds, text, "" if holds else _why(numbers))
 
 

@@ -149,11 +149,11 @@ def tuning(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[di
     for rival in rivals:
         tried = [trial["setting"] for trial in cells[rival, tasks[0]]["trials"]]
         chosen = [cells[rival, task]["setting"] for task in tasks]
-        names = ", ".join(next(iter(tried[0])) for _ in range(1))
+        name = next(iter(tried[0]))
         counts = ", ".join(
-            f"{next(iter(s.values())):g}: {sum(c == s for c in chosen)}" for s in tried
+            f"{setting[name]:g}: {sum(one == setting for one in chosen)}" for setting in tried
         )
-        rows.append({"method": RIVALS[rival].title, "tuned": names, "value: times chosen": counts})
+        rows.append({"method": RIVALS[rival].title, "tuned": name, "value: times chosen": counts})
     return rows
 
 
