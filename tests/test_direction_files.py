@@ -83,9 +83,7 @@ def test_another_network_is_refused_unless_forced(path: Path, card: DirectionCar
     save_direction(path, direction, card)
     with torch.no_grad():
         model.unet.conv_out.bias += 1e-3
-    with pytest.raises(
-        AsyrpError, match=r"on another network .* at your own risk: --force"
-    ):
+    with pytest.raises(AsyrpError, match=r"on another network .* at your own risk: --force"):
         load_direction(path, model)
     forced = load_direction(path, model, force=True)
     assert all(

@@ -158,35 +158,40 @@ def plot(numbers: Numbers) -> Figure:
 
 def verdict(numbers: Numbers) -> Verdict:
     """Whether one dh succeeds as often as f_t on the same images, within the margin."""
-    kept, edits, one_is = numbers["cosines"], numbers["edits"], noun(numbers)
-    near = {
-        name: float(np.mean([one["value"] for one in kept[name]]))
-        for name in ("with_mean", "with_global")
-    }
-    success = {name: as_estimate(one["success"]) for name, one in edits.items()}
-    transferred = "; ".join(
-        f"{steps} steps, success {shares(as_estimate(row['success']))}, change "
-        f"{ranged(as_estimate(row['lpips']), 3)}"
-        for steps, row in zip(
-            numbers["transfer"]["steps"], numbers["transfer"]["with_rule"], strict=True
-        )
-    )
+    claim, text = "dh_t is nearly the same for all images and timesteps", _text(numbers)
+    if as_estimate(numbers["edits"]["f_t"]["success"]).high == 0:
+        return Verdict(claim, None, text, "f_t itself never succeeds, so none can do less.")
+    lost = as_estimate(numbers["edits"]["one dh"]["success_minus_f_t"])
+    near = _mean_cosine(numbers, "with_mean") > LEAST_COSINE
+    return Verdict(claim, both(within(lost, numbers["margin"]), near), text)
+
+
+def _mean_cosine(numbers: Numbers, other: str) -> float:
+    return float(np.mean([one["value"] for one in numbers["cosines"][other]]))
+
+
+def _text(numbers: Numbers) -> str:
+    edits, one_is = numbers["edits"], noun(numbers)
     told = ", ".join(
-        f"{name.replace('faces', f'{one_is}s')} {shares(one)}" for name, one in success.items()
+        f"{name.replace('faces', f'{one_is}s')} {shares(as_estimate(one['success']))}"
+        for name, one in edits.items()
     )
-    apart = edits["one dh"]["lpips_to_f_t"]["value"]
-    lost, margin = as_estimate(edits["one dh"]["success_minus_f_t"]), numbers["margin"]
-    text = (
-        f"A training {one_is}'s dh_t has cosine {near['with_mean']:.2f} with its mean over the "
-        f"{numbers['recorded']} training {one_is}s and {near['with_global']:.2f} with one dh for "
+    lost = as_estimate(edits["one dh"]["success_minus_f_t"])
+    return (
+        f"A training {one_is}'s dh_t has cosine {_mean_cosine(numbers, 'with_mean'):.2f} with its "
+        f"mean over the {numbers['recorded']} training {one_is}s and "
+        f"{_mean_cosine(numbers, 'with_global'):.2f} with one dh for "
         f"everything, their mean over t too (means over t). On test {one_is}s, success: {told}; "
         f"one dh minus f_t on the same {one_is}s: {shares(lost)}, where less than "
-        f"{100 * margin:.0f} points either way counts as the same; the pictures of one dh differ "
-        f"from those of f_t by {apart:.3f}. On other numbers of steps with the S / S~ rule: "
-        f"{transferred}."
+        f"{100 * numbers['margin']:.0f} points either way counts as the same; the pictures of one "
+        f"dh differ from those of f_t by {edits['one dh']['lpips_to_f_t']['value']:.3f}. On other "
+        f"numbers of steps with the S / S~ rule: {_transferred(numbers['transfer'])}."
     )
-    claim = "dh_t is nearly the same for all images and timesteps"
-    if success["f_t"].high == 0:
-        return Verdict(claim, None, text, "f_t itself never succeeds, so none can do less.")
-    holds = both(within(lost, margin), near["with_mean"] > LEAST_COSINE)
-    return Verdict(claim, holds, text)
+
+
+def _transferred(transfer: Numbers) -> str:
+    return "; ".join(
+        f"{steps} steps, success {shares(as_estimate(row['success']))}, change "
+        f"{ranged(as_estimate(row['lpips']), 3)}"
+        for steps, row in zip(transfer["steps"], transfer["with_rule"], strict=True)
+    )

@@ -164,36 +164,41 @@ def plot(numbers: Numbers) -> Figure:
 
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
+    some = any(one["value"] for one in numbers["clean"].values())
+    same = list(numbers["best"]) == list(numbers["automatic"])
     lost = as_estimate(numbers["best_minus_automatic"])
+    near = (same or below(lost, numbers["margin"])) if some else None
+    harms = decided(as_estimate(numbers["boosting"]["fid_difference"]))
+    helps = None if harms is None else not harms
+    holds = both(near, helps)
+    return Verdict(
+        "t_edit and t_boost from LPIPS are near the best, and boosting helps quality",
+        holds,
+        _text(numbers),
+        "" if holds else _why(numbers, near, helps),
+    )
+
+
+def _text(numbers: Numbers) -> str:
     boosted, images = numbers["boosting"], f"{noun(numbers)}s"
-    moved = as_estimate(boosted["fid_difference"])
+    lost, moved = numbers["best_minus_automatic"], boosted["fid_difference"]
     fids, energies = (
         {name: as_estimate(boosted[name][kind]) for name in ("with", "without")}
         for kind in ("fid", "energy")
     )
     clean = {name: as_estimate(one) for name, one in numbers["clean"].items()}
-    text = (
+    return (
         f"On test {images} the automatic choice (t_edit {numbers['automatic'][0]}, t_boost "
         f"{numbers['automatic'][1]}) makes {shares(clean['automatic'])} clean edits, and the cell "
         f"of the map that is best on {numbers['held']} validation {images} (t_edit "
         f"{numbers['best'][0]}, t_boost {numbers['best'][1]}) {shares(clean['best'])}; the "
-        f"difference on the same {images} is {shares(lost)}, where up to "
+        f"difference on the same {images} is {shares(as_estimate(lost))}, where up to "
         f"{100 * numbers['margin']:.0f} points count as near. With boosting the Frechet "
         f"distance is {ranged(fids['with'], 2)}, without {ranged(fids['without'], 2)}; the "
-        f"difference on the same {images} is {ranged(moved, 3)}. High-frequency energy is "
-        f"{100 * energies['with'].value:.2f} % with, {100 * energies['without'].value:.2f} % "
+        f"difference on the same {images} is {ranged(as_estimate(moved), 3)}. High-frequency "
+        f"energy is {100 * energies['with'].value:.2f} % with, "
+        f"{100 * energies['without'].value:.2f} % "
         f"without; {images} have {100 * boosted['faces']['energy']['value']:.2f} %."
-    )
-    some = any(one.value for one in clean.values())
-    same = list(numbers["best"]) == list(numbers["automatic"])
-    near = (same or below(lost, numbers["margin"])) if some else None
-    helps = None if (found := decided(moved)) is None else not found
-    holds = both(near, helps)
-    return Verdict(
-        "t_edit and t_boost from LPIPS are near the best, and boosting helps quality",
-        holds,
-        text,
-        "" if holds else _why(numbers, near, helps),
     )
 
 

@@ -206,6 +206,13 @@ def verdict(numbers: Numbers) -> Verdict:
         )
         return Verdict(claim, None, text)
     surer, farther = (as_estimate(numbers[k]) for k in ("difference", "fid_difference"))
+    votes = {decided(surer), None if (d := decided(farther)) is None else not d}
+    holds = votes.pop() if len(votes) == 1 and numbers["unreached"] <= MOST_LOST else None
+    return Verdict(claim, holds, _text(numbers), "" if holds else _why(numbers))
+
+
+def _text(numbers: Numbers) -> str:
+    surer, farther = (as_estimate(numbers[k]) for k in ("difference", "fid_difference"))
     own = [numbers[f"{name}_of_reconstructions"]["value"] for name in ("confidence", "fid")]
     text = (
         f"At a perceptual change of {numbers['at_change']:.2f}, with noise in h the judge's "
@@ -218,9 +225,7 @@ def verdict(numbers: Numbers) -> Verdict:
             f" In {100 * lost:.1f} % of the resamples one kind of noise does not reach that "
             f"change; these are left out{' and are too many' if lost > MOST_LOST else ''}."
         )
-    votes = {decided(surer), None if (d := decided(farther)) is None else not d}
-    holds = votes.pop() if len(votes) == 1 and lost <= MOST_LOST else None
-    return Verdict(claim, holds, text, "" if holds else _why(numbers))
+    return text
 
 
 def _why(numbers: Numbers) -> str:
