@@ -144,7 +144,7 @@ def test_matching_compares_at_equal_change() -> None:
     away = wanted["h"] - wanted["eps"]
     assert found["fid_difference"].value == pytest.approx(away, abs=1e-4)
     assert found["unreached"] == 0
-    apart = {"h": level, "eps": level + 9}
+    apart = {"h": moved["h"], "eps": moved["eps"] + 9}
     nothing = {"at_change": None, "difference": None, "fid_difference": None}
     assert robustness.matched(apart, trust, real, seen) == nothing
 

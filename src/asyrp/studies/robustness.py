@@ -125,11 +125,8 @@ def matched(
     Args:
         moved, trust: (sizes, n). real: features of the faces. seen: those of each size's pictures.
     """
-    means = {name: table.mean(1) for name, table in moved.items()}
-    low = max(float(m.min()) for m in means.values())
-    high = min(float(m.max()) for m in means.values())
-    level, frechet = (low + high) / 2, new_fid(real.shape[1])
-    unreached = _unreached(list(moved.values()), level) if low < high else 1.0
+    level, frechet = _middle(list(moved.values())), new_fid(real.shape[1])
+    unreached = _unreached(list(moved.values()), level)
     if unreached > 0.5:
         return {"at_change": None, "difference": None, "fid_difference": None}
 
@@ -158,6 +155,12 @@ def matched(
         "difference": of_statistic(surer, count),
         "fid_difference": of_statistic(farther, count, draws=FID_DRAWS),
     }
+
+
+def _middle(moved: Sequence[np.ndarray]) -> float:
+    """The middle of the changes that every space reaches; of the gap where there is none."""
+    means = [table.mean(1) for table in moved]
+    return float(max(m.min() for m in means) + min(m.max() for m in means)) / 2
 
 
 def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
