@@ -18,6 +18,7 @@ from tqdm import tqdm
 from asyrp.api import Inversion, Report, invert, latents_of
 from asyrp.checkpoints import load_model
 from asyrp.checkpoints.latent import Prompt
+from asyrp.compiled import compile_network
 from asyrp.direction_files import SavedDirection, load_direction
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_path
@@ -64,7 +65,10 @@ def network(options: Network) -> HSpaceUNet:
     device = own_device(options.device)
     prompt = Prompt(options.prompt, options.guidance)
     label = options.class_label
-    return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+    model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+    if options.compile:
+        say(compile_network(model, options.batch_size).line)
+    return model
 
 
 def own_device(asked: str) -> str:
