@@ -25,11 +25,11 @@ from asyrp.unet import HSpaceUNet
 
 PAGE = """# Whether torch.compile pays
 
-Written by `python benchmarks/compiled.py --docs docs` on {machine}. avatars-64, {batch} images, inversion
-of {steps} steps, no refinement; plain and compiled in turn, {rounds} rounds after one that does not count. Medians,
-with the least and the most in brackets. *Faster* is plain over compiled within a round: below 1, compiling is
-slower. *Compiling* holds the check of agreement and starts from an empty cache; *again* is a smaller last batch
-of {last}, its first run.
+Written by `python benchmarks/compiled.py --docs docs` on {machine}. {model}, {batch} images,
+inversion of {steps} steps, no refinement; plain and compiled in turn, {rounds} rounds after one
+that does not count. Medians, with the least and the most in brackets. *Faster* is plain over
+compiled within a round: below 1, compiling is slower. *Compiling* holds the check of agreement and
+starts from an empty cache; *again* is a smaller last batch of {last}, its first run.
 
 {table}
 
@@ -122,7 +122,8 @@ def page_of(options: Options, rows: dict[str, Measured]) -> str:
         lines.append(f"| {dtype} | {' | '.join(cells)} | {row.compiling:.0f} | {row.again:.0f} |")
     said = "\n".join(f"- {dtype}: {row.line}." for dtype, row in rows.items())
     return PAGE.format(
-        machine=machine(),
+        machine=machine(options.device),
+        model=options.model,
         batch=options.batch_size,
         steps=options.steps,
         rounds=options.rounds,
@@ -138,9 +139,9 @@ def told(values: list[float]) -> str:
     return f"{found['median']:.3g} [{found['least']:.3g}, {found['most']:.3g}]"
 
 
-def machine() -> str:
+def machine(device: str) -> str:
     """The machine in words."""
-    return f"a CPU with {torch.get_num_threads()} threads, torch {torch.__version__}"
+    return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 if __name__ == "__main__":
