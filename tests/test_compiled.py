@@ -98,9 +98,8 @@ def test_names_weights_and_fingerprint_stay_and_copies_are_plain() -> None:
 def test_weights_that_train_get_their_gradient() -> None:
     model = tiny_model()
     compile_network(model, 2, "eager")
-    model.requires_grad_(True)
+    region = next(regions_of(model)).requires_grad_(True)  # what goes in needs no gradient
     model(noise(2, *model.image_shape), 10).sum().backward()
-    region = next(regions_of(model))
     assert all(weight.grad is not None for weight in region.parameters())
 
 
