@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from asyrp.api import edit
-from asyrp.commands.common import inverted, network, say, write_json
+from asyrp.commands.common import inverted, network, say
 from asyrp.commands.demo import enlarged
+from asyrp.commands.results import write_json
 from asyrp.commands.train import Material, train
 from asyrp.direction_files import save_direction
 from asyrp.guide import Guide, new_guide

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from asyrp.api import edit, invert
 from asyrp.checkpoints import load_model
-from asyrp.commands.common import write_json
+from asyrp.commands.results import write_json
 from asyrp.guide import Guide, new_guide
 from asyrp.jobs import Phases, Pictures, start_training
 from asyrp.process import Attribute

@@ -225,6 +225,7 @@ def test_reproduce_writes_a_page_and_goes_on_where_it_was(tmp_path: Path) -> Non
         (["compare", "--encoder", "clip"], "--encoder is for a network of your own"),
         (["compare", "--labels", "1", "2"], "--labels is for a network of your own"),
         (["study", "theorem1", "--dtype", "bfloat16"], "--dtype is for a network of your own"),
+        (["compare", "--compile"], "--compile is for a network of your own"),
         (["study", "linearity", "--refinements", "2"], "--refinements is for a network of your"),
         (["study", "linearity", "--steps", "10"], "--steps is for a network of your own"),
     ],

@@ -29,6 +29,7 @@ LAYERS = {
     },
     1: {"unet", "unet_condition", "latent_space"},
     2: {
+        "compiled",
         "ddim",
         "directions",
         "scorers",

@@ -9,6 +9,7 @@ import torch
 from asyrp.errors import AsyrpError
 
 Done = TypeVar("Done")
+FULL = ("out of memory", "can't allocate memory")  # of errors for which torch has no class
 
 
 def in_batches(count: int, size: int, work: Callable[[slice], Done]) -> Iterator[Done]:
@@ -41,10 +42,8 @@ def in_batches(count: int, size: int, work: Callable[[slice], Done]) -> Iterator
 
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory did not suffice, on a CPU or any kind of GPU."""
-    from accelerate.utils.memory import should_reduce_batch_size
-
     full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return full or bool(should_reduce_batch_size(error))
+    return full or any(words in str(error) for words in FULL)
 
 
 def _tried(work: Callable[[slice], Done], rows: slice) -> list[Done]:

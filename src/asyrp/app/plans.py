@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from asyrp.app.gallery import Entry
 from asyrp.app.sessions import SLOTS, Made, Marks
 from asyrp.app.walks import Dose, Plan
-from asyrp.commands.common import record
+from asyrp.commands.results import record
 from asyrp.errors import AsyrpError
 from asyrp.options import Inverting
 from asyrp.unet import HSpaceUNet

@@ -10,8 +10,9 @@ from asyrp.bench.baseline import load_baseline
 from asyrp.bench.page import page, plot
 from asyrp.bench.plan import FULL, QUICK, chosen, stages
 from asyrp.bench.works import Work
-from asyrp.commands.common import new_folder, say
+from asyrp.commands.common import say
 from asyrp.commands.compare import work
+from asyrp.commands.results import new_folder
 from asyrp.options.bench import Bench
 from asyrp.plots import save_figure
 from asyrp.stages import result_of, seconds_of

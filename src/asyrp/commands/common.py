@@ -1,15 +1,10 @@
 """What the commands share: networks, pictures, progress, and the record of a run."""
 
-import json
-import os
-import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,10 +13,10 @@ from tqdm import tqdm
 from asyrp.api import Inversion, Report, invert, latents_of
 from asyrp.checkpoints import load_model
 from asyrp.checkpoints.latent import Prompt
+from asyrp.compiled import compile_network
 from asyrp.direction_files import SavedDirection, load_direction
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
-from asyrp.images import SUFFIXES, read_folder
+from asyrp.images import read_folder
 from asyrp.jobs import boost_of, parse_direction
 from asyrp.machine import settle
 from asyrp.options import Applying, Guides, Inverting, Network
@@ -67,7 +62,10 @@ def network(options: Network) -> HSpaceUNet:
         say("this machine has a GPU, which is not used; --device cuda uses it")
     prompt = Prompt(options.prompt, options.guidance)
     label = options.class_label
-    return load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+    model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+    if options.compile:
+        say(compile_network(model, options.batch_size).line)
+    return model
 
 
 def own_device(asked: str) -> str:
@@ -232,68 +230,3 @@ def edit_notes(chosen: Applied) -> dict[str, str]:
     """What an edited picture carries as text; nothing where no direction edited it."""
     titles = [f"{one.card.source} -> {one.card.target}" for one in chosen.saved]
     return {"Software": MARK, "Edit": str(titles)} if titles else {}
-
-
-def new_folder(path: Path) -> Path:
-    """Make a folder for results (it may exist)."""
-    if path.exists() and not path.is_dir():
-        raise AsyrpError(f"needed a folder for the results; {str(path)!r} is a file")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def check_results(path: Path, inputs: Path | None = None) -> None:
-    """Refuse a folder for results before the work begins.
-
-    Raises:
-        AsyrpError: it is a file, cannot be written to, or holds the inputs.
-    """
-    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise AsyrpError(f"needed a folder for the results; {str(nearest)!r} is a file")
-    if not os.access(nearest, os.W_OK):
-        raise AsyrpError(f"the results cannot be written: {str(nearest)!r} is read-only")
-    holder = inputs.parent if inputs and inputs.is_file() else inputs
-    if holder and holder.resolve() == path.resolve():
-        raise AsyrpError(
-            f"outputs are named after inputs, and {str(path)!r} holds the inputs; give another "
-            "folder with --out"
-        )
-
-
-def tell_others(folder: Path, written: Iterable[str]) -> None:
-    """Say how many pictures a folder of results has besides those that were written."""
-    held = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
-    others = sorted(held - set(written))
-    if others:
-        say(
-            f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they "
-            "stay, and what reads the folder reads them too; give another --out, or remove them"
-        )
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """JSON, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
-
-
-def record(command: str, options: object, model: HSpaceUNet, **more: Any) -> dict[str, Any]:
-    """What is needed to repeat a run exactly: the options, versions and fingerprints."""
-    packages = ("asyrp", "torch", "diffusers", "numpy", "pillow")
-    return {
-        "command": command,
-        "options": asdict(options),  # type: ignore[call-overload]
-        "network": {"fingerprint": model.fingerprint(), "prediction": model.prediction},
-        "versions": {name: _version(name) for name in packages},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        **more,
-    }
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from asyrp.baselines.label_swap import takes_labels
 from asyrp.checkpoints import load_model
 from asyrp.commands import compare_own
-from asyrp.commands.common import new_folder, say
+from asyrp.commands.common import say
 from asyrp.commands.own_ground import check_built_in
+from asyrp.commands.results import new_folder
 from asyrp.errors import AsyrpError
 from asyrp.images import contact_sheet, from_uint8, to_uint8
 from asyrp.options.compare import Compare, Counts, Own

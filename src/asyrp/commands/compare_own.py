@@ -16,9 +16,10 @@ from asyrp.baselines.wrapped import with_label
 from asyrp.bootstrap import Estimate
 from asyrp.checkpoints import load_model
 from asyrp.checkpoints.latent import Prompt
-from asyrp.commands.common import network, new_folder, say, warn_of_guides
+from asyrp.commands.common import network, say, warn_of_guides
 from asyrp.commands.compare_own_report import SWAP, notes_of, page, title
 from asyrp.commands.own_ground import Walks, budget, check_own, ground_of, questions_for, warned
+from asyrp.commands.results import new_folder
 from asyrp.costs import Cost
 from asyrp.errors import AsyrpError
 from asyrp.evaluation import Pictures, Tools, Wish, features_in, of_sets, over_runs, summarised

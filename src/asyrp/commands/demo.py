@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from asyrp.api import Inversion, Report, edit, silent
-from asyrp.commands.common import inverted, network, new_folder, progress, say, write_json
+from asyrp.commands.common import inverted, network, progress, say
 from asyrp.commands.report import summary, write_report
+from asyrp.commands.results import new_folder, write_json
 from asyrp.commands.train import Material, checkpoint_of, gather, train
 from asyrp.commands.world import draw_folder
 from asyrp.direction_files import SavedDirection, save_direction

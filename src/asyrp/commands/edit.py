@@ -12,18 +12,15 @@ from asyrp.commands.common import (
     Applied,
     applied,
     check_inverting,
-    check_results,
     edit_notes,
     inverted,
     network,
     pictures,
     progress,
-    record,
     say,
     shown,
-    tell_others,
-    write_json,
-)  # fmt: skip
+)
+from asyrp.commands.results import check_results, record, tell_others, write_json
 from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_folder

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asyrp.bootstrap import Estimate
-from asyrp.commands.common import check_device, new_folder, say
+from asyrp.commands.common import check_device, say
 from asyrp.commands.evaluate_pictures import Material, gather
 from asyrp.commands.evaluate_report import (
     Result,
@@ -15,6 +15,7 @@ from asyrp.commands.evaluate_report import (
     told_small,
 )
 from asyrp.commands.judges import NONE, WORLD, partiality, questions_of
+from asyrp.commands.results import new_folder
 from asyrp.errors import AsyrpError, MissingExtra, need
 from asyrp.evaluation import (
     Pictures,

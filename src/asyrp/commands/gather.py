@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from asyrp.commands.common import check_results, say, tell_others
+from asyrp.commands.common import say
+from asyrp.commands.results import check_results, tell_others
 from asyrp.datasets import SHARES, Record, Skipped, open_source, split_of, stream
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_folder

@@ -2,15 +2,8 @@
 
 from dataclasses import asdict, replace
 
-from asyrp.commands.common import (
-    check_results,
-    inverted,
-    network,
-    pictures,
-    say,
-    warn_of_guides,
-    write_json,
-)  # fmt: skip
+from asyrp.commands.common import inverted, network, pictures, say, warn_of_guides
+from asyrp.commands.results import check_results, write_json
 from asyrp.files import atomic_folder
 from asyrp.guide import new_guide
 from asyrp.intervals import Found, find_intervals

@@ -2,19 +2,8 @@
 
 from pathlib import Path
 
-from asyrp.commands.common import (
-    check_inverting,
-    check_results,
-    inverted,
-    network,
-    new_folder,
-    pictures,
-    record,
-    say,
-    shown,
-    tell_others,
-    write_json,
-)
+from asyrp.commands.common import check_inverting, inverted, network, pictures, say, shown
+from asyrp.commands.results import check_results, new_folder, record, tell_others, write_json
 from asyrp.commands.stored import folder_images, keys_in, open_store, with_reconstructions
 from asyrp.files import atomic_folder
 from asyrp.images import write_png

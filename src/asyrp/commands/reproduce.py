@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from asyrp.bootstrap import of_mean
-from asyrp.commands.common import new_folder, say
+from asyrp.commands.common import say
 from asyrp.commands.compare import Found, figures, page, plan_of, read_found, work
+from asyrp.commands.results import new_folder
 from asyrp.commands.study import told
 from asyrp.options.compare import Reproduce
 from asyrp.plots import save_figure

@@ -4,19 +4,8 @@ import torch
 from torch import Tensor
 
 from asyrp.api import edit, random_latents
-from asyrp.commands.common import (
-    applied,
-    check_results,
-    edit_notes,
-    network,
-    new_folder,
-    progress,
-    record,
-    say,
-    shown,
-    tell_others,
-    write_json,
-)  # fmt: skip
+from asyrp.commands.common import applied, edit_notes, network, progress, say, shown
+from asyrp.commands.results import check_results, new_folder, record, tell_others, write_json
 from asyrp.files import atomic_folder
 from asyrp.images import contact_sheet, write_png
 from asyrp.options import Sample

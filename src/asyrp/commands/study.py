@@ -8,9 +8,10 @@ from torch import Tensor
 
 from asyrp.api import random_latents
 from asyrp.commands import study_own
-from asyrp.commands.common import check_results, inverted, network, new_folder, pictures, say
+from asyrp.commands.common import inverted, network, pictures, say
 from asyrp.commands.compare import plan_of, work
 from asyrp.commands.own_ground import check_built_in
+from asyrp.commands.results import check_results, new_folder
 from asyrp.direction_files import load_direction
 from asyrp.errors import AsyrpError
 from asyrp.jobs import parse_direction

@@ -9,16 +9,10 @@ from torch import nn
 from tqdm import tqdm
 
 from asyrp.api import edit, random_latents
-from asyrp.commands.common import (
-    check_results,
-    network,
-    new_folder,
-    progress,
-    say,
-    warn_of_guides,
-)  # fmt: skip
+from asyrp.commands.common import network, progress, say, warn_of_guides
 from asyrp.commands.material import find_pictures
 from asyrp.commands.phases import MOST_MEASURED, phases_of
+from asyrp.commands.results import check_results, new_folder
 from asyrp.commands.stored import open_store
 from asyrp.direction_files import SavedDirection, load_direction, save_direction
 from asyrp.directions import Direction

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asyrp.commands.common import new_folder, say, tell_others, write_json
+from asyrp.commands.common import say
+from asyrp.commands.results import new_folder, tell_others, write_json
 from asyrp.errors import AsyrpError
 from asyrp.images import write_png
 from asyrp.machine import settle
