@@ -43,7 +43,8 @@ def in_batches(count: int, size: int, work: Callable[[slice], Done]) -> Iterator
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory did not suffice, on a CPU or any kind of GPU."""
     full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return full or any(words in str(error) for words in FULL)
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
+    return full or told
 
 
 def _tried(work: Callable[[slice], Done], rows: slice) -> list[Done]:
