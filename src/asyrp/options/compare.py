@@ -142,7 +142,7 @@ class Reproduce:
     """Folder for what is kept between runs; a run that was stopped goes on from it."""
     workers: int = 2
     """Processes of one thread each; numbers do not depend on it, seconds do."""
-    faces: int = 24
+    faces: int = 48
     """Test faces of an average in the studies."""
     tasks: Annotated[tuple[str, ...], unset("all ten", "[STR ...]")] = ()
     """Edits to compare, as in smiling or glasses."""
