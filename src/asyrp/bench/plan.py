@@ -46,7 +46,7 @@ FULL: Mapping[str, Work] = {
     "memory-100": InversionMemory(100),
     "memory-10000": InversionMemory(10_000),
     "processes": Processes(),
-    "traded": Traded(faces=40, chosen_on=40, train=40, epochs=2, timed=2),
+    "traded": Traded(faces=80, chosen_on=80, train=40, epochs=2, timed=2),
     "inverting": Inverting(),
 }
 QUICK: Mapping[str, Work] = {
