@@ -46,7 +46,8 @@ def machine(found: Found) -> list[str]:
     return [
         f"{told['processor']}, {told['threads']} threads ({told['capability']}), {told['system']}, "
         f"Python {told['python']}, torch {told['torch']}. Matrix products of {told['size']} x "
-        f"{told['size']}, by the faster of torch's two libraries: {told['gemm'] / 1e9:.0f} GFLOP/s in float32, "
+        f"{told['size']}, by the faster of torch's two libraries: "
+        f"{told['gemm'] / 1e9:.0f} GFLOP/s in float32, "
         f"{told['gemm_bfloat16'] / 1e9:.0f} in bfloat16; copying: "
         f"{told['copy'] / 1e9:.0f} GB/s read and written. Shares below are of "
         "the better float32 rate of those measured right before and right after the same run; on a "
