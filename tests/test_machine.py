@@ -32,7 +32,10 @@ def faults(way: str) -> int:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone can keep memory")
 def test_freed_memory_is_used_again() -> None:
-    assert faults("kept") < faults("as it is")
+    ways = ("kept", "as it is") * 3  # the system gives a process more or fewer pages at once
+    found = [(way, faults(way)) for way in ways]
+    kept, plain = (min(count for one, count in found if one == way) for way in ways[:2])
+    assert kept < plain
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,9 +265,9 @@ def test_features_of_the_guide_are_told(
     )
     questions = None if asked is None else Questions(asked, ASKED)
     tools = Tools(features=EncoderFeatures(load_encoder("avatars-64-clip")))
-    material = cast(Any, SimpleNamespace(names=["a"], skipped=[], seeds=[0]))
+    material = cast(Any, SimpleNamespace(names=["a"], skipped=[], seeds=[0], fitted=0))
     notes = notes_of(options, material, tools, questions)
     words = "FID and KID compare features of avatars-64-clip, the guide that --encoder names"
     assert (words in notes.get("features", "")) is told
     assert "features" not in notes_of(options, material, Tools(), questions)
-    assert (words in page(Result({}, {}, [], {}), notes)) is told
+    assert (words in page(Result({}, {}, [], {}, {}), notes)) is told
