@@ -221,3 +221,13 @@ def test_what_cannot_be_compared_is_told_in_a_line(
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_too_few_images_for_fid_are_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = command(tmp_path, tmp_path / "no network is looked at")
+    (tmp_path / "test" / "00.png").unlink()
+    assert main([*line, "--out", str(tmp_path / "out")]) == 2
+    assert "FID needs at least 16 images to test on" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

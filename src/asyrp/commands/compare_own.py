@@ -25,9 +25,10 @@ from asyrp.errors import AsyrpError
 from asyrp.evaluation import Pictures, Tools, Wish, features_in, of_sets, over_runs, summarised
 from asyrp.guide import new_guide
 from asyrp.identity import load_identity
-from asyrp.images import contact_sheet, from_uint8, to_uint8
+from asyrp.images import contact_sheet, find_images, from_uint8, to_uint8
 from asyrp.machine import finish, settle
 from asyrp.metrics.features import EncoderFeatures
+from asyrp.metrics.frechet import LEAST_FID
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.compare import Compare
 from asyrp.plots import save_figure
@@ -124,6 +125,12 @@ def check(options: Compare) -> None:
         )
     if SWAP in options.methods and not (options.beside.labels or options.beside.target_prompt):
         raise AsyrpError("swap needs --labels SOURCE TARGET or --prompt and --target-prompt")
+    found = len(find_images(cast(Path, options.own.images))[: options.counts.test_faces])
+    if found < LEAST_FID:
+        raise AsyrpError(
+            f"FID needs at least {LEAST_FID} images to test on; {str(options.own.images)!r} gives "
+            f"{found}; give more, or raise --test-faces"
+        )
 
 
 def methods_of(options: Compare, arena: Arena) -> tuple[str, ...]:
