@@ -110,7 +110,10 @@ def test_several_targets_are_learnt_at_once(
 def test_what_cannot_be_written_for_several_targets_is_told(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", "--source", "face", "--random", 2, "--target", "a smile"]
+    words = ["train", "--source", "face", "--random", 2]
+    assert call(*words, "--out", place.root / "x.safetensors") == 2
+    assert "needed --target TEXT" in capsys.readouterr().err
+    words += ["--target", "a smile"]
     assert call(*words, "--target", "a frown", "--out", place.root / "x.safetensors") == 2
     assert "a folder for several targets; got" in capsys.readouterr().err
     assert call(*words, "--target", "A smile!", "--out", place.out) == 2

@@ -82,6 +82,8 @@ def run(options: Train) -> None:
 
 def check(options: Train) -> None:
     """Refuse what cannot work before anything is loaded."""
+    if not options.target:
+        raise AsyrpError("needed --target TEXT: what the images should show; got none")
     _check_out(options)
     if (options.images is None) == (options.random == 0):
         raise AsyrpError("needed either --images DIR or --random N to train on")
