@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import asyrp.commands.common as common
 from asyrp.compiled import Outcome, Region, compile_network, regions_of
+from asyrp.lean import LeanConv2d, make_lean
 from asyrp.options import Network
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model
@@ -200,3 +201,12 @@ def test_inductor_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for count in (2, 3):
         for wanted, found in zip(results(plain, count), results(compiled, count), strict=True):
             assert (found - wanted).abs().max() <= 2e-5 * wanted.abs().max()
+
+
+def test_a_lean_network_is_compiled_from_plain_blocks_and_lean_again_where_that_fails() -> None:
+    model = tiny_model()
+    make_lean(model.unet)
+    assert not compile_network(model, 2, spoilt).used
+    assert any(isinstance(module, LeanConv2d) for module in model.unet.modules())
+    assert compile_network(model, 2, "eager").used
+    assert not any(isinstance(module, LeanConv2d) for module in model.unet.modules())

@@ -30,6 +30,7 @@ LAYERS = {
     1: {"unet", "unet_condition", "latent_space"},
     2: {
         "compiled",
+        "lean",
         "ddim",
         "directions",
         "scorers",

@@ -10,6 +10,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
+from asyrp.lean import make_lean, make_plain
 from asyrp.unet import HSpaceUNet
 
 Backend = str | Callable[..., Any]
@@ -52,6 +53,7 @@ def compile_network(
             numbers below 16 and the first gradient may each compile once more.
         backend: of torch.compile.
     """
+    lean = make_plain(model.unet)
     x = _noise(model, batch_size)
     wanted = _results(model, x)
     regions = list(regions_of(model.unet))
@@ -61,13 +63,13 @@ def compile_network(
     try:
         found = _results(model, x)
     except Exception as error:  # what a compiler raises has no type in common
-        return _plain(regions, _reason(error))
+        return _plain(model, regions, lean, _reason(error))
     differences = [_relative(*pair) for pair in zip(wanted, found, strict=True)]
     bound = FINE.get(model.dtype, COARSE)
     eps, gradient = max(differences[:2]), differences[2]
     told = f"eps differs by {eps:.1e} of its largest value, its gradient by {gradient:.1e}"
     if not all(difference <= bound for difference in differences):
-        return _plain(regions, f"{told}; at most {bound:.0e} is rounding")
+        return _plain(model, regions, lean, f"{told}; at most {bound:.0e} is rounding")
     return Outcome(True, f"compiled {len(regions)} blocks: {told}")
 
 
@@ -115,7 +117,9 @@ def _own_code(module: nn.Module, number: int) -> Callable[..., Any]:
     return FunctionType(code, call.__globals__, closure=call.__closure__)
 
 
-def _plain(regions: list[nn.Module], reason: str) -> Outcome:
+def _plain(model: HSpaceUNet, regions: list[nn.Module], lean: bool, reason: str) -> Outcome:
+    if lean:
+        make_lean(model.unet)
     for region in regions:
         region._compiled_call_impl = None
     return Outcome(False, f"not compiled, the plain network goes on: {reason}")

@@ -17,6 +17,7 @@ from asyrp.checkpoints.settle import settle
 from asyrp.checkpoints.structure import Structure
 from asyrp.errors import AsyrpError
 from asyrp.guide import Guide, new_guide
+from asyrp.lean import make_lean
 from asyrp.registry import load_encoder
 from asyrp.schedule import linear
 from asyrp.scorers import TextImageEncoder
@@ -42,7 +43,7 @@ SHAPES = {
 
 
 def subject(name: str) -> HSpaceUNet:
-    """A network by name, in the memory format that `load_model` chooses.
+    """A network by name, in the memory format and with the blocks that `load_model` chooses.
 
     Raises:
         AsyrpError: unknown name.
@@ -71,6 +72,7 @@ def random_ddpm(shape: Shape) -> HSpaceUNet:
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(0)
         unet = new_unet(unet_config(structure, settle(structure, said).settled))
+    make_lean(unet)
     return HSpaceUNet(unet.to(memory_format=torch.channels_last), linear())
 
 

@@ -99,7 +99,7 @@ class Traded:
         """Success, leakage, distance and time of every way and every subset."""
         bench = opened(self, load_baseline(baseline))
         trained = [bench.train(steps) for steps in self.subsets]
-        rows = [bench.told(one, Way(max(3, self.steps // 2))) | one.told() for one in trained]
+        rows = [bench.told(one, Way(self.steps)) | one.told() for one in trained]
         best = trained[0]
         ways = [way._replace(steps=max(3, way.steps * self.steps // 40)) for way in WAYS]
         edits = [bench.told(best, way) for way in ways]
@@ -288,6 +288,6 @@ def starts(bench: Bench, steps: int) -> list[dict[str, Any]]:
     rows = []
     for name, epochs, begun in ways:
         one = bench.train(steps, epochs, begun)
-        row = bench.told(one, Way(max(3, bench.plan.steps // 2)))
+        row = bench.told(one, Way(bench.plan.steps))
         rows.append(row | one.told() | {"begun": name, "epochs": epochs})
     return rows

@@ -20,7 +20,7 @@ def told(part: Part | None) -> list[str]:
         f"and leakage within two points on {part['chosen_on']} validation faces; the bar is met "
         "only if it keeps them on the test faces too.",
         markdown(_ways(part["editing"])),
-        "Directions of shorter training grids, all edited on half of those 40 steps:",
+        "Directions of shorter training grids, all edited on those 40 steps:",
         markdown(_subsets(part["training"])),
         "Where training begins (`--begin-from`):",
         markdown(_starts(part["training"])),

@@ -17,6 +17,7 @@ from asyrp.checkpoints.sizes import (
 )
 from asyrp.errors import AsyrpError
 from asyrp.latent_space import LatentSpace
+from asyrp.lean import make_lean
 from asyrp.offline import is_offline
 from asyrp.schedule import from_config
 from asyrp.unet import HSpaceUNet
@@ -120,6 +121,9 @@ def load_latent(
     if dtype != "float32":
         origin = model.fingerprint()
         model = HSpaceUNet(network, schedule, kind, origin=origin, space=space)
+    if str(device) == "cpu":
+        model.unet.to(memory_format=torch.channels_last)
+    make_lean(model.unet)
     moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
     return moved
 

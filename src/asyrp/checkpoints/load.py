@@ -12,6 +12,7 @@ from asyrp.checkpoints.hyper import read_said
 from asyrp.checkpoints.latent import NO_PROMPT, Prompt, is_latent, load_latent
 from asyrp.checkpoints.resolve import BUILT_IN, folder_of
 from asyrp.errors import AsyrpError
+from asyrp.lean import make_lean
 from asyrp.offline import hub
 from asyrp.schedule import from_config, linear
 from asyrp.unet import HSpaceUNet
@@ -90,5 +91,6 @@ def _wrapped(
         model = HSpaceUNet(unet, schedule, prediction, origin=origin, class_label=class_label)
     if str(device) == "cpu":
         model.unet.to(memory_format=torch.channels_last)
+    make_lean(model.unet)
     moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
     return moved
