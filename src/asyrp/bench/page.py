@@ -89,7 +89,8 @@ def walking(found: Found) -> list[str]:
     shapes = "; ".join(f"{name}: {shape.what}, random weights" for name, shape in SHAPES.items())
     notes = [
         f"Editing on [T, 513]. {shapes}. The official order of work is `benchmarks/naive.py`: the "
-        "same network and results to rounding, one image at a time, two decodes a step.",
+        "same network and results to rounding, one image at a time, two decodes a step; its "
+        "inversion walks back down too, for nothing.",
         markdown(rows),
         *(_told(name, found[name]) for name in WALKS if name in found),
     ]

@@ -19,6 +19,7 @@ from asyrp.bench import meter
 from asyrp.bench.baseline import load_baseline
 from asyrp.bench.held import Held, held
 from asyrp.bench.subjects import plain_copy
+from asyrp.bench.ways import WAYS, Trained, Way, trained_for
 from asyrp.checkpoints import load_model
 from asyrp.ddim import seeded_generators
 from asyrp.directions import Direction, GlobalDirection, mean_direction
@@ -42,37 +43,6 @@ from asyrp.world.tasks import task_of
 PHASES = Phases(537, 153, 102)  # of `asyrp train` on avatars-64
 TASK = "smiling"
 NEIGHBOUR = ("face", "surprised face")  # a direction to begin from: of the mouth, too
-
-
-class Way(NamedTuple):
-    """How an edit is walked. solver: 1 (DDIM) or 2. shared: one dh for all. half: bfloat16."""
-
-    steps: int
-    solver: int = 1
-    shared: bool = False
-    half: bool = False
-
-    @property
-    def name(self) -> str:
-        """For a table."""
-        parts = [f"{self.steps} steps", "second order" if self.solver == 2 else "DDIM"]
-        parts += ["one dh for all"] if self.shared else []
-        return ", ".join([*parts, "bfloat16"] if self.half else parts)
-
-
-WAYS = (
-    Way(40),
-    Way(20),
-    Way(20, 2),
-    Way(13),
-    Way(13, 2),
-    Way(10),
-    Way(10, 2),
-    Way(20, 1, True),
-    Way(13, 2, True),
-    Way(20, half=True),
-    Way(13, 2, half=True),
-)
 
 
 @dataclass(frozen=True)
@@ -100,9 +70,8 @@ class Traded:
         bench = opened(self, load_baseline(baseline))
         trained = [bench.train(steps) for steps in self.subsets]
         rows = [bench.told(one, Way(self.steps)) | one.told() for one in trained]
-        best = trained[0]
         ways = [way._replace(steps=max(3, way.steps * self.steps // 40)) for way in WAYS]
-        edits = [bench.told(best, way) for way in ways]
+        edits = [bench.told(trained_for(way, trained), way) for way in ways]
         begun = starts(bench, self.subsets[-1]) if self.epochs > 1 else []
         naive = bench.naive_seconds()
         return {
@@ -112,23 +81,6 @@ class Traded:
             "phases": PHASES._asdict(),
             "editing": {"naive_seconds": naive["editing"], "ways": edits},
             "training": {"naive_seconds": naive["training"], "subsets": rows, "starts": begun},
-        }
-
-
-class Trained(NamedTuple):
-    """A direction with the strength at which it saturates, and its seconds an image and epoch."""
-
-    direction: Direction
-    steps: int
-    strength: float
-    seconds: float
-
-    def told(self) -> dict[str, Any]:
-        """For the record."""
-        return {
-            "training_steps": self.steps,
-            "strength": self.strength,
-            "seconds_an_image": self.seconds,
         }
 
 

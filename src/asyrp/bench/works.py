@@ -27,7 +27,7 @@ from asyrp.train import fit_together, new_direction
 from asyrp.unet import HSpaceUNet
 
 T_EDIT = 513  # the paper's, for smiling
-WALKS, TRAININGS = 4.3, 15.0  # passes of an image for each step, all ways together
+WALKS, TRAININGS = 6.3, 15.0  # passes of an image for each step, all ways together
 SHORTEST = 2  # steps of a grid
 
 
@@ -84,6 +84,7 @@ class Walking:
         works: dict[str, meter.Work] = {
             "inversion": lambda: latents_of(model, images, steps, batch_size=self.batch),
             "editing": lambda: watched.edit(x, act, steps, self.batch),
+            "inversion in the official order": lambda: naive.invert(plain, images, steps),
             "editing in the official order": lambda: naive.edit(plain, x, change, steps),
         }
         clocks = meter.alternate(works, self.runs, self.size)
