@@ -21,6 +21,7 @@ from asyrp.checkpoints import adm, fetch, latent, presets
 from asyrp.checkpoints.convert import CONFIG, RECORD, SCHEDULER, WEIGHTS
 from asyrp.checkpoints.hyper import Said
 from asyrp.cli import main
+from asyrp.commands.downloads import shown_downloads
 from conftest import tiny_unet
 from converted import FOLDER, assert_bit_for_bit, write_original
 from originals import Adm, Ddpm, adm_weights, ddpm_weights
@@ -324,6 +325,25 @@ def test_https_downloads_once_and_then_works_offline(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert asyrp.load_model(spec, config=HEADS).fingerprint() == first
     assert len(list((cache / "converted").iterdir())) == 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("length", ["known", "unknown"])
+def test_a_download_shows_its_bytes_on_a_terminal_only(
+    length: str, terminal: bool, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Answer(net.read_bytes())
+    if length == "unknown":
+        answer.headers = {}
+    serve(monkeypatch, answer)
+    seen = io.StringIO()
+    monkeypatch.setattr(seen, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stderr", seen)
+    with shown_downloads():
+        asyrp.load_model(f"{URL}#sha256={digest(net)}", config=HEADS)
+    told = seen.getvalue()
+    assert ("downloading net.pt" in told) == terminal
+    assert ("100%" in told) == (terminal and length == "known")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def _guarded(name: str, options: object) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
-            import_module(f"asyrp.commands.{name}").run(options)
+            command = import_module(f"asyrp.commands.{name}")
+            with import_module("asyrp.commands.downloads").shown_downloads():
+                command.run(options)
     except AsyrpError as error:
         return _refuse(str(error))
     except OSError as error:

@@ -83,7 +83,7 @@ class Keeper:
         header, rest = load_state(self.path, self.kept, self.optimiser)
         try:
             return self._progress(header, rest.get("x"))
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise AsyrpError(
                 f"{str(self.path)!r} belongs to a run with another network, other images, "
                 "settings, texts or interval; delete it to start anew"

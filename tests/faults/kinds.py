@@ -23,11 +23,11 @@ from asyrp.direction_files import KIND, _tensors, load_direction, read_card
 from asyrp.errors import AsyrpError
 from asyrp.files import header_of
 from asyrp.images import read_image
+from asyrp.keeper import Keeper
 from asyrp.latent_files import load_latents
 from asyrp.latent_store import latents_from
 from asyrp.record_store import MARKER, RecordStore, digest, key_of
 from asyrp.schedule import from_config
-from asyrp.state import load_state
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model, tiny_unet
 from doubles import every_direction, full_card, random_f_t
@@ -318,6 +318,16 @@ def read_run(path: Path) -> object:
     return found
 
 
+TRAINING = {
+    "batch": "3",
+    "steps": "0",
+    "lowest": "[0.5]",
+    "stale": "[1]",
+    "run": "[1]",
+    "images": "[[0.5], [0.25]]",
+}
+
+
 def states(rng: random.Random) -> Files:
     """The checkpoint of a training."""
     f_t = random_f_t(model())
@@ -325,20 +335,15 @@ def states(rng: random.Random) -> Files:
     for i, p in enumerate(f_t.parameters()):
         held |= {f"optimiser.{i}.{name}": torch.zeros_like(p) for name in ("exp_avg", "exp_avg_sq")}
         held[f"optimiser.{i}.step"] = torch.tensor(3.0)
-    header = {
-        "batch": "3",
-        "lowest": "0.5",
-        "stale": "1",
-        "run": "[1]",
-        "images": "[[0.5], [0.25]]",
-    }
-    return {"a.checkpoint.safetensors": tensors.changed(held, header, rng)}
+    return {"a.checkpoint.safetensors": tensors.changed(held, TRAINING, rng)}
 
 
 def read_training(path: Path) -> object:
-    """Into a module and its optimiser."""
+    """As the run goes on that wrote it."""
     f_t = random_f_t(model())
-    return load_state(path, {"direction": f_t}, torch.optim.Adam(f_t.parameters()))
+    identity = {name: TRAINING[name] for name in ("run", "images")}
+    optimiser = torch.optim.Adam(f_t.parameters())
+    return Keeper(path, {"direction": f_t}, optimiser, identity, steps=3, lessons=1).read()
 
 
 KINDS = (

@@ -32,11 +32,11 @@ KINDS: dict[str, Any] = {
 
 FULL: Mapping[str, Work] = {
     "machine": Machine(),
-    "walk-avatars-64": Walking("avatars-64", 16, 16, 20, budget=70),
-    "walk-ddpm-128": Walking("ddpm-128", 1, 1, 40, budget=130),
-    "walk-ddpm-256": Walking("ddpm-256", 1, 1, 40, budget=150),
+    "walk-avatars-64": Walking("avatars-64", 16, 16, 20, budget=60),
+    "walk-ddpm-128": Walking("ddpm-128", 1, 1, 40, budget=110),
+    "walk-ddpm-256": Walking("ddpm-256", 1, 1, 40, budget=120),
     "train-avatars-64": Training("avatars-64", 2, 40, budget=60, runs=9),
-    "train-ddpm-64": Training("ddpm-64", 1, 40, budget=70),
+    "train-ddpm-64": Training("ddpm-64", 1, 40, budget=60),
     "images": Growth("images", (2, 4, 8, 16)),
     "steps": Growth("steps", (5, 10, 20, 40)),
     "batch": Growth("batch", (1, 2, 4, 8, 16), images=16),

@@ -38,12 +38,8 @@ WAYS = (
     Way(20, 2),
     Way(13),
     Way(13, 2),
-    Way(10),
-    Way(10, 2),
     Way(20, 1, True),
     Way(13, 2, True),
-    Way(20, half=True),
-    Way(13, 2, half=True),
 )
 
 

@@ -4,6 +4,9 @@ import hashlib
 import http.client
 import os
 import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urldefrag, urlparse
@@ -25,6 +28,20 @@ FOLDER_FILES = (
     "unet/diffusion_pytorch_model-*.safetensors",
 )
 PICKLED = ("diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.bin")
+
+
+Came = Callable[[int], object]
+"""Told how many bytes came."""
+Watch = Callable[[str, int | None], AbstractContextManager[Came]]
+"""From a file's name and its bytes, None where nobody said: a context that is told what came."""
+
+
+def unwatched(name: str, total: int | None) -> AbstractContextManager[Came]:
+    """Nobody looks."""
+    return nullcontext(lambda count: None)
+
+
+watch: ContextVar[Watch] = ContextVar("watch", default=unwatched)
 
 
 class Digest(NamedTuple):
@@ -120,8 +137,10 @@ def _download(url: str, path: Path) -> None:
             if urlparse(answer.geturl()).scheme != "https":
                 raise AsyrpError(f"{url} leads away from https; nothing was downloaded")
             expected = answer.headers.get("Content-Length", "")
-            while block := answer.read(CHUNK):
-                file.write(block)
+            total = int(expected) if expected.isdecimal() else None
+            with watch.get()(Path(urlparse(url).path).name or url, total) as came:
+                while block := answer.read(CHUNK):
+                    came(file.write(block))
     except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError
         raise AsyrpError(f"{url} cannot be fetched: {error or type(error).__name__}") from error
     if expected.isdecimal() and path.stat().st_size != int(expected):

@@ -1,0 +1,26 @@
+"""What the command line shows of a download."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from asyrp.checkpoints.fetch import Came, watch
+
+
+@contextmanager
+def bar(name: str, total: int | None) -> Iterator[Came]:
+    """Bytes as they come, on a terminal only."""
+    what = f"downloading {name}"
+    with tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=None) as shown:
+        yield shown.update
+
+
+@contextmanager
+def shown_downloads() -> Iterator[None]:
+    """Downloads within show a bar."""
+    token = watch.set(bar)
+    try:
+        yield
+    finally:
+        watch.reset(token)
