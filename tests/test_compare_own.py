@@ -100,9 +100,9 @@ def test_a_fixed_label_is_the_network_under_it() -> None:
     )
     under = generate(lambda x, t: model(x, t, labels), model.schedule, top.x, paper_grid(4))
     assert torch.equal(ours.x, list(under)[-1].x)
-    with pytest.raises(AsyrpError, match="takes no class labels"):
+    with pytest.raises(AsyrpError, match="takes no class"):
         with_label(tiny_model(), 0)
-    with pytest.raises(AsyrpError, match="below 3"):
+    with pytest.raises(AsyrpError, match=r"0\.\.2"):
         with_label(model, 3)
 
 

@@ -16,7 +16,7 @@ from asyrp.scorers import Thresholds
 
 Net = Literal["alex", "vgg"]
 
-_MEAN, _STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of ImageNet, for [-1, 1]
+MEAN, STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of ImageNet, for [-1, 1]
 _CDN = "https://download.pytorch.org/models/"
 
 
@@ -77,7 +77,7 @@ class LPIPS(nn.Module):
         self.trunk = _TRUNKS[net]
         self.features = self.trunk.make()
         self.heads = nn.ParameterList(nn.Parameter(torch.ones(c)) for c in self.trunk.channels)
-        for name, values in (("mean", _MEAN), ("std", _STD)):
+        for name, values in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     @property
@@ -96,9 +96,9 @@ class LPIPS(nn.Module):
         Raises:
             AsyrpError: shapes that differ, or sides below 31 (AlexNet) or 16 (VGG) pixels.
         """
-        _check(a, b, self.trunk.smallest)
+        check_pictures(a, b, self.trunk.smallest, self.name)
         pairs = zip(self.heads, self.maps(a), self.maps(b), strict=True)
-        return cast(Tensor, sum(_difference(head, f, g) for head, f, g in pairs))
+        return cast(Tensor, sum(difference(head, f, g) for head, f, g in pairs))
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """(b, 3, height, width) in [-1, 1] -> five maps (b, c, h, w), unit norm over c."""
@@ -116,11 +116,17 @@ def _unit(h: Tensor) -> Tensor:
     return h / (norm + 1e-10)
 
 
-def _difference(head: Tensor, f: Tensor, g: Tensor) -> Tensor:
+def difference(head: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    """Of two maps (b, c, h, w): squares weighed by channel (c,), averaged over places, (b,)."""
     return torch.einsum("bchw,c->bhw", (f - g).square(), head).mean((1, 2))
 
 
-def _check(a: Tensor, b: Tensor, smallest: int) -> None:
+def check_pictures(a: Tensor, b: Tensor, smallest: int, name: str) -> None:
+    """What any distance needs of its two batches.
+
+    Raises:
+        AsyrpError: shapes that differ, or sides below the smallest.
+    """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
         raise AsyrpError(
             f"a distance needs two batches (b, 3, height, width) of one shape; "
@@ -128,7 +134,7 @@ def _check(a: Tensor, b: Tensor, smallest: int) -> None:
         )
     if min(a.shape[-2:]) < smallest:
         raise AsyrpError(
-            f"this LPIPS needs images of at least {smallest} x {smallest} pixels; "
+            f"{name} needs images of at least {smallest} x {smallest} pixels; "
             f"got {a.shape[-2]} x {a.shape[-1]}; use larger images"
         )
 

@@ -64,13 +64,15 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON data: estimates become objects, arrays lists."""
+    """A result as JSON data: estimates become objects, arrays lists, paths their names."""
     if isinstance(value, Estimate):
         return value.as_json()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     return None if isinstance(value, float) and value != value else value

@@ -41,23 +41,6 @@ class _Wrapped:
         return self.model.encode(x, t)
 
 
-class _WithLabel(_Wrapped):
-    """A class-conditional network as one of x and t alone, the same class for all images."""
-
-    def __init__(self, model: HSpaceUNet, label: int) -> None:
-        super().__init__(model)
-        self.label = label
-
-    def encode(self, x: Tensor, t: int | Tensor) -> Encoded:
-        """The network up to its mid block, under the label."""
-        labels = torch.full((len(x),), self.label, device=x.device, dtype=torch.long)
-        return self.model.encode(x, t, labels)
-
-    def __call__(self, x: Tensor, t: int | Tensor) -> Tensor:
-        """eps under the label."""
-        return self.model.decode(self.encode(x, t))
-
-
 class _EpsilonSpace(_Wrapped):
     """h is eps itself (Kwon et al. 2023, appendix D.1)."""
 
@@ -169,10 +152,5 @@ def with_label(model: HSpaceUNet, label: int) -> HSpaceUNet:
     Raises:
         AsyrpError: the network takes no classes, or not that one.
     """
-    embedding = model.unet.class_embedding
-    if embedding is None:
-        raise AsyrpError("this network takes no class labels; leave --labels out")
-    known = getattr(embedding, "num_embeddings", None)
-    if label < 0 or (known is not None and label >= known):
-        raise AsyrpError(f"a class of this network is below {known}, and 0 or more; got {label}")
-    return cast(HSpaceUNet, _WithLabel(model, label))
+    kind = (model.schedule, model.prediction, model.time_scale)
+    return HSpaceUNet(model.unet, *kind, space=model.space, class_label=label)

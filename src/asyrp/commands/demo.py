@@ -13,7 +13,7 @@ from torch import Tensor
 from asyrp.api import Inversion, Report, edit, silent
 from asyrp.commands.common import inverted, network, progress, say
 from asyrp.commands.report import summary, write_report
-from asyrp.commands.results import new_folder, write_json
+from asyrp.commands.results import new_folder
 from asyrp.commands.train import Material, checkpoint_of, gather, train
 from asyrp.commands.world import draw_folder
 from asyrp.direction_files import SavedDirection, save_direction
@@ -25,6 +25,7 @@ from asyrp.options import Demo, Guides, Inverting, Train
 from asyrp.plots import plot_curves, save_figure
 from asyrp.registry import encoder_for, load_distance, load_encoder
 from asyrp.strips import strip
+from asyrp.tables import write_json
 from asyrp.unet import HSpaceUNet
 from asyrp.world.avatars import Face, draw, sample_face
 from asyrp.world.diffusion import to_unit

@@ -20,7 +20,7 @@ from asyrp.commands.common import (
     say,
     shown,
 )
-from asyrp.commands.results import check_results, record, tell_others, write_json
+from asyrp.commands.results import check_results, record, tell_others
 from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
 from asyrp.files import atomic_folder
@@ -30,6 +30,7 @@ from asyrp.multistep import walk_second_order
 from asyrp.options import Edit
 from asyrp.process import walk
 from asyrp.strips import strip
+from asyrp.tables import write_json
 from asyrp.team import Team, assemble
 from asyrp.unet import HSpaceUNet
 

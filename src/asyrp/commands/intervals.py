@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 
 from asyrp.commands.common import inverted, network, pictures, say, warn_of_guides
-from asyrp.commands.results import check_results, write_json
+from asyrp.commands.results import check_results
 from asyrp.files import atomic_folder
 from asyrp.guide import new_guide
 from asyrp.intervals import Found, find_intervals
@@ -12,6 +12,7 @@ from asyrp.options import Intervals
 from asyrp.plots import plot_curves, save_figure
 from asyrp.registry import distance_for, encoder_for
 from asyrp.scorers import Thresholds
+from asyrp.tables import write_json
 
 
 def run(options: Intervals) -> None:

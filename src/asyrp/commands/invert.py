@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from asyrp.commands.common import check_inverting, inverted, network, pictures, say, shown
-from asyrp.commands.results import check_results, new_folder, record, tell_others, write_json
+from asyrp.commands.results import check_results, new_folder, record, tell_others
 from asyrp.commands.stored import folder_images, keys_in, open_store, with_reconstructions
 from asyrp.files import atomic_folder
 from asyrp.images import write_png
 from asyrp.latent_files import Latents, save_latents
 from asyrp.options import Invert
+from asyrp.tables import write_json
 from asyrp.team import assemble
 from asyrp.unet import HSpaceUNet
 

@@ -1,9 +1,8 @@
 """Folders of results, and the record of a run."""
 
-import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 from asyrp.commands.common import say
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
 from asyrp.images import SUFFIXES
 from asyrp.unet import HSpaceUNet
 
@@ -52,12 +50,6 @@ def tell_others(folder: Path, written: Iterable[str]) -> None:
             f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they "
             "stay, and what reads the folder reads them too; give another --out, or remove them"
         )
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """JSON, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
 
 
 def record(command: str, options: object, model: HSpaceUNet, **more: Any) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from asyrp.commands.common import say
-from asyrp.commands.results import new_folder, tell_others, write_json
+from asyrp.commands.results import new_folder, tell_others
 from asyrp.errors import AsyrpError
 from asyrp.images import write_png
 from asyrp.machine import settle
 from asyrp.options import World
-from asyrp.tables import csv_text, write_text
+from asyrp.tables import csv_text, write_json, write_text
 from asyrp.world.avatars import FACTORS, draw, sample_face
 from asyrp.world.diffusion import to_unit
 from asyrp.world.loop import LoopStep

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.lpips import MEAN, STD, check_pictures, difference
 from asyrp.scorers import Thresholds
 
 NAME = "st-lpips-alex"
@@ -18,8 +19,6 @@ SMALLEST = 21  # pixels a side; below it a reflecting border is wider than what 
 # For 40-step walks of avatars-64, where it saturates near 0.77: docs/training.md says how they were
 # found. The paper's 0.33 and 1.2 belong to another distance.
 THRESHOLDS = Thresholds(edit=0.0155, boost=0.25, start=0.093)
-
-_MEAN, _STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of ImageNet, for [-1, 1]
 
 
 class _Stage(NamedTuple):
@@ -57,7 +56,7 @@ class ShiftTolerantLPIPS(nn.Module):
             nn.Conv2d(s.inputs, s.outputs, s.kernel, padding=s.padding) for s in _STAGES
         )
         self.heads = nn.ParameterList(nn.Parameter(torch.ones(s.outputs)) for s in _STAGES)
-        for name, values in (("mean", _MEAN), ("std", _STD)):
+        for name, values in (("mean", MEAN), ("std", STD)):
             constant = torch.tensor(values).view(1, 3, 1, 1)
             self.register_buffer(name, constant, persistent=False)
 
@@ -77,9 +76,9 @@ class ShiftTolerantLPIPS(nn.Module):
         Raises:
             AsyrpError: shapes that differ, or sides below 21 pixels.
         """
-        _check(a, b)
+        check_pictures(a, b, SMALLEST, NAME)
         pairs = zip(self.heads, self.features(a), self.features(b), strict=True)
-        return cast(Tensor, sum(_difference(head, f, g) for head, f, g in pairs))
+        return cast(Tensor, sum(difference(head, f, g) for head, f, g in pairs))
 
     def features(self, images: Tensor) -> list[Tensor]:
         """(b, 3, height, width) in [-1, 1] -> five maps (b, c, h, w), unit norm over c."""
@@ -108,23 +107,6 @@ def halve(h: Tensor) -> Tensor:
 
 def _unit(h: Tensor) -> Tensor:
     return h / (h.square().sum(1, keepdim=True) + 1e-20).sqrt()  # finite gradient at h = 0
-
-
-def _difference(head: Tensor, f: Tensor, g: Tensor) -> Tensor:
-    return torch.einsum("bchw,c->bhw", (f - g).square(), head).mean((1, 2))
-
-
-def _check(a: Tensor, b: Tensor) -> None:
-    if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
-        raise AsyrpError(
-            f"a distance needs two batches (b, 3, height, width) of one shape; "
-            f"got {tuple(a.shape)} and {tuple(b.shape)}"
-        )
-    if min(a.shape[-2:]) < SMALLEST:
-        raise AsyrpError(
-            f"{NAME} needs images of at least {SMALLEST} x {SMALLEST} pixels; "
-            f"got {a.shape[-2]} x {a.shape[-1]}; use larger images"
-        )
 
 
 def load_perceptual(path: Path | None = None) -> ShiftTolerantLPIPS:
