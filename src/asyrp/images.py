@@ -18,6 +18,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow runs programs 
 BAND = 256  # rows
 SMALLEST = 8  # pixels; anything smaller is no picture
 LARGEST = 64_000_000  # pixels; anything larger is refused before it is decoded
+MARK = "edited with asyrp"  # what edited pictures say of their software
 
 
 class Picture(NamedTuple):

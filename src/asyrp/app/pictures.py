@@ -17,7 +17,6 @@ from asyrp.images import FORMATS, read_image, to_uint8
 from asyrp.world.avatars import SIZE, draw, sample_face
 from asyrp.world.diffusion import to_unit
 
-MARK = "edited with asyrp"
 LONGEST_NAME = 60
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
@@ -36,6 +37,7 @@ from asyrp.unet import HSpaceUNet
 FEWEST, MOST = 8, 256  # faces
 LONGEST_TEXT = 200
 BATCH = 8
+_LISTENING = threading.Lock()
 MEASURED, PREVIEWED = 4, 4  # held-out faces for the LPIPS curves, and in a preview
 CHECKPOINT = ".checkpoint.safetensors"
 
@@ -134,18 +136,22 @@ def paths(folder: Path, job: Job) -> tuple[Path, Path]:
     return folder / f"{job.stem}.safetensors", folder / f"{job.stem}{CHECKPOINT}"
 
 
+def _guide_and_warnings(encoder: TextImageEncoder, job: Job) -> tuple[Guide, str]:
+    """The guide, and what it warned of; one job at a time, for the filters are the process's."""
+    with _LISTENING, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        guide = new_guide(encoder, job.source, job.target)
+    said = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    return guide, " ".join(dict.fromkeys(said))
+
+
 def gather(tools: Tools, job: Job) -> Generator[Progress, None, Material]:
     """Draw faces, find the phases, walk the unedited trajectories.
 
     Raises:
         AsyrpError: texts that say nothing, or phases that cannot be found.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        guide = new_guide(tools.encoder, job.source, job.target)
-    unknown = " ".join(
-        dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning)
-    )
+    guide, unknown = _guide_and_warnings(tools.encoder, job)
     latents = random_latents(tools.model, job.faces, job.seed)
     cut = job.faces - max(2, min(16, job.faces // 4))
     faces = yield from _draw(tools.model, latents[cut:], job.steps)

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from asyrp.app.gallery import Entry, Listing
-from asyrp.app.pictures import MARK, Picture, data_uri, png
+from asyrp.app.pictures import Picture, data_uri, png
+from asyrp.images import MARK
 
 
 def image(content: Tensor, alt: str, kind: str = "") -> str:

@@ -16,7 +16,7 @@ from asyrp.checkpoints.latent import Prompt
 from asyrp.compiled import compile_network
 from asyrp.direction_files import SavedDirection, load_direction
 from asyrp.errors import AsyrpError
-from asyrp.images import read_folder
+from asyrp.images import MARK, read_folder
 from asyrp.jobs import boost_of, parse_direction
 from asyrp.machine import settle
 from asyrp.options import Applying, Guides, Inverting, Network
@@ -25,7 +25,6 @@ from asyrp.schedule import check_steps
 from asyrp.team import ALONE, Team, assemble, is_first
 from asyrp.unet import HSpaceUNet
 
-MARK = "edited with asyrp"
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 
 
