@@ -8,7 +8,7 @@ writes docs/compiled.md. Takes some minutes, most of them the compiler's.
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import tyro
@@ -19,6 +19,7 @@ from asyrp.api import latents_of, random_latents
 from asyrp.bench.meter import spread
 from asyrp.checkpoints import load_model
 from asyrp.compiled import compile_network, regions_of
+from asyrp.lean import make_lean, make_plain
 from asyrp.machine import finish, settle
 from asyrp.tables import write_text
 from asyrp.unet import HSpaceUNet
@@ -81,7 +82,7 @@ def main(options: Options) -> None:
 
 
 def measured(options: Options, dtype: Literal["float32", "bfloat16"]) -> Measured:
-    """One precision. The regions are switched, so both are the same network."""
+    """One precision. The blocks are switched, so both are the same network."""
     model = load_model(options.model, options.device, dtype)
     x = random_latents(model, options.batch_size)
     started = time.perf_counter()
@@ -92,17 +93,22 @@ def measured(options: Options, dtype: Literal["float32", "bfloat16"]) -> Measure
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for count in range(options.rounds + 1):
         for on in (False, True) if count % 2 else (True, False):
-            switch(regions, calls if on else [None] * len(calls))
+            switch(model.unet, calls if on else None)
             seconds[on].append(timed(model, x, options.steps))
-    switch(regions, calls)
+    switch(model.unet, calls)
     again = timed(model, x[: options.last], options.steps)
     return Measured(seconds[False][1:], seconds[True][1:], compiling, again, outcome.line)
 
 
-def switch(regions: list[nn.Module], calls: list) -> None:  # type: ignore[type-arg]
-    """Compiled, or not."""
-    for region, call in zip(regions, calls, strict=True):
+def switch(unet: nn.Module, calls: list[Any] | None) -> None:
+    """Compiled, or the lean blocks that run otherwise."""
+    regions = list(regions_of(unet))
+    for region, call in zip(regions, calls or [None] * len(regions), strict=True):
         region._compiled_call_impl = call
+    if calls is None:
+        make_lean(unet)
+    else:
+        make_plain(unet)
 
 
 def timed(model: HSpaceUNet, x: torch.Tensor, steps: int) -> float:
