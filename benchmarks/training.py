@@ -19,12 +19,12 @@ from torch import Tensor
 
 from asyrp.api import edit, invert
 from asyrp.checkpoints import load_model
-from asyrp.commands.results import write_json
 from asyrp.guide import Guide, new_guide
 from asyrp.jobs import Phases, Pictures, start_training
 from asyrp.process import Attribute
 from asyrp.registry import load_encoder
 from asyrp.settings import TrainSettings
+from asyrp.tables import write_json
 from asyrp.unet import HSpaceUNet
 from asyrp.world.avatars import Face, draw, sample_face
 from asyrp.world.diffusion import to_unit
