@@ -34,7 +34,7 @@ slow: install
 # Needs a browser: apt-get install chromium. Writes docs/images/app.png.
 app-test: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
-	$(BIN)/python -m pytest -rs -m '' tests/test_app.py tests/test_app_page.py tests/test_app_door.py tests/browser
+	$(BIN)/python -m pytest -rs -m '' tests/test_app.py tests/test_app_page.py tests/test_app_door.py tests/test_app_sessions.py tests/browser
 
 # Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
 # As root full and read-only disks are real ones. Writes docs/faults.md.

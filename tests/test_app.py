@@ -13,7 +13,7 @@ from asyrp.api import edit, random_latents
 from asyrp.app.pictures import Picture
 from asyrp.app.plans import Controls, Dosage, controls, own_marks, plan_of
 from asyrp.app.running import Running
-from asyrp.app.sessions import SLOTS, Marks, Sessions, assign
+from asyrp.app.sessions import SLOTS, Marks, assign
 from asyrp.app.studio import FACTORS, Studio
 from asyrp.app.training import Job
 from asyrp.app.walks import Dose, Plan, Walks
@@ -225,14 +225,6 @@ def test_a_new_strength_ends_the_walk_of_the_old_one(studio: Studio, picture: Pi
     studio.want(session, [0.5, *first[1:]])
     assert list(walking) == []
     assert session.made is None
-
-
-def test_the_tab_idle_longest_makes_room() -> None:
-    sessions = Sessions(2)
-    first, second = sessions.get("a"), sessions.get("b")
-    sessions.get("a")
-    sessions.get("c")
-    assert (first.closed, second.closed, len(sessions)) == (False, True, 2)
 
 
 def test_an_edit_needs_a_picture_and_a_strip_a_direction(studio: Studio, picture: Picture) -> None:

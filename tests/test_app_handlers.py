@@ -125,6 +125,29 @@ def test_errors_are_told_on_the_page(bench: Bench, tmp_path: Path) -> None:
     assert "target text" in bench.text(bench.trainer.message)
 
 
+def test_what_the_machine_refuses_is_told_and_the_page_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [
+        OSError(28, "No space left on device"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ]
+    for error, told in zip(errors, ("No space left", "out of memory"), strict=True):
+
+        def failing(*_: Any, error: Exception = error) -> Any:
+            raise error
+
+        monkeypatch.setattr(bench.studio, "train", failing)
+        bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0))
+        assert told in bench.text(bench.trainer.message)
+        monkeypatch.setattr(bench.studio, "draw", failing)
+        bench.run(bench.editing.draw(ANN, 1))
+        assert told in bench.text(bench.shown.message)
+    monkeypatch.setattr(bench.studio, "train", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0))
+
+
 def test_training_on_the_page(bench: Bench) -> None:
     steps = bench.learning.start(ANN, "face", "smile", 16, 1, 0)
     for updates in steps:

@@ -64,6 +64,24 @@ def test_gradients_are_those_of_the_plain_network() -> None:
     assert torch.equal(gradient(), plain)
 
 
+def test_forward_derivatives_are_those_of_the_plain_network() -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        encoded = model.encode(noise(1, *model.image_shape), 431)
+    v = noise(*encoded.h.shape, seed=1)
+
+    def along() -> torch.Tensor:
+        def decode(h: torch.Tensor) -> torch.Tensor:
+            return model.decode(encoded, h)
+
+        _, change = torch.func.jvp(decode, (encoded.h,), (v,))
+        return change
+
+    plain = along()
+    make_lean(model.unet)
+    torch.testing.assert_close(along(), plain)
+
+
 def test_weights_that_train_get_their_gradient() -> None:
     model = tiny_model()
     make_lean(model.unet)
@@ -119,6 +137,8 @@ def test_names_fingerprint_and_counted_work_stay() -> None:
         counts = [meter.flops_of(lambda one=one: one(x, 5)) for one in (model, other)]
     assert counts[0] == counts[1] > 0
     assert other.fingerprint() == model.fingerprint()
-    make_plain(other.unet)
+    assert make_plain(other.unet)
+    assert not make_plain(other.unet)
+    assert torch.equal(copy.deepcopy(other)(x, 5), model(x, 5))
     kinds = [[type(module) for module in one.unet.modules()] for one in (model, other)]
     assert kinds[0] == kinds[1]

@@ -121,6 +121,20 @@ def test_one_whose_patience_ends_rests_while_the_other_learns(model: HSpaceUNet)
     assert all(s.lesson == 0 for s in steps if s.batch > ends[1])
 
 
+def test_the_one_of_the_longest_interval_may_rest_first(model: HSpaceUNet) -> None:
+    settings = replace(SETTINGS, validate_every=1, patience=1, epochs=3, lambda_recon=0.0)
+    settings = replace(settings, batch_size=COUNTS)
+    first, second = lessons_of(model, settings)
+    assert len(first.grid) > len(second.grid)
+    longest = Lesson(first.direction, _nowhere(), first.grid)
+    sources = sources_of(model, COUNTS, window=LONG)
+    steps = list(fit_together(model, [longest, second], sources, settings, sources))
+    ends = [max(s.batch for s in steps if s.lesson == i) for i in (0, 1)]
+    assert ends[0] < ends[1]
+    late = [s.t for s in steps if s.batch > ends[0] and s.t is not None]
+    assert set(late) == {pair.t for pair in second.grid}
+
+
 def _nowhere() -> Guide:
     """A text of no direction, to which no edit comes nearer: its loss is 1."""
     guide = guides()[1]
@@ -145,9 +159,23 @@ def test_lessons_share_every_call(model: HSpaceUNet, monkeypatch: pytest.MonkeyP
 def test_side_by_side_gives_each_its_rows() -> None:
     h, emb = noise(4, 2, 3, 3), noise(4, 5)
     one, other = GlobalDirection(noise(2, 1, 1)), TimestepDirection({5: noise(2, 3, 3, seed=1)})
-    found = SideBySide([one, other])(h, emb, 5)
+    found = SideBySide([one, other], 2)(h, emb, 5)
     assert torch.equal(found[:2], one(h, emb, 5).expand(2, 2, 3, 3))
     assert torch.equal(found[2:], other(h, emb, 5).expand(2, 2, 3, 3))
+
+
+def test_with_guidance_each_gets_its_rows_of_both_runs() -> None:
+    h, emb = noise(8, 2, 3, 3), noise(8, 5)
+    seen: list[torch.Tensor] = []
+
+    def watching(own: torch.Tensor, part: torch.Tensor, t: int) -> torch.Tensor:
+        seen.append(own)
+        return own + part[:, :2, None, None]
+
+    found = SideBySide([watching, watching], 2)(h, emb, 5)
+    assert torch.equal(seen[0], h[[0, 1, 4, 5]])
+    assert torch.equal(seen[1], h[[2, 3, 6, 7]])
+    assert torch.equal(found, h + emb[:, :2, None, None])
 
 
 def test_what_does_not_begin_together_is_refused(model: HSpaceUNet) -> None:

@@ -54,13 +54,12 @@ def compile_network(
         backend: of torch.compile.
     """
     lean = make_plain(model.unet)
-    x = _noise(model, batch_size)
-    wanted = _results(model, x)
-    regions = list(regions_of(model.unet))
-    for number, region in enumerate(regions):
-        # as nn.Module.compile does, which has no place for what Region adds
-        region._compiled_call_impl = Region(region, number, backend)
+    x, regions = _noise(model, batch_size), list(regions_of(model.unet))
     try:
+        wanted = _results(model, x)
+        for number, region in enumerate(regions):
+            # as nn.Module.compile does, which has no place for what Region adds
+            region._compiled_call_impl = Region(region, number, backend)
         found = _results(model, x)
     except Exception as error:  # what a compiler raises has no type in common
         return _plain(model, regions, lean, _reason(error))

@@ -1,6 +1,6 @@
 """Directions in h-space: callables `(h, emb, t) -> dh`, and their algebra."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast, get_args
 
@@ -142,15 +142,24 @@ class Sum:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Several directions, each for an equal share of the images, in their order."""
+    """Several directions, each for as many images, in their order.
+
+    images: of each. A network with guidance has the rows of all of them twice, one run after the
+    other; a direction gets its own of both.
+    """
 
     directions: Sequence[Direction]
+    images: int
 
     def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
-        """dh of every image, (b, c, h', w'); b divides by the number of directions."""
-        count = len(self.directions)
-        shares = zip(self.directions, h.chunk(count), emb.chunk(count), strict=True)
-        return torch.cat([d(own, part, t).expand_as(own) for d, own, part in shares])
+        """dh of every row, (runs * directions * images, c, h', w')."""
+        shares = zip(self.directions, self._shares(h), self._shares(emb), strict=True)
+        found = [d(own, part, t).expand_as(own) for d, own, part in shares]
+        return torch.stack([dh.unflatten(0, (-1, self.images)) for dh in found], 1).flatten(0, 2)
+
+    def _shares(self, part: Tensor) -> Iterator[Tensor]:
+        runs = part.unflatten(0, (-1, len(self.directions), self.images))
+        return (share.flatten(0, 1) for share in runs.unbind(1))
 
 
 def mean_direction(samples: Iterable[Mapping[int, Tensor]]) -> TimestepDirection:

@@ -23,35 +23,37 @@ class Progress(NamedTuple):
     """How far a run is.
 
     batch: whole ones. steps, x: timesteps done of the next batch, and x after them of every lesson
-    that still learns, (k, b, c, height, width). lowest, stale: each lesson's lowest validation
-    loss, and validations since.
+    that still learns, (k, b, c, height, width). lowest, best, stale: each lesson's lowest
+    validation loss, the whole batches before it, and validations since.
     """
 
     batch: int
     steps: int
     x: Tensor | None
     lowest: tuple[float, ...]
+    best: tuple[int, ...]
     stale: tuple[int, ...]
 
 
 def beginning(lessons: int) -> Progress:
     """Of a run that has done nothing."""
-    return Progress(0, 0, None, (math.inf,) * lessons, (0,) * lessons)
+    none = (0,) * lessons
+    return Progress(0, 0, None, (math.inf,) * lessons, none, none)
 
 
 class Outcome(NamedTuple):
-    """What a checkpoint says of its only lesson. batches: whole ones. loss: lowest validated."""
+    """The best try of a lesson. batches: whole ones before it. loss: that validated."""
 
     batches: int
     loss: float
 
 
-def outcome_of(path: Path) -> Outcome:
-    """Read a checkpoint that a run of one lesson has kept."""
+def outcomes_of(path: Path) -> list[Outcome | None]:
+    """The best try of each lesson by a checkpoint; None for those that were never validated."""
     with safe_open(path, "pt") as file:
         header = file.metadata()
-    (lowest,) = json.loads(header["lowest"])
-    return Outcome(int(header["batch"]), lowest)
+    pairs = zip(json.loads(header["best"]), json.loads(header["lowest"]), strict=True)
+    return [Outcome(*pair) if math.isfinite(pair[1]) else None for pair in pairs]
 
 
 class Keeper:
@@ -98,10 +100,10 @@ class Keeper:
         if (x is None) != (numbers[1] == 0) or not 0 <= numbers[1] <= self.steps:
             raise ValueError("no x for its timestep")
         lowest = tuple(map(float, json.loads(header["lowest"])))
-        stale = tuple(map(int, json.loads(header["stale"])))
-        if not len(lowest) == len(stale) == self.lessons:
+        best, stale = (tuple(map(int, json.loads(header[name]))) for name in ("best", "stale"))
+        if not len(lowest) == len(best) == len(stale) == self.lessons:
             raise ValueError("other lessons")
-        return Progress(*numbers, x, lowest, stale)
+        return Progress(*numbers, x, lowest, best, stale)
 
     def settle(self, at: Progress) -> None:
         """Write within a batch if the last time was long ago."""
@@ -114,8 +116,8 @@ class Keeper:
         self.written = time.monotonic()
         if self.path is None or self.team.rank:
             return
-        numbers = {"batch": at.batch, "steps": at.steps, "lowest": at.lowest, "stale": at.stale}
-        header = {name: json.dumps(value) for name, value in numbers.items()}
+        named = {name: value for name, value in at._asdict().items() if name != "x"}
+        header = {name: json.dumps(value) for name, value in named.items()}
         more = {} if at.x is None else {"x": at.x}
         save_state(self.path, self.kept, self.optimiser, header | self.identity, more)
 

@@ -39,6 +39,7 @@ def _reclass(network: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]
     changed = [module for module in network.modules() if type(module) in classes]
     for module in changed:
         module.__class__ = classes[type(module)]
+        module.__dict__.pop("_packed", None)
     return bool(changed)
 
 
@@ -131,9 +132,17 @@ class LeanResnetBlock(ResnetBlock2D):  # type: ignore[misc]
 
 
 def _needs_gradient(module: nn.Module, *inputs: Tensor | None) -> bool:
+    if _forward_mode():
+        return True
     if not torch.is_grad_enabled():
         return False
     return any(x.requires_grad for x in (*inputs, *module.parameters()) if x is not None)
+
+
+def _forward_mode() -> bool:
+    """Whether tangents are carried along, which no `requires_grad` tells of."""
+    inside = torch._C._functorch.peek_interpreter_stack() is not None
+    return inside or torch.autograd.forward_ad._current_level >= 0
 
 
 def _conv_flops(x: Sequence[int], w: Sequence[int], *_: Any, out_shape: Any, **__: Any) -> int:

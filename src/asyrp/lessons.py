@@ -93,8 +93,11 @@ class Run:
         """
         for k, pair in enumerate(self.grid[first:], start=first):
             rows = [r for r, i in enumerate(learning) if k < len(self.lessons[i].grid)]
+            if not rows:
+                return  # who has the longest interval has stopped learning
             acting = [learning[r] for r in rows]
-            shift = SideBySide([cast(Direction, self.directions[i]) for i in acting])
+            taught = [cast(Direction, self.directions[i]) for i in acting]
+            shift = SideBySide(taught, images=x.shape[1])
             act = Attribute(shift, pair.t, trained_steps=1)
             (done,) = walk(self.model, x[rows].flatten(0, 1), [pair], [act])
             sizes = (len(rows), x.shape[1])

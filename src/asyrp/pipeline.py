@@ -88,7 +88,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             )
         coder = model.space.coder if isinstance(model.space, LatentSpace) else None
         parts = {"vqvae" if isinstance(coder, VQModel) else "vae": coder}
-        given = None if direction is None else DirectionModel.of(direction)
+        given = None if direction is None else DirectionModel.of(direction).to(model.device)
         return cls(model.unet, scheduler_of(model), given, **parts)
 
     @property

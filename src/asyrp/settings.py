@@ -12,6 +12,9 @@ ClipSource = Literal["predicted", "clean"]
 FtLayout = Literal["ddpm", "adm"]
 
 
+LARGEST_SEED = 2**32 - 1
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """How a direction is found. docs/training.md says what was tried for the defaults."""
@@ -56,6 +59,8 @@ class TrainSettings:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise AsyrpError(f"{name} must be 1 or more; got {getattr(self, name)}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise AsyrpError(f"seed must lie in 0..{LARGEST_SEED}; got {self.seed}")
         if self.steps < 2:
             raise AsyrpError(f"steps must be 2 or more; got {self.steps}")
         for name in ("lambda_clip", "lambda_recon", "validate_every"):

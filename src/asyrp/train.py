@@ -144,10 +144,12 @@ def fit_together(
 def judged(at: Progress, lesson: int, loss: float) -> tuple[Progress, bool]:
     """Progress after a validation of a lesson, and whether that was its lowest."""
     improved = loss < at.lowest[lesson]
-    lowest, stale = list(at.lowest), list(at.stale)
-    stale[lesson] = 0 if improved else stale[lesson] + 1
-    lowest[lesson] = min(loss, lowest[lesson]) if improved else lowest[lesson]
-    return at._replace(lowest=tuple(lowest), stale=tuple(stale)), improved
+    lowest, best, stale = list(at.lowest), list(at.best), list(at.stale)
+    if improved:
+        lowest[lesson], best[lesson], stale[lesson] = loss, at.batch, 0
+    else:
+        stale[lesson] += 1
+    return at._replace(lowest=tuple(lowest), best=tuple(best), stale=tuple(stale)), improved
 
 
 def _identity(

@@ -322,6 +322,7 @@ TRAINING = {
     "batch": "3",
     "steps": "0",
     "lowest": "[0.5]",
+    "best": "[2]",
     "stale": "[1]",
     "run": "[1]",
     "images": "[[0.5], [0.25]]",

@@ -15,6 +15,7 @@ from asyrp.app.pictures import Picture, read_upload
 from asyrp.app.sessions import SLOTS, Made, Marks, Session, Work, assign
 from asyrp.app.studio import FACTORS, Studio
 from asyrp.app.training import Progress
+from asyrp.batches import out_of_memory
 from asyrp.errors import AsyrpError
 
 Updates = dict[Any, Any]
@@ -38,13 +39,24 @@ def answered(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterato
     def run(self: "Editing", request: gr.Request, *values: Any) -> Iterator[Updates]:
         try:
             yield from handler(self, request, *values)
-        except AsyrpError as error:
+        except (AsyrpError, OSError, MemoryError, RuntimeError) as error:
             yield {
-                self.shown.message: views.message(str(error), error=True),
+                self.shown.message: views.message(reason(error), error=True),
                 self.shown.bar: views.IDLE,
             }
 
     return run
+
+
+def reason(error: Exception) -> str:
+    """What people are told of an error that is theirs or their machine's; others are raised."""
+    if isinstance(error, AsyrpError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}; what was there before is still there"
+    if out_of_memory(error):
+        return "out of memory; close other tabs, or start the page again with a smaller network"
+    raise error
 
 
 class Editing:
@@ -214,6 +226,7 @@ class Editing:
                 self.shown.bar: views.bar(one.what, one.done, one.total),
             }
         if session.strip is None or session.strip is before:
+            yield {self.shown.strip: "", self.shown.bar: views.IDLE}
             return
         yield {self.shown.strip: views.strip(session.strip, FACTORS, alt)}
         yield {self.shown.bar: views.IDLE, self.shown.links: self._links(session)}

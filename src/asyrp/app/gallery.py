@@ -99,12 +99,12 @@ class Samples:
         self.model, self.grid = model, grid
         self._x = random_latents(model, 1, seed)
         self._plain: Kept | None = None
-        self._pairs: dict[tuple[str, int], BeforeAfter] = {}
+        self._pairs: dict[str, tuple[SavedDirection, BeforeAfter]] = {}
 
     def pair(self, entry: Entry) -> Generator[None, None, BeforeAfter]:
         """Walk as far as is new, a step at a time."""
-        version = (entry.key, id(entry.saved))
-        if version not in self._pairs:
+        known = self._pairs.get(entry.key)
+        if known is None or known[0] is not entry.saved:
             walks = Walks(self.model, self.grid, self._x)
             if self._plain is None:
                 for _ in walks.walk(Plan()):
@@ -114,5 +114,6 @@ class Samples:
             edited = Running(walks.walk(Plan((Dose(entry.key, entry.saved.attribute()),))))
             for _ in edited:
                 yield
-            self._pairs[version] = BeforeAfter(self._plain.steps[-1].x[0], edited.value[0])
-        return self._pairs[version]
+            found = BeforeAfter(self._plain.steps[-1].x[0], edited.value[0])
+            self._pairs[entry.key] = known = entry.saved, found
+        return known[1]

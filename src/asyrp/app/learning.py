@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from asyrp.app import charts, plans, views
-from asyrp.app.editing import Updates, paced
+from asyrp.app.editing import Updates, paced, reason
 from asyrp.app.layout import Trainer
 from asyrp.app.sessions import Session
 from asyrp.app.studio import Studio
@@ -68,8 +68,8 @@ class Learning:
             for last in paced(self.studio.train(session, job)):
                 yield self._progress(last, shown)
                 shown = last.image if last.image is not None else shown
-        except AsyrpError as error:
-            yield self._told(str(error), error=True) | self._buttons(running=False)
+        except (AsyrpError, OSError, MemoryError, RuntimeError) as error:
+            yield self._told(reason(error), error=True) | self._buttons(running=False)
             return
         yield self._ended(session, job)
 

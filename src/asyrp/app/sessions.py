@@ -128,9 +128,13 @@ class Sessions:
             session = self._open.setdefault(name, Session())
             self._open.move_to_end(name)
             while len(self._open) > self.most:
-                _, oldest = self._open.popitem(last=False)
-                oldest.close()
+                self._open.pop(self._idlest(name)).close()
             return session
+
+    def _idlest(self, but: str) -> str:
+        """The tab that has called last longest ago, those that train only where all others do."""
+        others = [name for name in self._open if name != but]
+        return min(others, key=lambda name: "training" in self._open[name].wants)
 
     def close(self, name: str) -> None:
         """End the session of a tab that was closed."""

@@ -77,7 +77,8 @@ class Studio:
     @torch.no_grad()
     def open(self, session: Session, picture: Picture) -> Iterator[Progress]:
         """Invert a picture and walk back without an edit."""
-        session.stop("edit")
+        for job in ("edit", "strip", "curves"):
+            session.stop(job)
         ticket = session.begin("picture", (picture.name, id(picture)))
         image = picture.image[None].to(self.model.device)
         raised = Running(self._raised(picture, image))
@@ -116,11 +117,13 @@ class Studio:
 
     def want(self, session: Session, values: Sequence[Any]) -> None:
         """Say what the controls ask for now, so that a walk for anything else ends."""
+        session.stop("strip")
         session.wants["edit"] = (id(session.work), self.plan(session, values))
 
     def edit(self, session: Session, values: Sequence[Any]) -> Iterator[Progress]:
         """Walk with the chosen directions, from where the last walk differs."""
         work, plan = _opened(session), self.plan(session, values)
+        session.stop("strip")
         ticket = session.begin("edit", (id(work), plan))
         walked = Running(work.walks.walk(plan))
         known = len(work.walks.start(plan).steps)
@@ -143,7 +146,8 @@ class Studio:
                 return
             count = self.grid.index(Pair(done.t, done.s)) + 1
             yield Progress("strip", count, len(self.grid), row(done.x0))
-        session.strip = row(walked.value)
+        if ticket.live:
+            session.strip = row(walked.value)
 
     def measure(self, session: Session) -> Iterator[Progress]:
         """The LPIPS curves of the picture; it waits while an edit walks."""
@@ -159,7 +163,8 @@ class Studio:
             if not ticket.live:
                 return
             yield Progress("measuring", count, len(self.grid))
-        session.curves = counts.value
+        if ticket.live:
+            session.curves = counts.value
 
     def pairs(self, session: Session) -> Iterator[dict[str, BeforeAfter]]:
         """A face before and after each direction of the gallery; one more now and then."""
@@ -189,6 +194,8 @@ class Studio:
                 yield progress
         finally:
             self._training.release()
+            if ticket.live:
+                session.stop("training")
 
     def _trained(self, session: Session, job: Job) -> Iterator[Progress]:
         if session.material is None or session.material[0] != job:

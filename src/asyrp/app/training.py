@@ -22,7 +22,7 @@ from asyrp.guide import Guide, new_guide
 from asyrp.images import contact_sheet
 from asyrp.intervals import find_intervals
 from asyrp.jobs import Phases, make_card
-from asyrp.keeper import outcome_of
+from asyrp.keeper import outcomes_of
 from asyrp.lessons import TrainStep
 from asyrp.process import Attribute, WalkStep, walk
 from asyrp.schedule import Pair, below, paper_grid
@@ -216,8 +216,9 @@ def train(
     yield from _followed(tools.model, direction, steps, material)
     outcome: dict[str, Any] = {"images": len(material.train.latents)}
     outcome["held_out"] = len(material.faces.images)
-    kept = outcome_of(checkpoint)  # the same for a run that was stopped on the way
-    outcome |= {"batches": kept.batches, "validation_loss": kept.loss}
+    (kept,) = outcomes_of(checkpoint)  # the same for a run that was stopped on the way
+    if kept is not None:
+        outcome |= {"batches": kept.batches, "validation_loss": kept.loss}
     direction.requires_grad_(False)
     strength = yield from _strength(tools.model, direction, material)
     texts, found = (job.source, job.target), (material.phases, settings, outcome, strength)

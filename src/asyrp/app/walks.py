@@ -70,9 +70,10 @@ class Walks:
     def start(self, plan: Plan) -> Kept:
         """The steps of a plan that are already known."""
         wanted = [plan.recipe(pair.t) for pair in self.grid]
-        counts = {id(k): _shared(k.recipes, wanted) for k in (self.plain, self.edited)}
-        best = max((self.plain, self.edited), key=lambda kept: counts[id(kept)])
-        count = counts[id(best)]
+        both = self.plain, self.edited  # another thread may replace one meanwhile
+        counts = [_shared(kept.recipes, wanted) for kept in both]
+        count = max(counts)
+        best = both[counts.index(count)]
         return Kept(best.recipes[:count], best.steps[:count])
 
     @torch.no_grad()

@@ -72,7 +72,10 @@ def fetch_url(spec: str) -> Path:
         AsyrpError: another scheme than https or file, no digest or a wrong one, a dead link, or
             offline.
     """
-    url, fragment = urldefrag(spec)
+    try:
+        url, fragment = urldefrag(spec)
+    except ValueError as error:
+        raise AsyrpError(f"{spec!r} is no URL: {error}") from error
     digest = _digest(fragment)
     if digest is None:
         raise AsyrpError(
@@ -141,7 +144,7 @@ def _download(url: str, path: Path) -> None:
             with watch.get()(Path(urlparse(url).path).name or url, total) as came:
                 while block := answer.read(CHUNK):
                     came(file.write(block))
-    except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError
+    except (OSError, http.client.HTTPException, UnicodeError) as error:  # a URLError is an OSError
         raise AsyrpError(f"{url} cannot be fetched: {error or type(error).__name__}") from error
     if expected.isdecimal() and path.stat().st_size != int(expected):
         raise AsyrpError(f"{url} broke off after {path.stat().st_size:,} of {expected} bytes")

@@ -63,7 +63,7 @@ def network(options: Network) -> HSpaceUNet:
     label = options.class_label
     model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
     if options.compile:
-        say(compile_network(model, options.batch_size).line)
+        say(compile_network(model, min(2, options.batch_size)).line)
     return model
 
 

@@ -30,6 +30,7 @@ from asyrp.jobs import (
     make_card,
     start_together,
 )
+from asyrp.keeper import Outcome, outcomes_of
 from asyrp.latent_store import add_latents
 from asyrp.options import Train
 from asyrp.process import Attribute, check_phases, check_start
@@ -213,12 +214,15 @@ def train(
     return saved
 
 
+def _told(best: Outcome | None) -> dict[str, object]:
+    return {} if best is None else {"batches": best.batches, "validation_loss": best.loss}
+
+
 def _followed(
     model: HSpaceUNet, job: Training, material: Material, options: Train
 ) -> list[dict[str, object]]:
     """Walk the steps with a progress bar and previews; what there is to say of each lesson."""
-    about = {"images": len(material.train), "held_out": len(material.held)}
-    outcomes: list[dict[str, object]] = [dict(about) for _ in job.lessons]
+    about: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
     title = f"{options.source} -> {', '.join(options.target)}"
     with tqdm(desc=title, unit="batch", disable=not is_first()) as bar:
         for step in job.steps:
@@ -226,11 +230,10 @@ def _followed(
             bar.update(step.batch + (step.t is None) - bar.n)
             bar.set_postfix(t=step.t, loss=f"{step.total:.3f}", clip=f"{step.directional:.3f}")
             if step.best:
-                found = {"batches": step.batch + 1, "validation_loss": step.total}
-                outcomes[step.lesson] |= found
                 _preview(model, job, step.lesson, material, options)
         bar.update(max(0, (bar.total or 0) - bar.n))
-    return outcomes
+    kept = outcomes_of(checkpoint_of(options))  # the same for a run that was stopped on the way
+    return [about | _told(outcome) for outcome in kept]
 
 
 def _strength(model: HSpaceUNet, job: Training, lesson: int, options: Train) -> float:
