@@ -1,5 +1,6 @@
 """Sessions of the page: what ends with what, and who makes room for whom."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_a_new_picture_ends_what_is_done_with_the_old_one(studio: Studio, pictur
     begun = [iter(studio.measure(session)), iter(studio.strip(session, given))]
     for one in begun:
         next(one)
-    finish(studio.open(session, picture._replace(name="another")))
+    finish(studio.open(session, replace(picture, name="another")))
     assert [list(one) for one in begun] == [[], []]
     assert session.curves is None
     assert session.strip is None

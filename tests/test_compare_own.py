@@ -207,7 +207,7 @@ def test_captions_are_swapped_on_a_text_to_image_network(
         (["--tasks", "smiling"], "--tasks are the built-in world's"),
         (["--source", ""], "needs --images, --train-images, --source and --target"),
         (["--validation-faces", "4"], "at least 2 images to train on"),
-        (["--labels", "0", "1"], "takes no class labels"),
+        (["--labels", "0", "1"], "takes no class"),
         (["--t-edit", "1000"], "t_start must be at least t_edit"),
         (["--judge", "none.json"], "go together; got only --judge"),
         (["--attribute", "a", "--value", "b"], "got only --attribute and --value"),

@@ -15,13 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from asyrp.jobs import MOST_CURVE_IMAGES
 from asyrp.schedule import linear, paper_grid
 from asyrp.unet import HSpaceUNet
 
 RATE = 10e12  # FLOP/s that a desktop card is assumed to keep up in float32
 STEPS, T_EDIT, REFINEMENTS = 40, 513, 1
 PICTURES = 100  # that a direction is trained on, as in the official scripts
-MEASURED, FINE = 16, 1000  # pictures of the LPIPS curves, steps of a fine edit
+FINE = 1000  # steps of a fine edit
 BATCH, TRAIN_BATCH = 4, 2
 APART = 1e9  # bytes for CUDA itself, assumed
 
@@ -179,7 +180,10 @@ def command_rows() -> list[str]:
     learning = APART + cost.weights + TRAIN_BATCH * cost.trained + kept
     work = {
         f"`invert`, {PICTURES} pictures": (PICTURES * cost.invert(), step),
-        f"`intervals`, {MEASURED} pictures": (MEASURED * (cost.invert() + STEPS * whole), step),
+        f"`intervals`, {MOST_CURVE_IMAGES} pictures": (
+            MOST_CURVE_IMAGES * (cost.invert() + STEPS * whole),
+            step,
+        ),
         f"`train`, {PICTURES} pictures": (PICTURES * cost.learn(), learning),
         f"`edit`, {PICTURES} pictures": (PICTURES * (cost.invert() + cost.edit()), step),
         "`edit --steps 1000`, 1 picture": (cost.invert(FINE) + cost.edit(FINE), step),

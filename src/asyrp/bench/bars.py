@@ -142,6 +142,7 @@ def trainings(network: str, said: str) -> list[Bar]:
 
 BARS = (
     *shares("ddpm-128", "128x128", 0.80),
+    *shares("ddpm-128-by-4", "128x128 by 4", 0.80),
     *shares("ddpm-256", "256x256", 0.75),
     *shares("avatars-64", "avatars-64 by 16", 0.60),
     python_time("avatars-64", "avatars-64 by 16"),

@@ -12,7 +12,7 @@ from asyrp.plots import BLUE, ORANGE
 from asyrp.tables import Row, markdown
 
 GROWTHS = ("images", "steps", "batch", "resolution")
-WALKS = ("walk-avatars-64", "walk-ddpm-128", "walk-ddpm-256")
+WALKS = ("walk-avatars-64", "walk-ddpm-128", "walk-ddpm-128-by-4", "walk-ddpm-256")
 TRAININGS = ("train-avatars-64", "train-ddpm-64")
 
 
@@ -90,7 +90,8 @@ def walking(found: Found) -> list[str]:
     notes = [
         f"Editing on [T, 513]. {shapes}. The official order of work is `benchmarks/naive.py`: the "
         "same network and results to rounding, one image at a time, two decodes a step; its "
-        "inversion walks back down too, for nothing.",
+        "inversion walks back down too, for nothing. We walk 16 images of avatars-64 at once, one "
+        "of the others where the name does not say how many.",
         markdown(rows),
         *(_told(name, found[name]) for name in WALKS if name in found),
     ]

@@ -33,8 +33,9 @@ KINDS: dict[str, Any] = {
 FULL: Mapping[str, Work] = {
     "machine": Machine(),
     "walk-avatars-64": Walking("avatars-64", 16, 16, 20, budget=60),
-    "walk-ddpm-128": Walking("ddpm-128", 1, 1, 40, budget=110),
-    "walk-ddpm-256": Walking("ddpm-256", 1, 1, 40, budget=120),
+    "walk-ddpm-128": Walking("ddpm-128", 1, 1, 40, budget=80),
+    "walk-ddpm-128-by-4": Walking("ddpm-128", 4, 4, 40, budget=70),
+    "walk-ddpm-256": Walking("ddpm-256", 1, 1, 40, budget=100),
     "train-avatars-64": Training("avatars-64", 2, 40, budget=60, runs=9),
     "train-ddpm-64": Training("ddpm-64", 1, 40, budget=60),
     "images": Growth("images", (2, 4, 8, 16)),
@@ -46,7 +47,7 @@ FULL: Mapping[str, Work] = {
     "memory-100": InversionMemory(100),
     "memory-10000": InversionMemory(10_000),
     "processes": Processes(),
-    "traded": Traded(faces=80, chosen_on=80, train=40, epochs=2, timed=2),
+    "traded": Traded(faces=64, chosen_on=64, train=40, epochs=2, timed=2),
     "inverting": Inverting(),
 }
 QUICK: Mapping[str, Work] = {

@@ -69,10 +69,11 @@ class Traded:
         """Success, leakage, distance and time of every way and every subset."""
         bench = opened(self, load_baseline(baseline))
         trained = [bench.train(steps) for steps in self.subsets]
-        rows = [bench.told(one, Way(self.steps)) | one.told() for one in trained]
+        rows = [bench.row(one, Way(steps)) for one in trained for steps in self.edited(one)]
         ways = [way._replace(steps=max(3, way.steps * self.steps // 40)) for way in WAYS]
         edits = [bench.told(trained_for(way, trained), way) for way in ways]
-        begun = [*starts(bench, self.subsets[-1]), begun_at_zero(rows[-1], self.epochs)]
+        last = next(row for row in rows if row["training_steps"] == self.subsets[-1])
+        begun = [*starts(bench, self.subsets[-1]), begun_at_zero(last, self.epochs)]
         naive = bench.naive_seconds()
         return {
             "task": TASK,
@@ -82,6 +83,10 @@ class Traded:
             "editing": {"naive_seconds": naive["editing"], "ways": edits},
             "training": {"naive_seconds": naive["training"], "subsets": rows, "starts": begun},
         }
+
+    def edited(self, trained: Trained) -> list[int]:
+        """Steps of the edits by a direction: those of all, and its own, no fewer than 3."""
+        return sorted({self.steps, max(3, trained.steps)}, reverse=True)
 
 
 class Bench(NamedTuple):
@@ -119,6 +124,10 @@ class Bench(NamedTuple):
             response(self.model, direction, s, self.guide, sources, window.grid) for s in STRENGTHS
         ]
         return Trained(direction, steps, saturation(STRENGTHS, made), seconds)
+
+    def row(self, trained: Trained, way: Way) -> dict[str, Any]:
+        """`told`, with what is known of the training, and the steps of the edit."""
+        return self.told(trained, way) | trained.told() | {"edited_on": way.steps}
 
     def _split(self) -> tuple[slice, slice]:
         return slice(0, self.plan.train), slice(self.plan.train, None)
@@ -238,8 +247,7 @@ def starts(bench: Bench, steps: int) -> list[dict[str, Any]]:
     rows = []
     for name, begun in (("dh = 0", None), (repr(NEIGHBOUR[1]), neighbour)):
         one = bench.train(steps, 1, begun)
-        row = bench.told(one, Way(bench.plan.steps))
-        rows.append(row | one.told() | {"begun": name, "epochs": 1})
+        rows.append(bench.row(one, Way(bench.plan.steps)) | {"begun": name, "epochs": 1})
     return rows
 
 

@@ -20,7 +20,7 @@ def told(part: Part | None) -> list[str]:
         f"and leakage within two points on {part['chosen_on']} validation faces; the bar is met "
         "only if it keeps them on the test faces too.",
         markdown(_ways(part["editing"])),
-        "Directions of shorter training grids, all edited on those 40 steps:",
+        "Directions of shorter training grids, edited on those 40 steps and on their own:",
         markdown(_subsets(part["training"])),
         "Where training begins (`--begin-from`):",
         markdown(_starts(part["training"])),
@@ -42,6 +42,7 @@ def _subsets(training: Part) -> list[Row]:
     return [
         {
             "training grid": f"{row['training_steps']} steps",
+            "edited on": f"{row['edited_on']} steps",
             "times as fast": f"{training['naive_seconds'] / row['seconds_an_image']:.2f}",
             **_judged(row),
         }

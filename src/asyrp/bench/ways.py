@@ -36,7 +36,6 @@ WAYS = (
     Way(20, own=True),
     Way(20, half=True, own=True),
     Way(20, 2),
-    Way(13),
     Way(13, 2),
     Way(20, 1, True),
     Way(13, 2, True),
