@@ -24,7 +24,8 @@ def make_lean(network: nn.Module) -> None:
     """Change the classes of a network's residual blocks and convolutions, in place.
 
     Weights, their names, and calls that need a gradient stay as they are. Results are those of the
-    plain network to rounding; in `torch.channels_last` those of several pictures bit for bit.
+    plain network to rounding; in `torch.channels_last` bit for bit, but for one small picture
+    alone, whose convolutions torch gives to another library.
     """
     _reclass(network, {ResnetBlock2D: LeanResnetBlock, nn.Conv2d: LeanConv2d})
 
@@ -53,10 +54,10 @@ class Packed(NamedTuple):
     source: Tensor
     version: int
 
-    def serves(self, weight: Tensor, x: Tensor) -> bool:
+    def serves(self, weight: Tensor, shape: torch.Size) -> bool:
         """Whether it is this weight, unchanged, and for such inputs."""
         same = self.source.data_ptr() == weight.data_ptr() and self.version == weight._version
-        return same and self.shape == x.shape and x.dtype == self.source.dtype
+        return same and self.shape == shape
 
 
 class LeanConv2d(nn.Conv2d):
@@ -69,37 +70,22 @@ class LeanConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """As `nn.Conv2d`."""
-        packed = None if _needs_gradient(self, x) else self._pack(x)
-        if packed is None:
+        if _convolve is None or not self._packable(x) or _needs_gradient(self, x):
             return super().forward(x)
-        return self._convolved(x, packed, self.bias)
-
-    def shifted(self, x: Tensor, shift: Tensor) -> Tensor:
-        """Its result plus a shift (b, c) of every place; of one image the shift joins the bias."""
-        packed = self._pack(x) if len(x) == 1 else None
-        if packed is None or self.bias is None:
-            return self(x).add_(shift[:, :, None, None])  # type: ignore[no-any-return]
-        return self._convolved(x, packed, self.bias + shift[0])
-
-    def _convolved(self, x: Tensor, packed: Packed, bias: Tensor | None) -> Tensor:
-        given = (bias, *self._layout, "none", [], "")
-        return cast(Tensor, _convolve(x, packed.weight, *given))  # type: ignore[misc]
+        if self._packed is None or not self._packed.serves(self.weight, x.shape):
+            self._packed = self._packed_for(x)
+        given = (self.bias, *self._layout, "none", [], "")
+        return cast(Tensor, _convolve(x, self._packed.weight, *given))
 
     @property
     def _layout(self) -> tuple[Any, ...]:
         return self.padding, self.stride, self.dilation, self.groups
 
-    def _pack(self, x: Tensor) -> Packed | None:
-        """The weight for such inputs, packed at most once in a row; None where it cannot be."""
-        packed = self._packed
-        if packed is not None and packed.serves(self.weight, x):
-            return packed
-        if _pack is None or not self._packable(x):
-            return None
+    def _packed_for(self, x: Tensor) -> Packed:
+        assert _pack is not None
         source = self.weight.detach()
         weight = _pack(source, *self._layout, list(x.shape))
-        self._packed = packed = Packed(weight, x.shape, source, self.weight._version)
-        return packed
+        return Packed(weight, x.shape, source, self.weight._version)
 
     def _packable(self, x: Tensor) -> bool:
         """Whether the library takes it: plain numbers on the CPU, padded with zeros."""
@@ -123,31 +109,26 @@ class LeanResnetBlock(ResnetBlock2D):  # type: ignore[misc]
         """As `ResnetBlock2D`."""
         if args or kwargs or not self._usual() or _needs_gradient(self, x, temb):
             return cast(Tensor, super().forward(x, temb, *args, **kwargs))
-        y = self._timed(functional.silu(self.norm1(x), inplace=True), temb)
-        y = cast(Tensor, self.conv2(functional.silu(y, inplace=True)))
+        y = self.conv1(functional.silu(self.norm1(x), inplace=True))
+        y = cast(Tensor, self.conv2(functional.silu(self._timed(y, temb), inplace=True)))
         y += x if self.conv_shortcut is None else self.conv_shortcut(x)
         return y if self.output_scale_factor == 1 else y.div_(float(self.output_scale_factor))
 
     def _timed(self, y: Tensor, temb: Tensor | None) -> Tensor:
-        """The first convolution, normalised, with what the timestep says before that or after."""
+        """Normalised, with what the timestep says before it or after it; writes over y."""
         if temb is None or self.time_emb_proj is None:
-            return cast(Tensor, self.norm2(self.conv1(y)))
+            return cast(Tensor, self.norm2(y))
         said = self.time_emb_proj(temb if self.skip_time_act else functional.silu(temb))
+        said = said[:, :, None, None]
         if self.time_embedding_norm == "default":
-            return cast(Tensor, self.norm2(_shifted(self.conv1, y, said)))
-        scale, shift = said[:, :, None, None].chunk(2, dim=1)
-        return cast(Tensor, self.norm2(self.conv1(y)).mul_(1 + scale).add_(shift))
+            return cast(Tensor, self.norm2(y.add_(said)))
+        scale, shift = said.chunk(2, dim=1)
+        return cast(Tensor, self.norm2(y).mul_(1 + scale).add_(shift))
 
     def _usual(self) -> bool:
         resamples = self.upsample is not None or self.downsample is not None
         known = self.time_embedding_norm == "default" or self.time_emb_proj is not None
         return type(self.nonlinearity) is nn.SiLU and known and not resamples and not self.training
-
-
-def _shifted(conv: nn.Module, x: Tensor, shift: Tensor) -> Tensor:
-    if isinstance(conv, LeanConv2d):
-        return conv.shifted(x, shift)
-    return cast(Tensor, conv(x).add_(shift[:, :, None, None]))
 
 
 def _needs_gradient(module: nn.Module, *inputs: Tensor | None) -> bool:
