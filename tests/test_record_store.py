@@ -1,5 +1,6 @@
 """The store of records: what goes in comes out, whoever adds, reads, kills or damages."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -285,7 +286,7 @@ def large(number: int) -> dict[str, Tensor]:
 def write_until_killed(folder: Path) -> None:
     torch.set_num_threads(1)
     store = RecordStore(folder, shard_bytes=4 * 2**20)
-    for number in range(500):
+    for number in itertools.count():
         store.add(key_of(number), large(number))
         store.settle()
 
