@@ -365,6 +365,14 @@ def test_downloads_that_fail_leave_nothing(
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
+def test_odd_urls_are_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, UnicodeEncodeError("ascii", "модель", 0, 6, "ordinal not in range"))
+    with pytest.raises(asyrp.AsyrpError, match="cannot be fetched"):
+        asyrp.load_model(f"https://example.org/модель.ckpt#sha256={'0' * 64}")
+    with pytest.raises(asyrp.AsyrpError, match="is no URL"):
+        asyrp.load_model(f"https://[abc#sha256={'0' * 64}")
+
+
 def test_other_schemes_are_refused() -> None:
     for scheme in ("http", "ftp", "s3"):
         with pytest.raises(asyrp.AsyrpError, match="needed an https or file URL"):

@@ -174,3 +174,9 @@ def test_the_settings_refuse_what_cannot_be() -> None:
     for rate in (0.0, -1.0, math.nan):
         with pytest.raises(AsyrpError, match="learning_rate must be above 0"):
             TrainSettings(learning_rate=rate)
+
+
+@pytest.mark.parametrize("seed", [-1, 20261126021633])
+def test_a_seed_that_no_generator_takes_is_refused_at_once(seed: int) -> None:
+    with pytest.raises(AsyrpError, match=f"seed must lie in 0..4294967295; got {seed}"):
+        TrainSettings(seed=seed)

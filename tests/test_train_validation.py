@@ -1,5 +1,6 @@
 """What validation keeps, and when it stops a training."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from asyrp.keeper import Outcome, outcomes_of
 from asyrp.lessons import Lesson, Run, TrainStep
 from asyrp.losses import Losses
 from asyrp.process import Attribute, walk
@@ -47,6 +49,16 @@ def test_validation_keeps_the_best_state(
     assert [step.batch for step, _ in seen] == [0, 1, 2, 3]
     assert same(copied(direction), seen[1][1])
     assert not same(copied(direction), seen[3][1])
+
+
+def test_the_checkpoint_tells_of_the_best_try(
+    model: HSpaceUNet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scripted(monkeypatch, [3.0, 1.0, 2.0, 1.5])
+    job, path = new_job(model, validate_every=1), tmp_path / "state"
+    list(itertools.islice(job.steps(job.direction(), path), 8))  # killed behind the best try
+    list(job.steps(job.direction(), path))
+    assert outcomes_of(path) == [Outcome(2, 1.0)]
 
 
 def test_an_equal_validation_is_no_better(
