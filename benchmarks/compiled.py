@@ -16,6 +16,7 @@ from torch import nn
 from torch._inductor.utils import fresh_cache
 
 from asyrp.api import latents_of, random_latents
+from asyrp.bench import meter
 from asyrp.bench.meter import spread
 from asyrp.checkpoints import load_model
 from asyrp.compiled import compile_network, regions_of
@@ -147,7 +148,9 @@ def told(values: list[float]) -> str:
 
 def machine(device: str) -> str:
     """The machine in words."""
-    return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    told = meter.machine()
+    where = told["processor"] if device == "cpu" else torch.cuda.get_device_name(device)
+    return f"{where}, {told['threads']} threads, torch {told['torch']}"
 
 
 if __name__ == "__main__":

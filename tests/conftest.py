@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -12,6 +12,10 @@ from torch import Tensor
 
 from asyrp.schedule import linear
 from asyrp.unet import HSpaceUNet, Prediction
+
+if TYPE_CHECKING:
+    from asyrp.app.pictures import Picture
+    from asyrp.app.studio import Studio
 
 settings.register_profile("asyrp", deadline=None, database=None, derandomize=True)
 settings.load_profile("asyrp")
@@ -60,6 +64,23 @@ def model() -> HSpaceUNet:
 def model64() -> HSpaceUNet:
     """The same in float64."""
     return tiny_model(dtype=torch.float64)
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> "Studio":
+    """The page's inside, with a tiny network and two directions."""
+    from app_doubles import new_studio
+
+    return new_studio(tmp_path)
+
+
+@pytest.fixture
+def picture(studio: "Studio") -> "Picture":
+    """An upload of noise."""
+    from asyrp.app.pictures import Picture
+
+    image = noise(*studio.model.image_shape, seed=8).clamp(-1, 1)
+    return Picture("a face", image, {"kind": "upload", "name": "a.png"})
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -2,13 +2,12 @@
 
 import threading
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from app_doubles import GRID, STEPS, chosen, finish, new_studio, values
+from app_doubles import GRID, STEPS, chosen, finish, values
 from asyrp.api import edit, random_latents
 from asyrp.app.pictures import Picture
 from asyrp.app.plans import Controls, Dosage, controls, own_marks, plan_of
@@ -22,17 +21,6 @@ from asyrp.errors import AsyrpError
 from asyrp.process import Attribute
 from asyrp.unet import HSpaceUNet
 from conftest import noise
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Studio:
-    return new_studio(tmp_path)
-
-
-@pytest.fixture
-def picture(studio: Studio) -> Picture:
-    image = noise(*studio.model.image_shape, seed=8).clamp(-1, 1)
-    return Picture("a face", image, {"kind": "upload", "name": "a.png"})
 
 
 @cache

@@ -27,18 +27,6 @@ from asyrp.images import from_uint8
 from asyrp.unet import HSpaceUNet
 from conftest import noise, tiny_model
 
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Studio:
-    return new_studio(tmp_path)
-
-
-@pytest.fixture
-def picture(studio: Studio) -> Picture:
-    image = noise(*studio.model.image_shape, seed=8).clamp(-1, 1)
-    return Picture("a face", image, {"kind": "upload", "name": "a.png"})
-
-
 # What people send
 
 

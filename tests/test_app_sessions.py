@@ -1,26 +1,11 @@
 """Sessions of the page: what ends with what, and who makes room for whom."""
 
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
-
-from app_doubles import STEPS, chosen, finish, new_studio
+from app_doubles import STEPS, chosen, finish
 from asyrp.app.pictures import Picture
 from asyrp.app.sessions import Sessions
 from asyrp.app.studio import Studio
-from conftest import noise
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Studio:
-    return new_studio(tmp_path)
-
-
-@pytest.fixture
-def picture(studio: Studio) -> Picture:
-    image = noise(*studio.model.image_shape, seed=8).clamp(-1, 1)
-    return Picture("a face", image, {"kind": "upload", "name": "a.png"})
 
 
 def test_a_new_picture_ends_what_is_done_with_the_old_one(studio: Studio, picture: Picture) -> None:
@@ -43,7 +28,10 @@ def test_a_strip_of_what_the_controls_no_longer_say_is_not_kept(
     finish(studio.open(session, picture))
     given = chosen(studio, session, "own: odd")
     strip = studio.strip(session, given)
-    *_, _last = [next(strip) for _ in range(STEPS // 2)]
+    for _ in range(STEPS // 2):
+        next(strip)
+    studio.want(session, given)  # the same again: it goes on
+    next(strip)
     finish(studio.edit(session, [0.5, *given[1:]]))
     assert list(strip) == []
     assert session.strip is None

@@ -1,14 +1,17 @@
 """asyrp train, end to end on avatars-64, with few faces and steps."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import asyrp.commands.train as commands_train
 from asyrp.direction_files import load_direction, read_card
 from asyrp.lessons import Run
+from conftest import tiny_model
 from places import (
     FEW,
     QUICK,
@@ -129,3 +132,15 @@ def test_bfloat16_trains(place: Place) -> None:
     assert call(*words, "--out", out, "--dtype", "bfloat16", *QUICK) == 0
     saved = load_direction(out, cached_model("avatars-64"))  # and serves the network in float32
     assert {p.dtype for p in saved.direction.parameters()} == {torch.float32}
+
+
+def test_another_process_of_a_team_needs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one may not have written it yet, or may have deleted it already."""
+    monkeypatch.setattr(commands_train, "is_first", lambda: False)
+    job: Any = SimpleNamespace(steps=iter(()), lessons=[1, 2])
+    material: Any = SimpleNamespace(train=[1, 2], held=[3])
+    options: Any = SimpleNamespace(source="a", target=("b", "c"), out=tmp_path / "x")
+    found = commands_train._followed(tiny_model(), job, material, options)
+    assert found == [{"images": 2, "held_out": 1}] * 2

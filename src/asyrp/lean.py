@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 
-_pack = (
-    torch.ops.mkldnn._reorder_convolution_weight if torch.backends.mkldnn.is_available() else None
-)
-_convolve = torch.ops.mkldnn._convolution_pointwise if _pack else None
+_pack = getattr(torch.ops.mkldnn, "_reorder_convolution_weight", None)
+_convolve = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+AVAILABLE = torch.backends.mkldnn.is_available() and None not in (_pack, _convolve)
 
 
 def make_lean(network: nn.Module) -> None:
@@ -69,26 +68,27 @@ class LeanConv2d(nn.Conv2d):
     _packed: Packed | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """As `nn.Conv2d`."""
-        if _convolve is None or not self._packable(x) or _needs_gradient(self, x):
+        """As `nn.Conv2d`: (b, c, height, width) -> (b, c', height', width')."""
+        if not self._packable(x) or _needs_gradient(self, x):
             return super().forward(x)
         if self._packed is None or not self._packed.serves(self.weight, x.shape):
             self._packed = self._packed_for(x)
         given = (self.bias, *self._layout, "none", [], "")
-        return cast(Tensor, _convolve(x, self._packed.weight, *given))
+        return cast(Tensor, _convolve(x, self._packed.weight, *given))  # type: ignore[misc]
 
     @property
     def _layout(self) -> tuple[Any, ...]:
         return self.padding, self.stride, self.dilation, self.groups
 
     def _packed_for(self, x: Tensor) -> Packed:
-        assert _pack is not None
         source = self.weight.detach()
-        weight = _pack(source, *self._layout, list(x.shape))
+        weight = _pack(source, *self._layout, list(x.shape))  # type: ignore[misc]
         return Packed(weight, x.shape, source, self.weight._version)
 
     def _packable(self, x: Tensor) -> bool:
         """Whether the library takes it: plain numbers on the CPU, padded with zeros."""
+        if not (AVAILABLE and torch.backends.mkldnn.enabled):
+            return False
         here = x.device.type == "cpu" and self.weight.device.type == "cpu"
         floats = x.dtype == self.weight.dtype == torch.float32
         plain = type(self.weight) is nn.Parameter and type(x) is Tensor and x.dim() == 4
@@ -106,7 +106,7 @@ class LeanResnetBlock(ResnetBlock2D):  # type: ignore[misc]
     """A residual block that changes in place what nobody else holds."""
 
     def forward(self, x: Tensor, temb: Tensor | None, *args: Any, **kwargs: Any) -> Tensor:
-        """As `ResnetBlock2D`."""
+        """As `ResnetBlock2D`: x (b, c, height, width), temb (b, e) -> (b, c', height, width)."""
         if args or kwargs or not self._usual() or _needs_gradient(self, x, temb):
             return cast(Tensor, super().forward(x, temb, *args, **kwargs))
         y = self.conv1(functional.silu(self.norm1(x), inplace=True))
@@ -149,5 +149,5 @@ def _conv_flops(x: Sequence[int], w: Sequence[int], *_: Any, out_shape: Any, **_
     return int(conv_flop_count(list(x), list(w), out_shape))
 
 
-if _convolve is not None:  # so that torch's counter knows what it counts
+if AVAILABLE:  # so that torch's counter knows what it counts
     register_flop_formula(_convolve)(_conv_flops)

@@ -12,7 +12,7 @@ ClipSource = Literal["predicted", "clean"]
 FtLayout = Literal["ddpm", "adm"]
 
 
-LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**32 - 1  # a generator takes 64 bits, and epochs have seeds made of it
 
 
 @dataclass(frozen=True)

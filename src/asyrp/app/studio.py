@@ -16,7 +16,7 @@ from asyrp.app.curves import measured
 from asyrp.app.gallery import BeforeAfter, Gallery, Samples
 from asyrp.app.pictures import Limits, Picture, random_faces, row, world_faces
 from asyrp.app.running import Running
-from asyrp.app.sessions import Made, Session, Sessions, Work
+from asyrp.app.sessions import Made, Session, Sessions, Ticket, Work
 from asyrp.app.training import Job, Progress, Tools, gather, paths, train
 from asyrp.app.walks import Plan, Walks
 from asyrp.ddim import invert_steps
@@ -117,14 +117,18 @@ class Studio:
 
     def want(self, session: Session, values: Sequence[Any]) -> None:
         """Say what the controls ask for now, so that a walk for anything else ends."""
-        session.stop("strip")
-        session.wants["edit"] = (id(session.work), self.plan(session, values))
+        self._lead(session, (id(session.work), self.plan(session, values)))
+
+    def _lead(self, session: Session, wanted: tuple[int, Plan]) -> Ticket:
+        """The edit to walk from now on; a strip of any other ends."""
+        if session.wants.get("strip") != wanted:
+            session.stop("strip")
+        return session.begin("edit", wanted)
 
     def edit(self, session: Session, values: Sequence[Any]) -> Iterator[Progress]:
         """Walk with the chosen directions, from where the last walk differs."""
         work, plan = _opened(session), self.plan(session, values)
-        session.stop("strip")
-        ticket = session.begin("edit", (id(work), plan))
+        ticket = self._lead(session, (id(work), plan))
         walked = Running(work.walks.walk(plan))
         known = len(work.walks.start(plan).steps)
         with session.walking:

@@ -232,6 +232,8 @@ def _followed(
             if step.best:
                 _preview(model, job, step.lesson, material, options)
         bar.update(max(0, (bar.total or 0) - bar.n))
+    if not is_first():  # the checkpoint is the first process's, and only that one saves a card
+        return [dict(about) for _ in job.lessons]
     kept = outcomes_of(checkpoint_of(options))  # the same for a run that was stopped on the way
     return [about | _told(outcome) for outcome in kept]
 
