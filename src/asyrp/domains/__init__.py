@@ -1,0 +1,1 @@
+"""Domains: a network, its encoder, distance, judge and images, behind one name."""

@@ -1,0 +1,103 @@
+"""Aligned photographs with attributes: which belong to which split, read once and kept as uint8."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import numpy as np
+from PIL import Image
+
+from asyrp.errors import AsyrpError
+from asyrp.files import atomic_path
+
+SIZE = 64
+BOX = (10, 26, 80, 96)  # of the 89 x 109 photographs: the face, and some hair
+CLEARED = ("Wearing_Hat", "Gray_Hair")  # the diffusion network never sees a picture with one
+
+Split = str
+SPLITS: Mapping[Split, tuple[float, float]] = {
+    "encoder": (0.0, 0.495),  # shares of the sorted file names; no picture lies in two
+    "judge": (0.495, 0.81),
+    "validation": (0.81, 0.895),
+    "test": (0.895, 1.0),
+}
+
+
+class Labelled(NamedTuple):
+    """Pictures (n, size, size, 3) uint8, their file names, and attributes (n, k) bool by name."""
+
+    pictures: np.ndarray
+    names: Sequence[str]
+    attributes: np.ndarray
+    columns: Sequence[str]
+
+    def rows(self, keep: np.ndarray) -> "Labelled":
+        """Some of them, by a mask or by indices."""
+        names = list(np.array(self.names)[keep])
+        return self._replace(pictures=self.pictures[keep], names=names,
+                             attributes=self.attributes[keep])
+
+    def column(self, name: str) -> np.ndarray:
+        """One attribute of all, (n,) bool."""
+        return self.attributes[:, list(self.columns).index(name)]
+
+    def split(self, name: Split) -> "Labelled":
+        """The pictures of one split; `diffusion` is encoder and judge without the cleared values."""
+        if name == "diffusion":
+            both = self.rows(_places(len(self.names), SPLITS["encoder"][0], SPLITS["judge"][1]))
+            shown = [both.column(value) for value in CLEARED if value in both.columns]
+            return both.rows(~np.any(shown, axis=0)) if shown else both
+        return self.rows(_places(len(self.names), *SPLITS[name]))
+
+
+def _places(count: int, begin: float, end: float) -> np.ndarray:
+    return np.arange(round(begin * count), round(end * count))
+
+
+@dataclass(frozen=True)
+class Crop:
+    """How a picture becomes a square: a box (left, top, right, bottom), then Lanczos to `size`."""
+
+    size: int = SIZE
+    box: tuple[int, int, int, int] | None = BOX
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """(size, size, 3) uint8."""
+        image = image.convert("RGB").crop(self.box) if self.box else image.convert("RGB")
+        return np.asarray(image.resize((self.size, self.size), Image.Resampling.LANCZOS))
+
+
+def read(images: Path, attributes: Path, cache: Path, crop: Crop | None = None) -> Labelled:
+    """Read every picture that the attribute table names, from a folder or a zip; kept in `cache`.
+
+    The table is tab separated: `file`, then one column of 0 and 1 an attribute.
+
+    Raises:
+        AsyrpError: the table has no such columns, or a picture is missing.
+    """
+    with open(attributes, newline="", encoding="utf-8") as file:
+        rows = sorted(csv.DictReader(file, delimiter="\t"), key=lambda row: row["file"])
+    if not rows:
+        raise AsyrpError(f"{str(attributes)!r} names no picture; needed: file<TAB>attribute ...")
+    names = [row["file"] for row in rows]
+    columns = [name for name in rows[0] if name != "file"]
+    marks = np.array([[row[name] == "1" for name in columns] for row in rows])
+    kept = cache / f"pictures-{len(names)}.npy"
+    if not kept.exists():
+        drawn = np.stack([*_cropped(images, names, crop or Crop())])
+        cache.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept) as temporary, open(temporary, "wb") as out:
+            np.save(out, drawn)
+    return Labelled(np.load(kept), names, marks, columns)
+
+
+def _cropped(images: Path, names: Sequence[str], crop: Crop):  # type: ignore[no-untyped-def]
+    if images.is_dir():
+        yield from (crop(Image.open(images / name)) for name in names)
+        return
+    with ZipFile(images) as archive:
+        yield from (crop(Image.open(BytesIO(archive.read(name)))) for name in names)
