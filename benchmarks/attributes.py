@@ -18,24 +18,24 @@ import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from asyrp.api import edit
 from asyrp.commands.common import inverted, network, say
 from asyrp.commands.demo import enlarged
 from asyrp.commands.train import Material, train
-from asyrp.direction_files import save_direction
-from asyrp.guide import Guide, new_guide
-from asyrp.images import contact_sheet, write_png
-from asyrp.intervals import Curves, find_intervals, find_t_start
-from asyrp.jobs import EDIT_STEPS, Phases, Pictures, curves_of
+from asyrp.domains.avatars.avatars import Face, draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.domains.avatars.judge import Judge, load_judge
+from asyrp.domains.avatars.score import answers, score
+from asyrp.finders.prepare import EDIT_STEPS, Phases, Pictures, curves_of
+from asyrp.method.direction_file import save_direction
+from asyrp.method.editing import edit
+from asyrp.method.editing_interval import Curves, find_intervals, find_t_start
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Inverting, Network, Train
-from asyrp.registry import load_distance, load_encoder
+from asyrp.reporting.tables import write_json
+from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings
-from asyrp.tables import write_json
-from asyrp.unet import HSpaceUNet
-from asyrp.world.avatars import Face, draw, sample_face
-from asyrp.world.diffusion import to_unit
-from asyrp.world.judge import Judge, load_judge
-from asyrp.world.score import answers, score
+from asyrp.storage.images import contact_sheet, write_png
 
 
 class Edit(NamedTuple):
@@ -172,7 +172,7 @@ def lacking(factor: str, value: str, faces: Sequence[Face]) -> list[int]:
     return [i for i, face in enumerate(faces) if face.label(factor) not in (None, value)]
 
 
-def material_of(options: Options, have: Shared, edit: Edit, guide: Guide) -> Material:
+def material_of(options: Options, have: Shared, edit: Edit, guide: TextDirection) -> Material:
     """The phases of one edit, and the faces at the t where it begins."""
     found = find_intervals(have.curves, guide.cosine, load_distance("st-lpips-alex").thresholds)
     phases = Phases(found.t_start, found.t_edit.t, found.t_boost.t)
@@ -188,7 +188,7 @@ def material_of(options: Options, have: Shared, edit: Edit, guide: Guide) -> Mat
 def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:
     """Train one direction with the defaults of `asyrp train` and judge it."""
     factor, value, source, target, _ = wanted
-    guide = new_guide(load_encoder("avatars-64-clip"), source, target)
+    guide = new_text_direction(load_encoder("avatars-64-clip"), source, target)
     job = Train(source, (target,), options.out / f"{wanted.name}.safetensors", images=options.out)
     (saved,) = train(have.model, [guide], material_of(options, have, wanted, guide), job)
     save_direction(job.out, *saved)

@@ -15,15 +15,15 @@ import tyro
 from torch import nn
 from torch._inductor.utils import fresh_cache
 
-from asyrp.api import latents_of, random_latents
 from asyrp.bench import meter
 from asyrp.bench.meter import spread
-from asyrp.checkpoints import load_model
 from asyrp.compiled import compile_network, regions_of
-from asyrp.lean import make_lean, make_plain
-from asyrp.machine import finish, settle
-from asyrp.tables import write_text
-from asyrp.unet import HSpaceUNet
+from asyrp.method.editing import latents_of, random_latents
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.networks import load_model
+from asyrp.reporting.tables import write_text
+from asyrp.runtime.cpu import finish, settle
+from asyrp.runtime.fast_blocks import use_fast_blocks, use_plain_blocks
 
 PAGE = """# Whether torch.compile pays
 
@@ -107,9 +107,9 @@ def switch(unet: nn.Module, calls: list[Any] | None) -> None:
     for region, call in zip(regions, calls or [None] * len(regions), strict=True):
         region._compiled_call_impl = call
     if calls is None:
-        make_lean(unet)
+        use_fast_blocks(unet)
     else:
-        make_plain(unet)
+        use_plain_blocks(unet)
 
 
 def timed(model: HSpaceUNet, x: torch.Tensor, steps: int) -> float:

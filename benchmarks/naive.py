@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.directions import Direction
-from asyrp.guide import Guide
-from asyrp.unet import HSpaceUNet
+from asyrp.method.directions import Direction
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.text_direction import TextDirection
 
 
 class Inverted(NamedTuple):
@@ -137,7 +137,7 @@ class Recipe:
 def train(
     model: HSpaceUNet,
     direction: nn.Module,
-    guide: Guide,
+    guide: TextDirection,
     inverted: Sequence[Inverted],
     recipe: Recipe,
 ) -> None:
@@ -169,7 +169,9 @@ def unedited(model: HSpaceUNet, x: Tensor, times: Sequence[int]) -> list[Tensor]
     return sources
 
 
-def loss_of(x0: Tensor, source: Tensor, clean: Tensor, guide: Guide, recipe: Recipe) -> Tensor:
+def loss_of(
+    x0: Tensor, source: Tensor, clean: Tensor, guide: TextDirection, recipe: Recipe
+) -> Tensor:
     """The logarithmic form of the directional loss, and the L1 loss times the texts' cosine."""
     with torch.no_grad():
         before = guide.encoder.image_features(clean)

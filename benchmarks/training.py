@@ -17,19 +17,19 @@ import torch
 import tyro
 from torch import Tensor
 
-from asyrp.api import edit, invert
-from asyrp.checkpoints import load_model
-from asyrp.guide import Guide, new_guide
-from asyrp.jobs import Phases, Pictures, start_training
-from asyrp.process import Attribute
-from asyrp.registry import load_encoder
+from asyrp.domains.avatars.avatars import Face, draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.domains.avatars.judge import Judge, load_judge
+from asyrp.domains.avatars.score import answers, score
+from asyrp.finders.prepare import Phases, Pictures, start_training
+from asyrp.method.asymmetric_process import Attribute
+from asyrp.method.editing import edit, invert
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.networks import load_model
+from asyrp.reporting.tables import write_json
+from asyrp.scorers.load import load_encoder
 from asyrp.settings import TrainSettings
-from asyrp.tables import write_json
-from asyrp.unet import HSpaceUNet
-from asyrp.world.avatars import Face, draw, sample_face
-from asyrp.world.diffusion import to_unit
-from asyrp.world.judge import Judge, load_judge
-from asyrp.world.score import answers, score
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Bench(NamedTuple):
     """Networks, and the validation faces at T."""
 
     model: HSpaceUNet
-    guide: Guide
+    guide: TextDirection
     judge: Judge
     faces: list[Face]
     latents: Tensor
@@ -88,7 +88,7 @@ class Bench(NamedTuple):
 def bench(options: Options) -> Bench:
     """Load and invert what all variants share."""
     model = load_model("avatars-64")
-    guide = new_guide(load_encoder("avatars-64-clip"), "face", "smiling face")
+    guide = new_text_direction(load_encoder("avatars-64-clip"), "face", "smiling face")
     faces = [sample_face("validation", i) for i in range(options.faces)]
     done = invert(model, to_unit(np.stack([draw(face) for face in faces])), refinements=1)
     return Bench(model, guide, load_judge(), faces, done.latents, done.reconstructions)

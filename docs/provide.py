@@ -23,7 +23,7 @@ PHASES = ("--t-start", "537", "--t-edit", "153", "--t-boost", "102")  # as found
 
 def provide(folder: Path, *names: str) -> list[Path]:
     """Put the named directions (all, where none is named) into a folder."""
-    shipped = Path(str(files("asyrp.world").joinpath("directions")))
+    shipped = Path(str(files("asyrp.domains.avatars").joinpath("directions")))
     kept = (folder, shipped, Path(__file__).parent.parent / "examples")
     found = []
     for name in names or NEEDED:
@@ -40,7 +40,7 @@ def provide(folder: Path, *names: str) -> list[Path]:
 def fits(path: Path) -> bool:
     """Whether there is a direction, and it was trained on the built-in network of today."""
     from asyrp import load_model
-    from asyrp.direction_files import read_card
+    from asyrp.method.direction_file import read_card
 
     return path.is_file() and read_card(path).fingerprint == load_model("avatars-64").fingerprint()
 

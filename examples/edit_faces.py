@@ -10,9 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import asyrp
-from asyrp.images import contact_sheet, to_uint8
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.storage.images import contact_sheet, to_uint8
 
 model = asyrp.load_model("avatars-64")
 faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 15, 16, 20)]))

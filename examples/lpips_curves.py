@@ -11,19 +11,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import asyrp
-from asyrp.guide import new_guide
-from asyrp.intervals import find_intervals
-from asyrp.jobs import curves_of
-from asyrp.registry import load_distance, load_encoder
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.finders.prepare import curves_of
+from asyrp.method.editing_interval import find_intervals
+from asyrp.method.text_direction import new_text_direction
+from asyrp.scorers.load import load_distance, load_encoder
 
 model, distance = asyrp.load_model("avatars-64"), load_distance("st-lpips-alex")
 faces = to_unit(np.stack([draw(sample_face("validation", i)) for i in range(6)]))
 inverted = asyrp.invert(model, faces, steps=20, refinements=1)
 curves = curves_of(model, inverted.reconstructions, inverted.latents, distance, steps=20)
 
-guide = new_guide(load_encoder("avatars-64-clip"), "face", "smiling face")
+guide = new_text_direction(load_encoder("avatars-64-clip"), "face", "smiling face")
 found = find_intervals(curves, guide.cosine, distance.thresholds)
 print(f"edit from t = {found.t_start} to {found.t_edit.t}, boost below {found.t_boost.t}")
 

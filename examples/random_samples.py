@@ -10,7 +10,7 @@ sample of a seed is the same whatever the batch.
 import matplotlib.pyplot as plt
 
 import asyrp
-from asyrp.images import contact_sheet, to_uint8
+from asyrp.storage.images import contact_sheet, to_uint8
 
 model = asyrp.load_model("avatars-64")
 smiling = asyrp.load_direction("smiling.safetensors", model)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 import asyrp
-from asyrp.images import contact_sheet, to_uint8
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.storage.images import contact_sheet, to_uint8
 
 model = asyrp.load_model("avatars-64")
 smiling = asyrp.load_direction("smiling.safetensors", model).attribute()

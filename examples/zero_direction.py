@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 import asyrp
-from asyrp.directions import GlobalDirection
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.method.directions import GlobalDirection
 
 model = asyrp.load_model("avatars-64")
 faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 16)]))

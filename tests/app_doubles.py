@@ -11,12 +11,12 @@ from torch.nn import functional
 from asyrp.app.plans import own_marks
 from asyrp.app.sessions import SLOTS, Session, assign
 from asyrp.app.studio import Habits, Studio
-from asyrp.app.training import Tools
-from asyrp.direction_files import DirectionCard, save_direction
-from asyrp.directions import GlobalDirection, TimestepDirection
-from asyrp.schedule import paper_grid
-from asyrp.scorers import Thresholds
-from asyrp.unet import HSpaceUNet
+from asyrp.app.training import Scorers
+from asyrp.method.direction_file import DirectionCard, save_direction
+from asyrp.method.directions import GlobalDirection, TimestepDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import Thresholds
+from asyrp.method.schedule import paper_grid
 from conftest import noise, tiny_model
 
 STEPS = 10
@@ -63,7 +63,7 @@ def new_studio(folder: Path, directions: bool = True) -> Studio:
     if directions:
         write_directions(model, folder / "own")
     habits = Habits(steps=STEPS, people=3)
-    return Studio(Tools(model, Hashed(), Absolute()), folder / "own", habits, folder / "none")
+    return Studio(Scorers(model, Hashed(), Absolute()), folder / "own", habits, folder / "none")
 
 
 def finish(steps: Iterable[Any]) -> list[Any]:

@@ -10,8 +10,8 @@ from diffusers import UNet2DModel
 from hypothesis import settings
 from torch import Tensor
 
-from asyrp.schedule import linear
-from asyrp.unet import HSpaceUNet, Prediction
+from asyrp.method.hspace import HSpaceUNet, Prediction
+from asyrp.method.schedule import linear
 
 if TYPE_CHECKING:
     from asyrp.app.pictures import Picture

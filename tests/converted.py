@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import test_official
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import asyrp
-import test_official
-from asyrp.checkpoints.convert import Converted, convert
-from asyrp.checkpoints.detect import Family, detect
-from asyrp.checkpoints.hyper import read_said
 from asyrp.cli import main
+from asyrp.networks.convert.convert import Converted, convert
+from asyrp.networks.convert.detect import Family, detect
+from asyrp.networks.convert.hyperparameters import read_said
 from official import Official
 
 FOLDER = test_official.FOLDER

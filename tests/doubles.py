@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.direction_files import DirectionCard
-from asyrp.directions import GlobalDirection, ImplicitDirection, TimestepDirection
-from asyrp.guide import Guide, new_guide
-from asyrp.scorers import Thresholds
-from asyrp.unet import HSpaceUNet
+from asyrp.method.direction_file import DirectionCard
+from asyrp.method.directions import GlobalDirection, ImplicitDirection, TimestepDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import Thresholds
+from asyrp.method.text_direction import TextDirection, new_text_direction
 from conftest import noise
 
 SIZE = 3 * 16 * 16
@@ -44,9 +44,9 @@ class TinyDistance:
         return (a - b).square().flatten(1).mean(1).sqrt()
 
 
-def tiny_guide(target: str = "smiling face") -> Guide:
+def tiny_guide(target: str = "smiling face") -> TextDirection:
     """A text pair as `TinyEncoder` sees it."""
-    return new_guide(TinyEncoder(), "face", target)
+    return new_text_direction(TinyEncoder(), "face", target)
 
 
 def random_f_t(model: HSpaceUNet, layout: Any = "ddpm", use_time: bool = True) -> nn.Module:

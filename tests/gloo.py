@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from asyrp.team import Team, assemble
+from asyrp.runtime.distributed import ProcessGroup, assemble
 
 PATIENCE = 120.0  # seconds
-Work = Callable[[Team], Any]
+Work = Callable[[ProcessGroup], Any]
 
 
 def together(size: int, work: Work) -> list[Any]:

@@ -9,9 +9,9 @@ from diffusers import UNet2DModel
 from safetensors.torch import load_file
 from torch import Tensor
 
-from asyrp.directions import ImplicitDirection
-from asyrp.schedule import linear
-from asyrp.unet import HSpaceUNet
+from asyrp.method.directions import ImplicitDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import linear
 
 Weights = Mapping[str, Tensor]
 Renamed = Iterator[tuple[str, str]]

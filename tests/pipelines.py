@@ -8,12 +8,12 @@ from diffusers import DDIMScheduler, UNet2DModel
 from PIL import Image
 from torch import Tensor, nn
 
-from asyrp.direction_files import DirectionCard, SavedDirection
-from asyrp.direction_model import DirectionModel
-from asyrp.directions import ImplicitDirection
-from asyrp.pipeline import AsyrpPipeline
-from asyrp.schedule import linear
-from asyrp.unet import HSpaceUNet
+from asyrp.diffusers_pipeline import AsyrpPipeline
+from asyrp.method.direction_file import DirectionCard, SavedDirection
+from asyrp.method.directions import ImplicitDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import linear
+from asyrp.networks.direction_model import DirectionModel
 from conftest import noise, tiny_unet
 
 STEPS = 8

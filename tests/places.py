@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from asyrp.checkpoints import load_model
 from asyrp.cli import main
-from asyrp.direction_files import DirectionCard, save_direction
-from asyrp.directions import ImplicitDirection
-from asyrp.world.avatars import draw, sample_face
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.method.direction_file import DirectionCard, save_direction
+from asyrp.method.directions import ImplicitDirection
+from asyrp.networks import load_model
 
 FEW = ["--steps", "4"]
 QUICK: list[object] = ["--train.steps", 6, "--train.epochs", 1, "--train.batch-size", 1]

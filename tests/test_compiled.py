@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 import asyrp.commands.common as common
 from asyrp.compiled import Outcome, Region, compile_network, regions_of
-from asyrp.lean import LeanConv2d, make_lean
+from asyrp.method.hspace import HSpaceUNet
 from asyrp.options import Network
-from asyrp.unet import HSpaceUNet
+from asyrp.runtime.fast_blocks import PackedConv2d, use_fast_blocks
 from conftest import noise, tiny_model
 
 # Dynamo looks at .grad of every input
@@ -205,8 +205,8 @@ def test_inductor_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_lean_network_is_compiled_from_plain_blocks_and_lean_again_where_that_fails() -> None:
     model = tiny_model()
-    make_lean(model.unet)
+    use_fast_blocks(model.unet)
     assert not compile_network(model, 2, spoilt).used
-    assert any(isinstance(module, LeanConv2d) for module in model.unet.modules())
+    assert any(isinstance(module, PackedConv2d) for module in model.unet.modules())
     assert compile_network(model, 2, "eager").used
-    assert not any(isinstance(module, LeanConv2d) for module in model.unet.modules())
+    assert not any(isinstance(module, PackedConv2d) for module in model.unet.modules())

@@ -95,7 +95,7 @@ FORBIDDEN = {
     "pickle.loads",
     "pickle.dumps",
 }
-EXPORTS = {"asyrp.checkpoints.convert": {"torch.save"}}  # files for other people's code
+EXPORTS = {"asyrp.networks.convert.convert": {"torch.save"}}  # files for other people's code
 FILE_LINES, BODY_LINES = 300, 30
 
 

@@ -10,9 +10,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2D
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from asyrp.ddim import generate
-from asyrp.schedule import leading_grid
-from asyrp.unet import HSpaceUNet
+from asyrp.method.ddim import generate
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import leading_grid
 
 LONGEST = 40  # tokens of a text, a letter each
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"

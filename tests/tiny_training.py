@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asyrp.guide import Guide
+from asyrp.finders.clip_training import fit, new_direction
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.text_direction import TextDirection
+from asyrp.method.unedited_trajectory import (
+    UneditedTrajectory,
+    Window,
+    editing_window,
+    joined,
+    prepare,
+)
 from asyrp.settings import TrainSettings
-from asyrp.sources import Sources, Window, editing_window, joined, prepare
-from asyrp.train import fit, new_direction
-from asyrp.unet import HSpaceUNet
 from conftest import noise
 from doubles import tiny_guide
 
@@ -26,9 +32,9 @@ class Job(NamedTuple):
     """Everything that `fit` takes but the checkpoint."""
 
     model: HSpaceUNet
-    guide: Guide
-    sources: Sources
-    validation: Sources | None
+    guide: TextDirection
+    sources: UneditedTrajectory
+    validation: UneditedTrajectory | None
     settings: TrainSettings
     window: Window = WINDOW
 
@@ -42,7 +48,7 @@ class Job(NamedTuple):
 
 def sources_of(
     model: HSpaceUNet, count: int, seed: int = 0, window: Window = WINDOW, clean: bool = False
-) -> Sources:
+) -> UneditedTrajectory:
     x = noise(count, 3, 16, 16, seed=seed)
     return joined(list(prepare(model, tiny_guide(), x, window, 2, x if clean else None)))
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import tyro
 
+from asyrp.method.schedule import Pair, paper_grid
 from asyrp.options import COMMANDS
-from asyrp.schedule import Pair, paper_grid
 from places import call
 from snippets import STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
 
@@ -27,7 +27,7 @@ def run_page(
             continue
         if block.language == "python":
             with monkeypatch.context() as patch:
-                patch.setattr("asyrp.api.paper_grid", short)
+                patch.setattr("asyrp.method.editing.paper_grid", short)
                 exec(compile(few_steps(block.text), page.name, "exec"), names)
         else:
             run_commands(block)

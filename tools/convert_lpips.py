@@ -1,4 +1,4 @@
-"""Write the linear weights of asyrp.lpips from the wheel lpips 0.1.4 (BSD-2).
+"""Write the linear weights of asyrp.scorers.lpips from the wheel lpips 0.1.4 (BSD-2).
 
 pip download --no-deps lpips==0.1.4
 python tools/convert_lpips.py lpips-0.1.4-py3-none-any.whl
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from asyrp.files import atomic_path
+from asyrp.storage.files import atomic_path
 
 DATA = Path(__file__).parents[1] / "src" / "asyrp" / "data"
 

@@ -1,4 +1,4 @@
-"""Write the weights of asyrp.world.perceptual from the wheel stlpips-pytorch 0.0.2 (BSD-2).
+"""Write the weights of asyrp.scorers.st_lpips from the wheel stlpips-pytorch 0.0.2 (BSD-2).
 
 pip download --no-deps stlpips-pytorch==0.0.2
 python tools/convert_stlpips.py stlpips_pytorch-0.0.2-py3-none-any.whl
@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from asyrp.files import atomic_path
-from asyrp.world.perceptual import ShiftTolerantLPIPS
+from asyrp.scorers.st_lpips import ShiftTolerantLPIPS
+from asyrp.storage.files import atomic_path
 
 INSIDE = "stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth"
 CONVS = ("net.slice1.0", "net.slice2.5", "net.slice3.9", "net.slice4.11", "net.slice5.13")

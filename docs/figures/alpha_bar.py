@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from common import script, write
 
-from asyrp.figures import COLORS, new_figure
-from asyrp.schedule import cosine, linear, paper_grid, scaled_linear, times
+from asyrp.method.schedule import cosine, linear, paper_grid, scaled_linear, times
+from asyrp.reporting.figures import COLORS, new_figure
 
 
 def main(out: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from asyrp.files import atomic_path
-from asyrp.plots import save_figure
+from asyrp.experiments.plots import save_figure
+from asyrp.storage.files import atomic_path
 
 IMAGES = Path(__file__).parent.parent / "images"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from common import script, write
 
-from asyrp.api import invert
-from asyrp.checkpoints import load_model
-from asyrp.figures import COLORS, MARKS, new_figure
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.method.editing import invert
+from asyrp.networks import load_model
+from asyrp.reporting.figures import COLORS, MARKS, new_figure
 
 STEPS, REFINEMENTS, FACES = (10, 20, 40), (0, 1, 2), 4
 POOR = 0.02  # above it the commands warn

@@ -15,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from asyrp.jobs import MOST_CURVE_IMAGES
-from asyrp.schedule import linear, paper_grid
-from asyrp.unet import HSpaceUNet
+from asyrp.finders.prepare import MOST_CURVE_IMAGES
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import linear, paper_grid
 
 RATE = 10e12  # FLOP/s that a desktop card is assumed to keep up in float32
 STEPS, T_EDIT, REFINEMENTS = 40, 513, 1
@@ -117,8 +117,8 @@ class Cost(NamedTuple):
 
         A step has an encoder, two decoders forward and one backward.
         """
-        walk = edited(STEPS) * (self.encoder + self.decoder)
-        return self.invert() + walk + edited(STEPS) * (self.encoder + 3 * self.decoder)
+        reverse_process = edited(STEPS) * (self.encoder + self.decoder)
+        return self.invert() + reverse_process + edited(STEPS) * (self.encoder + 3 * self.decoder)
 
 
 def edited(steps: int) -> int:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from common import script, write
 
-from asyrp.checkpoints.tables import released_curve, released_intervals
-from asyrp.figures import COLORS, new_figure
-from asyrp.scorers import Thresholds
+from asyrp.method.protocols import Thresholds
+from asyrp.networks.released_tables import released_curve, released_intervals
+from asyrp.reporting.figures import COLORS, new_figure
 
 COSINES = (1.0, 0.9, 0.7, 0.5)
 DRAWN = 0.9  # near that of "face" and "smiling face" by CLIP ViT-B/16

@@ -7,15 +7,15 @@ import torch
 from common import script, write
 from torch import Tensor
 
-from asyrp.api import invert
-from asyrp.checkpoints import load_model
-from asyrp.figures import new_figure
-from asyrp.images import contact_sheet, to_uint8
-from asyrp.process import walk
-from asyrp.registry import load_distance
-from asyrp.schedule import paper_grid
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.editing import invert
+from asyrp.method.schedule import paper_grid
+from asyrp.networks import load_model
+from asyrp.reporting.figures import new_figure
+from asyrp.scorers.load import load_distance
+from asyrp.storage.images import contact_sheet, to_uint8
 
 SHOWN = (999, 841, 683, 525, 368, 210, 52)  # of the 20-step grid
 FACES = (10, 16)
@@ -28,7 +28,7 @@ def states() -> dict[int, tuple[Tensor, Tensor, Tensor]]:
     x = invert(model, images, steps=20, refinements=1).latents
     found = {}
     with torch.no_grad():
-        for done in walk(model, x, paper_grid(20)):
+        for done in reverse_process(model, x, paper_grid(20)):
             found[done.t] = (x, done.x0, distance(images, done.x0))
             x = done.x
     return found

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from common import script, write
 
-from asyrp.figures import COLORS, new_figure
-from asyrp.schedule import linear, paper_grid
-from asyrp.studies.theorem1 import coefficients
+from asyrp.experiments.studies.theorem1 import coefficients
+from asyrp.method.schedule import linear, paper_grid
+from asyrp.reporting.figures import COLORS, new_figure
 
 STEPS = (1000, 50, 40)
 

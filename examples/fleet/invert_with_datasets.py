@@ -18,10 +18,10 @@ from datasets import Dataset
 from fsspec.core import url_to_fs
 
 from asyrp import load_model
-from asyrp.datasets import Item, Record, stream
-from asyrp.latent_store import invert_into, recipe_of
-from asyrp.record_store import RecordStore
-from asyrp.unet import HSpaceUNet
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import invert_into, recipe_of
+from asyrp.storage.image_sources import Item, Record, stream
+from asyrp.storage.record_store import RecordStore
 
 Columns = dict[str, list[str]]
 TOGETHER = 64  # images of a call; each call writes one file

@@ -51,7 +51,7 @@ def _guarded(name: str, options: object) -> int:
         place = f" ({error.filename})" if error.filename else ""
         return _refuse(f"{error.strerror or error}{place}; nothing was left half written")
     except (MemoryError, RuntimeError) as error:
-        from asyrp.batches import out_of_memory
+        from asyrp.runtime.batching import out_of_memory
 
         if not out_of_memory(error):
             raise

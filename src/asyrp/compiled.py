@@ -10,8 +10,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
-from asyrp.lean import make_lean, make_plain
-from asyrp.unet import HSpaceUNet
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.runtime.fast_blocks import use_fast_blocks, use_plain_blocks
 
 Backend = str | Callable[..., Any]
 FINE = {torch.float32: 2e-5, torch.float64: 1e-10}  # rounding, of the largest value
@@ -53,7 +53,7 @@ def compile_network(
             numbers below 16 and the first gradient may each compile once more.
         backend: of torch.compile.
     """
-    lean = make_plain(model.unet)
+    lean = use_plain_blocks(model.unet)
     x, regions = _noise(model, batch_size), list(regions_of(model.unet))
     try:
         wanted = _results(model, x)
@@ -118,7 +118,7 @@ def _own_code(module: nn.Module, number: int) -> Callable[..., Any]:
 
 def _plain(model: HSpaceUNet, regions: list[nn.Module], lean: bool, reason: str) -> Outcome:
     if lean:
-        make_lean(model.unet)
+        use_fast_blocks(model.unet)
     for region in regions:
         region._compiled_call_impl = None
     return Outcome(False, f"not compiled, the plain network goes on: {reason}")

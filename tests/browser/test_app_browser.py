@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from asyrp.commands.app import new_studio
-from asyrp.direction_files import DirectionCard, save_direction
-from asyrp.directions import TimestepDirection
+from asyrp.method.direction_file import DirectionCard, save_direction
+from asyrp.method.directions import TimestepDirection
 from asyrp.options import App
 
 api = pytest.importorskip(

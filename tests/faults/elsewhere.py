@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asyrp.checkpoints import fetch
-from asyrp.checkpoints.convert import digest_of
+from asyrp.networks.convert.convert import digest_of
+from asyrp.runtime import download as fetch
 from faults.running import (
     Fault,
     Place,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
-from asyrp.latent_store import latents_from
-from asyrp.record_store import RecordStore
+from asyrp.method.latent_cache import latents_from
+from asyrp.storage.record_store import RecordStore
 from faults.running import (
     Fault,
     Place,

@@ -12,23 +12,23 @@ from safetensors.torch import save
 from torch import Tensor
 
 from asyrp.app.pictures import Limits, read_upload
-from asyrp.checkpoints import load_model
-from asyrp.checkpoints.convert import convert, convert_back
-from asyrp.checkpoints.detect import detect
-from asyrp.checkpoints.directions import convert_direction, read_known, to_original
-from asyrp.checkpoints.folders import read_json
-from asyrp.checkpoints.hyper import Said, read_said
-from asyrp.checkpoints.read import read_checkpoint
-from asyrp.direction_files import KIND, _tensors, load_direction, read_card
 from asyrp.errors import AsyrpError
-from asyrp.files import header_of
-from asyrp.images import read_image
-from asyrp.keeper import Keeper
-from asyrp.latent_files import load_latents
-from asyrp.latent_store import latents_from
-from asyrp.record_store import MARKER, RecordStore, digest, key_of
-from asyrp.schedule import from_config
-from asyrp.unet import HSpaceUNet
+from asyrp.finders.training_checkpoint import TrainingCheckpoint
+from asyrp.method.direction_file import KIND, _tensors, load_direction, read_card
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import latents_from
+from asyrp.method.latent_file import load_latents
+from asyrp.method.schedule import from_config
+from asyrp.networks import load_model
+from asyrp.networks.convert.convert import convert, convert_back
+from asyrp.networks.convert.detect import detect
+from asyrp.networks.convert.hyperparameters import Said, read_said
+from asyrp.networks.convert.read import read_checkpoint
+from asyrp.networks.diffusers_folder import read_json
+from asyrp.networks.released_directions import convert_direction, read_known, to_original
+from asyrp.storage.files import header_of
+from asyrp.storage.images import read_image
+from asyrp.storage.record_store import MARKER, RecordStore, digest, key_of
 from conftest import noise, tiny_model, tiny_unet
 from doubles import every_direction, full_card, random_f_t
 from faults import pickled, pictures, tensors
@@ -137,7 +137,7 @@ def read_store(path: Path) -> object:
 def _networks() -> tuple[Mapping[str, Tensor], ...]:
     """Of both families, as small as their normalisation allows, and an f_t of each layout."""
     f_t = {layout: random_f_t(model(), layout).state_dict() for layout in ("ddpm", "adm")}
-    from asyrp.checkpoints.directions import NAMES
+    from asyrp.networks.released_directions import NAMES
 
     originals = []
     for layout, names in NAMES.items():
@@ -344,7 +344,9 @@ def read_training(path: Path) -> object:
     f_t = random_f_t(model())
     identity = {name: TRAINING[name] for name in ("run", "images")}
     optimiser = torch.optim.Adam(f_t.parameters())
-    return Keeper(path, {"direction": f_t}, optimiser, identity, steps=3, lessons=1).read()
+    return TrainingCheckpoint(
+        path, {"direction": f_t}, optimiser, identity, steps=3, goals=1
+    ).read()
 
 
 KINDS = (

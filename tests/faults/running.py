@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from asyrp import record_store
 from asyrp.cli import _guarded, main
 from asyrp.commands import report
+from asyrp.storage import record_store
 from conftest import noise, tiny_unet
 from faults.kinds import RELEASED, SCHEDULER
 from faults.watch import FORK

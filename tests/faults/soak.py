@@ -19,11 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from app_doubles import new_studio
-from asyrp.api import edit, latents_of
 from asyrp.app import plans, server
 from asyrp.app.sessions import SLOTS, Marks, assign
 from asyrp.app.studio import Studio
-from asyrp.images import read_image, to_uint8
+from asyrp.method.editing import edit, latents_of
+from asyrp.storage.images import read_image, to_uint8
 from faults.running import Fault
 from faults.watch import _field
 

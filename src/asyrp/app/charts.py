@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from asyrp.app.sessions import Marks
-from asyrp.intervals import Curves
-from asyrp.plots import BLUE, ORANGE
+from asyrp.experiments.plots import BLUE, ORANGE
+from asyrp.method.editing_interval import Curves
 
 WIDTH, HEIGHT = 640, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 24, 46, 34

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asyrp.intervals import Curves, measure_curves
-from asyrp.process import WalkStep
-from asyrp.scorers import PerceptualDistance
+from asyrp.method.asymmetric_process import ReverseStep
+from asyrp.method.editing_interval import Curves, measure_curves
+from asyrp.method.protocols import PerceptualDistance
 
 
 @torch.no_grad()
 def measured(
-    images: Tensor, x: Tensor, steps: Sequence[WalkStep], distance: PerceptualDistance
+    images: Tensor, x: Tensor, steps: Sequence[ReverseStep], distance: PerceptualDistance
 ) -> Generator[int, None, Curves]:
     """Yield the number of steps measured; returns the curves.
 

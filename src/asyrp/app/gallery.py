@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from asyrp.api import random_latents
-from asyrp.app.running import Running
 from asyrp.app.training import CHECKPOINT
-from asyrp.app.walks import Dose, Kept, Plan, Walks
-from asyrp.direction_files import DirectionCard, SavedDirection, load_direction
+from asyrp.app.trajectories import Dose, Kept, Plan, Walks
 from asyrp.errors import AsyrpError
-from asyrp.schedule import Pair
-from asyrp.unet import HSpaceUNet
+from asyrp.method.direction_file import DirectionCard, SavedDirection, load_direction
+from asyrp.method.editing import random_latents
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import Pair
+from asyrp.runtime.generators import Running
 
 
 class Entry(NamedTuple):
@@ -47,7 +47,7 @@ class Gallery:
     """Direction files, read anew only when they change."""
 
     def __init__(self, model: HSpaceUNet, folder: Path, built_in: Path | None = None):
-        shipped = Path(str(files("asyrp.world").joinpath("directions")))
+        shipped = Path(str(files("asyrp.domains.avatars").joinpath("directions")))
         self.model, self.folder = model, folder
         self.built_in = shipped if built_in is None else built_in
         self._loaded: dict[Path, tuple[tuple[int, int], SavedDirection | str]] = {}

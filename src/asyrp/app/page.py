@@ -5,11 +5,11 @@ from typing import Any
 import gradio as gr
 
 from asyrp.app import layout
-from asyrp.app.editing import Editing
+from asyrp.app.editing_tab import Editing
+from asyrp.app.gradio_memory import tidied
 from asyrp.app.layout import Asked, Shown, Trainer
-from asyrp.app.learning import Learning
 from asyrp.app.studio import Studio
-from asyrp.app.tidy import tidied
+from asyrp.app.training_tab import Learning
 
 AT_ONCE = 4  # edits that walk at the same time
 UPLOADS_KEPT = (60, 120)  # seconds between looks for old uploads, and until one is old

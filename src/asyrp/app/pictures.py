@@ -12,10 +12,10 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from asyrp.domains.avatars.avatars import SIZE, draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.errors import AsyrpError, MissingExtra
-from asyrp.images import FORMATS, read_image, to_uint8
-from asyrp.world.avatars import SIZE, draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.storage.images import FORMATS, read_image, to_uint8
 
 LONGEST_NAME = 60
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from asyrp.app.gallery import Entry
 from asyrp.app.sessions import SLOTS, Made, Marks
-from asyrp.app.walks import Dose, Plan
-from asyrp.commands.results import record
+from asyrp.app.trajectories import Dose, Plan
 from asyrp.errors import AsyrpError
+from asyrp.method.hspace import HSpaceUNet
 from asyrp.options import Inverting
-from asyrp.unet import HSpaceUNet
+from asyrp.storage.results import record
 
 STRONGEST = 3.0
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 import gradio as gr
 from starlette.middleware import Middleware
 
-from asyrp.app.door import LOCAL, Door
+from asyrp.app.http_guard import LOCAL, Door
 from asyrp.app.page import build
 from asyrp.app.studio import Studio
 from asyrp.errors import AsyrpError

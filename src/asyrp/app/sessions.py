@@ -10,8 +10,8 @@ from torch import Tensor
 
 from asyrp.app.pictures import Picture
 from asyrp.app.training import Job, Material
-from asyrp.app.walks import Plan, Walks
-from asyrp.intervals import Curves
+from asyrp.app.trajectories import Plan, Walks
+from asyrp.method.editing_interval import Curves
 
 SLOTS = 6  # directions at a time
 

@@ -10,20 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asyrp.api import random_latents
 from asyrp.app import plans
 from asyrp.app.curves import measured
 from asyrp.app.gallery import BeforeAfter, Gallery, Samples
 from asyrp.app.pictures import Limits, Picture, random_faces, row, world_faces
-from asyrp.app.running import Running
 from asyrp.app.sessions import Made, Session, Sessions, Ticket, Work
-from asyrp.app.training import Job, Progress, Tools, gather, paths, train
-from asyrp.app.walks import Plan, Walks
-from asyrp.ddim import invert_steps
+from asyrp.app.training import Job, Progress, Scorers, gather, paths, train
+from asyrp.app.trajectories import Plan, Walks
 from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.ddim import invert_steps
+from asyrp.method.editing import random_latents
+from asyrp.method.schedule import Pair, paper_grid
 from asyrp.options import Inverting
-from asyrp.process import walk
-from asyrp.schedule import Pair, paper_grid
+from asyrp.runtime.generators import Running
 
 FACES = 6
 PAUSE = 0.05  # seconds between looks at whether an edit still walks
@@ -43,7 +43,7 @@ class Habits:
 class Studio:
     """The networks, the directions and the sessions of one server."""
 
-    def __init__(self, tools: Tools, folder: Path, habits: Habits, built_in: Path | None = None):
+    def __init__(self, tools: Scorers, folder: Path, habits: Habits, built_in: Path | None = None):
         self.tools, self.folder, self.habits = tools, folder, habits
         self.model = tools.model
         self.gallery = Gallery(self.model, folder, built_in)
@@ -68,7 +68,7 @@ class Studio:
         """Random faces to choose from; the images of its progress are P_t of all of them."""
         ticket = session.begin("faces", ("random", seed))
         latents = random_latents(self.model, FACES, seed)
-        for count, done in enumerate(walk(self.model, latents, self.grid)):
+        for count, done in enumerate(reverse_process(self.model, latents, self.grid)):
             if not ticket.live:
                 return
             yield Progress("drawing faces", count + 1, len(self.grid), row(done.x0))

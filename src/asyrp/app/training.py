@@ -12,27 +12,27 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from asyrp.api import random_latents
 from asyrp.app.curves import measured
-from asyrp.app.running import Running
-from asyrp.direction_files import save_direction
-from asyrp.directions import Direction
 from asyrp.errors import AsyrpError
-from asyrp.guide import Guide, new_guide
-from asyrp.images import contact_sheet
-from asyrp.intervals import find_intervals
-from asyrp.jobs import Phases, make_card
-from asyrp.keeper import outcomes_of
-from asyrp.lessons import TrainStep
-from asyrp.process import Attribute, WalkStep, walk
-from asyrp.schedule import Pair, below, paper_grid
-from asyrp.scorers import PerceptualDistance, TextImageEncoder
+from asyrp.finders.clip_training import fit, new_direction
+from asyrp.finders.prepare import Phases, make_card
+from asyrp.finders.training_checkpoint import outcomes_of
+from asyrp.finders.training_goal import TrainStep
+from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_process
+from asyrp.method.direction_file import save_direction
+from asyrp.method.directions import Direction
+from asyrp.method.editing import random_latents
+from asyrp.method.editing_interval import find_intervals
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
+from asyrp.method.schedule import Pair, below, paper_grid
+from asyrp.method.strength import STRENGTHS, response, saturation
+from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, editing_window, prepare
+from asyrp.method.unedited_trajectory import joined as joined_sources
+from asyrp.runtime.generators import Running
 from asyrp.settings import TrainSettings
-from asyrp.sources import Sources, Window, editing_window, prepare
-from asyrp.sources import joined as joined_sources
-from asyrp.strength import STRENGTHS, response, saturation
-from asyrp.train import fit, new_direction
-from asyrp.unet import HSpaceUNet
+from asyrp.storage.images import contact_sheet
 
 FEWEST, MOST = 8, 256  # faces
 LONGEST_TEXT = 200
@@ -83,7 +83,7 @@ class Job:
         return f"{'-'.join(filter(None, letters.split('-')))[:40] or 'direction'}-{digest}"
 
 
-class Tools(NamedTuple):
+class Scorers(NamedTuple):
     """The networks that training needs."""
 
     model: HSpaceUNet
@@ -96,7 +96,7 @@ class Held(NamedTuple):
 
     images: Tensor
     latents: Tensor
-    steps: tuple[WalkStep, ...]
+    steps: tuple[ReverseStep, ...]
 
 
 class Material(NamedTuple):
@@ -105,12 +105,12 @@ class Material(NamedTuple):
     tail: the pairs from t_start to the end, of the grid of training.
     """
 
-    guide: Guide
+    guide: TextDirection
     phases: Phases
     window: Window
     tail: tuple[Pair, ...]
-    train: Sources
-    held: Sources
+    train: UneditedTrajectory
+    held: UneditedTrajectory
     faces: Held
     unknown: str
 
@@ -136,16 +136,16 @@ def paths(folder: Path, job: Job) -> tuple[Path, Path]:
     return folder / f"{job.stem}.safetensors", folder / f"{job.stem}{CHECKPOINT}"
 
 
-def _guide_and_warnings(encoder: TextImageEncoder, job: Job) -> tuple[Guide, str]:
+def _guide_and_warnings(encoder: TextImageEncoder, job: Job) -> tuple[TextDirection, str]:
     """The guide, and what it warned of; one job at a time, for the filters are the process's."""
     with _LISTENING, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        guide = new_guide(encoder, job.source, job.target)
+        guide = new_text_direction(encoder, job.source, job.target)
     said = [str(warning.message) for warning in caught if warning.category is UserWarning]
     return guide, " ".join(dict.fromkeys(said))
 
 
-def gather(tools: Tools, job: Job) -> Generator[Progress, None, Material]:
+def gather(tools: Scorers, job: Job) -> Generator[Progress, None, Material]:
     """Draw faces, find the phases, walk the unedited trajectories.
 
     Raises:
@@ -168,14 +168,14 @@ def gather(tools: Tools, job: Job) -> Generator[Progress, None, Material]:
 def _draw(model: HSpaceUNet, latents: Tensor, steps: int) -> Generator[Progress, None, Held]:
     walked, few = [], slice(0, MEASURED)
     grid = paper_grid(steps, model.schedule.length)
-    for done in walk(model, latents, grid):
+    for done in reverse_process(model, latents, grid):
         x, x0 = done.x[few].clone(), done.x0[few].clone()
         walked.append(done._replace(x=x, x0=x0, x0_source=x0))
         yield Progress("drawing faces", len(walked), len(grid), contact_sheet([x0]))
     return Held(done.x, latents, tuple(walked))
 
 
-def _phases(tools: Tools, guide: Guide, faces: Held) -> Generator[Progress, None, Phases]:
+def _phases(tools: Scorers, guide: TextDirection, faces: Held) -> Generator[Progress, None, Phases]:
     few = faces.images[:MEASURED]
     counts = Running(measured(few, faces.latents, faces.steps, tools.distance))
     for count in counts:
@@ -186,9 +186,9 @@ def _phases(tools: Tools, guide: Guide, faces: Held) -> Generator[Progress, None
 
 
 def _walk_sources(
-    model: HSpaceUNet, guide: Guide, latents: Tensor, window: Window
-) -> Generator[Progress, None, Sources]:
-    parts: list[Sources] = []
+    model: HSpaceUNet, guide: TextDirection, latents: Tensor, window: Window
+) -> Generator[Progress, None, UneditedTrajectory]:
+    parts: list[UneditedTrajectory] = []
     for part in prepare(model, guide, latents, window, BATCH):
         parts.append(part)
         done = sum(len(p.latents) for p in parts)
@@ -197,7 +197,7 @@ def _walk_sources(
 
 
 def train(
-    tools: Tools, job: Job, material: Material, folder: Path
+    tools: Scorers, job: Job, material: Material, folder: Path
 ) -> Generator[Progress, None, Path]:
     """Train and write the direction file; continues from the job's checkpoint if there is one."""
     settings, (path, checkpoint) = job.settings, paths(folder, job)
@@ -264,6 +264,6 @@ def preview(model: HSpaceUNet, direction: nn.Module, material: Material) -> Tens
     few, phases, grid = slice(0, PREVIEWED), material.phases, material.tail
     whole = cast(Direction, direction)
     act = Attribute(whole, phases.t_edit, trained_steps=len(grid), t_start=phases.t_start)
-    for done in walk(model, material.held.latents[few], grid, [act]):
+    for done in reverse_process(model, material.held.latents[few], grid, [act]):
         x = done.x
     return contact_sheet([material.faces.images[few], x])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asyrp.app.gallery import Entry, Listing
 from asyrp.app.pictures import Picture, data_uri, png
-from asyrp.images import MARK
+from asyrp.storage.images import MARK
 
 
 def image(content: Tensor, alt: str, kind: str = "") -> str:

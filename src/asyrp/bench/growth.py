@@ -11,15 +11,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from asyrp.api import latents_of
 from asyrp.bench import meter
 from asyrp.bench.subjects import guide_of, images_of, subject, tiny
-from asyrp.jobs import Phases, Pictures, start_training
-from asyrp.latent_store import invert_into, recipe_of
-from asyrp.machine import settle
-from asyrp.record_store import RecordStore
+from asyrp.finders.prepare import Phases, Pictures, start_training
+from asyrp.method.editing import latents_of
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import invert_into, recipe_of
+from asyrp.runtime.cpu import settle
 from asyrp.settings import official
-from asyrp.unet import HSpaceUNet
+from asyrp.storage.record_store import RecordStore
 
 Axis = Literal["images", "steps", "batch", "resolution"]
 """What is varied."""

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from asyrp.api import latents_of
-from asyrp.unet import HSpaceUNet
-from asyrp.world.avatars import Face, draw, sample_face
-from asyrp.world.diffusion import to_unit
-from asyrp.world.tasks import Task, lacking
+from asyrp.domains.avatars.avatars import Face, draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.domains.tasks import Task, lacking
+from asyrp.method.editing import latents_of
+from asyrp.method.hspace import HSpaceUNet
 
 
 class Held(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from asyrp.api import invert
-from asyrp.bootstrap import of_mean
-from asyrp.checkpoints import load_model
-from asyrp.costs import counted, encoder_share
-from asyrp.ddim import Convention
-from asyrp.tables import Row, markdown
-from asyrp.unet import HSpaceUNet
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.method.cost import counted, encoder_share
+from asyrp.method.ddim import Convention
+from asyrp.method.editing import invert
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.networks import load_model
+from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.tables import Row, markdown
 
 WAYS: tuple[tuple[Convention, int], ...] = (
     ("source", 0),

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from asyrp.schedule import NoiseSchedule
-from asyrp.unet import Encoded, HSpaceUNet
+from asyrp.method.hspace import Encoded, HSpaceUNet
+from asyrp.method.schedule import NoiseSchedule
 
 Work = Callable[[], object]
 GEMM_SIZE = 2048

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from asyrp.bench import inverting, traded_page
 from asyrp.bench.bars import BARS, Bar, Found
 from asyrp.bench.subjects import SHAPES
-from asyrp.plots import BLUE, ORANGE
-from asyrp.tables import Row, markdown
+from asyrp.experiments.plots import BLUE, ORANGE
+from asyrp.reporting.tables import Row, markdown
 
 GROWTHS = ("images", "steps", "batch", "resolution")
 WALKS = ("walk-avatars-64", "walk-ddpm-128", "walk-ddpm-128-by-4", "walk-ddpm-256")

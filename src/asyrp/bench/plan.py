@@ -13,7 +13,7 @@ from asyrp.bench.inverting import Inverting
 from asyrp.bench.traded import Traded
 from asyrp.bench.works import Machine, Training, Walking, Work
 from asyrp.errors import AsyrpError
-from asyrp.stages import Stage
+from asyrp.runtime.resumable import Stage
 
 KINDS: dict[str, Any] = {
     kind.__name__: kind

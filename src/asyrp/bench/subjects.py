@@ -10,19 +10,19 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.checkpoints import load_model
-from asyrp.checkpoints.build import new_unet, unet_config
-from asyrp.checkpoints.networks import DDPM_256
-from asyrp.checkpoints.settle import settle
-from asyrp.checkpoints.structure import Structure
 from asyrp.errors import AsyrpError
-from asyrp.guide import Guide, new_guide
-from asyrp.lean import make_lean
-from asyrp.registry import load_encoder
-from asyrp.schedule import linear
-from asyrp.scorers import TextImageEncoder
-from asyrp.unet import HSpaceUNet
-from asyrp.views import View, prepare
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import TextImageEncoder
+from asyrp.method.schedule import linear
+from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.networks import load_model
+from asyrp.networks.convert.build import new_unet, unet_config
+from asyrp.networks.convert.defaults import settle
+from asyrp.networks.convert.structure import Structure
+from asyrp.networks.released_networks import DDPM_256
+from asyrp.runtime.fast_blocks import use_fast_blocks
+from asyrp.scorers.load import load_encoder
+from asyrp.scorers.preprocessing import View, prepare
 
 
 class Shape(NamedTuple):
@@ -72,7 +72,7 @@ def random_ddpm(shape: Shape) -> HSpaceUNet:
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(0)
         unet = new_unet(unet_config(structure, settle(structure, said).settled))
-    make_lean(unet)
+    use_fast_blocks(unet)
     return HSpaceUNet(unet.to(memory_format=torch.channels_last), linear())
 
 
@@ -108,17 +108,17 @@ def images_of(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
     return functional.interpolate(coarse, size, mode="bicubic", align_corners=False).tanh()
 
 
-def guide_of(model: HSpaceUNet, vit: bool = False, target: str = "smiling face") -> Guide:
+def guide_of(model: HSpaceUNet, vit: bool = False, target: str = "smiling face") -> TextDirection:
     """A text pair with the world's encoder, or with an image tower of CLIP ViT-B/16's shape.
 
     All of one kind share one encoder.
     """
-    guide = new_guide(_encoder(), "face", target)
+    guide = new_text_direction(_encoder(), "face", target)
     if not vit:
         return guide
     generator = torch.Generator().manual_seed(len(target))
     direction = functional.normalize(torch.randn(512, generator=generator), dim=0)
-    return Guide(cast(Any, _tower()), direction, guide.cosine)
+    return TextDirection(cast(Any, _tower()), direction, guide.cosine)
 
 
 @cache

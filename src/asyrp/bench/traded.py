@@ -14,31 +14,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asyrp.api import latents_of
 from asyrp.bench import meter
 from asyrp.bench.baseline import load_baseline
 from asyrp.bench.held import Held, held
 from asyrp.bench.subjects import plain_copy
 from asyrp.bench.ways import WAYS, Trained, Way, trained_for
-from asyrp.checkpoints import load_model
-from asyrp.ddim import seeded_generators
-from asyrp.directions import Direction, GlobalDirection, mean_direction
-from asyrp.guide import Guide, new_guide
-from asyrp.jobs import Phases, Pictures, sources_of, start_training
-from asyrp.multistep import walk_second_order
-from asyrp.process import Attribute, walk
-from asyrp.registry import load_distance, load_encoder
-from asyrp.schedule import paper_grid
+from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.domains.avatars.judge import load_judge
+from asyrp.domains.avatars.score import answers, score
+from asyrp.domains.tasks import task_of
+from asyrp.finders.clip_training import new_direction
+from asyrp.finders.prepare import Phases, Pictures, sources_of, start_training
+from asyrp.method.asymmetric_process import Attribute, reverse_process
+from asyrp.method.ddim import seeded_generators
+from asyrp.method.directions import Direction, GlobalDirection, mean_direction
+from asyrp.method.editing import latents_of
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import paper_grid
+from asyrp.method.second_order import walk_second_order
+from asyrp.method.strength import STRENGTHS, response, saturation
+from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.method.unedited_trajectory import editing_window
+from asyrp.networks import load_model
+from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings, official
-from asyrp.sources import editing_window
-from asyrp.strength import STRENGTHS, response, saturation
-from asyrp.train import new_direction
-from asyrp.unet import HSpaceUNet
-from asyrp.world.avatars import draw, sample_face
-from asyrp.world.diffusion import to_unit
-from asyrp.world.judge import load_judge
-from asyrp.world.score import answers, score
-from asyrp.world.tasks import task_of
 
 PHASES = Phases(537, 153, 102)  # of `asyrp train` on avatars-64
 TASK = "smiling"
@@ -99,7 +99,7 @@ class Bench(NamedTuple):
     naive: Any
     model: HSpaceUNet
     rounded: HSpaceUNet
-    guide: Guide
+    guide: TextDirection
     test: Held
     validation: Held
     training: Tensor
@@ -168,7 +168,7 @@ class Bench(NamedTuple):
     def _edited(self, act: Attribute, way: Way, latents: Tensor) -> list[Tensor]:
         grid, parts = paper_grid(way.steps), []
         model = self.rounded if way.half else self.model
-        walker = walk_second_order if way.solver == 2 else walk
+        walker = walk_second_order if way.solver == 2 else reverse_process
         for start in range(0, len(latents), 16):
             x = latents[start : start + 16]
             generators = seeded_generators(len(x), 0, start)
@@ -192,7 +192,7 @@ class Bench(NamedTuple):
             return dh
 
         act = Attribute(recording, PHASES.t_edit, trained_steps=len(window.grid))
-        for _ in walk(self.model, few.latents, window.grid, [act]):
+        for _ in reverse_process(self.model, few.latents, window.grid, [act]):
             pass
         table = {pair.t: dh for pair, dh in zip(window.grid, seen, strict=True)}
         mean = mean_direction([table])
@@ -231,7 +231,7 @@ class Bench(NamedTuple):
 def opened(plan: Traded, naive: Any) -> Bench:
     """Load networks, draw faces and invert those to judge on."""
     model, task = load_model("avatars-64"), task_of(TASK)
-    guide = new_guide(load_encoder("avatars-64-clip"), task.source, task.target)
+    guide = new_text_direction(load_encoder("avatars-64-clip"), task.source, task.target)
     test = held(model, task, "test", plan.faces, plan.steps)
     validation = held(model, task, "validation", plan.chosen_on, plan.steps)
     every = [sample_face("train", i) for i in range(plan.train + plan.validation)]
@@ -242,7 +242,7 @@ def opened(plan: Traded, naive: Any) -> Bench:
 
 def starts(bench: Bench, steps: int) -> list[dict[str, Any]]:
     """What one epoch from a neighbouring direction reaches, beside one from dh = 0."""
-    guide = new_guide(bench.guide.encoder, *NEIGHBOUR)
+    guide = new_text_direction(bench.guide.encoder, *NEIGHBOUR)
     neighbour = cast(nn.Module, bench._replace(guide=guide).train(steps).direction)
     rows = []
     for name, begun in (("dh = 0", None), (repr(NEIGHBOUR[1]), neighbour)):

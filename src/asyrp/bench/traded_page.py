@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from asyrp.tables import Row, markdown
+from asyrp.reporting.tables import Row, markdown
 
 Part = Mapping[str, Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from asyrp.directions import Direction
+from asyrp.method.directions import Direction
 
 
 class Way(NamedTuple):

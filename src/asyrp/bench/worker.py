@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asyrp.bench.plan import KINDS
-from asyrp.machine import settle
+from asyrp.runtime.cpu import settle
 
 
 def numbers(kind: str, fields: str, baseline: str) -> dict[str, Any]:

@@ -11,20 +11,20 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-from asyrp.api import edit, latents_of, random_latents
 from asyrp.bench import meter
 from asyrp.bench.baseline import load_baseline
 from asyrp.bench.subjects import guide_of, images_of, plain_copy, subject
-from asyrp.directions import GlobalDirection
-from asyrp.jobs import Phases, Pictures, StoredPictures, sources_of, stored_sources_of
-from asyrp.latent_store import invert_into, recipe_of
-from asyrp.lessons import Lesson
-from asyrp.process import Attribute
-from asyrp.record_store import RecordStore
+from asyrp.finders.clip_training import fit_together, new_direction
+from asyrp.finders.prepare import Phases, Pictures, StoredPictures, sources_of, stored_sources_of
+from asyrp.finders.training_goal import TrainingGoal
+from asyrp.method.asymmetric_process import Attribute
+from asyrp.method.directions import GlobalDirection
+from asyrp.method.editing import edit, latents_of, random_latents
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import invert_into, recipe_of
+from asyrp.method.unedited_trajectory import editing_window
 from asyrp.settings import official
-from asyrp.sources import editing_window
-from asyrp.train import fit_together, new_direction
-from asyrp.unet import HSpaceUNet
+from asyrp.storage.record_store import RecordStore
 
 T_EDIT = 513  # the paper's, for smiling
 WALKS, TRAININGS = 6.3, 15.0  # passes of an image for each step, all ways together
@@ -223,11 +223,13 @@ class Job:
         self._fitted(targets, sources)
 
     def _fitted(self, targets: tuple[str, ...], sources: Any) -> None:
-        lessons = [
-            Lesson(new_direction(self.model, self.grid, self.settings), self.guides[one], self.grid)
+        goals = [
+            TrainingGoal(
+                new_direction(self.model, self.grid, self.settings), self.guides[one], self.grid
+            )
             for one in targets
         ]
-        for _ in fit_together(self.model, lessons, sources, self.settings):
+        for _ in fit_together(self.model, goals, sources, self.settings):
             pass
 
     def flops(self) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import torch
 
 from asyrp.app.pictures import Limits
 from asyrp.app.studio import Habits, Studio
-from asyrp.app.training import Tools
+from asyrp.app.training import Scorers
 from asyrp.commands.common import network, say
 from asyrp.errors import AsyrpError, need
-from asyrp.latent_space import Pixels
+from asyrp.method.latent_space import Pixels
+from asyrp.method.schedule import check_steps
 from asyrp.options import App
-from asyrp.registry import distance_for, encoder_for
-from asyrp.schedule import check_steps
+from asyrp.scorers.load import distance_for, encoder_for
 
 SMALL = 64  # pixels a side up to which a second thread waits longer than it works
 
@@ -63,5 +63,5 @@ def new_studio(options: App) -> Studio:
     limits = Limits(int(size), int(pixels))
     habits = Habits(options.steps, options.inverting, limits, options.people)
     guides = options.guides
-    tools = Tools(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
+    tools = Scorers(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
     return Studio(tools, options.directions, habits)

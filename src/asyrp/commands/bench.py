@@ -12,11 +12,11 @@ from asyrp.bench.plan import FULL, QUICK, chosen, stages
 from asyrp.bench.works import Work
 from asyrp.commands.common import say
 from asyrp.commands.compare import work
-from asyrp.commands.results import new_folder
+from asyrp.experiments.plots import save_figure
 from asyrp.options.bench import Bench
-from asyrp.plots import save_figure
-from asyrp.stages import result_of, seconds_of
-from asyrp.tables import write_json, write_text
+from asyrp.reporting.tables import write_json, write_text
+from asyrp.runtime.resumable import result_of, seconds_of
+from asyrp.storage.results import new_folder
 
 
 def run(options: Bench) -> None:

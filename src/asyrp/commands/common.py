@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from asyrp.api import Inversion, Report, invert, latents_of
-from asyrp.checkpoints import load_model
-from asyrp.checkpoints.latent import Prompt
 from asyrp.compiled import compile_network
-from asyrp.direction_files import SavedDirection, load_direction
 from asyrp.errors import AsyrpError
-from asyrp.images import MARK, read_folder
-from asyrp.jobs import boost_of, parse_direction
-from asyrp.machine import settle
+from asyrp.finders.prepare import boost_of, parse_direction
+from asyrp.method.asymmetric_process import Attribute, check_phases
+from asyrp.method.direction_file import SavedDirection, load_direction
+from asyrp.method.editing import Inversion, Report, invert, latents_of
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import check_steps
+from asyrp.networks import load_model
+from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Applying, Guides, Inverting, Network
-from asyrp.process import Attribute, check_phases
-from asyrp.schedule import check_steps
-from asyrp.team import ALONE, Team, assemble, is_first
-from asyrp.unet import HSpaceUNet
+from asyrp.runtime.cpu import settle
+from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble, is_first
+from asyrp.storage.images import MARK, read_folder
 
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 
@@ -144,19 +144,19 @@ def inverted(
     options: Inverting,
     batch_size: int,
     up_to: int | None = None,
-    team: Team = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Inversion:
     """Invert with a progress bar, and say how well the latents lead back.
 
     Each process of a team inverts its share and gets the latents of all.
     """
     check_inverting(model, steps, options)
-    own, how = images[team.share(len(images))], (options.convention, options.refinements)
+    own, how = images[processes.share(len(images))], (options.convention, options.refinements)
     done = Inversion(own, own, torch.zeros(0))
     if len(own):
         with progress(f"inverting {len(own)} images") as report:
             done = invert(model, own, steps, *how, batch_size, report, up_to)
-    done = Inversion(*(team.whole(part.to(model.device), len(images)) for part in done))
+    done = Inversion(*(processes.whole(part.to(model.device), len(images)) for part in done))
     tell_errors(done.errors, names)
     return done
 
@@ -168,15 +168,15 @@ def latents(
     options: Inverting,
     batch_size: int,
     up_to: int | None = None,
-    team: Team = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Tensor:
     """The latents of `inverted` alone, in about half its time."""
     check_inverting(model, steps, options)
-    own, how = images[team.share(len(images))], (options.convention, options.refinements)
+    own, how = images[processes.share(len(images))], (options.convention, options.refinements)
     if len(own):
         with progress(f"inverting {len(own)} images") as report:
             own = latents_of(model, own, steps, *how, batch_size, report, up_to)
-    return team.whole(own.to(model.device), len(images))
+    return processes.whole(own.to(model.device), len(images))
 
 
 def check_inverting(model: HSpaceUNet, steps: int, options: Inverting) -> None:

@@ -9,30 +9,30 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from asyrp.baselines.label_swap import takes_labels
-from asyrp.checkpoints import load_model
 from asyrp.commands import compare_own
 from asyrp.commands.common import say
 from asyrp.commands.own_ground import check_built_in
-from asyrp.commands.results import new_folder
+from asyrp.domains.avatars.avatars import Face, draw, sample_face
+from asyrp.domains.avatars.way import way_of
+from asyrp.domains.tasks import TASKS
+from asyrp.editing_methods.label_swap import takes_labels
+from asyrp.editing_methods.trained import RIVALS
 from asyrp.errors import AsyrpError
-from asyrp.images import contact_sheet, from_uint8, to_uint8
+from asyrp.experiments import compare_table
+from asyrp.experiments import compare_words as words
+from asyrp.experiments.compare import SHOWN, cell_name, compare_stages
+from asyrp.experiments.compare_table import Back, Cells
+from asyrp.experiments.compare_words import Reached, Ways
+from asyrp.experiments.dose_response import reach_stages
+from asyrp.experiments.plan import Plan, check_faces
+from asyrp.experiments.plots import save_figure
+from asyrp.networks import load_model
 from asyrp.options.compare import Compare, Counts, Own
-from asyrp.plots import save_figure
+from asyrp.reporting.tables import csv_text, markdown, write_json, write_text
+from asyrp.runtime.resumable import Stage, recorded, result_of, run_stages
 from asyrp.settings import TrainSettings
-from asyrp.stages import Stage, recorded, result_of, run_stages
-from asyrp.tables import csv_text, markdown, write_json, write_text
-from asyrp.world import compare_table
-from asyrp.world import compare_words as words
-from asyrp.world.avatars import Face, draw, sample_face
-from asyrp.world.compare import SHOWN, cell_name, compare_stages
-from asyrp.world.compare_table import Back, Cells
-from asyrp.world.compare_words import Reached, Ways
-from asyrp.world.plan import Plan, check_faces
-from asyrp.world.reach import reach_stages
-from asyrp.world.rivals import RIVALS
-from asyrp.world.tasks import TASKS
-from asyrp.world.way import way_of
+from asyrp.storage.images import contact_sheet, from_uint8, to_uint8
+from asyrp.storage.results import new_folder
 
 
 def run(options: Compare) -> None:

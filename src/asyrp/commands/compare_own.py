@@ -11,39 +11,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asyrp.baselines.label_swap import swap_condition
-from asyrp.baselines.wrapped import with_label
-from asyrp.bootstrap import Estimate
-from asyrp.checkpoints import load_model
-from asyrp.checkpoints.latent import Prompt
 from asyrp.commands.common import network, say, warn_of_guides
 from asyrp.commands.compare_own_report import SWAP, notes_of, page, title
 from asyrp.commands.own_ground import Walks, budget, check_own, ground_of, questions_for, warned
-from asyrp.commands.results import new_folder
-from asyrp.costs import Cost
+from asyrp.domains.lab import Lab
+from asyrp.domains.scenes import Scene
+from asyrp.domains.tasks import Task
+from asyrp.editing_methods.label_swap import swap_condition
+from asyrp.editing_methods.other_spaces import with_label
+from asyrp.editing_methods.trained import RIVALS, Job, Prepared, Setting, train_ft
 from asyrp.errors import AsyrpError
-from asyrp.evaluation import Pictures, Tools, Wish, features_in, of_sets, over_runs, summarised
-from asyrp.guide import new_guide
-from asyrp.identity import load_identity
-from asyrp.images import contact_sheet, find_images, from_uint8, to_uint8
-from asyrp.machine import finish, settle
+from asyrp.experiments.compare import SHOWN, Trial, spent
+from asyrp.experiments.compare_table import plot_sheet
+from asyrp.experiments.plots import save_figure
+from asyrp.method.cost import Cost
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import below, paper_grid
+from asyrp.method.text_direction import new_text_direction
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.frechet import LEAST_FID
+from asyrp.metrics.table import Pictures, Scorers, Wish, features_in, of_sets, over_runs, summarised
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
+from asyrp.networks import load_model
+from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options.compare import Compare
-from asyrp.plots import save_figure
-from asyrp.registry import distance_for, encoder_for, load_distance, load_encoder
-from asyrp.schedule import below, paper_grid
-from asyrp.segmentation import load_segmenter
-from asyrp.tables import csv_text, write_json, write_text
-from asyrp.unet import HSpaceUNet
-from asyrp.vision import load_vision
-from asyrp.world.compare import SHOWN, Trial, spent
-from asyrp.world.compare_table import plot_sheet
-from asyrp.world.lab import Lab
-from asyrp.world.rivals import RIVALS, Job, Prepared, Setting, train_ft
-from asyrp.world.scenes import Scene
-from asyrp.world.tasks import Task
+from asyrp.reporting.bootstrap import Estimate
+from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.runtime.cpu import finish, settle
+from asyrp.scorers.arcface import load_identity
+from asyrp.scorers.load import distance_for, encoder_for, load_distance, load_encoder
+from asyrp.scorers.segmentation import load_segmenter
+from asyrp.scorers.vision import load_vision
+from asyrp.storage.images import contact_sheet, find_images, from_uint8, to_uint8
+from asyrp.storage.results import new_folder
 
 METHODS = ("asyrp", "mean", "global", "symmetric", "epsilon", "diffusionclip")
 SWAPS: tuple[Setting, ...] = tuple({"begin": share} for share in (0.25, 0.5, 0.75, 1.0))
@@ -58,7 +58,7 @@ class Arena(NamedTuple):
     job: Job
     validation: Scene
     test: Scene
-    tools: Tools
+    tools: Scorers
     swapped: HSpaceUNet | None
     wish: Wish | None
 
@@ -144,10 +144,10 @@ def arena_of(options: Compare, folder: Path, questions: Questions | None) -> Are
     model, swapped = conditioned(options)
     encoder = encoder_for(model, options.guides.encoder)
     distance = distance_for(model, options.guides.distance)
-    unused = cast(Any, None)  # what judges here looks at pictures, not at x; see `tools_of`
+    unused = cast(Any, None)  # what judges here looks at pictures, not at x; see `scorers_of`
     lab = Lab(model, encoder, distance, unused, unused, settings)
     task = Task("own", own.source, own.target, own.attribute, own.value)
-    tools = tools_of(options, lab, task, questions)
+    tools = scorers_of(options, lab, task, questions)
     walks = Walks(settings.steps, batch_size=options.network.batch_size)
     ground = ground_of(options, lab, task, walks)
     job = Job(lab, task, ground.phases, ground.train, folder)
@@ -170,15 +170,15 @@ def conditioned(options: Compare) -> tuple[HSpaceUNet, HSpaceUNet | None]:
     return model, None
 
 
-def tools_of(options: Compare, lab: Lab, task: Task, questions: Questions | None) -> Tools:
+def scorers_of(options: Compare, lab: Lab, task: Task, questions: Questions | None) -> Scorers:
     """The networks that measure, on pictures."""
     beside, device = options.beside, lab.model.device
     encoder = load_encoder(options.guides.encoder, device)
     distance = load_distance(options.guides.distance, device)
     own = beside.features == "encoder"
     judge = load_encoder(questions.encoder, device) if questions else None
-    return Tools(
-        guide=new_guide(encoder, task.source, task.target),
+    return Scorers(
+        guide=new_text_direction(encoder, task.source, task.target),
         distance=distance,
         spread=distance,
         judging=ZeroShotJudging(judge, questions) if judge and questions else None,
@@ -243,7 +243,7 @@ def rank(arena: Arena, ready: Prepared, setting: Setting) -> tuple[float, ...]:
     """
     scene, tools = arena.validation, arena.tools
     run = [shown(arena.job.lab.model, scene, ready.edit(scene, setting))]
-    few = Tools(guide=tools.guide, distance=tools.distance, judging=tools.judging)
+    few = Scorers(guide=tools.guide, distance=tools.distance, judging=tools.judging)
     found = {name: float(np.mean(row)) for name, row in over_runs(run, few, arena.wish).items()}
     if arena.wish is None:
         return (found["s_dir"] - found["lpips"],)

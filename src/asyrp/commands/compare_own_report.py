@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from asyrp.bootstrap import DRAWS, Estimate
 from asyrp.commands.judges import described, leaning
 from asyrp.commands.own_ground import warned
-from asyrp.evaluation import METRICS, Tools
-from asyrp.jobs import Phases
+from asyrp.editing_methods.trained import RIVALS
+from asyrp.finders.prepare import Phases
+from asyrp.method.protocols import templates_of
+from asyrp.metrics.table import METRICS, Scorers
 from asyrp.metrics.zero_shot import Questions
 from asyrp.options.compare import Compare
-from asyrp.scorers import templates_of
-from asyrp.tables import markdown
-from asyrp.world.rivals import RIVALS
+from asyrp.reporting.bootstrap import DRAWS, Estimate
+from asyrp.reporting.tables import markdown
 
 SWAP = "swap"
 Tables = Mapping[str, Mapping[str, Estimate]]
@@ -55,7 +55,7 @@ def page(
 
 def notes_of(
     options: Compare,
-    tools: Tools,
+    tools: Scorers,
     phases: Phases,
     some: Mapping[str, Estimate],
     questions: Questions | None,
@@ -84,7 +84,7 @@ _BEST = {
 }
 
 
-def _networks(options: Compare, tools: Tools) -> str:
+def _networks(options: Compare, tools: Scorers) -> str:
     templates = templates_of(tools.guide.encoder) if tools.guide else []
     lender = options.guides.encoder if options.beside.features == "encoder" else ""
     networks = {

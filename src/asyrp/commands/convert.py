@@ -6,8 +6,12 @@ from pathlib import Path
 
 from torch import nn
 
-from asyrp.checkpoints import load_model
-from asyrp.checkpoints.convert import (
+from asyrp.errors import AsyrpError
+from asyrp.method.direction_file import check_fits, save_direction
+from asyrp.method.directions import ImplicitDirection, TimestepDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.networks import load_model
+from asyrp.networks.convert.convert import (
     TORCH_SUFFIXES,
     convert,
     convert_back,
@@ -15,20 +19,16 @@ from asyrp.checkpoints.convert import (
     write_folder,
     write_weights,
 )
-from asyrp.checkpoints.detect import Detected, detect
-from asyrp.checkpoints.directions import convert_direction, foreign, read_known, to_original
-from asyrp.checkpoints.fetch import fetch_url, is_url
-from asyrp.checkpoints.hyper import Said, read_said
-from asyrp.checkpoints.latent import Prompt
-from asyrp.checkpoints.presets import find_preset
-from asyrp.checkpoints.prove import LIMIT, Proof
-from asyrp.checkpoints.read import read_checkpoint
-from asyrp.direction_files import check_fits, save_direction
-from asyrp.directions import ImplicitDirection, TimestepDirection
-from asyrp.errors import AsyrpError
-from asyrp.files import read_object
+from asyrp.networks.convert.detect import Detected, detect
+from asyrp.networks.convert.hyperparameters import Said, read_said
+from asyrp.networks.convert.read import read_checkpoint
+from asyrp.networks.convert.verify import LIMIT, Proof
+from asyrp.networks.latent_pipeline import Prompt
+from asyrp.networks.presets import find_preset
+from asyrp.networks.released_directions import convert_direction, foreign, read_known, to_original
 from asyrp.options import Convert
-from asyrp.unet import HSpaceUNet
+from asyrp.runtime.download import fetch_url, is_url
+from asyrp.storage.files import read_object
 
 
 def run(options: Convert) -> None:

@@ -10,27 +10,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from asyrp.api import Inversion, Report, edit, silent
 from asyrp.commands.common import inverted, network, progress, say
 from asyrp.commands.report import summary, write_report
-from asyrp.commands.results import new_folder
 from asyrp.commands.train import Material, checkpoint_of, gather, train
 from asyrp.commands.world import draw_folder
-from asyrp.direction_files import SavedDirection, save_direction
+from asyrp.domains.avatars.avatars import Face, draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.domains.avatars.judge import load_judge
+from asyrp.domains.avatars.score import Score, answers, check_target, score
 from asyrp.errors import AsyrpError
-from asyrp.guide import Guide, new_guide
-from asyrp.images import contact_sheet, write_png
-from asyrp.jobs import EDIT_STEPS
+from asyrp.experiments.plots import plot_curves, save_figure
+from asyrp.finders.prepare import EDIT_STEPS
+from asyrp.method.direction_file import SavedDirection, save_direction
+from asyrp.method.editing import Inversion, Report, edit, silent
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.strength_sweep import strip
+from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Demo, Guides, Inverting, Train
-from asyrp.plots import plot_curves, save_figure
-from asyrp.registry import encoder_for, load_distance, load_encoder
-from asyrp.strips import strip
-from asyrp.tables import write_json
-from asyrp.unet import HSpaceUNet
-from asyrp.world.avatars import Face, draw, sample_face
-from asyrp.world.diffusion import to_unit
-from asyrp.world.judge import load_judge
-from asyrp.world.score import Score, answers, check_target, score
+from asyrp.reporting.tables import write_json
+from asyrp.scorers.load import encoder_for, load_distance, load_encoder
+from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.results import new_folder
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 STRIP_FACES, SHEET_FACES = 6, 12
@@ -41,7 +41,7 @@ class Learned(NamedTuple):
     """A direction and what it was found with."""
 
     model: HSpaceUNet
-    guide: Guide
+    guide: TextDirection
     material: Material
     saved: SavedDirection
 
@@ -83,7 +83,7 @@ def check(options: Demo) -> None:
         raise AsyrpError(
             "--train-faces and --test-faces must be 1 or more, --validation-faces 0 or more"
         )
-    new_guide(load_encoder(Guides().encoder), options.source, options.target)
+    new_text_direction(load_encoder(Guides().encoder), options.source, options.target)
 
 
 def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
@@ -99,7 +99,7 @@ def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
     with timed(seconds, "load networks"):
         model = network(job.network)
         encoder = encoder_for(model, job.guides.encoder)
-        guide = new_guide(encoder, options.source, options.target)
+        guide = new_text_direction(encoder, options.source, options.target)
     with timed(seconds, "invert, find intervals"):
         material = gather(model, [guide], job)
     with timed(seconds, "train"):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from asyrp.checkpoints.fetch import Came, watch
+from asyrp.runtime.download import Came, watch
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from asyrp.api import edit
 from asyrp.commands.common import (
     Applied,
     applied,
@@ -20,19 +19,20 @@ from asyrp.commands.common import (
     say,
     shown,
 )
-from asyrp.commands.results import check_results, record, tell_others
 from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_folder
-from asyrp.images import write_png
-from asyrp.latent_store import latents_from
-from asyrp.multistep import walk_second_order
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.editing import edit
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import latents_from
+from asyrp.method.second_order import walk_second_order
+from asyrp.method.strength_sweep import strip
 from asyrp.options import Edit
-from asyrp.process import walk
-from asyrp.strips import strip
-from asyrp.tables import write_json
-from asyrp.team import Team, assemble
-from asyrp.unet import HSpaceUNet
+from asyrp.reporting.tables import write_json
+from asyrp.runtime.distributed import ProcessGroup, assemble
+from asyrp.storage.files import atomic_folder
+from asyrp.storage.images import write_png
+from asyrp.storage.results import check_results, record, tell_others
 
 
 class Inputs(NamedTuple):
@@ -47,18 +47,18 @@ def run(options: Edit) -> None:
     """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
     check(options)
     check_results(options.out, options.images)
-    model, team = network(options.network), assemble(options.network.device)
+    model, processes = network(options.network), assemble(options.network.device)
     chosen = applied(model, options.applying)
-    inputs = (_from_folder if options.store is None else _from_store)(model, options, team)
+    inputs = (_from_folder if options.store is None else _from_store)(model, options, processes)
     notes = edit_notes(chosen)
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
     with atomic_folder(options.out) as out:
-        for name, image in _edited(model, chosen, inputs, options, team):
+        for name, image in _edited(model, chosen, inputs, options, processes):
             write_png(out / name, image, notes)
-        if team.rank == 0:
+        if processes.rank == 0:
             write_json(out / "run.json", record("edit", options, model, **told))
-        team.wait()  # no picture is put in place before all are made
+        processes.wait()  # no picture is put in place before all are made
     names = _names(inputs, options)
     say(f"wrote {len(names)} images and run.json to {options.out}")
     tell_others(options.out, names)
@@ -83,10 +83,10 @@ def _names(inputs: Inputs, options: Edit) -> list[str]:
 
 
 def _edited(
-    model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, team: Team
+    model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, processes: ProcessGroup
 ) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
-    own, size = team.share(len(inputs.paths)), options.network.batch_size
+    own, size = processes.share(len(inputs.paths)), options.network.batch_size
     with progress(f"editing {own.stop - own.start} images", "image") as report:
         for first in range(own.start, own.stop, size):
             rows = slice(first, min(first + size, own.stop))
@@ -104,7 +104,7 @@ def _ways(
     seed, size = options.applying.seed, options.network.batch_size
     how = (options.steps, chosen.t_boost, seed, size)
     if not options.strengths:
-        walker = walk if options.solver == "ddim" else walk_second_order
+        walker = reverse_process if options.solver == "ddim" else walk_second_order
         return {"": edit(model, latents, chosen.attributes, *how, first=first, walker=walker)}
     edits = [
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
@@ -119,22 +119,22 @@ def _ending(factor: float) -> str:
     return f"_{factor:+g}"
 
 
-def _from_folder(model: HSpaceUNet, options: Edit, team: Team) -> Inputs:
+def _from_folder(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
     found, size, how = (
         pictures(options.images, model),
         options.network.batch_size,
         options.inverting,
     )
-    done = inverted(model, found.images, found.names, options.steps, how, size, team=team)
+    done = inverted(model, found.images, found.names, options.steps, how, size, processes=processes)
     errors = dict(zip(found.names, done.errors.tolist(), strict=True))
     return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
 
 
-def _from_store(model: HSpaceUNet, options: Edit, team: Team) -> Inputs:
+def _from_store(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
     check_inverting(model, options.steps, options.inverting)
-    images, store = folder_images(options.images, model), open_store(_store_of(options), team)
+    images, store = folder_images(options.images, model), open_store(_store_of(options), processes)
     size = options.network.batch_size
-    keys = keys_in(store, images, options.steps, options.inverting, size, team)
+    keys = keys_in(store, images, options.steps, options.inverting, size, processes)
 
     def latents(rows: slice) -> Tensor:
         return latents_from(store, keys[rows])

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from asyrp.bootstrap import Estimate
 from asyrp.commands.common import check_device, say
 from asyrp.commands.evaluate_pictures import Material, gather
 from asyrp.commands.evaluate_report import (
@@ -15,11 +14,15 @@ from asyrp.commands.evaluate_report import (
     told_small,
 )
 from asyrp.commands.judges import NONE, WORLD, partiality, questions_of
-from asyrp.commands.results import new_folder
 from asyrp.errors import AsyrpError, MissingExtra, need
-from asyrp.evaluation import (
+from asyrp.experiments.plots import save_figure
+from asyrp.method.text_direction import new_text_direction
+from asyrp.metrics.features import EncoderFeatures
+from asyrp.metrics.frechet import LEAST_FID
+from asyrp.metrics.perceptual import LEAST_DIVERSITY
+from asyrp.metrics.table import (
     Pictures,
-    Tools,
+    Scorers,
     Wish,
     features_in,
     gaps,
@@ -32,18 +35,15 @@ from asyrp.evaluation import (
     summarised,
     too_small,
 )
-from asyrp.guide import new_guide
-from asyrp.identity import load_identity
-from asyrp.metrics.features import EncoderFeatures
-from asyrp.metrics.frechet import LEAST_FID
-from asyrp.metrics.perceptual import LEAST_DIVERSITY
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.evaluate import Evaluate
-from asyrp.plots import save_figure
-from asyrp.registry import load_distance, load_encoder
-from asyrp.segmentation import load_segmenter
-from asyrp.tables import csv_text, write_json, write_text
-from asyrp.vision import load_vision
+from asyrp.reporting.bootstrap import Estimate
+from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.scorers.arcface import load_identity
+from asyrp.scorers.load import load_distance, load_encoder
+from asyrp.scorers.segmentation import load_segmenter
+from asyrp.scorers.vision import load_vision
+from asyrp.storage.results import new_folder
 
 SIZE = 64  # sides of the built-in world's faces
 EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
@@ -53,7 +53,7 @@ def run(options: Evaluate) -> None:
     """Write table.md, table.csv, table.json, and figures of all metrics, leakage and the audit."""
     check(options)
     questions, wish = questions_for(options), wish_of(options)
-    tools = tools_of(options, questions)
+    tools = scorers_of(options, questions)
     if tools.judging is not None and wish is not None:
         tools.judging.wanted(*wish)  # an AsyrpError where it knows no such attribute or value
     material = gather(options)
@@ -173,7 +173,7 @@ def check_judge(options: Evaluate, material: Material) -> None:
         )
 
 
-def tools_of(options: Evaluate, questions: Questions | None = None) -> Tools:
+def scorers_of(options: Evaluate, questions: Questions | None = None) -> Scorers:
     """The networks that the asked metrics need."""
     wanted = set(EVERY) - set(options.leave_out)
     tools = _guiding(options, wanted)
@@ -193,7 +193,7 @@ def tools_of(options: Evaluate, questions: Questions | None = None) -> Tools:
     )
 
 
-def _guiding(options: Evaluate, wanted: set[str]) -> Tools:
+def _guiding(options: Evaluate, wanted: set[str]) -> Scorers:
     """The encoder, the distance and the feature network, where they are asked."""
     guides, device = options.guides, check_device(options.device)
     guided = bool(options.target) and "s_dir" in wanted
@@ -202,27 +202,29 @@ def _guiding(options: Evaluate, wanted: set[str]) -> Tools:
     encoder = load_encoder(guides.encoder, device) if guided or (compared and not own) else None
     distance = load_distance(guides.distance, device) if wanted & {"lpips", "diversity"} else None
     features = load_vision(options.features, device) if own else None
-    return Tools(
-        guide=new_guide(encoder, options.source, options.target) if encoder and guided else None,
+    return Scorers(
+        guide=new_text_direction(encoder, options.source, options.target)
+        if encoder and guided
+        else None,
         distance=distance if "lpips" in wanted else None,
         spread=distance if "diversity" in wanted else None,
         features=EncoderFeatures(encoder) if encoder and compared and not own else features,
     )
 
 
-def _asked(tools: Tools, options: Evaluate, questions: Questions) -> Tools:
+def _asked(tools: Scorers, options: Evaluate, questions: Questions) -> Scorers:
     """A judge of the user's, whose encoder's features stand for the judge's."""
     encoder = load_encoder(questions.encoder, options.device)
     features = EncoderFeatures(encoder) if options.features == "judge" else tools.features
     return tools._replace(judging=ZeroShotJudging(encoder, questions), features=features)
 
 
-def _judged(tools: Tools, features: bool) -> Tools:
+def _judged(tools: Scorers, features: bool) -> Scorers:
     """The networks of the built-in world in their places."""
-    from asyrp.world.features import JudgeIdentity, PooledJudge
-    from asyrp.world.judge import load_judge
-    from asyrp.world.judging import AvatarJudging
-    from asyrp.world.segmenter import load_segmenter as load_parts
+    from asyrp.domains.avatars.features import JudgeIdentity, PooledJudge
+    from asyrp.domains.avatars.judge import load_judge
+    from asyrp.domains.avatars.judging import AvatarJudging
+    from asyrp.domains.avatars.segmenter import load_segmenter as load_parts
 
     judge = load_judge()
     return tools._replace(
@@ -238,13 +240,13 @@ def wish_of(options: Evaluate) -> Wish | None:
     return Wish(options.attribute, options.value) if options.attribute else None
 
 
-def measure(options: Evaluate, material: Material, tools: Tools, wish: Wish | None) -> Result:
+def measure(options: Evaluate, material: Material, tools: Scorers, wish: Wish | None) -> Result:
     """Every number that is written."""
     runs, seed = material.runs, options.seed
     values, features = over_runs(runs, tools, wish), features_in(runs, tools)
     if options.compare_with == "reconstruction":
         moved = [Pictures(back, run.edits) for run in runs if (back := run[2]) is not None]
-        values |= over_runs(moved, Tools(guide=tools.guide))
+        values |= over_runs(moved, Scorers(guide=tools.guide))
     table = {**summarised(values, seed), **of_sets(runs, tools, features, seed)}
     labels = _labels(options, material, tools)
     members = {name: grouped(row) for name, row in labels.items()}
@@ -256,7 +258,7 @@ def measure(options: Evaluate, material: Material, tools: Tools, wish: Wish | No
     return Result(table, groups, gaps(values, members, seed), matrix, small)
 
 
-def _labels(options: Evaluate, material: Material, tools: Tools) -> dict[str, list[str]]:
+def _labels(options: Evaluate, material: Material, tools: Scorers) -> dict[str, list[str]]:
     """attribute -> the sources' labels: the CSV's columns where it has them, else by the judge."""
     columns = set(material.labels[0]) if material.labels else set()
     own = tools.judging.audited if tools.judging is not None else sorted(columns)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from asyrp.datasets import Loaded, load
 from asyrp.errors import AsyrpError
-from asyrp.evaluation import Pictures
+from asyrp.metrics.table import Pictures
 from asyrp.options.evaluate import Evaluate
+from asyrp.storage.image_sources import Loaded, load
 
 
 class Material(NamedTuple):

@@ -5,16 +5,16 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from asyrp.bootstrap import DRAWS, Estimate
 from asyrp.commands.evaluate_pictures import Material
 from asyrp.commands.judges import WORLD, described, leaning, partiality
-from asyrp.evaluation import GROUP_DRAWS, LEAST_GROUP, METRICS, Gap, Tools
-from asyrp.figures import dots, new_figure
+from asyrp.method.protocols import templates_of
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
+from asyrp.metrics.table import GROUP_DRAWS, LEAST_GROUP, METRICS, Gap, Scorers
 from asyrp.metrics.zero_shot import Questions
 from asyrp.options.evaluate import Evaluate
-from asyrp.scorers import templates_of
-from asyrp.tables import markdown
+from asyrp.reporting.bootstrap import DRAWS, Estimate
+from asyrp.reporting.figures import dots, new_figure
+from asyrp.reporting.tables import markdown
 
 MOST_GAPS = 12  # rows of the audit in table.md; the JSON has all
 MOST_SMALL = 6  # subgroups of an attribute that are named as too small; the JSON has all
@@ -34,7 +34,7 @@ class Result(NamedTuple):
 
 
 def notes_of(
-    options: Evaluate, material: Material, tools: Tools, questions: Questions | None = None
+    options: Evaluate, material: Material, tools: Scorers, questions: Questions | None = None
 ) -> dict[str, Any]:
     """What the numbers mean and what they were made with."""
     named = {
@@ -68,7 +68,7 @@ def notes_of(
     }
 
 
-def _lent(options: Evaluate, tools: Tools, questions: Questions | None) -> dict[str, str]:
+def _lent(options: Evaluate, tools: Scorers, questions: Questions | None) -> dict[str, str]:
     """Whether the guide itself lends its features to FID and KID."""
     guide, features = options.guides.encoder, options.features
     if features == "judge" and questions is not None:

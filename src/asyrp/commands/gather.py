@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from asyrp.commands.common import say
-from asyrp.commands.results import check_results, tell_others
-from asyrp.datasets import SHARES, Record, Skipped, open_source, split_of, stream
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_folder
-from asyrp.images import write_png
 from asyrp.options.data import Gather
-from asyrp.tables import csv_text, write_json, write_text
+from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.storage.files import atomic_folder
+from asyrp.storage.image_sources import SHARES, Record, Skipped, open_source, split_of, stream
+from asyrp.storage.images import write_png
+from asyrp.storage.results import check_results, tell_others
 
 SHOWN = 3  # unreadable pictures that are named in the last line; gathered.json has all
 

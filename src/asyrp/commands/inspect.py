@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from asyrp.checkpoints import load_model
-from asyrp.checkpoints.detect import is_original
-from asyrp.checkpoints.latent import Prompt
-from asyrp.direction_files import read_card
-from asyrp.files import header_of
-from asyrp.latent_files import KIND, load_latents
+from asyrp.method.direction_file import read_card
+from asyrp.method.latent_file import KIND, load_latents
+from asyrp.networks import load_model
+from asyrp.networks.convert.detect import is_original
+from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Inspect
+from asyrp.storage.files import header_of
 
 
 def run(options: Inspect) -> None:

@@ -3,16 +3,16 @@
 from dataclasses import asdict, replace
 
 from asyrp.commands.common import inverted, network, pictures, say, warn_of_guides
-from asyrp.commands.results import check_results
-from asyrp.files import atomic_folder
-from asyrp.guide import new_guide
-from asyrp.intervals import Found, find_intervals
-from asyrp.jobs import MOST_CURVE_IMAGES, curves_of
+from asyrp.experiments.plots import plot_curves, save_figure
+from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
+from asyrp.method.editing_interval import Found, find_intervals
+from asyrp.method.protocols import Thresholds
+from asyrp.method.text_direction import new_text_direction
 from asyrp.options import Intervals
-from asyrp.plots import plot_curves, save_figure
-from asyrp.registry import distance_for, encoder_for
-from asyrp.scorers import Thresholds
-from asyrp.tables import write_json
+from asyrp.reporting.tables import write_json
+from asyrp.scorers.load import distance_for, encoder_for
+from asyrp.storage.files import atomic_folder
+from asyrp.storage.results import check_results
 
 
 def run(options: Intervals) -> None:
@@ -23,7 +23,7 @@ def run(options: Intervals) -> None:
     found = pictures(options.images, model, MOST_CURVE_IMAGES)
     distance = distance_for(model, options.guides.distance)
     encoder = encoder_for(model, options.guides.encoder)
-    guide = new_guide(encoder, options.source, options.target)
+    guide = new_text_direction(encoder, options.source, options.target)
     own = distance.thresholds
     thresholds = replace(
         own,

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from asyrp.commands.common import check_inverting, inverted, network, pictures, say, shown
-from asyrp.commands.results import check_results, new_folder, record, tell_others
 from asyrp.commands.stored import folder_images, keys_in, open_store, with_reconstructions
-from asyrp.files import atomic_folder
-from asyrp.images import write_png
-from asyrp.latent_files import Latents, save_latents
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_file import Latents, save_latents
 from asyrp.options import Invert
-from asyrp.tables import write_json
-from asyrp.team import assemble
-from asyrp.unet import HSpaceUNet
+from asyrp.reporting.tables import write_json
+from asyrp.runtime.distributed import assemble
+from asyrp.storage.files import atomic_folder
+from asyrp.storage.images import write_png
+from asyrp.storage.results import check_results, new_folder, record, tell_others
 
 
 def run(options: Invert) -> None:
@@ -20,10 +20,10 @@ def run(options: Invert) -> None:
     model = network(options.network)
     if options.store is not None:
         return _into_store(model, options, options.store)
-    found, team = pictures(options.images, model), assemble(options.network.device)
+    found, processes = pictures(options.images, model), assemble(options.network.device)
     size, how = options.network.batch_size, options.inverting
-    done = inverted(model, found.images, found.names, options.steps, how, size, team=team)
-    if team.rank:
+    done = inverted(model, found.images, found.names, options.steps, how, size, processes=processes)
+    if processes.rank:
         return None
     names = tuple(found.names)
     errors = tuple(done.errors.tolist())
@@ -41,10 +41,10 @@ def run(options: Invert) -> None:
 def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
     """Hold a batch of images at a time, however many there are."""
     check_inverting(model, options.steps, options.inverting)
-    team, images = assemble(options.network.device), folder_images(options.images, model)
-    store, size = open_store(folder, team), options.network.batch_size
-    keys = keys_in(store, images, options.steps, options.inverting, size, team)
-    if team.rank:
+    processes, images = assemble(options.network.device), folder_images(options.images, model)
+    store, size = open_store(folder, processes), options.network.batch_size
+    keys = keys_in(store, images, options.steps, options.inverting, size, processes)
+    if processes.rank:
         return
     few = images.part(slice(0, size))
     back = with_reconstructions(store, few, keys[:size], options.steps, size)

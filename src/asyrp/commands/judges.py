@@ -4,7 +4,7 @@ from pathlib import Path
 
 from asyrp.errors import AsyrpError
 from asyrp.metrics.zero_shot import Questions, read_questions
-from asyrp.registry import same_encoder
+from asyrp.scorers.load import same_encoder
 
 WORLD, NONE = "avatars-64", "none"
 

@@ -16,12 +16,12 @@ from asyrp.commands.stored import (
     open_store,
     with_reconstructions,
 )
-from asyrp.jobs import EDIT_STEPS, Pictures, StoredPictures
-from asyrp.latent_store import latents_from
+from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import latents_from
 from asyrp.options import Train
-from asyrp.record_store import RecordStore
-from asyrp.team import Team, assemble
-from asyrp.unet import HSpaceUNet
+from asyrp.runtime.distributed import ProcessGroup, assemble
+from asyrp.storage.record_store import RecordStore
 
 
 class Found(Protocol):
@@ -52,7 +52,7 @@ class InMemory:
     model: HSpaceUNet
     gallery: Gallery
     options: Train
-    team: Team
+    processes: ProcessGroup
 
     @property
     def count(self) -> int:
@@ -65,7 +65,7 @@ class InMemory:
         if not names:
             return Pictures(images, images)
         how, size = self.options.inverting, self.options.network.batch_size
-        done = inverted(self.model, images, names, EDIT_STEPS, how, size, team=self.team)
+        done = inverted(self.model, images, names, EDIT_STEPS, how, size, processes=self.processes)
         return Pictures(done.reconstructions, done.latents)
 
     def ready(self, rows: slice, at: int) -> Pictures:
@@ -74,7 +74,7 @@ class InMemory:
         if not len(images):
             return Pictures(images, images, at)
         how, size = self.options.inverting, self.options.network.batch_size
-        found = latents(self.model, images, steps, how, size, at, self.team)
+        found = latents(self.model, images, steps, how, size, at, self.processes)
         return Pictures(images, found, at)
 
     def to_train(self, rows: slice, at: int) -> Pictures:
@@ -90,7 +90,7 @@ class InStore:
     store: RecordStore
     images: FolderImages
     options: Train
-    team: Team
+    processes: ProcessGroup
 
     @property
     def count(self) -> int:
@@ -103,7 +103,7 @@ class InStore:
         if not part.paths:
             return Pictures(self._empty(), self._empty())
         keys = self._keys(part, EDIT_STEPS, None)
-        return with_reconstructions(self.store, part, keys, EDIT_STEPS, size, self.team)
+        return with_reconstructions(self.store, part, keys, EDIT_STEPS, size, self.processes)
 
     def ready(self, rows: slice, at: int) -> Pictures:
         """On the grid of training, with latents at a timestep, in memory."""
@@ -123,7 +123,7 @@ class InStore:
     def _keys(self, part: FolderImages, steps: int, at: int | None) -> Sequence[str]:
         check_inverting(self.model, steps, self.options.inverting)
         how, size = self.options.inverting, self.options.network.batch_size
-        return keys_in(self.store, part, steps, how, size, self.team, at)
+        return keys_in(self.store, part, steps, how, size, self.processes, at)
 
     def _empty(self) -> Tensor:
         return torch.zeros(0, *self.model.image_shape)
@@ -131,8 +131,8 @@ class InStore:
 
 def find_pictures(model: HSpaceUNet, folder: Path, options: Train) -> Found:
     """The pictures of a folder, in memory or with a store."""
-    team = assemble(options.network.device)
+    processes = assemble(options.network.device)
     if options.store is None:
-        return InMemory(model, pictures(folder, model), options, team)
+        return InMemory(model, pictures(folder, model), options, processes)
     images = folder_images(folder, model)
-    return InStore(model, open_store(options.store, team), images, options, team)
+    return InStore(model, open_store(options.store, processes), images, options, processes)

@@ -10,19 +10,19 @@ from torch import Tensor
 
 from asyrp.commands.common import pictures
 from asyrp.commands.judges import partiality, questions_in
+from asyrp.domains.lab import Lab, phases_of
+from asyrp.domains.scenes import Scene, scene_of
+from asyrp.domains.tasks import Task
 from asyrp.errors import AsyrpError
-from asyrp.intervals import measure_curves
-from asyrp.jobs import EDIT_STEPS, Phases
+from asyrp.finders.prepare import EDIT_STEPS, Phases
+from asyrp.method.asymmetric_process import check_phases, check_start, reverse_process
+from asyrp.method.editing_interval import measure_curves
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import paper_grid
 from asyrp.metrics.zero_shot import Questions
 from asyrp.options import Guides, Network
 from asyrp.options.compare import Counts, Own
-from asyrp.process import check_phases, check_start, walk
-from asyrp.schedule import paper_grid
 from asyrp.settings import TrainSettings
-from asyrp.unet import HSpaceUNet
-from asyrp.world.lab import Lab, phases_of
-from asyrp.world.scenes import Scene, scene_of
-from asyrp.world.tasks import Task
 
 MOST_CURVES = 16  # images that the intervals are measured on
 
@@ -183,7 +183,7 @@ def phases_on(lab: Lab, task: Task, images: Tensor, walks: Walks) -> Phases:
     """t_start, t_edit and t_boost from the curves of some images, inverted to T."""
     length, count = lab.model.schedule.length, walks.editing
     scene = scene_of(lab.model, images, "curves", length - 1, count, walks.batch_size)
-    steps = walk(lab.model, scene.latents, paper_grid(count, length))
+    steps = reverse_process(lab.model, scene.latents, paper_grid(count, length))
     curves = measure_curves(scene.reconstructions, scene.latents, steps, lab.distance)
     return phases_of(lab, curves, task)
 

@@ -5,14 +5,14 @@ from typing import NamedTuple, cast
 
 from asyrp.commands.common import say
 from asyrp.commands.intervals import describe
-from asyrp.guide import Guide
-from asyrp.intervals import Found, Given, find_intervals
-from asyrp.jobs import EDIT_STEPS, Phases, Pictures, curves_of
+from asyrp.finders.prepare import EDIT_STEPS, Phases, Pictures, curves_of
+from asyrp.method.asymmetric_process import check_phases, check_start
+from asyrp.method.editing_interval import Found, Given, find_intervals
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import PerceptualDistance
+from asyrp.method.text_direction import TextDirection
 from asyrp.options import Train
-from asyrp.process import check_phases, check_start
-from asyrp.scorers import PerceptualDistance
-from asyrp.team import assemble
-from asyrp.unet import HSpaceUNet
+from asyrp.runtime.distributed import assemble
 
 MOST_MEASURED = 16  # images for the LPIPS curves; more move the intervals by less than a step
 
@@ -26,7 +26,7 @@ class Timed(NamedTuple):
 
 def phases_of(
     model: HSpaceUNet,
-    guides: Sequence[Guide],
+    guides: Sequence[TextDirection],
     measured: Pictures,
     options: Train,
     distance: PerceptualDistance | None,

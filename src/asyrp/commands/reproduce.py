@@ -8,21 +8,21 @@ from typing import Any
 
 import torch
 
-from asyrp.bootstrap import of_mean
 from asyrp.commands.common import say
 from asyrp.commands.compare import Found, figures, page, plan_of, read_found, work
-from asyrp.commands.results import new_folder
 from asyrp.commands.study import told
+from asyrp.domains.tasks import TASKS
+from asyrp.experiments.compare import SHOWN, compare_stages
+from asyrp.experiments.compare_words import claims
+from asyrp.experiments.plan import Plan
+from asyrp.experiments.plots import save_figure
+from asyrp.experiments.studies.catalogue import STUDIES, stage_name, study_stages, tasks_of
+from asyrp.experiments.studies.common import ranged
 from asyrp.options.compare import Reproduce
-from asyrp.plots import save_figure
-from asyrp.stages import Stage, result_of, runs_of, seconds_of
-from asyrp.studies.catalogue import STUDIES, stage_name, study_stages, tasks_of
-from asyrp.studies.common import ranged
-from asyrp.tables import markdown, write_text
-from asyrp.world.compare import SHOWN, compare_stages
-from asyrp.world.compare_words import claims
-from asyrp.world.plan import Plan
-from asyrp.world.tasks import TASKS
+from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.tables import markdown, write_text
+from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
+from asyrp.storage.results import new_folder
 
 
 def run(options: Reproduce) -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asyrp.api import inversion_grid
 from asyrp.commands.common import progress, say, tell_errors
 from asyrp.errors import AsyrpError
-from asyrp.images import find_images, read_image
-from asyrp.jobs import Pictures
-from asyrp.latent_store import invert_into, latents_from, recipe_of, state_key, walk_into
+from asyrp.finders.prepare import Pictures
+from asyrp.method.editing import inversion_grid
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, state_key, walk_into
+from asyrp.method.schedule import check_steps
 from asyrp.options import Inverting
-from asyrp.record_store import RecordStore
-from asyrp.schedule import check_steps
-from asyrp.team import ALONE, Team
-from asyrp.unet import HSpaceUNet
+from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.storage.images import find_images, read_image
+from asyrp.storage.record_store import RecordStore
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def folder_images(folder: Path, model: HSpaceUNet) -> FolderImages:
     return FolderImages(tuple(find_images(folder)), model)
 
 
-def open_store(folder: Path, team: Team = ALONE) -> RecordStore:
+def open_store(folder: Path, processes: ProcessGroup = SINGLE_PROCESS) -> RecordStore:
     """Open a store; the first process of a team makes it."""
-    if team.rank == 0:
+    if processes.rank == 0:
         RecordStore(folder)
-    team.wait()
+    processes.wait()
     return RecordStore(folder)
 
 
@@ -71,7 +71,7 @@ def keys_in(
     steps: int,
     options: Inverting,
     batch_size: int,
-    team: Team = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
     up_to: int | None = None,
 ) -> list[str]:
     """The keys of the latents of images, inverted where the store lacks them.
@@ -81,7 +81,7 @@ def keys_in(
     model = images.model
     check_steps(steps, model.schedule.length)
     recipe = recipe_of(model, steps, options.convention, options.refinements, up_to)
-    own, new = images.part(team.share(len(images))), 0
+    own, new = images.part(processes.share(len(images))), 0
     keys = [""] * len(own)
     with progress(f"inverting {len(own)} images", "image") as report:
         rows = invert_into(store, model, recipe, own, batch_size)
@@ -89,7 +89,7 @@ def keys_in(
             keys[row], new = key, new + inverted
             report(done, len(own))
     store.flush()
-    found, added = team.joined(keys), sum(team.joined([new]))
+    found, added = processes.joined(keys), sum(processes.joined([new]))
     store.refresh()
     say(f"{added} of {len(images)} images inverted; the store had the others")
     return found
@@ -101,18 +101,18 @@ def with_reconstructions(
     keys: Sequence[str],
     steps: int,
     batch_size: int,
-    team: Team = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Pictures:
     """Images at T, as they come back; says how well they do."""
     model = images.model
     grid = inversion_grid(model, steps, None)
-    own = keys[team.share(len(keys))]
+    own = keys[processes.share(len(keys))]
     with progress(f"reconstructing {len(own)} images") as report:
         walked = walk_into(store, model, own, grid, (), batch_size)
         for done in accumulate(walked):
             report(done, len(own) * len(grid))
     store.flush()
-    team.wait()
+    processes.wait()
     store.refresh()
     back = latents_from(store, [state_key(key, grid) for key in keys])
     tell_errors(errors_of(back, images), images.names)

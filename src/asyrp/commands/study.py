@@ -6,25 +6,25 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from asyrp.api import random_latents
 from asyrp.commands import study_own
 from asyrp.commands.common import inverted, network, pictures, say
 from asyrp.commands.compare import plan_of, work
 from asyrp.commands.own_ground import check_built_in
-from asyrp.commands.results import check_results, new_folder
-from asyrp.direction_files import load_direction
 from asyrp.errors import AsyrpError
-from asyrp.jobs import parse_direction
+from asyrp.experiments.plots import save_figure
+from asyrp.experiments.studies import diagnose, theorem1
+from asyrp.experiments.studies.catalogue import STUDIES, stage_name, study_stages, tasks_of
+from asyrp.experiments.studies.common import Verdict
+from asyrp.finders.prepare import parse_direction
+from asyrp.method.direction_file import load_direction
+from asyrp.method.editing import random_latents
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import paper_grid
 from asyrp.options.compare import Own, Study
-from asyrp.plots import save_figure
-from asyrp.registry import distance_for
-from asyrp.schedule import paper_grid
-from asyrp.stages import result_of
-from asyrp.studies import diagnose, theorem1
-from asyrp.studies.catalogue import STUDIES, stage_name, study_stages, tasks_of
-from asyrp.studies.common import Verdict
-from asyrp.tables import plain, write_json
-from asyrp.unet import HSpaceUNet
+from asyrp.reporting.tables import plain, write_json
+from asyrp.runtime.resumable import result_of
+from asyrp.scorers.load import distance_for
+from asyrp.storage.results import check_results, new_folder
 
 JUDGED = ("homogeneity", "linearity", "robustness", "consistency", "layers", "intervals")
 RANDOM = 4  # samples, where there are no images

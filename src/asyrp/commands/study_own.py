@@ -13,20 +13,20 @@ from asyrp.commands.own_ground import (
     questions_for,
     warned,
 )
+from asyrp.domains.lab import Lab, saturated_on, train_direction
+from asyrp.domains.scenes import Scene, scene_of
+from asyrp.domains.tasks import Task
 from asyrp.errors import AsyrpError
-from asyrp.machine import settle
+from asyrp.experiments.studies.catalogue import CHOOSING, STUDIES
+from asyrp.experiments.studies.common import Bench, Learned
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import check_steps
+from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.compare import Study
-from asyrp.registry import distance_for, encoder_for
-from asyrp.schedule import check_steps
-from asyrp.studies.catalogue import CHOOSING, STUDIES
-from asyrp.studies.common import Bench, Learned
-from asyrp.unet import HSpaceUNet
-from asyrp.unet_condition import FixedPrompt
-from asyrp.world.lab import Lab, saturated_on, train_direction
-from asyrp.world.scenes import Scene, scene_of
-from asyrp.world.tasks import Task
+from asyrp.runtime.cpu import settle
+from asyrp.scorers.load import distance_for, encoder_for
 
 
 def measured(options: Study) -> dict[str, Any]:

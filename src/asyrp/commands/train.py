@@ -8,19 +8,13 @@ from typing import NamedTuple, cast
 from torch import nn
 from tqdm import tqdm
 
-from asyrp.api import edit, random_latents
 from asyrp.commands.common import network, progress, say, warn_of_guides
 from asyrp.commands.material import find_pictures
 from asyrp.commands.phases import MOST_MEASURED, phases_of
-from asyrp.commands.results import check_results, new_folder
 from asyrp.commands.stored import open_store
-from asyrp.direction_files import SavedDirection, load_direction, save_direction
-from asyrp.directions import Direction
 from asyrp.errors import AsyrpError
-from asyrp.guide import Guide, new_guide
-from asyrp.images import contact_sheet, write_png
-from asyrp.intervals import Found
-from asyrp.jobs import (
+from asyrp.finders.clip_training import begin_from, new_direction
+from asyrp.finders.prepare import (
     EDIT_STEPS,
     Phases,
     Pictures,
@@ -30,16 +24,22 @@ from asyrp.jobs import (
     make_card,
     start_together,
 )
-from asyrp.keeper import Outcome, outcomes_of
-from asyrp.latent_store import add_latents
+from asyrp.finders.training_checkpoint import Outcome, outcomes_of
+from asyrp.method.asymmetric_process import Attribute, check_phases, check_start
+from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
+from asyrp.method.directions import Direction
+from asyrp.method.editing import edit, random_latents
+from asyrp.method.editing_interval import Found
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import add_latents
+from asyrp.method.protocols import PerceptualDistance
+from asyrp.method.strength import STRENGTHS, response, saturation
+from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Train
-from asyrp.process import Attribute, check_phases, check_start
-from asyrp.registry import distance_for, encoder_for
-from asyrp.scorers import PerceptualDistance
-from asyrp.strength import STRENGTHS, response, saturation
-from asyrp.team import assemble, is_first
-from asyrp.train import begin_from, new_direction
-from asyrp.unet import HSpaceUNet
+from asyrp.runtime.distributed import assemble, is_first
+from asyrp.scorers.load import distance_for, encoder_for
+from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.results import check_results, new_folder
 
 MOST_PREVIEWED = 8
 FEW = 32  # images to train on
@@ -67,7 +67,7 @@ def run(options: Train) -> None:
     model = network(options.network)
     warn_of_guides(options.network.model, options.guides)
     encoder = encoder_for(model, options.guides.encoder)
-    guides = [new_guide(encoder, options.source, target) for target in options.target]
+    guides = [new_text_direction(encoder, options.source, target) for target in options.target]
     begun = neighbour_of(model, options)
     material = gather(model, guides, options)
     if len(material.train) < FEW:
@@ -137,7 +137,7 @@ def checkpoint_of(options: Train) -> Path:
     return options.out / "training.checkpoint.safetensors"
 
 
-def gather(model: HSpaceUNet, guides: Sequence[Guide], options: Train) -> Material:
+def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -> Material:
     """Images with latents, and the phases; the last `validation` images are held out."""
     told = None not in (options.t_start, options.t_edit, options.t_boost)
     # before the long work, which would be lost if its weights could not be had
@@ -147,7 +147,7 @@ def gather(model: HSpaceUNet, guides: Sequence[Guide], options: Train) -> Materi
 
 def _from_samples(
     model: HSpaceUNet,
-    guides: Sequence[Guide],
+    guides: Sequence[TextDirection],
     options: Train,
     distance: PerceptualDistance | None,
 ) -> Material:
@@ -168,7 +168,7 @@ def _from_samples(
 
 def _from_folder(
     model: HSpaceUNet,
-    guides: Sequence[Guide],
+    guides: Sequence[TextDirection],
     options: Train,
     distance: PerceptualDistance | None,
 ) -> Material:
@@ -188,7 +188,7 @@ def _held_out(count: int, asked: int) -> int:
 
 def train(
     model: HSpaceUNet,
-    guides: Sequence[Guide],
+    guides: Sequence[TextDirection],
     material: Material,
     options: Train,
     neighbour: nn.Module | None = None,
@@ -206,7 +206,7 @@ def train(
     outcomes = _followed(model, job, material, options)
     saved = []
     for i, (one, outcome) in enumerate(zip(wanted, outcomes, strict=True)):
-        direction = job.lessons[i].direction.requires_grad_(False)
+        direction = job.goals[i].direction.requires_grad_(False)
         texts = (options.source, options.target[i])
         strength = _strength(model, job, i, options)
         card = make_card(model, texts, *one, settings, outcome, strength)
@@ -230,35 +230,35 @@ def _followed(
             bar.update(step.batch + (step.t is None) - bar.n)
             bar.set_postfix(t=step.t, loss=f"{step.total:.3f}", clip=f"{step.directional:.3f}")
             if step.best:
-                _preview(model, job, step.lesson, material, options)
+                _preview(model, job, step.goal, material, options)
         bar.update(max(0, (bar.total or 0) - bar.n))
     if not is_first():  # the checkpoint is the first process's, and only that one saves a card
-        return [dict(about) for _ in job.lessons]
+        return [dict(about) for _ in job.goals]
     kept = outcomes_of(checkpoint_of(options))  # the same for a run that was stopped on the way
     return [about | _told(outcome) for outcome in kept]
 
 
-def _strength(model: HSpaceUNet, job: Training, lesson: int, options: Train) -> float:
+def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> float:
     """The strength asked for, or the one at which held-out images no longer respond."""
     if options.strength is not None or job.checked is None:
         return 1.0 if options.strength is None else options.strength
-    one = job.lessons[lesson]
+    one = job.goals[goal]
     checked, direction = job.checked.until(len(one.grid)), cast(Direction, one.direction)
     made = [response(model, direction, s, one.guide, checked, one.grid) for s in STRENGTHS]
     found = saturation(STRENGTHS, made)
-    say(f"strength 1 of {options.target[lesson]!r} stands for {found:g} times what was trained")
+    say(f"strength 1 of {options.target[goal]!r} stands for {found:g} times what was trained")
     return found
 
 
 def _preview(
-    model: HSpaceUNet, job: Training, lesson: int, material: Material, options: Train
+    model: HSpaceUNet, job: Training, goal: int, material: Material, options: Train
 ) -> None:
     """Held-out images, reconstructions above edits: latest.png, or for several NAME.png."""
     if options.previews is None or not is_first():
         return
-    held, phases = material.held[:MOST_PREVIEWED], material.phases[lesson]
+    held, phases = material.held[:MOST_PREVIEWED], material.phases[goal]
     act = Attribute(
-        cast(Direction, job.lessons[lesson].direction),
+        cast(Direction, job.goals[goal].direction),
         phases.t_edit,
         trained_steps=options.training.steps,
         t_start=phases.t_start,
@@ -266,5 +266,5 @@ def _preview(
     rows = [held.images, edit(model, held.latents, [act], EDIT_STEPS)]
     sheet = contact_sheet([model.space.decode(row) for row in rows])
     several = len(options.target) > 1
-    name = files_of(options)[lesson].stem if several else "latest"
+    name = files_of(options)[goal].stem if several else "latest"
     write_png(new_folder(options.previews) / f"{name}.png", sheet)

@@ -7,15 +7,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from asyrp.commands.common import say
-from asyrp.commands.results import new_folder, tell_others
+from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
+from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.domains.training_loop import LoopStep
 from asyrp.errors import AsyrpError
-from asyrp.images import write_png
-from asyrp.machine import settle
 from asyrp.options import World
-from asyrp.tables import csv_text, write_json, write_text
-from asyrp.world.avatars import FACTORS, draw, sample_face
-from asyrp.world.diffusion import to_unit
-from asyrp.world.loop import LoopStep
+from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.runtime.cpu import settle
+from asyrp.storage.images import write_png
+from asyrp.storage.results import new_folder, tell_others
 
 
 def run(options: World) -> None:
@@ -55,5 +55,5 @@ def draw_folder(out: Path, split: str, indices: range) -> None:
 
 
 def _trainer(part: str) -> tuple[Callable[[Path, Path, int], Iterator[LoopStep]], int]:
-    trainer = import_module(f"asyrp.world.train_{part}")
+    trainer = import_module(f"asyrp.domains.avatars.train_{part}")
     return trainer.run, trainer.STEPS

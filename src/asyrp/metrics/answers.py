@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from asyrp.bootstrap import Estimate, of_runs
 from asyrp.errors import AsyrpError
+from asyrp.reporting.bootstrap import Estimate, of_runs
 
 Answers = Mapping[str, np.ndarray]
 """attribute -> (n,) index of the value a judge sees."""

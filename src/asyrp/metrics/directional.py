@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asyrp.guide import Guide
-from asyrp.losses import directional_loss
+from asyrp.method.clip_loss import directional_loss
+from asyrp.method.text_direction import TextDirection
 
 DEFINITION = (
     "cos(E(edit) - E(source image), E(target text) - E(source text)), features of unit norm; "
@@ -15,7 +15,7 @@ DEFINITION = (
 
 @torch.no_grad()
 def directional_similarity(
-    sources: Tensor, edits: Tensor, guide: Guide, batch_size: int = 16
+    sources: Tensor, edits: Tensor, guide: TextDirection, batch_size: int = 16
 ) -> np.ndarray:
     """S_dir of each image, (n,): 1 minus the directional loss (StyleGAN-NADA's direction).
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asyrp.scorers import TextImageEncoder
+from asyrp.method.protocols import TextImageEncoder
 
 
 class FeatureNetwork(Protocol):

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asyrp.bootstrap import Estimate, of_statistic
 from asyrp.errors import AsyrpError, need
+from asyrp.reporting.bootstrap import Estimate, of_statistic
 
 LEAST_FID, LEAST_KID = 16, 4
 FID_DRAWS, KID_DRAWS = 100, 200

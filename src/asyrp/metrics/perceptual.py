@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.scorers import PerceptualDistance
+from asyrp.method.protocols import PerceptualDistance
 
 LEAST_DIVERSITY = 3  # images; with fewer the neighbours of neighbour_pairs are the same pair twice
 

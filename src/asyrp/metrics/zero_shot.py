@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.files import read_object
+from asyrp.method.protocols import TextImageEncoder
 from asyrp.metrics.answers import Answers, Shown
-from asyrp.scorers import TextImageEncoder
+from asyrp.storage.files import read_object
 
 CLIP_SCALE = 100.0  # of cosines before the softmax: where CLIP's own training ended
 HIGHEST_SCALE = 1e6

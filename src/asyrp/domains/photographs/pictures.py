@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from asyrp.errors import AsyrpError
-from asyrp.files import atomic_path
+from asyrp.storage.files import atomic_path
 
 SIZE = 64
 BOX = (10, 26, 80, 96)  # of the 89 x 109 photographs: the face, and some hair
@@ -38,8 +38,9 @@ class Labelled(NamedTuple):
     def rows(self, keep: np.ndarray) -> "Labelled":
         """Some of them, by a mask or by indices."""
         names = list(np.array(self.names)[keep])
-        return self._replace(pictures=self.pictures[keep], names=names,
-                             attributes=self.attributes[keep])
+        return self._replace(
+            pictures=self.pictures[keep], names=names, attributes=self.attributes[keep]
+        )
 
     def column(self, name: str) -> np.ndarray:
         """One attribute of all, (n,) bool."""

@@ -10,10 +10,10 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
+from asyrp.domains.avatars.diffusion import v_loss
 from asyrp.domains.photographs.pictures import read
-from asyrp.machine import settle
-from asyrp.world.diffusion import v_loss
-from asyrp.world.loop import LoopSettings, LoopStep, optimise
+from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
+from asyrp.runtime.cpu import settle
 
 BATCH, STEPS = 32, 12_500  # 400 thousand pictures
 

@@ -1,6 +1,0 @@
-"""Networks by name: built in, presets, diffusers folders, original files, URLs, Hub ids."""
-
-from asyrp.checkpoints.load import BUILT_IN, load_model
-from asyrp.checkpoints.original_unet import OriginalUNet2DModel
-
-__all__ = ["BUILT_IN", "OriginalUNet2DModel", "load_model"]

@@ -1,0 +1,273 @@
+"""Asyrp as a pipeline of diffusers. It drives the same walk as everything else here."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DiffusionPipeline,
+    ImagePipelineOutput,
+    UNet2DConditionModel,
+    UNet2DModel,
+    VQModel,
+)
+from diffusers.image_processor import VaeImageProcessor
+from torch import Tensor
+
+import asyrp.networks.original_unet  # noqa: F401  (from_pretrained finds it among the imported)
+from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import Attribute, reverse_process
+from asyrp.method.ddim import draw_noise, invert_steps
+from asyrp.method.direction_file import SavedDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_space import LatentSpace, scale_of
+from asyrp.method.schedule import Pair, from_config, paper_grid
+from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
+from asyrp.networks.direction_model import DirectionModel
+
+StepEnd = Callable[[Any, int, int, dict[str, Tensor]], Mapping[str, Tensor]]
+
+
+class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """Edit images, or samples, in the h-space of a frozen diffusion model (Kwon et al. 2023).
+
+    Args:
+        unet: a network with a mid block, of pixels or of latents.
+        scheduler: of its noise schedule and kind of prediction; it takes no steps itself.
+        direction: what the edit is; None reconstructs.
+        vae, vqvae: the autoencoder of a network of latents, by the name that its pipeline has.
+        text_encoder, tokenizer: of a text-to-image network.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet->vae->vqvae"
+    _optional_components = ["direction", "vae", "vqvae", "text_encoder", "tokenizer"]  # noqa: RUF012
+    _exclude_from_cpu_offload = ["direction"]  # noqa: RUF012
+    _callback_tensor_inputs = ["latents"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        unet: UNet2DModel | UNet2DConditionModel,
+        scheduler: DDIMScheduler,
+        direction: DirectionModel | None = None,
+        vae: AutoencoderKL | None = None,
+        vqvae: VQModel | None = None,
+        text_encoder: Any = None,
+        tokenizer: Any = None,
+    ):
+        super().__init__()
+        coder = vae if vqvae is None else vqvae
+        if coder is not None:  # a config that was silent would be saved with diffusers' guess
+            coder.register_to_config(scaling_factor=scale_of(coder))
+        self.register_modules(
+            unet=unet,
+            scheduler=scheduler,
+            direction=direction,
+            vae=vae,
+            vqvae=vqvae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+        )
+        self.image_processor = VaeImageProcessor(vae_scale_factor=1, do_convert_rgb=True)
+        self._interrupt = False
+
+    @classmethod
+    def of(cls, model: HSpaceUNet, direction: SavedDirection | None = None) -> "AsyrpPipeline":
+        """The pipeline of a network from `load_model` and a direction from `load_direction`.
+
+        Raises:
+            AsyrpError: the network's prompt is fixed, which leaves its text encoder behind.
+        """
+        if isinstance(model.unet, FixedPrompt):
+            raise AsyrpError(
+                "a text-to-image pipeline needs its tokenizer and text_encoder; make it with "
+                "AsyrpPipeline.from_pretrained"
+            )
+        coder = model.space.coder if isinstance(model.space, LatentSpace) else None
+        parts = {"vqvae" if isinstance(coder, VQModel) else "vae": coder}
+        given = None if direction is None else DirectionModel.of(direction).to(model.device)
+        return cls(model.unet, scheduler_of(model), given, **parts)
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the remaining steps are skipped; a callback may set `_interrupt`."""
+        return self._interrupt
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Any = None,
+        prompt: str = "",
+        strength: float | None = None,
+        t_edit: int | None = None,
+        t_start: int | None = None,
+        t_boost: int | None = None,
+        num_inference_steps: int = 40,
+        batch_size: int = 1,
+        latents: Tensor | None = None,
+        refinements: int = 1,
+        guidance_scale: float = 1.0,
+        negative_prompt: str = "",
+        class_label: int | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: StepEnd | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> ImagePipelineOutput | tuple[Any]:
+        """Edited images: of `image` inverted, of given `latents`, or of `batch_size` samples.
+
+        Args:
+            image: PIL images, or arrays or tensors in [0, 1], as `VaeImageProcessor` takes them.
+            prompt, negative_prompt, guidance_scale: of a text-to-image network; guidance 1 is
+                the prompt alone.
+            class_label: of a class-conditional network, the same for all images.
+            strength: times the strength of the direction's card, as in `asyrp edit`; negative
+                reverses it.
+            t_edit, t_start, t_boost: timesteps of the phases; None for the direction's own.
+            num_inference_steps: n of the paper's grid, for the inversion too.
+            latents: x_T, (n, c, height, width), in place of an image.
+            refinements: fixed-point iterations a step of the inversion; 0 is the paper's code.
+            generator: one, or one an image; draws x_T of samples and the noise below t_boost.
+            output_type: "pil", "np" or "pt" in [0, 1], or "latent" for the network's own x.
+            callback_on_step_end: called as in diffusers, `(pipe, step, t, {"latents": x})`, and
+                may return other latents.
+
+        Raises:
+            AsyrpError: inputs that do not fit each other or the network.
+        """
+        callback = callback_on_step_end or _keep
+        names = callback_on_step_end_tensor_inputs
+        _check_names(names, self._callback_tensor_inputs)
+        self._interrupt = False
+        model = self._model(prompt, negative_prompt, guidance_scale, class_label)
+        given = self._given(model, image, latents)
+        generators = _generators(generator, batch_size if given is None else len(given))
+        attributes = self._attributes(strength, t_edit, t_start, num_inference_steps)
+        grid = paper_grid(num_inference_steps, model.schedule.length)
+        with self.progress_bar(total=len(grid) + (0 if image is None else len(grid) - 1)) as bar:
+            x = self._noise(model, generators) if given is None else given
+            for step in () if image is None else self._inverted(model, x, grid, refinements):
+                x = step
+                bar.update()
+            for i, pair in enumerate(grid):
+                if self.interrupt:
+                    continue
+                (done,) = reverse_process(
+                    model, x, [pair], attributes, self._boost(t_boost, attributes), generators
+                )
+                changed = callback(self, i, pair.t, dict.fromkeys(names, done.x))
+                x = changed.get("latents", done.x)
+                bar.update()
+        images = self._finished(model, x, output_type)
+        self.maybe_free_model_hooks()
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _model(
+        self, prompt: str, negative: str, guidance: float, class_label: int | None
+    ) -> HSpaceUNet:
+        """The components as one network; cheap, since it copies nothing."""
+        config = self.scheduler.config
+        coder = self.vae if self.vqvae is None else self.vqvae
+        space = None if coder is None else LatentSpace(coder)
+        network: Any = self.unet
+        if isinstance(network, UNet2DConditionModel):
+            if self.tokenizer is None or self.text_encoder is None:
+                raise AsyrpError("a text-to-image network needs its tokenizer and text_encoder")
+            encode = text_states(self.tokenizer, self.text_encoder)
+            context = prompt_states(encode, prompt, negative, guidance)
+            network = FixedPrompt(network, context.to(self._execution_device), guidance)
+        elif prompt or guidance != 1.0:
+            raise AsyrpError("this network takes no prompt: it is unconditional")
+        onload = getattr(self.unet, "_hf_hook", None)
+        if onload is not None:  # the walk calls the network's parts, which model offload never sees
+            onload.pre_forward(self.unet)
+        kind = config.get("prediction_type", "epsilon")
+        return HSpaceUNet(network, from_config(config), kind, space=space, class_label=class_label)
+
+    def _given(self, model: HSpaceUNet, image: Any, latents: Tensor | None) -> Tensor | None:
+        """Clean x of images, or x_T; None for samples."""
+        if image is not None and latents is not None:
+            raise AsyrpError("needed an image or latents, not both")
+        if image is not None:
+            _, height, width = model.picture_shape
+            pictures = self.image_processor.preprocess(image, height, width, resize_mode="crop")
+            latents = model.space.encode(pictures.to(self._execution_device, torch.float32))
+        if latents is not None and tuple(latents.shape[1:]) != model.image_shape:
+            raise AsyrpError(
+                f"this network needs x of shape (n, {', '.join(map(str, model.image_shape))}); "
+                f"got {tuple(latents.shape)}"
+            )
+        return None if latents is None else latents.to(self._execution_device, torch.float32)
+
+    def _noise(self, model: HSpaceUNet, generators: Sequence[torch.Generator]) -> Tensor:
+        shape = (len(generators), *model.image_shape)
+        return draw_noise(torch.zeros(shape, device=self._execution_device), generators)
+
+    def _inverted(
+        self, model: HSpaceUNet, x: Tensor, grid: Sequence[Pair], refinements: int
+    ) -> Iterator[Tensor]:
+        steps = invert_steps(model, model.schedule, x, grid, refinements=refinements)
+        return (step.x for step in steps)
+
+    def _attributes(
+        self, strength: float | None, t_edit: int | None, t_start: int | None, steps: int
+    ) -> list[Attribute]:
+        """The direction, with S / S~ multiplied in: the walk below has one step at a time."""
+        if self.direction is None:
+            if strength is not None or t_edit is not None or t_start is not None:
+                raise AsyrpError("this pipeline has no direction to apply; load it with one")
+            return []
+        saved = self.direction.saved()
+        total = saved.card.strength * (1.0 if strength is None else strength)
+        whole = saved.attribute(total, t_edit, t_start)
+        factor = whole.strength * whole.trained_steps / steps
+        return [replace(whole, direction=self.direction, strength=factor, trained_steps=1)]
+
+    def _boost(self, asked: int | None, attributes: Sequence[Attribute]) -> int:
+        if asked is not None or not attributes:
+            return asked or 0
+        return int(min(self.direction.card.t_boost, attributes[0].t_edit))
+
+    def _finished(self, model: HSpaceUNet, x: Tensor, output_type: str) -> Any:
+        if output_type == "latent":
+            return x
+        pictures = model.space.decode(x)
+        return self.image_processor.postprocess(pictures, output_type=output_type)
+
+
+def scheduler_of(model: HSpaceUNet) -> DDIMScheduler:
+    """A scheduler whose config says a network's noise schedule and kind of prediction."""
+    if model.time_scale != 1.0:
+        raise AsyrpError("no scheduler of diffusers rescales timesteps; convert the network first")
+    bars = model.schedule.alpha_bars
+    return DDIMScheduler(
+        num_train_timesteps=len(bars),
+        trained_betas=[1 - b / a for a, b in pairwise((1.0, *bars))],
+        clip_sample=False,
+        prediction_type=model.prediction,
+    )
+
+
+def _keep(pipe: Any, step: int, t: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return tensors
+
+
+def _check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise AsyrpError(f"a callback gets {', '.join(known)}; it asked for {', '.join(unknown)}")
+
+
+def _generators(
+    given: torch.Generator | Sequence[torch.Generator] | None, count: int
+) -> list[torch.Generator]:
+    """One an image; a single one, or torch's own, is drawn from in order."""
+    if given is None or isinstance(given, torch.Generator):
+        return [given or torch.default_generator] * count
+    if len(given) != count:
+        raise AsyrpError(f"{count} images need {count} generators, one each; got {len(given)}")
+    return list(given)

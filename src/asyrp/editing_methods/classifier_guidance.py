@@ -1,0 +1,119 @@
+"""Classifier guidance (Dhariwal and Nichol 2021) by a classifier that reads noisy images."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from asyrp.method.ddim import Step, step
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import NoiseSchedule, Pair
+
+HIDDEN = -1  # label of an attribute that a picture does not show
+WIDTHS = (32, 48, 64, 96)
+
+
+class NoisyClassifier(nn.Module):
+    """One softmax an attribute for x_t at any t; the timestep scales and shifts every layer.
+
+    Args:
+        sizes: attribute -> number of values. length: T.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], length: int = 1000) -> None:
+        super().__init__()
+        self.sizes, self.length = dict(sizes), length
+        inputs = (3, *WIDTHS[:-1])
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(inputs, WIDTHS, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in WIDTHS)
+        self.times = nn.ModuleList(nn.Linear(32, 2 * width) for width in WIDTHS)
+        self.out = nn.Linear(WIDTHS[-1] * 16, sum(self.sizes.values()))
+
+    def forward(self, x: Tensor, t: Tensor) -> dict[str, Tensor]:
+        """(b, 3, height, width), (b,) -> attribute -> logits (b, values)."""
+        emb, h = _waves(t / self.length), x
+        for conv, norm, time in zip(self.convs, self.norms, self.times, strict=True):
+            scale, shift = time(emb)[:, :, None, None].chunk(2, 1)
+            h = functional.silu(norm(conv(h)) * (1 + scale) + shift)
+        pooled = functional.adaptive_avg_pool2d(h, 4).flatten(1)
+        logits = self.out(pooled).split(list(self.sizes.values()), 1)
+        return dict(zip(self.sizes, logits, strict=True))
+
+
+def _waves(u: Tensor) -> Tensor:
+    angles = u[:, None] * math.pi * 2.0 ** torch.arange(-1, 15, device=u.device)[None] / 8
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def noisy_loss(
+    classifier: NoisyClassifier,
+    images: Tensor,
+    labels: np.ndarray,
+    schedule: NoiseSchedule,
+    batch: int,
+    seed: int = 0,
+) -> Callable[[int], Tensor]:
+    """Mean cross-entropy of the visible attributes of x_t, t uniform; step -> loss.
+
+    Args:
+        images: (n, 3, height, width). labels: (n, attributes), HIDDEN where not visible.
+    """
+    alpha_bars = torch.tensor(schedule.alpha_bars, dtype=torch.float64)
+    targets = torch.from_numpy(labels.astype(np.int64))
+
+    def loss_at(index: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+        rows = torch.randint(len(images), (batch,), generator=generator)
+        t = torch.randint(schedule.length, (batch,), generator=generator)
+        signal = alpha_bars[t].sqrt().float().view(-1, 1, 1, 1)
+        noise = (1 - alpha_bars[t]).sqrt().float().view(-1, 1, 1, 1)
+        x = signal * images[rows] + noise * torch.randn(images[rows].shape, generator=generator)
+        pairs = zip(classifier(x, t).values(), targets[rows].T, strict=True)
+        return torch.stack([_visible_loss(logits, known) for logits, known in pairs]).mean()
+
+    return loss_at
+
+
+def _visible_loss(logits: Tensor, known: Tensor) -> Tensor:
+    total = functional.cross_entropy(logits, known, ignore_index=HIDDEN, reduction="sum")
+    return total / (known != HIDDEN).sum().clamp(min=1)
+
+
+def pull(classifier: NoisyClassifier, x: Tensor, t: int, attribute: str, value: int) -> Tensor:
+    """grad_x log p(value | x_t) of each image, (b, 3, height, width)."""
+    with torch.enable_grad():
+        x = x.detach().float().requires_grad_()
+        logits = classifier(x, torch.full((len(x),), t, device=x.device))[attribute]
+        chosen = logits.log_softmax(1)[:, value].sum()
+        return torch.autograd.grad(chosen, x)[0]
+
+
+def guided(
+    model: HSpaceUNet,
+    classifier: NoisyClassifier,
+    x: Tensor,
+    grid: Sequence[Pair],
+    wanted: tuple[str, int],
+    scale: float,
+    t_end: int = 0,
+) -> Iterator[Step]:
+    """DDIM with eps - scale sqrt(1 - abar_t) grad log p(value | x_t) down to t_end.
+
+    Dhariwal and Nichol 2021, algorithm 2: both halves of the step see the shifted noise.
+
+    Args:
+        x: x where the grid begins. wanted: attribute and index of its value.
+    """
+    for pair in grid:
+        eps = model(x, pair.t)
+        if pair.t >= t_end:
+            away = math.sqrt(1 - model.schedule.alpha_bar(pair.t)) * scale
+            eps = eps - away * pull(classifier, x, pair.t, *wanted)
+        done = step(x, eps, eps, model.schedule, pair)
+        x = done.x
+        yield done

@@ -1,0 +1,86 @@
+"""DiffusionCLIP (Kim et al. 2022): the whole network is fine-tuned for one text pair.
+
+The per-timestep variant of its paper ("GPU-efficient"), with the loss, images, timesteps and
+number of optimiser steps of our own training, so that only what is trained differs.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.finders.training_goal import rate_at
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.clip_loss import loss_of
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import Pair
+from asyrp.method.text_direction import TextDirection
+from asyrp.method.unedited_trajectory import UneditedTrajectory
+from asyrp.settings import TrainSettings
+
+LEARNING_RATE = 1e-4  # of Adam; the paper's 8e-6 is for a network of 114 million weights
+
+
+class TuneStep(NamedTuple):
+    """One optimiser step."""
+
+    batch: int
+    batches: int
+    t: int
+    total: float
+    directional: float
+    reconstruction: float
+
+
+def trainable(model: HSpaceUNet) -> HSpaceUNet:
+    """A copy whose weights can be trained: in float32, whose rounding small steps survive."""
+    tuned = copy.deepcopy(model)
+    tuned.unet.float().requires_grad_(True)
+    return tuned
+
+
+def fine_tune(
+    tuned: HSpaceUNet,
+    guide: TextDirection,
+    sources: UneditedTrajectory,
+    grid: Sequence[Pair],
+    settings: TrainSettings,
+    learning_rate: float = LEARNING_RATE,
+) -> Iterator[TuneStep]:
+    """Train `tuned` in place with lambda_clip L_dir + lambda_recon cos L1 at every timestep."""
+    optimiser = torch.optim.Adam(tuned.unet.parameters(), lr=learning_rate)
+    order = batches_of(len(sources.latents), settings)
+    for batch, rows in enumerate(order):
+        factor = rate_at(batch, len(order), settings) / settings.learning_rate
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * factor
+        for k, done in enumerate(reverse_process(tuned, sources.latents[rows], grid)):
+            x0, features = sources.x0[k, rows], sources.features[k, rows]
+            losses = loss_of(done.x0, x0, features, guide, settings)
+            optimiser.zero_grad(set_to_none=True)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            numbers = (float(value.detach()) for value in losses)
+            yield TuneStep(batch, len(order), done.t, *numbers)
+
+
+def batches_of(count: int, settings: TrainSettings) -> list[Tensor]:
+    """Rows of every batch of every epoch, shuffled anew each epoch."""
+    order: list[Tensor] = []
+    for epoch in range(settings.epochs):
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
+        order += torch.randperm(count, generator=generator).split(settings.batch_size)
+    return order
+
+
+@torch.no_grad()
+def blended(model: HSpaceUNet, tuned: HSpaceUNet, share: float) -> HSpaceUNet:
+    """The network whose weights are W + share (W' - W): its strength (section 3.4 there)."""
+    between = copy.deepcopy(model)
+    between.unet.float()
+    pairs = zip(between.unet.parameters(), tuned.unet.parameters(), strict=True)
+    for own, other in pairs:
+        own.lerp_(other.detach(), share)
+    return between

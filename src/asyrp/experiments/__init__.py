@@ -1,0 +1,1 @@
+"""Comparisons and studies: resumable, on any domain."""

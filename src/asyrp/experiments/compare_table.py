@@ -1,0 +1,219 @@
+"""The comparison's tables and figures, from the results of its cells alone."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from asyrp.domains.tasks import TASKS
+from asyrp.editing_methods.trained import RIVALS
+from asyrp.reporting.bootstrap import Estimate, of_mean, of_strata
+from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure
+from asyrp.reporting.tables import percent
+
+Cells = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(rival, task) -> the result of its cell."""
+Back = Mapping[str, Sequence[float | None]]
+"""factor -> whether the reconstruction of each face changed it."""
+SHARES = ("success", "leakage", "clean")
+REFERENCE = "asyrp"
+
+
+def row(cell: Mapping[str, Any], metric: str) -> np.ndarray:
+    """A metric of each test face; NaN where it has none."""
+    return np.array([np.nan if v is None else v for v in cell["values"][metric]], np.float64)
+
+
+def pooled(cells: Cells, rival: str, tasks: Sequence[str], metric: str) -> Estimate:
+    """The mean over tasks; faces are resampled with all their edits."""
+    chosen = [cells[rival, task] for task in tasks]
+    return of_strata([row(c, metric) for c in chosen], [c["numbers"] for c in chosen])
+
+
+def gain(cells: Cells, rival: str, tasks: Sequence[str], metric: str) -> Estimate:
+    """Our f_t's mean minus the rival's, face by face."""
+    pairs = [(cells[REFERENCE, task], cells[rival, task]) for task in tasks]
+    values = [row(ours, metric) - row(theirs, metric) for ours, theirs in pairs]
+    return of_strata(values, [ours["numbers"] for ours, _ in pairs])
+
+
+def groups_of(tasks: Sequence[str]) -> dict[str, list[str]]:
+    """The tasks together and, where there are both, those of seen and of unseen domains apart."""
+    unseen = [task for task in tasks if TASKS[task].unseen]
+    seen = [task for task in tasks if task not in unseen]
+    found = {"all": list(tasks)}
+    return found | ({"seen": seen, "unseen": unseen} if seen and unseen else {})
+
+
+def overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a method: what it does, over all tasks."""
+    rows = []
+    for rival in rivals:
+        names = (*SHARES, "leakage_beyond")
+        shares = {name: percent(pooled(cells, rival, tasks, name)) for name in names}
+        shares["beyond the reconstruction"] = shares.pop("leakage_beyond")
+        quality = {
+            title: pooled(cells, rival, tasks, name)
+            for title, name in (
+                ("LPIPS", "lpips"),
+                ("S_dir", "s_dir"),
+                ("identity", "identity"),
+                ("SC", "sc"),
+            )
+        }
+        sets = {name.upper(): mean_of_sets(cells, rival, tasks, name) for name in ("fid", "kid")}
+        rows.append({"method": RIVALS[rival].title, **shares, **quality, **sets})
+    return rows
+
+
+def mean_of_sets(cells: Cells, rival: str, tasks: Sequence[str], name: str) -> Estimate:
+    """FID or KID, the mean over tasks.
+
+    Tasks share faces, so the ends of the interval are the means of the tasks' ends: as wide as if
+    all tasks moved together.
+    """
+    found = [cells[rival, task]["sets"][name] for task in tasks]
+    value, low, high = (
+        float(np.mean([one[key] for one in found])) for key in ("value", "low", "high")
+    )
+    return Estimate(value, low, high, found[0]["images"], found[0]["seed"])
+
+
+def costs(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a method: evaluations of the network, seconds and bytes, means over tasks."""
+    rows = []
+    for rival in rivals:
+        chosen = [cells[rival, task] for task in tasks]
+        per_image = [c["editing"]["evaluations"] / len(c["numbers"]) for c in chosen]
+        rows.append(
+            {
+                "method": RIVALS[rival].title,
+                "evaluations to train": _rounded(chosen, "training", "evaluations"),
+                "seconds to train": _rounded(chosen, "training", "seconds"),
+                "evaluations to tune": _rounded(chosen, "tuning", "evaluations"),
+                "evaluations an edit": f"{np.mean(per_image):.1f}",
+                "seconds an edit": f"{_mean(chosen, _edit_seconds):.2f}",
+                "bytes stored": f"{_mean(chosen, lambda c: c['stored']):,.0f}",
+                "is told": RIVALS[rival].given or "the text pair",
+            }
+        )
+    return rows
+
+
+def _edit_seconds(cell: Mapping[str, Any]) -> float:
+    return float(cell["editing"]["seconds"] / len(cell["numbers"]))
+
+
+def _rounded(cells: Sequence[Mapping[str, Any]], part: str, name: str) -> str:
+    return f"{_mean(cells, lambda c: c[part][name]):,.0f}"
+
+
+def _mean(cells: Sequence[Mapping[str, Any]], value: Any) -> float:
+    return float(np.mean([value(cell) for cell in cells]))
+
+
+def by_task(
+    cells: Cells, rivals: Sequence[str], tasks: Sequence[str], metric: str
+) -> list[dict[str, Any]]:
+    """A row a task, a column a method: a share in % with its interval."""
+    return [
+        {
+            "edit": f"{TASKS[task].target}{' (unseen)' if TASKS[task].unseen else ''}",
+            "faces": len(cells[rivals[0], task]["numbers"]),
+            **{
+                RIVALS[rival].title: percent(of_mean(row(cells[rival, task], metric)))
+                for rival in rivals
+            },
+        }
+        for task in tasks
+    ]
+
+
+def gains(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """Our f_t against each rival on the same faces: differences in percentage points."""
+    return [
+        {
+            "f_t against": RIVALS[rival].title,
+            **{name: percent(gain(cells, rival, tasks, name)) for name in SHARES},
+        }
+        for rival in rivals
+        if rival != REFERENCE
+    ]
+
+
+def tuning(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """What was tried on validation faces, and how often each setting was chosen."""
+    rows = []
+    for rival in rivals:
+        tried = [trial["setting"] for trial in cells[rival, tasks[0]]["trials"]]
+        chosen = [cells[rival, task]["setting"] for task in tasks]
+        name = next(iter(tried[0]))
+        counts = ", ".join(
+            f"{setting[name]:g}: {sum(one == setting for one in chosen)}" for setting in tried
+        )
+        rows.append({"method": RIVALS[rival].title, "tuned": name, "value: times chosen": counts})
+    return rows
+
+
+def leaks(rows: Sequence[Mapping[str, Sequence[float | None]]]) -> tuple[np.ndarray, list[str]]:
+    """The leakage matrix, rows x factors, in %; and the factors' names.
+
+    Args:
+        rows: factor -> whether each face's judged value changed; None where it does not show.
+    """
+    factors = list(dict.fromkeys(factor for row in rows for factor in row))
+    table = np.full((len(rows), len(factors)), np.nan)
+    for place, changed in enumerate(rows):
+        for factor, values in changed.items():
+            known = [v for v in values if v is not None]
+            if known:
+                table[place, factors.index(factor)] = 100 * float(np.mean(known))
+    return table, factors
+
+
+def plot_leaks(cells: Cells, rival: str, tasks: Sequence[str], back: Back) -> Figure:
+    """The matrix of a method, and below it what the reconstruction changes by itself."""
+    names = [TASKS[task].target for task in tasks]
+    table, factors = leaks([*(cells[rival, task]["changed"] for task in tasks), back])
+    figure, (axes,) = new_figure(6.4, 1.1 + 0.32 * len(names))
+    heat(axes, table, [*names, "reconstruction alone"], factors, "answers changed, %")
+    axes.axhline(len(names) - 0.5, color="white", linewidth=2)
+    axes.set(xlabel="attribute that changed", ylabel="edit")
+    return figure
+
+
+def plot_sheet(names: Sequence[str], strips: Sequence[np.ndarray]) -> Figure:
+    """Strips of pictures above each other, each with its name at the left."""
+    figure, axes = Figure(figsize=(8.0, 0.86 * len(strips)), layout="constrained"), []
+    for place, (name, strip) in enumerate(zip(names, strips, strict=True)):
+        axes.append(figure.add_subplot(len(strips), 1, place + 1))
+        axes[-1].imshow(strip, interpolation="nearest")
+        axes[-1].set_ylabel(fill(name, 16), rotation=0, ha="right", va="center", fontsize=8)
+        axes[-1].set(xticks=[], yticks=[])
+        axes[-1].spines[:].set_visible(False)
+    return figure
+
+
+def plot_overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> Figure:
+    """Success against leakage, a dot a method with both intervals."""
+    figure, (axes,) = new_figure(6.4, 4.4)
+    for place, rival in enumerate(rivals):
+        x, y = (pooled(cells, rival, tasks, name) for name in ("leakage", "success"))
+        axes.errorbar(
+            100 * x.value,
+            100 * y.value,
+            xerr=[[100 * (x.value - x.low)], [100 * (x.high - x.value)]],
+            yerr=[[100 * (y.value - y.low)], [100 * (y.high - y.value)]],
+            fmt=MARKS[(place + place // len(COLORS)) % len(MARKS)],
+            color=COLORS[place % len(COLORS)],
+            markerfacecolor="white" if place >= len(COLORS) else None,  # a colour's second method
+            label=RIVALS[rival].title,
+        )
+    axes.set(xlabel="other attributes changed, %", ylabel="edits that succeeded, %")
+    axes.set_ylim(-3, 103)
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, loc="lower right")
+    return figure

@@ -1,0 +1,223 @@
+"""What the studies share: their bench, their verdicts, and a few measurements."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asyrp.domains.lab import Lab, edited, judged
+from asyrp.domains.scenes import Scene
+from asyrp.domains.tasks import Task, lacking
+from asyrp.errors import AsyrpError
+from asyrp.finders.prepare import Phases
+from asyrp.method.asymmetric_process import Attribute
+from asyrp.method.direction_file import SavedDirection
+from asyrp.method.latent_space import Pixels
+from asyrp.reporting.bootstrap import Estimate, of_mean
+
+Numbers = Mapping[str, Any]
+"""The result of a study as JSON data."""
+
+
+class Learned(NamedTuple):
+    """A task with its phases and its trained f_t."""
+
+    task: Task
+    phases: Phases
+    saved: SavedDirection
+
+    def with_direction(self, direction: nn.Module) -> "Learned":
+        """The same with another direction in f_t's place."""
+        return self._replace(saved=SavedDirection(direction, self.saved.card))
+
+
+Lacking = Callable[[Scene, Task], Sequence[int]]
+"""Rows of the images that show a task's attribute, but not its value."""
+
+
+def drawn_without(scene: Scene, task: Task) -> Sequence[int]:
+    """Those of the built-in world's faces, by what was drawn."""
+    return lacking(scene.faces, task)
+
+
+class Bench(NamedTuple):
+    """What a study works with: the first task is the one that most look at.
+
+    validation: what settings are chosen on; results are told on `test` alone. faces: how many test
+    images an average is taken over.
+    """
+
+    lab: Lab
+    learned: Sequence[Learned]
+    train: Scene
+    validation: Scene
+    test: Scene
+    faces: int = 24
+    lacking: Lacking = drawn_without
+
+    @property
+    def first(self) -> Learned:
+        """The task that is looked at."""
+        return self.learned[0]
+
+    def scene(self) -> Scene:
+        """Test images that lack the first task's value."""
+        task = self.first.task
+        return self.test.first(self.lacking(self.test, task), task, self.faces)
+
+    def held(self, most: int) -> Scene:
+        """Up to so many validation images that lack the first task's value.
+
+        Raises:
+            AsyrpError: none does.
+        """
+        rows = self.lacking(self.validation, self.first.task)[:most]
+        if not rows:
+            raise AsyrpError(
+                f"settings are chosen on validation images that lack {self.first.task.value!r}; "
+                f"none of {len(self.validation.numbers)} does; raise --validation-faces"
+            )
+        return self.validation.rows(rows)
+
+
+class Verdict(NamedTuple):
+    """Whether a claim of the paper holds here. holds: None where the numbers do not decide.
+
+    why: where it does not hold, what else was measured about it.
+    """
+
+    claim: str
+    holds: bool | None
+    text: str
+    why: str = ""
+
+
+def as_estimate(kept: Mapping[str, Any]) -> Estimate:
+    """An estimate that was kept as JSON."""
+    return Estimate(**kept)
+
+
+def act_of(learned: Learned, strength: float = 1.0) -> Attribute:
+    """A task's f_t; strength 1 is the dose of its card."""
+    return learned.saved.attribute(strength * learned.saved.card.strength)
+
+
+def edit_scene(
+    bench: Bench, scene: Scene, attributes: Sequence[Attribute], t_boost: int | None = None
+) -> Tensor:
+    """A scene edited with the bench's network; boosted as the first task is."""
+    boost = bench.first.phases.t_boost if t_boost is None else t_boost
+    return edited(bench.lab.model, scene, attributes, boost)
+
+
+def summary(bench: Bench, scene: Scene, edits: Tensor) -> dict[str, Estimate]:
+    """success, leakage, clean and lpips of the first task, means over faces."""
+    return means(judged(bench.lab, bench.first.task, scene, edits))
+
+
+def means(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """The means over images of what `judged` gives."""
+    return {name: of_mean(values[name]) for name in ("success", "leakage", "clean", "lpips")}
+
+
+def rank(values: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
+    """How good a setting is, the higher the better: clean edits, any success, small changes."""
+    clean, success, moved = (
+        float(np.nan_to_num(values[name]).mean()) for name in ("clean", "success", "lpips")
+    )
+    return clean, success, -moved
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
+    """Mean of a - b over the same images."""
+    return of_mean(a - b)
+
+
+def decided(found: Estimate) -> bool | None:
+    """Whether a difference is above 0; None where its interval holds 0."""
+    if found.low <= 0 <= found.high:
+        return None
+    return found.value > 0
+
+
+def within(found: Estimate, margin: float) -> bool | None:
+    """Whether a difference is smaller than a margin, by its interval: all of it inside, or outside.
+
+    None where an end of the margin lies in the interval. Where all images agree, differences of
+    3 / images are still possible (the rule of three).
+    """
+    spare = 3 / found.images if found.low == found.high else 0.0
+    low, high = found.low - spare, found.high + spare
+    if -margin < low and high < margin:
+        return True
+    return False if low > margin or high < -margin else None
+
+
+def above(found: Estimate, least: float = 0.0) -> bool | None:
+    """Whether a number is at least so large, by its interval; None where that lies inside."""
+    return True if found.low >= least else False if found.high < least else None
+
+
+def below(found: Estimate, most: float) -> bool | None:
+    """Whether a difference is less than a margin, by its interval; None where that lies inside.
+
+    Where all images agree, 3 / images more are still possible, as in `within`.
+    """
+    spare = 3 / found.images if found.low == found.high else 0.0
+    return True if found.high + spare < most else False if found.low - spare > most else None
+
+
+def both(*found: bool | None) -> bool | None:
+    """Whether all hold: no if one does not, undecided if one is."""
+    return False if False in found else None if None in found else True
+
+
+def confidence(lab: Lab, images: Tensor) -> np.ndarray:
+    """How sure the judge is of each image, (n,): its highest probability, mean over attributes."""
+    parts = []
+    for batch in images.split(64):
+        likely = lab.judging.probabilities(batch).values()
+        parts.append(torch.stack([p.max(1).values for p in likely]).mean(0))
+    return torch.cat(parts).double().numpy()
+
+
+def log_odds(lab: Lab, images: Tensor, task: Task) -> np.ndarray:
+    """log p / (1 - p) of the task's value by the judge, (n,)."""
+    return lab.judging.log_odds(images, task.factor, task.value)
+
+
+@torch.no_grad()
+def pictures_of(lab: Lab, x: Tensor) -> Tensor:
+    """Clean x as pictures, decoded one at a time where x is a latent."""
+    if isinstance(lab.model.space, Pixels):
+        return x
+    return torch.cat([lab.model.space.decode(one[None]) for one in x])
+
+
+def as_saved(lab: Lab, x: Tensor) -> Tensor:
+    """Clean x clipped to [-1, 1], as a file would be; latents have no such range and stay."""
+    return x.clamp(-1, 1) if isinstance(lab.model.space, Pixels) else x
+
+
+def is_drawn(numbers: Numbers) -> bool:
+    """Whether numbers are of the built-in world; those of other networks name their network."""
+    return "network" not in numbers
+
+
+def noun(numbers: Numbers) -> str:
+    """What one of the images is called."""
+    return "face" if is_drawn(numbers) else "image"
+
+
+def shares(estimate: Estimate) -> str:
+    """A share with its interval, in words."""
+    low, high = 100 * estimate.low, 100 * estimate.high
+    return f"{100 * estimate.value:.0f} % ({low:.0f} to {high:.0f})"
+
+
+def ranged(estimate: Estimate, digits: int = 2) -> str:
+    """A number with its interval, in words."""
+    value, low, high = (f"{number:.{digits}f}" for number in estimate[:3])
+    return f"{value} ({low} to {high})"

@@ -1,0 +1,197 @@
+"""Consistency: dh_t is nearly the same for all images and timesteps (section 5.3, appendix L).
+
+And a direction that was trained on one number of steps works on others (section 4.1, S / S~).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional
+
+from asyrp.domains.lab import edited, judged, mean_of, recorded
+from asyrp.domains.scenes import Scene
+from asyrp.experiments.studies.common import (
+    Bench,
+    Numbers,
+    Verdict,
+    act_of,
+    as_estimate,
+    both,
+    difference,
+    edit_scene,
+    means,
+    noun,
+    ranged,
+    shares,
+    within,
+)
+from asyrp.method.directions import global_direction
+from asyrp.metrics.perceptual import distances
+from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+
+STEPS = (10, 20, 40, 100, 1000)
+PLAIN_UP_TO = 100  # steps up to which the transfer without the rule is walked too
+TRANSFER_FACES = 8
+LEAST_COSINE = 0.5  # of dh_t with its mean, that counts as nearly the same
+MARGIN = 0.1  # of success: one dh does what f_t does if the two differ by less
+
+
+def measure(bench: Bench, steps: Sequence[int] = STEPS) -> dict[str, Any]:
+    """Cosines over t, the edits of f_t, of its mean and of one dh, and transfer between grids.
+
+    dh_t is recorded and averaged on training images, and edits test images.
+    """
+    learned, scene = bench.first, bench.scene()
+    known = [count for count in steps if count <= bench.lab.model.schedule.length]
+    table = recorded(bench.lab, bench.train, learned.saved)
+    return {
+        "task": learned.task.name,
+        "recorded": len(bench.train.numbers),
+        "margin": MARGIN,
+        "cosines": cosines(table),
+        "edits": _edits(bench, scene, table),
+        "transfer": transfer(bench, scene.rows(range(min(TRANSFER_FACES, bench.faces))), known),
+    }
+
+
+def cosines(table: dict[int, Tensor]) -> dict[str, Any]:
+    """Cosine of every face's dh_t with its mean over faces and with the global dh, over t.
+
+    Args:
+        table: timestep -> (n, c, h', w').
+    """
+    times = sorted(table)
+    centres = {t: table[t].mean(0) for t in times}
+    single = torch.stack([centres[t] for t in times]).mean(0)
+    return {
+        "t": times,
+        "with_mean": [of_mean(_cosines(table[t], centres[t])) for t in times],
+        "with_global": [of_mean(_cosines(table[t], single)) for t in times],
+        "mean_with_global": [float(_cosines(centres[t][None], single)[0]) for t in times],
+    }
+
+
+def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
+    flat = functional.cosine_similarity(rows.flatten(1), other.flatten()[None], dim=1)
+    found: np.ndarray = flat.cpu().double().numpy()
+    return found
+
+
+def _edits(bench: Bench, scene: Scene, table: dict[int, Tensor]) -> dict[str, Any]:
+    learned, mean = bench.first, mean_of(table)
+    single = global_direction(mean)
+    acts = {
+        "f_t": act_of(learned),
+        "mean over faces": act_of(learned.with_direction(mean)),
+        "one dh": act_of(learned.with_direction(single)),
+    }
+    images = {name: edit_scene(bench, scene, [act]) for name, act in acts.items()}
+    values = {name: judged(bench.lab, learned.task, scene, edits) for name, edits in images.items()}
+    return {
+        name: {
+            **means(values[name]),
+            "success_minus_f_t": difference(values[name]["success"], values["f_t"]["success"]),
+            "lpips_to_f_t": of_mean(distances(bench.lab.distance, images["f_t"], edits)),
+        }
+        for name, edits in images.items()
+    }
+
+
+def transfer(bench: Bench, scene: Scene, steps: Sequence[int]) -> dict[str, Any]:
+    """Success of the same f_t on grids of other lengths, with the S / S~ rule and without."""
+    found: dict[str, Any] = {"steps": list(steps), "with_rule": [], "without_rule": []}
+    for count in steps:
+        found["with_rule"].append(_on_grid(bench, scene, count, True))
+        plain = count <= PLAIN_UP_TO
+        found["without_rule"].append(_on_grid(bench, scene, count, False) if plain else None)
+    return found
+
+
+def _on_grid(bench: Bench, scene: Scene, count: int, rule: bool) -> dict[str, Any]:
+    walked, model, boost = scene._replace(steps=count), bench.lab.model, bench.first.phases.t_boost
+    act = act_of(bench.first, 1.0 if rule else count / scene.steps)
+    edits = edited(model, walked, [act], boost)
+    plain = walked._replace(reconstructions=edited(model, walked, [], boost))
+    values = judged(bench.lab, bench.first.task, plain, edits)
+    moved = distances(bench.lab.distance, plain.reconstructions, edits)
+    return {
+        "success": of_mean(values["success"]),
+        "leakage": of_mean(values["leakage"]),
+        "lpips": of_mean(moved),
+    }
+
+
+def plot(numbers: Numbers) -> Figure:
+    """Cosines over t, of training faces; change of test faces over the number of steps."""
+    figure, (left, right) = new_figure(5.2, 3.6, 2)
+    kept, one_is = numbers["cosines"], noun(numbers)
+    series = {
+        f"{one_is} with mean over {one_is}s": [as_estimate(one) for one in kept["with_mean"]],
+        f"{one_is} with one dh": [as_estimate(one) for one in kept["with_global"]],
+        "mean with one dh": kept["mean_with_global"],
+    }
+    lines(left, kept["t"], series, "timestep t", "cosine of dh_t")
+    left.set_ylim(min(0.0, *left.get_ylim()), 1.03)
+    moved = numbers["transfer"]
+    ways = (("S / S~", moved["with_rule"]), ("as it is", moved["without_rule"]))
+    for place, (label, rows) in enumerate(ways):
+        known = [
+            (s, as_estimate(r["lpips"])) for s, r in zip(moved["steps"], rows, strict=True) if r
+        ]
+        right.errorbar(
+            [s for s, _ in known],
+            [e.value for _, e in known],
+            yerr=[[e.value - e.low for _, e in known], [e.high - e.value for _, e in known]],
+            marker=MARKS[place],
+            color=COLORS[place],
+            label=label,
+        )
+    right.set(xscale="log", xlabel="steps of the grid", ylabel="perceptual change by the edit")
+    right.legend(fontsize=8)
+    return figure
+
+
+def verdict(numbers: Numbers) -> Verdict:
+    """Whether one dh succeeds as often as f_t on the same images, within the margin."""
+    claim, text = "dh_t is nearly the same for all images and timesteps", _text(numbers)
+    if as_estimate(numbers["edits"]["f_t"]["success"]).high == 0:
+        return Verdict(claim, None, text, "f_t itself never succeeds, so none can do less.")
+    lost = as_estimate(numbers["edits"]["one dh"]["success_minus_f_t"])
+    near = _mean_cosine(numbers, "with_mean") > LEAST_COSINE
+    return Verdict(claim, both(within(lost, numbers["margin"]), near), text)
+
+
+def _mean_cosine(numbers: Numbers, other: str) -> float:
+    return float(np.mean([one["value"] for one in numbers["cosines"][other]]))
+
+
+def _text(numbers: Numbers) -> str:
+    edits, one_is = numbers["edits"], noun(numbers)
+    told = ", ".join(
+        f"{name.replace('faces', f'{one_is}s')} {shares(as_estimate(one['success']))}"
+        for name, one in edits.items()
+    )
+    lost = as_estimate(edits["one dh"]["success_minus_f_t"])
+    return (
+        f"A training {one_is}'s dh_t has cosine {_mean_cosine(numbers, 'with_mean'):.2f} with its "
+        f"mean over the {numbers['recorded']} training {one_is}s and "
+        f"{_mean_cosine(numbers, 'with_global'):.2f} with one dh for "
+        f"everything, their mean over t too (means over t). On test {one_is}s, success: {told}; "
+        f"one dh minus f_t on the same {one_is}s: {shares(lost)}, where less than "
+        f"{100 * numbers['margin']:.0f} points either way counts as the same; the pictures of one "
+        f"dh differ from those of f_t by {edits['one dh']['lpips_to_f_t']['value']:.3f}. On other "
+        f"numbers of steps with the S / S~ rule: {_transferred(numbers['transfer'])}."
+    )
+
+
+def _transferred(transfer: Numbers) -> str:
+    return "; ".join(
+        f"{steps} steps, success {shares(as_estimate(row['success']))}, change "
+        f"{ranged(as_estimate(row['lpips']), 3)}"
+        for steps, row in zip(transfer["steps"], transfer["with_rule"], strict=True)
+    )

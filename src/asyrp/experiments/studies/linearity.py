@@ -1,0 +1,231 @@
+"""Linearity: the attribute grows with the strength, and directions add up (section 5.3)."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from asyrp.domains.scenes import Scene
+from asyrp.domains.tasks import TASKS, Task
+from asyrp.errors import AsyrpError
+from asyrp.experiments.studies.common import (
+    Bench,
+    Learned,
+    Numbers,
+    Verdict,
+    above,
+    act_of,
+    as_estimate,
+    both,
+    edit_scene,
+    is_drawn,
+    log_odds,
+    noun,
+    shares,
+)
+from asyrp.metrics.answers import Answers, succeeded
+from asyrp.metrics.perceptual import distances
+from asyrp.reporting.bootstrap import Estimate, of_mean, of_statistic
+from asyrp.reporting.figures import dots, lines, new_figure
+
+STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
+RARE = 0.3  # success alone below which a sum says little
+LEAST_R2, LEAST_SHARE = 0.9, 0.7  # what counts as linear; of a sum's success in each one's alone
+
+
+def measure(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> dict[str, Any]:
+    """The judge's log-odds over strength, and sums of up to three directions."""
+    return {
+        "task": bench.first.task.name,
+        **over_strength(bench, strengths),
+        "sums": sums(bench),
+    }
+
+
+def over_strength(bench: Bench, strengths: Sequence[float]) -> dict[str, Any]:
+    """Log-odds of the wanted value, change of the picture, and how straight their lines are.
+
+    Images are those of the pool, whether they show the value or not, so that both signs have
+    something to change.
+    """
+    scene, task = bench.test.rows(range(bench.faces)), bench.first.task
+    odds, moved = [], []
+    for strength in strengths:
+        edits = edit_scene(bench, scene, [act_of(bench.first, strength)])
+        odds.append(log_odds(bench.lab, edits, task))
+        moved.append(distances(bench.lab.distance, scene.reconstructions, edits))
+    table = np.array(odds)
+
+    def straight(rows: np.ndarray) -> float:
+        return r_squared(strengths, table[:, rows].mean(1))
+
+    return {
+        "strengths": list(strengths),
+        "log_odds": [of_mean(row) for row in odds],
+        "success": [of_mean(np.where(row > 0, 1.0, 0.0)) for row in odds],
+        "lpips": [of_mean(row) for row in moved],
+        "r2": of_statistic(straight, table.shape[1]),
+        "r2_of_each": float(np.median([r_squared(strengths, row) for row in table.T])),
+    }
+
+
+def r_squared(x: Sequence[float], y: np.ndarray) -> float:
+    """Share of y's variance that a straight line over x explains."""
+    residual = y - np.polyval(np.polyfit(x, y, 1), x)
+    total = ((y - y.mean()) ** 2).sum()
+    return float(1 - (residual**2).sum() / total) if total > 0 else 0.0
+
+
+def sums(bench: Bench) -> list[dict[str, Any]]:
+    """Success of every attribute alone, in pairs and in threes, on images that lack them all.
+
+    beyond_share: success minus LEAST_SHARE of that alone, image by image.
+
+    Raises:
+        AsyrpError: too few such images.
+    """
+    learned = list(bench.learned[:3])
+    scene = _lacking_all(bench, learned)
+    rows: list[dict[str, Any]] = []
+    alone: dict[str, np.ndarray] = {}
+    for size in range(1, len(learned) + 1):
+        for chosen in combinations(learned, size):
+            boost = min(one.phases.t_boost for one in chosen)
+            acts = [act_of(one) for one in chosen]
+            seen = bench.lab.judging.answers(edit_scene(bench, scene, acts, boost))
+            made = {one.task.name: _succeeded(bench, one.task, seen) for one in chosen}
+            alone |= made if size == 1 else {}
+            rows.append(
+                {
+                    "together": [one.task.name for one in chosen],
+                    "success": {name: of_mean(row) for name, row in made.items()},
+                    "beyond_share": {
+                        name: of_mean(row - LEAST_SHARE * alone[name]) for name, row in made.items()
+                    },
+                }
+            )
+    return rows
+
+
+def _succeeded(bench: Bench, task: Task, seen: Answers) -> np.ndarray:
+    wanted = bench.lab.judging.wanted(task.factor, task.value)
+    return succeeded(seen, task.factor, wanted)
+
+
+def _lacking_all(bench: Bench, learned: Sequence[Learned]) -> Scene:
+    rows = set(range(len(bench.test.numbers)))
+    for one in learned:
+        rows &= set(bench.lacking(bench.test, one.task))
+    if len(rows) < 2:
+        raise AsyrpError(
+            f"sums of directions need at least 2 images that lack all of them; got {len(rows)} of "
+            f"{len(bench.test.numbers)}; draw more"
+        )
+    return bench.test.rows(sorted(rows)[: bench.faces])
+
+
+def plot(numbers: Numbers) -> Figure:
+    """Log-odds over strength with the fitted line; success alone and together."""
+    figure, (left, right) = new_figure(5.2, 3.6, 2)
+    odds = [as_estimate(one) for one in numbers["log_odds"]]
+    strengths = numbers["strengths"]
+    lines(left, strengths, {"judge": odds}, "strength", "log-odds of the value")
+    fit = np.polyfit(strengths, [one.value for one in odds], 1)
+    left.plot(strengths, np.polyval(fit, strengths), "--", color="#555555", linewidth=1)
+    left.set_title(f"R² = {numbers['r2']['value']:.3f}", fontsize=9)
+    alone = _alone(numbers)
+    together = [row for row in numbers["sums"] if len(row["together"]) > 1]
+    names = [
+        f"{name} in {' + '.join(row['together'])}" for row in together for name in row["success"]
+    ]
+    series = {
+        "alone": [alone[name] for row in together for name in row["success"]],
+        "in the sum": [as_estimate(one) for row in together for one in row["success"].values()],
+    }
+    if names:
+        dots(right, names, series, "success")
+        right.tick_params(axis="y", labelsize=7)
+    else:
+        right.set_axis_off()
+    return figure
+
+
+def _alone(numbers: Numbers) -> dict[str, Estimate]:
+    single = [row for row in numbers["sums"] if len(row["together"]) == 1]
+    return {name: as_estimate(one) for row in single for name, one in row["success"].items()}
+
+
+def verdict(numbers: Numbers) -> Verdict:
+    """Straightness, and what is left of each attribute in sums."""
+    r2, alone = as_estimate(numbers["r2"]), _alone(numbers)
+    kept = {
+        f"{name} in {' + '.join(row['together'])}": one["value"] / max(alone[name].value, 1e-9)
+        for row in numbers["sums"]
+        if len(row["together"]) > 1
+        for name, one in row["success"].items()
+        if alone[name].value > 0
+    }
+    text = _line_of(numbers, r2)
+    if len(alone) == 1:
+        text += f" Success at strength 1: {shares(*alone.values())}."
+    if kept:
+        worst = min(kept, key=lambda name: kept[name])
+        told = "; ".join(f"{name} {shares(one)}" for name, one in alone.items())
+        text += (
+            f" Success alone: {told}. In sums each keeps at least {100 * kept[worst]:.0f} % of "
+            f"that (least: {worst}); they count as added up where the interval of success minus "
+            f"{100 * LEAST_SHARE:.0f} % of that alone, image by image, is nowhere below 0."
+        )
+    together = any(len(row["together"]) > 1 for row in numbers["sums"])
+    straight = above(r2, LEAST_R2)
+    return Verdict(
+        f"The edit is linear in its strength{', and directions add up' if together else ''}",
+        both(straight, _adds(numbers, alone)),
+        text,
+        _why(numbers, r2.value >= LEAST_R2, alone),
+    )
+
+
+def _adds(numbers: Numbers, alone: Mapping[str, Estimate]) -> bool | None:
+    """Whether sums keep LEAST_SHARE of each one's success alone, by intervals.
+
+    What never succeeds alone shows nothing.
+    """
+    kept = [
+        None if not alone[name].value else above(as_estimate(beyond))
+        for row in numbers["sums"]
+        if len(row["together"]) > 1
+        for name, beyond in row["beyond_share"].items()
+    ]
+    return both(*kept)
+
+
+def _line_of(numbers: Numbers, r2: Estimate) -> str:
+    """How straight the log-odds are, in words."""
+    task = numbers["task"]
+    target = TASKS[task].target if is_drawn(numbers) else task
+    return (
+        f"Log-odds of {target!r} over strengths {numbers['strengths'][0]:g} "
+        f"to {numbers['strengths'][-1]:g}: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f}) for "
+        f"the mean {noun(numbers)}, {numbers['r2_of_each']:.3f} for the median {noun(numbers)}."
+    )
+
+
+def _why(numbers: Numbers, straight: bool, alone: dict[str, Estimate]) -> str:
+    """Where the line bends, and which attributes are too rare alone to say much in sums."""
+    odds = [row["value"] for row in numbers["log_odds"]]
+    slopes = np.diff(odds) / np.diff(numbers["strengths"])
+    parts = []
+    if not straight or min(slopes) < 0.5 * float(np.mean(slopes)):
+        bend = int(np.argmin(slopes))
+        parts.append(
+            f"It is flattest between {numbers['strengths'][bend]:g} and "
+            f"{numbers['strengths'][bend + 1]:g} (slope {min(slopes):.1f}, mean "
+            f"{float(np.mean(slopes)):.1f})."
+        )
+    rare = [name for name, one in alone.items() if one.value < RARE]
+    if rare and len(alone) > 1:
+        parts.append(f"{', '.join(rare)} seldom succeeds alone, so its sums say little.")
+    return " ".join(parts)

@@ -1,0 +1,181 @@
+"""Finding a direction: the walk of `edit`, with gradients on the direction only.
+
+Each optimiser step belongs to one timestep of one batch, and x is detached between steps, as in
+the official code. The unedited trajectory is walked once and kept for every epoch.
+"""
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from asyrp.errors import AsyrpError
+from asyrp.finders.training_checkpoint import Progress, TrainingCheckpoint
+from asyrp.finders.training_goal import Run, TrainingGoal, TrainStep, as_step
+from asyrp.method.directions import GlobalDirection, ImplicitDirection, TimestepDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import Pair
+from asyrp.method.text_direction import TextDirection
+from asyrp.method.unedited_trajectory import UneditedTrajectories, UneditedTrajectory
+from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.settings import TrainSettings
+
+
+def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
+    """An untrained direction for a network: f_t, or tables of zeros."""
+    if settings.kind == "implicit":
+        with torch.random.fork_rng(devices=[]):
+            torch.random.manual_seed(settings.seed)
+            direction = ImplicitDirection(
+                model.h_channels, model.emb_channels, settings.layout, settings.zero_init
+            )
+        return direction.to(model.device)
+    zeros = torch.zeros(model.h_shape, device=model.device)
+    if settings.kind == "global":
+        return GlobalDirection(zeros)
+    return TimestepDirection({pair.t: zeros for pair in grid})
+
+
+def begin_from(direction: nn.Module, neighbour: nn.Module) -> None:
+    """Give a new direction the weights of a trained one, so that training begins there.
+
+    Raises:
+        AsyrpError: they are not of one kind, layout, shape and grid.
+    """
+    here, there = (_form(one) for one in (direction, neighbour))
+    if here != there:
+        raise AsyrpError(
+            f"training begins from a direction of its own kind and shape: needed {here}; got "
+            f"{there}; change the settings of training, or begin from nothing"
+        )
+    direction.load_state_dict(neighbour.state_dict())
+
+
+def digest(direction: nn.Module) -> str:
+    """SHA-256 (hex) of a direction's weights."""
+    parts = (value.detach().cpu().numpy().tobytes() for value in direction.parameters())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _form(direction: nn.Module) -> str:
+    shapes = sorted({tuple(value.shape) for value in direction.parameters()})
+    of = getattr(direction, "layout", "") or getattr(direction, "times", "")
+    return f"{type(direction).__name__} {of} with weights {shapes}"
+
+
+def fit(
+    model: HSpaceUNet,
+    direction: nn.Module,
+    guide: TextDirection,
+    sources: UneditedTrajectories,
+    grid: Sequence[Pair],
+    settings: TrainSettings,
+    validation: UneditedTrajectory | None = None,
+    checkpoint: Path | None = None,
+    processes: ProcessGroup = SINGLE_PROCESS,
+    origin: str = "",
+) -> Iterator[TrainStep]:
+    """Train `direction` in place; with validation it ends as the best that was validated.
+
+    `fit_together` of one lesson, which says more.
+    """
+    goals = [TrainingGoal(direction, guide, grid)]
+    return fit_together(model, goals, sources, settings, validation, checkpoint, processes, origin)
+
+
+def fit_together(
+    model: HSpaceUNet,
+    goals: Sequence[TrainingGoal],
+    sources: UneditedTrajectories,
+    settings: TrainSettings,
+    validation: UneditedTrajectory | None = None,
+    checkpoint: Path | None = None,
+    processes: ProcessGroup = SINGLE_PROCESS,
+    origin: str = "",
+) -> Iterator[TrainStep]:
+    """Train several directions in place on the same images, side by side in every network call.
+
+    Each ends, to rounding, as it would alone, but for less time: small batches use a processor
+    badly. Memory grows with the number of lessons that still learn. With validation each ends as
+    the best that was validated, and stops learning when its patience ends.
+
+    Continues from `checkpoint` if that file exists. The file is replaced after every batch and,
+    without a team, within long ones every 15 seconds. A run that was killed and continued ends with
+    the same directions as an unbroken one. The processes of a team divide every batch and end with
+    the same directions. origin: what the directions began from, the same for one checkpoint.
+
+    Raises:
+        AsyrpError: a loss is not finite, the checkpoint belongs to another run, or the lessons do
+            not begin at one timestep or are of several encoders.
+    """
+    run = Run(model, goals, settings, processes)
+    best = copy.deepcopy(run.directions)
+    kept = {"direction": run.directions, "best": best}
+    identity = _identity(run, sources, validation, origin)
+    steps = len(run.grid)
+    keeper = TrainingCheckpoint(
+        checkpoint, kept, run.optimiser, identity, steps, len(goals), processes
+    )
+    at = keeper.read()
+    order = _batches(sources.images, settings)
+    while at.batch < len(order) and run.learning(at):
+        for done, x in run.train_batch(sources, order, at):
+            yield from done
+            at = at._replace(steps=at.steps + 1, x=x)
+            keeper.settle(at)
+        batch = at.batch
+        at = at._replace(batch=batch + 1, steps=0, x=None)
+        if validation is not None and _is_due(batch + 1, len(order), settings):
+            for goal, losses in run.validate(validation, run.learning(at)).items():
+                at, improved = judged(at, goal, losses.total.item())
+                if improved:
+                    best[goal].load_state_dict(run.directions[goal].state_dict())
+                yield as_step(batch, len(order), None, losses, 0.0, improved, goal)
+        keeper.write(at)
+    for goal, lowest in enumerate(at.lowest):
+        if lowest < math.inf:
+            run.directions[goal].load_state_dict(best[goal].state_dict())
+
+
+def judged(at: Progress, goal: int, loss: float) -> tuple[Progress, bool]:
+    """Progress after a validation of a lesson, and whether that was its lowest."""
+    improved = loss < at.lowest[goal]
+    lowest, best, stale = list(at.lowest), list(at.best), list(at.stale)
+    if improved:
+        lowest[goal], best[goal], stale[goal] = loss, at.batch, 0
+    else:
+        stale[goal] += 1
+    return at._replace(lowest=tuple(lowest), best=tuple(best), stale=tuple(stale)), improved
+
+
+def _identity(
+    run: Run, sources: UneditedTrajectories, validation: UneditedTrajectory | None, origin: str
+) -> dict[str, str]:
+    """What a checkpoint must share with the run that continues from it."""
+    taught = [([p.t for p in one.grid], one.guide.direction.tolist()) for one in run.goals]
+    fixed = [asdict(run.settings), taught, run.model.fingerprint(), origin]
+    parts: list[UneditedTrajectories] = [sources] if validation is None else [sources, validation]
+    return {
+        "run": json.dumps(fixed),
+        "images": json.dumps([part.marks() for part in parts]),
+    }
+
+
+def _batches(count: int, settings: TrainSettings) -> list[Tensor]:
+    """Rows of every batch of every epoch, shuffled anew each epoch."""
+    order: list[Tensor] = []
+    for epoch in range(settings.epochs):
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
+        order += torch.randperm(count, generator=generator).split(settings.batch_size)
+    return order
+
+
+def _is_due(done: int, total: int, settings: TrainSettings) -> bool:
+    every = settings.validate_every
+    return every > 0 and (done % every == 0 or done == total)

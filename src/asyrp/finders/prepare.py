@@ -1,0 +1,287 @@
+"""Whole jobs between files and the engine, shared by the commands and the demo."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asyrp.errors import AsyrpError
+from asyrp.finders.clip_training import begin_from, digest, fit_together, new_direction
+from asyrp.finders.training_goal import TrainingGoal, TrainStep
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.cached_trajectory import CachedTrajectories, mark_of, prepare_into
+from asyrp.method.direction_file import DirectionCard, SavedDirection
+from asyrp.method.editing_interval import Curves, measure_curves
+from asyrp.method.editing_interval import joined as joined_curves
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_cache import walk_into
+from asyrp.method.protocols import PerceptualDistance
+from asyrp.method.schedule import paper_grid
+from asyrp.method.text_direction import TextDirection
+from asyrp.method.unedited_trajectory import (
+    UneditedTrajectories,
+    UneditedTrajectory,
+    Window,
+    editing_window,
+    joined,
+    prepare,
+)
+from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.settings import TrainSettings
+from asyrp.storage.record_store import RecordStore
+
+MOST_CURVE_IMAGES = 32
+EDIT_STEPS = 40  # the paper's grid for editing and for the LPIPS curves
+
+
+class Phases(NamedTuple):
+    """Timesteps: edit on [t_start, t_edit], boost below t_boost."""
+
+    t_start: int
+    t_edit: int
+    t_boost: int
+
+
+@torch.no_grad()
+def curves_of(
+    model: HSpaceUNet,
+    images: Tensor,
+    latents: Tensor,
+    distance: PerceptualDistance,
+    steps: int = 40,
+    batch_size: int = 16,
+) -> Curves:
+    """LPIPS curves over at most 32 of the images, (n, c, height, width)."""
+    grid = paper_grid(steps, model.schedule.length)
+    parts = []
+    most = slice(0, MOST_CURVE_IMAGES)
+    for x0, x in zip(images[most].split(batch_size), latents[most].split(batch_size), strict=True):
+        parts.append(measure_curves(x0.to(x), x, reverse_process(model, x, grid), distance))
+    return joined_curves(parts)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images and their latents, (n, c, height, width) each.
+
+    at: the timestep of the latents, None for T.
+    """
+
+    images: Tensor
+    latents: Tensor
+    at: int | None = None
+
+    def __getitem__(self, rows: slice) -> "Pictures":
+        return replace(self, images=self.images[rows], latents=self.latents[rows])
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+@dataclass(frozen=True)
+class StoredPictures:
+    """Pictures whose latents a store holds.
+
+    keys: of the latents. images: each (c, height, width); read only for a clean CLIP source.
+    """
+
+    store: RecordStore
+    keys: Sequence[str]
+    images: Sequence[Tensor]
+    at: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class Wanted(NamedTuple):
+    """A direction to find: its text pair, and when it edits."""
+
+    guide: TextDirection
+    phases: Phases
+
+
+class Training(NamedTuple):
+    """Directions, and the steps that train them in place when they are walked.
+
+    checked: the held-out images on the longest grid of the lessons; None without any.
+    """
+
+    goals: Sequence[TrainingGoal]
+    steps: Iterator[TrainStep]
+    checked: UneditedTrajectory | None
+
+    @property
+    def direction(self) -> nn.Module:
+        """That of a training of one."""
+        (goal,) = self.goals
+        return goal.direction
+
+
+def start_training(
+    model: HSpaceUNet,
+    guide: TextDirection,
+    pictures: Pictures | StoredPictures,
+    validation: Pictures,
+    phases: Phases,
+    settings: TrainSettings,
+    checkpoint: Path | None = None,
+    processes: ProcessGroup = SINGLE_PROCESS,
+    neighbour: nn.Module | None = None,
+) -> Training:
+    """Walk the unedited trajectories and begin; the direction is ready when the steps end.
+
+    neighbour: a trained direction to begin from.
+    """
+    wanted = [Wanted(guide, phases)]
+    parts = (model, wanted, pictures, validation, settings, checkpoint, processes, neighbour)
+    return start_together(*parts)
+
+
+def start_together(
+    model: HSpaceUNet,
+    wanted: Sequence[Wanted],
+    pictures: Pictures | StoredPictures,
+    validation: Pictures,
+    settings: TrainSettings,
+    checkpoint: Path | None = None,
+    processes: ProcessGroup = SINGLE_PROCESS,
+    neighbour: nn.Module | None = None,
+) -> Training:
+    """`start_training` of several directions, which share the images and every network call.
+
+    Raises:
+        AsyrpError: their phases begin at different timesteps, or their encoders differ.
+    """
+    guide, t_edit = wanted[0].guide, min(one.phases.t_edit for one in wanted)
+
+    def window(part: Pictures | StoredPictures, end: int = t_edit) -> Window:
+        start = wanted[0].phases.t_start
+        return editing_window(start, end, settings.steps, model.schedule.length, part.at)
+
+    goals, origin = [], "" if neighbour is None else digest(neighbour)
+    for one in wanted:
+        grid = window(pictures, one.phases.t_edit).grid
+        goals.append(TrainingGoal(new_direction(model, grid, settings), one.guide, grid))
+        if neighbour is not None:
+            begin_from(goals[-1].direction, neighbour)
+    checked = None
+    if len(validation):
+        checked = sources_of(model, guide, validation, window(validation), settings, processes)
+    found: UneditedTrajectories
+    if isinstance(pictures, StoredPictures):
+        found = stored_sources_of(model, guide, pictures, window(pictures), settings, processes)
+    else:
+        found = sources_of(model, guide, pictures, window(pictures), settings, processes)
+    steps = fit_together(model, goals, found, settings, checked, checkpoint, processes, origin)
+    return Training(goals, steps, checked)
+
+
+def sources_of(
+    model: HSpaceUNet,
+    guide: TextDirection,
+    part: Pictures,
+    window: Window,
+    settings: TrainSettings,
+    processes: ProcessGroup = SINGLE_PROCESS,
+) -> UneditedTrajectory:
+    """The unedited walks of pictures in memory; each process of a team walks its share."""
+    clean = part.images.to(model.device) if settings.clip_source == "clean" else None
+    own = processes.share(len(part))
+    if own.start == own.stop:  # more processes than pictures
+        own = slice(0, 1)
+    rows = None if clean is None else clean[own]
+    batches = prepare(model, guide, part.latents[own], window, settings.batch_size, rows)
+    return team_sources(joined(list(batches)), len(part), processes)
+
+
+def team_sources(
+    own: UneditedTrajectory, count: int, processes: ProcessGroup
+) -> UneditedTrajectory:
+    """The sources of all pictures, from those of each process's share."""
+    rows = processes.share(count)
+    found = own.take(torch.arange(rows.stop - rows.start)) if processes.size > 1 else own
+    return UneditedTrajectory(
+        processes.whole(found.latents, count),
+        processes.whole(found.x0, count, dim=1),
+        processes.whole(found.features, count, dim=1),
+    )
+
+
+@torch.no_grad()
+def stored_sources_of(
+    model: HSpaceUNet,
+    guide: TextDirection,
+    part: StoredPictures,
+    window: Window,
+    settings: TrainSettings,
+    processes: ProcessGroup = SINGLE_PROCESS,
+) -> CachedTrajectories:
+    """The unedited walks of pictures in a store, which is filled with what it lacks."""
+    clean, size, own = None, settings.batch_size, part.keys[processes.share(len(part))]
+    if settings.clip_source == "clean":  # features of P_t are not looked at
+        for _ in walk_into(part.store, model, own, *window, size):
+            pass
+        part.store.flush()
+    else:
+        for _ in prepare_into(part.store, model, guide, own, window, size):
+            pass
+    processes.wait()
+    part.store.refresh()
+    if settings.clip_source == "clean":
+        rows = [guide.encoder.image_features(x[None].to(model.device)) for x in part.images]
+        clean = torch.cat(rows).cpu()
+    mark = mark_of(guide.encoder)
+    return CachedTrajectories(part.store, part.keys, window, mark, model.device, clean)
+
+
+def make_card(
+    model: HSpaceUNet,
+    texts: tuple[str, str],
+    guide: TextDirection,
+    phases: Phases,
+    settings: TrainSettings,
+    outcome: Mapping[str, Any],
+    strength: float = 1.0,
+) -> DirectionCard:
+    """The card of a direction that was just trained."""
+    return DirectionCard(
+        source=texts[0],
+        target=texts[1],
+        t_start=phases.t_start,
+        t_edit=phases.t_edit,
+        t_boost=phases.t_boost,
+        trained_steps=settings.steps,
+        fingerprint=model.fingerprint(),
+        encoder=guide.encoder.name,
+        text_cosine=guide.cosine,
+        strength=strength,
+        training={**asdict(settings), **outcome},
+    )
+
+
+def boost_of(directions: Sequence[SavedDirection], asked: int | None) -> int:
+    """t_boost of a walk: the one asked for, or the lowest of the directions'; 0 without any."""
+    if asked is not None:
+        return asked
+    return min((saved.card.t_boost for saved in directions), default=0)
+
+
+def parse_direction(text: str) -> tuple[Path, float]:
+    """FILE or FILE:STRENGTH.
+
+    Raises:
+        AsyrpError: the strength is no number.
+    """
+    name, colon, strength = text.rpartition(":")
+    if not colon or Path(text).is_file():
+        return Path(text), 1.0
+    try:
+        return Path(name), float(strength)
+    except ValueError as error:
+        raise AsyrpError(
+            f"needed FILE or FILE:STRENGTH with a number for STRENGTH; got {text!r}"
+        ) from error

@@ -1,0 +1,158 @@
+"""The asymmetric reverse process (Kwon et al. 2023, sections 3.2, 4.1 and 4.2).
+
+Three phases: on [T, t_edit] the shifted bottleneck reaches P_t alone; then plain DDIM; below
+t_boost eta = 1 (quality boosting).
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.method.ddim import draw_noise, predict_x0, step
+from asyrp.method.directions import Direction
+from asyrp.method.hspace import Encoded, HSpaceUNet
+from asyrp.method.schedule import Pair
+
+Change = Callable[[Tensor], Tensor]
+Predictions = tuple[Tensor, Tensor]  # eps for P_t, eps for D_t
+Shift = Callable[[HSpaceUNet, Encoded, Change], Predictions]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A direction as it is applied.
+
+    t_edit: the last timestep at which it acts. strength: factor on dh, negative to reverse.
+    trained_steps: S, the length of the grid it was trained on. t_start: the first timestep at
+    which it acts; None is the paper's T.
+    """
+
+    direction: Direction
+    t_edit: int
+    strength: float = 1.0
+    trained_steps: int = 40
+    t_start: int | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.strength):
+            raise AsyrpError(f"the strength of a direction is a number; got {self.strength}")
+        check_start(self.t_start, self.t_edit)
+
+    def acts(self, t: int) -> bool:
+        """Whether t lies in its editing interval [t_start, t_edit]."""
+        return self.t_edit <= t and (self.t_start is None or t <= self.t_start)
+
+    def dh(self, h: Tensor, emb: Tensor, t: int, steps: int) -> Tensor:
+        """strength * S / S~ * dh_t: the sum of dh over a walk is that of training (section 4.1)."""
+        dh = self.strength * self.trained_steps / steps * self.direction(h, emb, t)
+        return dh.to(h.dtype)
+
+
+class ReverseStep(NamedTuple):
+    """One step of an edited walk.
+
+    x: x_s. x0: P_t as edited. x0_source: P_t of the same x_t unedited. edited: whether a direction
+    acted.
+    """
+
+    t: int
+    s: int
+    x: Tensor
+    x0: Tensor
+    x0_source: Tensor
+    edited: bool
+
+
+def asymmetric(model: HSpaceUNet, encoded: Encoded, change: Change) -> Predictions:
+    """Asyrp: only P_t sees the shifted bottleneck (equation 5)."""
+    eps = model.decode(encoded)
+    return model.decode(encoded, encoded.h + change(encoded.h)), eps
+
+
+def symmetric(model: HSpaceUNet, encoded: Encoded, change: Change) -> Predictions:
+    """Both halves see it: the edit that Theorem 1 shows to cancel."""
+    eps = model.decode(encoded, encoded.h + change(encoded.h))
+    return eps, eps
+
+
+def epsilon_space(model: HSpaceUNet, encoded: Encoded, change: Change) -> Predictions:
+    """The shift is added to eps instead of h; directions get eps in h's place (appendix D.1)."""
+    eps = model.decode(encoded)
+    return eps + change(eps), eps
+
+
+def reverse_process(
+    model: HSpaceUNet,
+    x: Tensor,
+    grid: Sequence[Pair],
+    attributes: Sequence[Attribute] = (),
+    t_boost: int = 0,
+    generators: Sequence[torch.Generator] = (),
+    shift: Shift = asymmetric,
+) -> Iterator[ReverseStep]:
+    """Walk from x_T down the grid with edits; without attributes, the plain reconstruction.
+
+    Args:
+        x: (b, c, height, width), x_T of each image.
+        attributes: each acts on its own interval [t_start, t_edit].
+        t_boost: eta is 1 at every t < t_boost, else 0; at most every t_edit.
+        generators: one an image, needed where t_boost > 0.
+
+    Raises:
+        AsyrpError: t_boost above a t_edit, or generators that do not match the images.
+    """
+    check_phases([a.t_edit for a in attributes], t_boost)
+    for pair in grid:
+        active = [a for a in attributes if a.acts(pair.t)]
+        encoded = model.encode(x, pair.t)
+        eps_x0, eps = _predictions(model, encoded, active, pair.t, len(grid), shift)
+        boosted = pair.t < t_boost
+        noise = draw_noise(x, generators) if boosted else None
+        done = step(x, eps_x0, eps, model.schedule, pair, noise, eta=float(boosted))
+        source = predict_x0(x, eps, model.schedule.alpha_bar(pair.t)) if active else done.x0
+        yield ReverseStep(pair.t, pair.s, done.x, done.x0, source, bool(active))
+        x = done.x.detach()
+
+
+def _predictions(
+    model: HSpaceUNet,
+    encoded: Encoded,
+    active: Sequence[Attribute],
+    t: int,
+    steps: int,
+    shift: Shift,
+) -> Predictions:
+    if not active:
+        eps = model.decode(encoded)
+        return eps, eps
+
+    def change(h: Tensor) -> Tensor:
+        return sum((a.dh(h, encoded.emb, t, steps) for a in active), torch.zeros_like(h))
+
+    return shift(model, encoded, change)
+
+
+def check_start(t_start: int | None, t_edit: int) -> None:
+    """Raise AsyrpError unless editing begins no later than it ends."""
+    if t_start is not None and t_start < t_edit:
+        raise AsyrpError(
+            f"editing begins at the higher timestep: t_start must be at least t_edit; got t_start "
+            f"{t_start} < t_edit {t_edit}; raise t_start or lower t_edit"
+        )
+
+
+def check_phases(t_edits: Sequence[int], t_boost: int) -> None:
+    """Raise AsyrpError unless 0 <= t_boost <= every t_edit."""
+    if t_boost < 0:
+        raise AsyrpError(f"t_boost is a timestep of 0 or more; got {t_boost}")
+    for t_edit in t_edits:
+        if t_boost > t_edit:
+            raise AsyrpError(
+                f"boosting begins where editing has ended: t_boost must be at most t_edit; got "
+                f"t_boost {t_boost} > t_edit {t_edit}; lower t_boost or raise t_edit"
+            )

@@ -1,0 +1,89 @@
+"""The two losses that find a direction, and their sum (Kwon et al. 2023, section 3.4)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from asyrp.method.text_direction import TextDirection
+from asyrp.settings import TrainSettings
+
+EPSILON = 1e-7  # keeps a vanishing image direction finite, as the official code does
+
+
+def image_direction(edited: Tensor, source: Tensor) -> Tensor:
+    """dI = E(edited) - E(source) over its norm; features (b, d) of unit norm."""
+    difference = edited - source
+    direction: Tensor = difference / (difference.norm(dim=1, keepdim=True) + EPSILON)
+    return direction
+
+
+def directional_loss(edited: Tensor, source: Tensor, text: Tensor) -> Tensor:
+    """1 - cos(dI, dT) of each image, (b,), in [0, 2].
+
+    Args:
+        edited, source: image features (b, d) of unit norm.
+        text: dT, (d,), unit norm.
+    """
+    return 1 - functional.cosine_similarity(image_direction(edited, source), text[None], dim=1)
+
+
+def log_form(directional: Tensor) -> Tensor:
+    """-log((2 - mean loss) / 2): the official code's form, 0 at a perfect match."""
+    return -((2 - directional.mean()) / 2).log()
+
+
+def mean_form(directional: Tensor) -> Tensor:
+    """The paper's form: the mean over images."""
+    return directional.mean()
+
+
+def reconstruction_loss(edited: Tensor, source: Tensor) -> Tensor:
+    """mean |P_t^edit - P_t^source| over images (b, 3, height, width)."""
+    return (edited - source).abs().mean()
+
+
+class Losses(NamedTuple):
+    """The parts of the loss: total, 1 - cos averaged over images, L1."""
+
+    total: Tensor
+    directional: Tensor
+    reconstruction: Tensor
+
+
+def loss_of(
+    x0: Tensor, x0_source: Tensor, features: Tensor, guide: TextDirection, settings: TrainSettings
+) -> Losses:
+    """lambda_clip L_dir + lambda_recon cos L1 between edited and source P_t (section 3.4)."""
+    (means,) = means_of(x0[None], x0_source, features, [guide])
+    return combined(means, guide, settings)
+
+
+def means_of(
+    x0: Tensor, x0_source: Tensor, features: Tensor, guides: Sequence[TextDirection]
+) -> Tensor:
+    """The means over images that each edit's loss is made of, (k, 2): 1 - cos, and L1.
+
+    Args:
+        x0: (k, b, c, height, width), P_t of the same images under k edits.
+        x0_source, features: (b, c, height, width) and (b, d), unedited.
+        guides: the text pair of each edit; all of one encoder.
+    """
+    looked = guides[0].encoder.image_features(x0.flatten(0, 1).float())
+    edited = looked.unflatten(0, x0.shape[:2])
+    directional = [
+        directional_loss(one, features, guide.direction).mean()
+        for one, guide in zip(edited, guides, strict=True)
+    ]
+    recon = [reconstruction_loss(one.float(), x0_source.float()) for one in x0]
+    return torch.stack([torch.stack(directional), torch.stack(recon)], dim=1)
+
+
+def combined(means: Tensor, guide: TextDirection, settings: TrainSettings) -> Losses:
+    """The loss of one edit from its `means_of`, (2,), over all images."""
+    directional, recon = means
+    clip = log_form(directional) if settings.loss_form == "log" else mean_form(directional)
+    total = settings.lambda_clip * clip + settings.lambda_recon * guide.cosine * recon
+    return Losses(total, directional, recon)

@@ -1,0 +1,59 @@
+"""The strength that `--strength 1` stands for, chosen on held-out images by the guide alone."""
+
+from collections.abc import Sequence
+
+import torch
+
+from asyrp.method.asymmetric_process import Attribute, reverse_process
+from asyrp.method.directions import Direction
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import Pair
+from asyrp.method.text_direction import TextDirection
+from asyrp.method.unedited_trajectory import UneditedTrajectory
+
+STRENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+BATCH = 16  # images that are walked at a time
+SHARE = 0.95  # of the most progress of any strength; docs/training.md says what was tried
+
+
+@torch.no_grad()
+def response(
+    model: HSpaceUNet,
+    direction: Direction,
+    strength: float,
+    guide: TextDirection,
+    sources: UneditedTrajectory,
+    grid: Sequence[Pair],
+) -> float:
+    """Progress towards the text: the mean of (E(edited) - E(source)) . dT, in [-2, 2].
+
+    Of P_t at the end of the editing interval.
+    """
+    act = Attribute(direction, grid[-1].t, strength, trained_steps=len(grid))
+    made = []
+    for x, source in zip(
+        sources.latents.split(BATCH), sources.features[-1].split(BATCH), strict=True
+    ):
+        *_, last = reverse_process(model, x, grid, [act])
+        moved = guide.encoder.image_features(last.x0.float()) - source
+        made.append(moved @ guide.direction)
+    return torch.cat(made).mean().item()
+
+
+def saturation(
+    strengths: Sequence[float], progress: Sequence[float], share: float = SHARE
+) -> float:
+    """The smallest strength that makes `share` of the most progress, on a line between two.
+
+    Progress towards the text saturates once most images show it; whatever strength is added then
+    changes other things. 1 where no strength makes any progress.
+    """
+    enough = share * max(progress)
+    if enough <= 0:
+        return 1.0
+    after = next(i for i, value in enumerate(progress) if value >= enough)
+    if after == 0:
+        return strengths[0]
+    low, high = progress[after - 1], progress[after]
+    part = (enough - low) / (high - low)
+    return round(strengths[after - 1] + part * (strengths[after] - strengths[after - 1]), 2)

@@ -1,0 +1,121 @@
+"""What training compares with: the unedited walk of every image, walked once and kept."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import Pair, below, paper_grid
+from asyrp.method.text_direction import TextDirection
+from asyrp.runtime.batching import in_batches
+
+
+class UneditedTrajectory(NamedTuple):
+    """Images as training sees them, and their unedited walk over the editing interval.
+
+    latents: x at t_start, (n, c, height, width). x0: P_t, (k, n, c, height, width). features:
+    the encoder's view of what the edit is compared with, (k, n, d).
+    """
+
+    latents: Tensor
+    x0: Tensor
+    features: Tensor
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return len(self.latents)
+
+    def take(self, rows: Tensor) -> "UneditedTrajectory":
+        """Some of the images."""
+        return UneditedTrajectory(self.latents[rows], self.x0[:, rows], self.features[:, rows])
+
+    def until(self, steps: int) -> "UneditedTrajectory":
+        """The first steps of the walk alone."""
+        return UneditedTrajectory(self.latents, self.x0[:steps], self.features[:steps])
+
+    def marks(self) -> list[float]:
+        """A number for each image that tells it from others but forgives rounding."""
+        return [float(x0.cpu().double().mean()) for x0 in self.x0[-1]]
+
+
+class UneditedTrajectories(Protocol):
+    """Sources in memory, or in a store."""
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        ...
+
+    def take(self, rows: Tensor) -> UneditedTrajectory:
+        """Some of the images."""
+        ...
+
+    def marks(self) -> list[float]:
+        """A number for each image that tells it from others but forgives rounding."""
+        ...
+
+
+class Window(NamedTuple):
+    """The pairs before the editing interval, and those of it."""
+
+    lead: tuple[Pair, ...]
+    grid: tuple[Pair, ...]
+
+
+def editing_window(
+    t_start: int, t_edit: int, steps: int = 40, length: int = 1000, t_top: int | None = None
+) -> Window:
+    """The paper's grid from t_top (T for None) down to t_edit, cut at t_start.
+
+    Raises:
+        AsyrpError: no timestep lies in [t_start, t_edit].
+    """
+    pairs = below(paper_grid(steps, length), t_top)
+    grid = tuple(pair for pair in pairs if t_edit <= pair.t <= t_start)
+    if not grid:
+        raise AsyrpError(
+            f"no timestep of the {steps}-step grid lies between t_start {t_start} and "
+            f"t_edit {t_edit}; raise t_start or lower t_edit"
+        )
+    return Window(tuple(pair for pair in pairs if pair.t > t_start), grid)
+
+
+@torch.no_grad()
+def prepare(
+    model: HSpaceUNet,
+    guide: TextDirection,
+    latents: Tensor,
+    window: Window,
+    batch_size: int,
+    images: Tensor | None = None,
+) -> Iterator[UneditedTrajectory]:
+    """The unedited walk of each batch of latents; join them with `joined`.
+
+    images: clean images, (n, c, height, width), to compare with in place of P_t (official code).
+    """
+
+    def walked(rows: slice) -> UneditedTrajectory:
+        batch = latents[rows]
+        for done in reverse_process(model, batch, window.lead):
+            batch = done.x
+        x0 = torch.stack([done.x0 for done in reverse_process(model, batch, window.grid)])
+        if images is None:
+            features = torch.stack([guide.encoder.image_features(p) for p in x0.float()])
+        else:
+            clean = guide.encoder.image_features(images[rows])
+            features = clean.expand(len(window.grid), *clean.shape)
+        return UneditedTrajectory(batch, x0, features)
+
+    yield from in_batches(len(latents), batch_size, walked)
+
+
+def joined(parts: Sequence[UneditedTrajectory]) -> UneditedTrajectory:
+    """Several batches as one."""
+    x0 = torch.cat([part.x0 for part in parts], dim=1)
+    features = torch.cat([part.features for part in parts], dim=1)
+    return UneditedTrajectory(torch.cat([part.latents for part in parts]), x0, features)

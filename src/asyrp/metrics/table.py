@@ -1,0 +1,301 @@
+"""The table of an edit: every metric over all images, over subgroups, and the gaps between them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.method.protocols import PerceptualDistance
+from asyrp.method.text_direction import TextDirection
+from asyrp.metrics import answers as judged
+from asyrp.metrics import directional, frechet
+from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
+from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
+from asyrp.metrics.structure import Segmenting, mean_iou
+from asyrp.reporting.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_pairs, of_runs
+
+LEAST_GROUP = 8  # images; a smaller subgroup says nothing
+GROUP_DRAWS = 25  # of the bootstrap of a subgroup's FID
+
+# metric -> what it is
+METRICS: Mapping[str, str] = {
+    "s_dir": directional.DEFINITION,
+    "success": "share of edits judged to show the wanted value; higher is better",
+    "success_before": "share of sources judged to show it already",
+    "leakage": "share of the other visible attributes whose judged value changed; lower is better",
+    "leakage_reconstruction": "the same of the reconstruction, which no edit touched",
+    "leakage_beyond": "leakage minus that of the reconstruction, image by image",
+    "clean": "share of edits that succeeded and changed no other attribute; higher is better",
+    "lpips": "perceptual distance from source to edit; lower is better",
+    "lpips_reconstruction": "perceptual distance from source to reconstruction",
+    "sc": "mean IoU of the segmentation masks of source and edit; 1 is the same structure",
+    "identity": "cosine of identity features of source and edit; higher is better",
+    "identity_strangers": "the same between each source and the next one",
+    "fid": "Frechet distance between sources and edits; lower is better, compare at equal counts",
+    "kid": "squared MMD between sources and edits; lower is better; edits of the same sources are "
+    "no sample of their own, so no change is a little below 0",
+    "diversity": "mean perceptual distance between edits of different images",
+    "diversity_sources": "the same between the sources",
+}
+
+
+class Pictures(NamedTuple):
+    """Sources, their edits and (where known) reconstructions, (n, 3, height, width) each."""
+
+    sources: Tensor
+    edits: Tensor
+    reconstructions: Tensor | None = None
+
+
+class Scorers(NamedTuple):
+    """The networks that measure; None leaves their metrics out. spread: of diversity."""
+
+    guide: TextDirection | None = None
+    distance: PerceptualDistance | None = None
+    spread: PerceptualDistance | None = None
+    judging: judged.Judging | None = None
+    segmenting: Segmenting | None = None
+    features: FeatureNetwork | None = None
+    identity: FeatureNetwork | None = None
+
+
+class Wish(NamedTuple):
+    """What the edit should have done: an attribute of the judge, and its new value."""
+
+    attribute: str
+    value: str
+
+
+class Gap(NamedTuple):
+    """How far the best and the worst subgroup lie apart.
+
+    by_chance: what random subgroups of these sizes stay below in 95 of 100 draws. spread: the gap
+    over the metric's standard deviation between images.
+    """
+
+    metric: str
+    attribute: str
+    lowest: str
+    highest: str
+    gap: Estimate
+    by_chance: float
+    spread: float
+
+
+Values = Mapping[str, np.ndarray]
+
+
+def per_image(
+    pictures: Pictures, tools: Scorers, wish: Wish | None = None
+) -> dict[str, np.ndarray]:
+    """metric -> (n,), for the metrics that belong to single images."""
+    sources, edits, back = pictures
+    found: dict[str, np.ndarray] = {}
+    if tools.guide is not None:
+        found["s_dir"] = directional.directional_similarity(sources, edits, tools.guide)
+    if tools.judging is not None and wish is not None:
+        found |= judge(pictures, tools.judging, wish)
+    if tools.distance is not None:
+        found["lpips"] = distances(tools.distance, sources, edits)
+        if back is not None:
+            found["lpips_reconstruction"] = distances(tools.distance, sources, back)
+    if tools.segmenting is not None:
+        found["sc"] = mean_iou(tools.segmenting.masks(sources), tools.segmenting.masks(edits))
+    if tools.identity is not None:
+        features = features_of(tools.identity, sources)
+        found["identity"] = identity_similarity(features, features_of(tools.identity, edits))
+        found["identity_strangers"] = strangers(features)
+    return found
+
+
+def judge(pictures: Pictures, judging: judged.Judging, wish: Wish) -> dict[str, np.ndarray]:
+    """success, leakage and clean of each image; the reconstruction's own changes beside them."""
+    before, after = judging.answers(pictures.sources), judging.answers(pictures.edits)
+    wanted = judging.wanted(*wish)
+    shown = judging.shown(before, *wish)
+    success = judged.succeeded(after, wish.attribute, wanted)
+    leaks = judged.leaked(judged.changed(before, after, shown), wish.attribute)
+    found = {
+        "success": success,
+        "success_before": judged.succeeded(before, wish.attribute, wanted),
+        "leakage": leaks,
+        "clean": judged.clean(success, leaks),
+    }
+    if pictures.reconstructions is not None:
+        plain = judging.answers(pictures.reconstructions)
+        own = judged.leaked(judged.changed(before, plain, shown), wish.attribute)
+        found |= {"leakage_reconstruction": own, "leakage_beyond": leaks - own}
+    return found
+
+
+def over_runs(
+    runs: Sequence[Pictures], tools: Scorers, wish: Wish | None = None
+) -> dict[str, np.ndarray]:
+    """`per_image` of every run, metric -> (runs, n); runs have the same sources."""
+    found = [per_image(pictures, tools, wish) for pictures in runs]
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
+
+
+def leakage_matrix(
+    runs: Sequence[Pictures], judging: judged.Judging, wish: Wish, seed: int = 0
+) -> dict[str, dict[str, Estimate]]:
+    """Rows edit and reconstruction: attribute -> share of images whose judged value changed."""
+    sources, _, back = runs[0]
+    before = judging.answers(sources)
+    shown = judging.shown(before, *wish)
+    edited = [judged.changed(before, judging.answers(run.edits), shown) for run in runs]
+    rows = {"edit": {name: np.stack([one[name] for one in edited]) for name in edited[0]}}
+    if back is not None:
+        rows["reconstruction"] = judged.changed(before, judging.answers(back), shown)
+    return judged.matrix(rows, seed)
+
+
+class Features(NamedTuple):
+    """What the metrics of sets see of sources (n, d) and edits (runs, n, d)."""
+
+    sources: Tensor
+    edits: Tensor
+
+    def rows(self, rows: Sequence[int] | np.ndarray) -> "Features":
+        """Some of the images."""
+        chosen = torch.as_tensor(rows)
+        return Features(self.sources[chosen], self.edits[:, chosen])
+
+
+def features_in(runs: Sequence[Pictures], tools: Scorers) -> Features | None:
+    """Features for FID and KID; None without a network for them."""
+    if tools.features is None:
+        return None
+    edits = torch.stack([features_of(tools.features, run.edits) for run in runs])
+    return Features(features_of(tools.features, runs[0].sources), edits)
+
+
+def of_sets(
+    runs: Sequence[Pictures], tools: Scorers, features: Features | None, seed: int = 0
+) -> dict[str, Estimate]:
+    """The metrics that belong to whole sets of images: FID, KID, diversity; means over runs.
+
+    Raises:
+        AsyrpError: fewer images than one of them needs.
+    """
+    found: dict[str, Estimate] = {}
+    if features is not None:
+        found |= {"fid": frechet.fid(*features, seed), "kid": frechet.kid(*features, seed)}
+    if tools.spread is not None:
+        count = len(runs[0].sources)
+        pairs = neighbour_pairs(count)
+        every = np.stack([diversity(tools.spread, run.edits, pairs) for run in runs])
+        found["diversity"] = of_pairs(every.mean(0), pairs, count, seed)
+        own = diversity(tools.spread, runs[0].sources, pairs)
+        found["diversity_sources"] = of_pairs(own, pairs, count, seed)
+    return found
+
+
+def of_groups(
+    values: Values,
+    groups: Mapping[str, Mapping[str, np.ndarray]],
+    features: Features | None,
+    seed: int = 0,
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """attribute -> value -> metric -> estimate, for subgroups.
+
+    FID is biased by the number of images, so the groups of one attribute are compared at that of
+    the smallest which is large enough for it.
+    """
+    found: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for attribute, members in groups.items():
+        enough = [len(rows) for rows in members.values() if len(rows) >= frechet.LEAST_FID]
+        for value, rows in members.items():
+            table = summarised({name: row[..., rows] for name, row in values.items()}, seed)
+            if features is not None:
+                table["kid"] = frechet.kid(*features.rows(rows), seed)
+                if len(rows) >= frechet.LEAST_FID:
+                    few = features.rows(rows[: min(enough)])
+                    table["fid"] = frechet.fid(*few, seed, GROUP_DRAWS)
+            found.setdefault(attribute, {})[value] = table
+    return found
+
+
+def summarised(values: Values, seed: int = 0) -> dict[str, Estimate]:
+    """metric -> mean with its interval; values: (n,) or (runs, n)."""
+    return {
+        name: of_runs(np.atleast_2d(row), seed)
+        for name, row in values.items()
+        if judged.shown_in(row) > 1
+    }
+
+
+def labels_of(
+    judging: judged.Judging, sources: Tensor, attributes: Sequence[str]
+) -> dict[str, list[str]]:
+    """attribute -> the value that the judge sees in each source.
+
+    Raises:
+        AsyrpError: the judge does not know an attribute.
+    """
+    seen = judging.answers(sources)
+    for attribute in attributes:
+        if attribute not in seen:
+            raise AsyrpError(
+                f"the judge does not know the attribute {attribute!r}; it answers for: "
+                f"{', '.join(seen)}"
+            )
+    return {a: [judging.value(a, int(i)) for i in seen[a]] for a in attributes}
+
+
+def grouped(labels: Sequence[str]) -> dict[str, np.ndarray]:
+    """label -> rows that have it, for labels of at least LEAST_GROUP images; "" is no label."""
+    table, small = np.asarray(labels), too_small(labels)
+    names = [str(label) for label in np.unique(table) if label and label not in small]
+    return {name: np.flatnonzero(table == name) for name in names}
+
+
+def too_small(labels: Sequence[str]) -> dict[str, int]:
+    """label -> its number of images, for those of fewer than LEAST_GROUP."""
+    counts = sorted(Counter(labels).items())
+    return {label: count for label, count in counts if label and count < LEAST_GROUP}
+
+
+def gaps(
+    values: Values, groups: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
+) -> list[Gap]:
+    """Every metric's gap between the subgroups of every attribute, the largest spread on top."""
+    means = {metric: _mean_over_runs(row) for metric, row in values.items()}
+    found = [
+        _gap(metric, row, attribute, members, seed)
+        for metric, row in means.items()
+        for attribute, members in groups.items()
+        if len(members) > 1 and all(judged.shown_in(row[rows]) > 1 for rows in members.values())
+    ]
+    return sorted(found, key=lambda gap: -gap.spread)
+
+
+def _gap(
+    metric: str, row: np.ndarray, attribute: str, members: Mapping[str, np.ndarray], seed: int
+) -> Gap:
+    parts = [row[rows] for rows in members.values()]
+    means = {name: float(np.nanmean(part)) for name, part in zip(members, parts, strict=True)}
+    gap = of_largest_gap(parts, seed)
+    deviation = float(np.nanstd(np.concatenate(parts)))
+    return Gap(
+        metric,
+        attribute,
+        min(means, key=lambda name: means[name]),
+        max(means, key=lambda name: means[name]),
+        gap,
+        gap_by_chance(parts, seed),
+        gap.value / deviation if deviation > 0 else 0.0,
+    )
+
+
+def _mean_over_runs(row: np.ndarray) -> np.ndarray:
+    """(n,), NaN where no run has a value."""
+    table = np.atleast_2d(row)
+    known = ~np.isnan(table)
+    counts = known.sum(0)
+    sums = np.where(known, table, 0).sum(0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

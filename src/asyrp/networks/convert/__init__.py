@@ -1,0 +1,1 @@
+"""Original checkpoints to diffusers folders and back, each conversion proved."""

@@ -1,0 +1,287 @@
+"""Original checkpoints to diffusers folders and back, each conversion proved before it is kept."""
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.method.schedule import LONGEST
+from asyrp.networks.config_sizes import check_config, check_values, count_pickled
+from asyrp.networks.convert.build import new_unet, structure_of_config, unet_config
+from asyrp.networks.convert.defaults import ORDERS, settle
+from asyrp.networks.convert.detect import Detected
+from asyrp.networks.convert.hyperparameters import Said, Settled
+from asyrp.networks.convert.read import read_checkpoint
+from asyrp.networks.convert.rename import structure_of, to_diffusers, to_original
+from asyrp.networks.convert.structure import Structure
+from asyrp.networks.convert.verify import Proof, check_finite, prove
+from asyrp.storage.files import atomic_path, read_object, save_tensors
+
+CONFIG = "config.json"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SCHEDULER = "scheduler_config.json"
+RECORD = "conversion.json"  # what the other files cannot hold; its presence marks our folders
+
+DAY = 24 * 3600  # seconds
+
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
+
+
+class Converted(NamedTuple):
+    """A network in diffusers' form.
+
+    unet: with its weights, float32. state: the same in the precision of the file. assumed: a line
+    for each hyper-parameter that was filled in.
+    """
+
+    unet: Any
+    state: dict[str, Tensor]
+    structure: Structure
+    settled: Settled
+    assumed: tuple[str, ...]
+    proof: Proof
+
+
+def convert(found: Detected, said: Said) -> Converted:
+    """The network of a checkpoint in diffusers' form, proved equal.
+
+    Raises:
+        AsyrpError: no network, hyper-parameters that are missing or contradict the shapes,
+            missing or extra keys, or a difference above 1e-4.
+    """
+    if found.kind not in ("ddpm", "adm"):
+        raise AsyrpError(
+            f"needed a network; the file holds a direction ({found.kind}); turn it into a "
+            "direction file with asyrp convert"
+        )
+    check_finite(found.tensors)
+    structure = structure_of(found.kind, found.tensors)
+    settled, assumed = settle(structure, said)
+    if found.place:
+        assumed = (f"weights taken from {found.place!r} within the file", *assumed)
+    try:
+        config = unet_config(structure, settled)
+        state = to_diffusers(found.tensors, structure, config, settled.new_order)
+        unet = _loaded(config, state)
+    except (RuntimeError, KeyError, ValueError, IndexError, TypeError) as error:
+        if isinstance(error, AsyrpError):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise AsyrpError(f"the tensors are not those of one network: {reason}") from error
+    proof = prove(found.tensors, structure, settled, unet)
+    return Converted(unet, state, structure, settled, assumed, proof)
+
+
+def _loaded(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
+    with torch.device("meta"):
+        unet = new_unet(config)
+    # the tensors themselves, in float32: nothing is initialised or held twice
+    unet.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)
+    return unet.eval().requires_grad_(False)
+
+
+def write_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) -> None:
+    """A diffusers folder: config, weights, scheduler, and conversion.json; whole or not at all.
+
+    Raises:
+        AsyrpError: the folder holds something else.
+    """
+    _check_free(folder)
+    _write(folder, converted, record, _put_in_place)
+
+
+def keep_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) -> None:
+    """`write_folder` for a cache: of several processes that write the same, the first one's stays.
+
+    What a process that was killed left there goes away after a day.
+    """
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        with suppress(FileNotFoundError):  # its writer has just put it in place
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
+    _write(folder, converted, record, _put_first)
+
+
+def _write(
+    folder: Path,
+    converted: Converted,
+    record: Mapping[str, Any],
+    put: Callable[[Path, Path], None],
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    temporary.chmod(0o755)
+    try:
+        converted.unet.save_config(temporary)
+        tensors = {key: value.contiguous() for key, value in converted.state.items()}
+        write_weights(temporary / WEIGHTS, tensors)
+        _write_json(temporary / SCHEDULER, scheduler_config(converted.settled))
+        _write_json(temporary / RECORD, {**_described(converted), **record})
+        put(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """`new` becomes `folder`; what stood there goes away after."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    folder.rename(old / "old")
+    try:
+        new.rename(folder)
+    except BaseException:
+        (old / "old").rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old)
+
+
+def _put_first(new: Path, folder: Path) -> None:
+    """`new` becomes `folder` unless a whole one has come in the meantime."""
+    try:
+        new.rename(folder)
+    except OSError:
+        if not (folder / CONFIG).is_file():
+            raise
+        shutil.rmtree(new)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_file():
+        raise AsyrpError(f"needed a folder to write to; {str(folder)!r} is a file")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORD).is_file():
+        raise AsyrpError(
+            f"{str(folder)!r} holds something else; name a new folder, or empty this one"
+        )
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def scheduler_config(settled: Settled) -> dict[str, Any]:
+    """As diffusers' DDIMScheduler reads it."""
+    return {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": settled.timesteps,
+        "beta_schedule": settled.schedule,
+        "beta_start": settled.beta_start,
+        "beta_end": settled.beta_end,
+        "prediction_type": settled.prediction,
+        "clip_sample": False,
+    }
+
+
+def _described(converted: Converted) -> dict[str, Any]:
+    return {
+        "family": converted.structure.family,
+        "hyper_parameters": converted.settled._asdict(),
+        "assumed": list(converted.assumed),
+        "largest_difference": converted.proof.difference,
+        "at_timesteps": list(converted.proof.timesteps),
+    }
+
+
+class Restored(NamedTuple):
+    """A network under its original names again, how far the two differ, and what was assumed."""
+
+    weights: dict[str, Tensor]
+    proof: Proof
+    assumed: tuple[str, ...]
+
+
+def convert_back(folder: Path) -> Restored:
+    """The network of a diffusers folder under the names of its family.
+
+    Of a folder that `write_folder` made, the tensors are those of the original file, bit for bit.
+
+    Raises:
+        AsyrpError: not such a folder, or a network without an original form.
+    """
+    config = {k: v for k, v in read_object(folder / CONFIG).items() if not k.startswith("_")}
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise AsyrpError(f"needed {WEIGHTS} in {str(folder)!r}; it has none")
+    check_config(config, folder)
+    try:
+        structure = structure_of_config(config)
+        settled = _settled_of(folder, config)
+        state: dict[str, Tensor] = read_checkpoint(path)
+        check_values(lambda: new_unet(config), count_pickled(state), folder)
+        check_finite(state)
+        unet = _loaded(config, state)
+        weights = to_original(state, structure, config, settled.new_order)
+        told = (folder / RECORD).is_file() or structure.family == "ddpm"
+        assumed = () if told else (ORDERS[settled.new_order],)
+        return Restored(weights, prove(weights, structure, settled, unet), assumed)
+    except AsyrpError:
+        raise
+    except Exception as error:  # a config of somebody else fails in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise AsyrpError(
+            f"the weights in {str(folder)!r} do not fit its config: {reason}"
+        ) from error
+
+
+def _settled_of(folder: Path, config: Mapping[str, Any]) -> Settled:
+    """From conversion.json; for other folders, the heads of the config and the usual rest."""
+    if (folder / RECORD).is_file():
+        record = read_object(folder / RECORD)
+        try:
+            settled = Settled(**record["hyper_parameters"])
+            if not 2 <= settled.timesteps <= LONGEST:
+                raise ValueError(f"it has {settled.timesteps} timesteps")
+            return settled
+        except (KeyError, TypeError, ValueError) as error:
+            reason = str(error)[:300]
+            raise AsyrpError(f"{str(folder / RECORD)!r} is damaged: {reason}") from error
+    dim = config.get("attention_head_dim", 8)
+    if isinstance(dim, list | tuple):
+        raise AsyrpError(f"{str(folder)!r} lacks its {RECORD}; convert the original file again")
+    size = config.get("sample_size") or 0
+    heads = 1 if dim is None else None
+    return Settled(size, heads, dim, None, False, 1000, "linear", 1e-4, 0.02, False, "epsilon")
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], place: str = "") -> None:
+    """A state dict as safetensors, or as a torch checkpoint where the suffix asks for one.
+
+    Args:
+        place: the key under which a torch checkpoint holds it; none for the whole file.
+    """
+    if path.suffix not in TORCH_SUFFIXES:
+        save_tensors(path, weights, {"format": "pt"})
+        return
+    with atomic_path(path) as temporary:  # the original repositories read nothing else
+        save_torch(temporary, {place: dict(weights)} if place else dict(weights))
+
+
+def save_torch(path: Path, content: Mapping[str, Any]) -> None:
+    """torch.save, which has an error of its own for a disk that is full.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        torch.save(dict(content), path)
+    except RuntimeError as error:  # tensors in a dict give it no other reason
+        raise OSError(errno.ENOSPC, "the file cannot be written to its end", str(path)) from error
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,101 @@
+"""DDPM checkpoints (Ho et al. 2020, in pesser's, ermongroup's and SDEdit's PyTorch names)."""
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.networks.convert.structure import (
+    Module,
+    Structure,
+    Weights,
+    check,
+    columns,
+    count,
+    has,
+    rows,
+)
+
+ENDS = {
+    "temb.dense.0": "time_embedding.linear_1",
+    "temb.dense.1": "time_embedding.linear_2",
+    "conv_in": "conv_in",
+    "norm_out": "conv_norm_out",
+    "conv_out": "conv_out",
+}
+LAYER = {"": ""}
+RESNET = {
+    "norm1": "norm1",
+    "conv1": "conv1",
+    "temb_proj": "time_emb_proj",
+    "norm2": "norm2",
+    "conv2": "conv2",
+    "nin_shortcut": "conv_shortcut",
+}
+ATTENTION = {
+    "norm": "group_norm",
+    "q": "to_q",
+    "k": "to_k",
+    "v": "to_v",
+    "proj_out": "to_out.0",
+}
+
+
+def structure_of(weights: Weights) -> Structure:
+    """Everything about the network that its keys and shapes tell.
+
+    Raises:
+        AsyrpError: keys that are missing, or a network that diffusers cannot express.
+    """
+    if not has(weights, "mid."):
+        raise AsyrpError("h-space is the output of the mid block, and this network has none (mid.)")
+    levels, blocks = count(weights, r"down\."), count(weights, r"down\.0\.block\.")
+    learned = levels == 1 or any("sample.conv." in key for key in weights)  # resamp_with_conv
+    found = Structure(
+        family="ddpm",
+        widths=tuple(rows(weights, f"down.{i}.block.0.conv1.weight") for i in range(levels)),
+        attends=tuple(has(weights, f"down.{i}.attn.", f"up.{i}.attn.") for i in range(levels)),
+        blocks=blocks,
+        in_channels=columns(weights, "conv_in.weight"),
+        out_channels=rows(weights, "conv_out.weight"),
+        emb_channels=rows(weights, "temb.dense.1.weight"),
+        resample="conv" if learned else "none",
+    )
+    sinusoid = columns(weights, "temb.dense.0.weight")
+    return check(found, sinusoid, rows(weights, "conv_in.weight"))
+
+
+def modules(structure: Structure) -> Iterator[Module]:
+    """Every module that such a network may have, with its place in diffusers."""
+    for original, target in ENDS.items():
+        yield Module(original, target, LAYER)
+    for i in range(structure.levels):
+        yield from _level(f"down.{i}", f"down_blocks.{i}", structure.blocks, "downsample")
+        up = f"up_blocks.{structure.levels - 1 - i}"
+        yield from _level(f"up.{i}", up, structure.blocks + 1, "upsample")
+    yield Module("mid.block_1", "mid_block.resnets.0", RESNET)
+    yield Module("mid.attn_1", "mid_block.attentions.0", ATTENTION)
+    yield Module("mid.block_2", "mid_block.resnets.1", RESNET)
+
+
+def _level(original: str, target: str, blocks: int, resample: str) -> Iterator[Module]:
+    for j in range(blocks):
+        yield Module(f"{original}.block.{j}", f"{target}.resnets.{j}", RESNET)
+        yield Module(f"{original}.attn.{j}", f"{target}.attentions.{j}", ATTENTION)
+    yield Module(f"{original}.{resample}.conv", f"{target}.{resample}rs.0.conv", LAYER)
+
+
+def to_diffusers(renamed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The 1x1 convolutions of attention as matrices."""
+    return {
+        key: value[:, :, 0, 0] if ".attentions." in key and value.ndim == 4 else value
+        for key, value in renamed.items()
+    }
+
+
+def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The matrices of attention as 1x1 convolutions, still under diffusers' names."""
+    return {
+        key: value[:, :, None, None] if ".attentions." in key and value.ndim == 2 else value
+        for key, value in state.items()
+    }

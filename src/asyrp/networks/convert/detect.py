@@ -1,0 +1,155 @@
+"""What a checkpoint holds, by its keys: a network's family, or a direction's layout."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.networks.convert.read import tensor_dicts
+
+Family = Literal["ddpm", "adm"]
+Kind = Literal["ddpm", "adm", "ddpm direction", "adm direction", "table direction"]
+
+SIGNATURES: dict[Kind, tuple[str, ...]] = {
+    "ddpm": ("temb.dense.0.weight", "down.0.block.0.conv1.weight"),
+    "adm": ("time_embed.0.weight", "input_blocks.0.0.weight"),
+    "ddpm direction": ("temb_proj.weight", "norm2.weight", "conv2.weight"),
+    "adm direction": ("emb_layers.1.weight", "out_layers.3.weight"),
+}
+
+# a part of a key -> why such a network cannot be converted
+REFUSED = {
+    "cond_stage_model.": "a Stable Diffusion checkpoint, with a text encoder; use its Hub id",
+    "first_stage_model.": "a latent diffusion checkpoint; use CompVis/ldm-celebahq-256 of the Hub",
+    ".transformer_blocks.": "a network with cross-attention (latent diffusion); use its Hub id",
+    "all_modules.": "a score-SDE network, with continuous time; needed: discrete timesteps",
+    "time_embedding.linear_1.": "already a diffusers network; load its folder, with config.json",
+    "map_layer0.": "an EDM network, with continuous noise levels; needed: discrete timesteps",
+    "low_res": "a super-resolution network; needed: one that makes images from noise alone",
+}
+
+
+BESIDE = {"optimizer", "scheduler"}  # what the official code saves with a direction
+MEANS = "means"  # place of a table whose entry 0 is the mean of the others
+
+
+class Detected(NamedTuple):
+    """The tensors of one network or direction, prefixes removed.
+
+    place: where in the file they lay, "" for the whole of it, or MEANS.
+    """
+
+    kind: Kind
+    tensors: dict[str, Tensor]
+    place: str
+
+
+def detect(content: Any, what: str) -> Detected:
+    """The network or direction in a checkpoint; of several, the averaged (EMA) one.
+
+    Args:
+        content: as `read_checkpoint` gives it.
+        what: the file's name, for errors.
+
+    Raises:
+        AsyrpError: nothing that can be converted, and what it seems to be instead.
+    """
+    table = _table(content)
+    if table is not None:
+        return table
+    found, keys = [], []
+    for place, tensors in tensor_dicts(content):
+        keys += list(tensors)
+        kind, prefix = _kind(tensors)
+        if kind:
+            found.append(Detected(kind, _unprefixed(tensors, prefix), _joined(place, prefix)))
+    if not found:
+        raise AsyrpError(f"{what} {_explained(keys)}")
+    blocks = [one.place for one in found if one.kind.endswith("direction")]
+    if len(blocks) > 1:
+        raise AsyrpError(
+            f"{what} holds {len(blocks)} delta blocks ({', '.join(blocks)}); needed: one, as the "
+            "released files have; save each in a file of its own"
+        )
+    averaged = [one for one in found if "ema" in one.place.lower()]
+    return (averaged or found)[-1 if _is_list(found) else 0]
+
+
+def _table(content: Any) -> Detected | None:
+    """dh by timestep: texts for `train_delta_h`, numbers for means over images; None for others.
+
+    With `ignore_timesteps` there is only "0", and None stands at the timesteps.
+    """
+    if not isinstance(content, Mapping):
+        return None
+    entries = {key: value for key, value in content.items() if key not in BESIDE}
+    if any(not str(key).isdigit() for key in entries):
+        return None
+    tensors = {str(key): value for key, value in entries.items() if value is not None}
+    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+        return None
+    numbered = any(isinstance(key, int) for key in entries)
+    detached = {key: value.detach() for key, value in tensors.items()}
+    return Detected("table direction", detached, MEANS if numbered else "")
+
+
+def _is_list(found: list[Detected]) -> bool:
+    """ermongroup's training state is a list with the averaged weights last."""
+    return all(one.place[:1].isdigit() for one in found) and len(found) > 1
+
+
+def _joined(place: str, prefix: str) -> str:
+    return "/".join(part for part in (place, prefix.rstrip(".")) if part)
+
+
+def is_original(path: Path) -> bool:
+    """Whether a file is a torch checkpoint, or safetensors with the names of a family."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head == b"PK" or head[:1] == b"\x80":
+        return True
+    try:
+        with safe_open(path, "pt") as tensors:
+            names = tensors.keys()
+    except (SafetensorError, OSError):
+        return False
+    firsts = tuple(SIGNATURES[family][0] for family in get_args(Family))
+    return any(name.endswith(firsts) for name in names)
+
+
+def _kind(tensors: Mapping[str, Tensor]) -> tuple[Kind | None, str]:
+    for kind, (first, *rest) in SIGNATURES.items():
+        for key in tensors:
+            if key == first or key.endswith(f".{first}"):
+                prefix = key.removesuffix(first)
+                if all(prefix + other in tensors for other in rest):
+                    if kind.endswith("direction") and not _is_direction(tensors, prefix):
+                        continue
+                    return kind, prefix
+    return None, ""
+
+
+def _is_direction(tensors: Mapping[str, Tensor], prefix: str) -> bool:
+    """A direction is one block of ten tensors at most; networks have blocks of the same names."""
+    return len(tensors) <= 10 and all(key.startswith(prefix) for key in tensors)
+
+
+def _unprefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items()}
+
+
+def _explained(keys: Iterable[str]) -> str:
+    keys = list(keys)
+    for part, reason in REFUSED.items():
+        if any(part in key for key in keys):
+            return f"holds {reason}"
+    if any(key.endswith("input_blocks.0.0.weight") for key in keys):
+        return "is of the ADM family but lacks its time embedding (time_embed.0.weight)"
+    few = ", ".join(key[:100] for key in sorted(keys)[:3]) or "none"
+    return (
+        f"holds no network or direction of a known family (tensors: {few}, {len(keys)} in all); "
+        "needed: DDPM (temb.dense.*, down.*) or ADM (time_embed.*, input_blocks.*)"
+    )

@@ -1,0 +1,102 @@
+"""State dicts between a family's names and diffusers' names."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.networks.convert import adm, ddpm
+from asyrp.networks.convert.build import head_counts, unet_shapes
+from asyrp.networks.convert.detect import Family
+from asyrp.networks.convert.structure import Module, Structure, Weights
+
+FEW = 4  # keys that an error names
+LONGEST = 100  # letters of a key in an error
+
+
+def structure_of(family: Family, weights: Weights) -> Structure:
+    """What keys and shapes tell; see the family's own module."""
+    return ddpm.structure_of(weights) if family == "ddpm" else adm.structure_of(weights)
+
+
+def modules_of(structure: Structure) -> Iterator[Module]:
+    """Every module such a network may have."""
+    return ddpm.modules(structure) if structure.family == "ddpm" else adm.modules(structure)
+
+
+def to_diffusers(
+    weights: Weights, structure: Structure, config: Mapping[str, Any], new_order: bool
+) -> dict[str, Tensor]:
+    """A state dict for the network of `config`, complete and of the right shapes.
+
+    Raises:
+        AsyrpError: keys that are missing, too many, or of other shapes.
+    """
+    names = dict(_pairs(structure))
+    extra = sorted(set(weights) - set(names))
+    if extra:
+        raise AsyrpError(
+            f"the checkpoint has {len(extra)} keys that such a network does not: {_few(extra)}; it "
+            "is of a network that was changed, or of several networks"
+        )
+    renamed = {names[key]: value for key, value in weights.items()}
+    if structure.family == "ddpm":
+        state = ddpm.to_diffusers(renamed)
+    else:
+        state = adm.to_diffusers(renamed, head_counts(config), new_order)
+    _check(state, unet_shapes(config), structure)
+    return state
+
+
+def to_original(
+    state: Mapping[str, Tensor], structure: Structure, config: Mapping[str, Any], new_order: bool
+) -> dict[str, Tensor]:
+    """The inverse: the same tensors under the family's own names."""
+    names = {target: original for original, target in _pairs(structure)}
+    if structure.family == "ddpm":
+        renamed = ddpm.to_original(state)
+    else:
+        renamed = adm.to_original(state, head_counts(config), new_order)
+    return {names[key]: value.contiguous() for key, value in renamed.items()}
+
+
+def _pairs(structure: Structure) -> Iterator[tuple[str, str]]:
+    """(original key, diffusers key) of every tensor such a network may have."""
+    for module in modules_of(structure):
+        for original, target in module.leaves.items():
+            for kind in ("weight", "bias"):
+                yield (
+                    ".".join(part for part in (module.original, original, kind) if part),
+                    ".".join(part for part in (module.target, target, kind) if part),
+                )
+
+
+def _check(state: Mapping[str, Tensor], shapes: Mapping[str, Any], structure: Structure) -> None:
+    originals = {target: original for original, target in _pairs(structure)}
+
+    def named(key: str) -> str:
+        joined = key.replace("to_q", "qkv").replace("to_k", "qkv").replace("to_v", "qkv")
+        return originals.get(key) or originals.get(joined) or key
+
+    missing = sorted({named(key) for key in set(shapes) - set(state)})
+    if missing:
+        raise AsyrpError(
+            f"the checkpoint lacks {len(missing)} keys of its network: {_few(missing)}; "
+            "download it again"
+        )
+    extra = sorted({named(key) for key in set(state) - set(shapes)})
+    if extra:
+        raise AsyrpError(
+            f"the checkpoint has {len(extra)} keys that such a network does not: {_few(extra)}"
+        )
+    wrong = sorted(key for key, value in state.items() if value.shape != shapes[key])
+    if wrong:
+        raise AsyrpError(
+            f"{named(wrong[0])!r} (and {len(wrong) - 1} more) has another shape than its network "
+            f"needs: {tuple(state[wrong[0]].shape)} for {tuple(shapes[wrong[0]])}"
+        )
+
+
+def _few(keys: list[str]) -> str:
+    return ", ".join(key[:LONGEST] for key in keys[:FEW]) + (", ..." if len(keys) > FEW else "")

@@ -1,0 +1,144 @@
+"""What the keys and shapes of a checkpoint tell about its network."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.networks.convert.detect import Family
+
+MOST_LEVELS, MOST_BLOCKS = 9, 64  # of released networks: 6 and 3
+Weights = Mapping[str, Tensor]
+Resample = Literal["conv", "resnet", "none"]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A network up to what its shapes do not tell.
+
+    widths: channels of each level, from the top; attends: whether the level has attention.
+    blocks: resnets of a level on the way down (one more on the way up). resample: what learns
+    where levels change size; "none" is plain averaging and repeating. classes: rows of the class
+    embedding, None without one.
+    """
+
+    family: Family
+    widths: tuple[int, ...]
+    attends: tuple[bool, ...]
+    blocks: int
+    in_channels: int
+    out_channels: int
+    emb_channels: int
+    resample: Resample = "conv"
+    scale_shift: bool = False
+    classes: int | None = None
+
+    @property
+    def levels(self) -> int:
+        """How many sizes the network works at."""
+        return len(self.widths)
+
+    @property
+    def learned_sigma(self) -> bool:
+        """Whether half of its output is a variance."""
+        return self.out_channels == 2 * self.in_channels
+
+    @property
+    def attention_widths(self) -> tuple[int, ...]:
+        """Channels of each attention layer's level, the bottleneck's last."""
+        inner = [w for w, a in zip(self.widths, self.attends, strict=True) if a]
+        return (*inner, self.widths[-1])
+
+
+class Module(NamedTuple):
+    """A module of the original network and its place in diffusers.
+
+    leaves: names of its layers, original -> diffusers; {"": ""} for a layer itself.
+    """
+
+    original: str
+    target: str
+    leaves: Mapping[str, str]
+
+
+def rows(weights: Weights, key: str) -> int:
+    """Length of a tensor's first axis.
+
+    Raises:
+        AsyrpError: the checkpoint lacks it.
+    """
+    return _axis(weights, key, 0)
+
+
+def columns(weights: Weights, key: str) -> int:
+    """Length of a tensor's second axis.
+
+    Raises:
+        AsyrpError: the checkpoint lacks it.
+    """
+    return _axis(weights, key, 1)
+
+
+def _axis(weights: Weights, key: str, axis: int) -> int:
+    if key not in weights:
+        raise AsyrpError(f"the checkpoint lacks {key!r}; download it again")
+    shape = weights[key].shape
+    if len(shape) <= axis or not shape[axis]:
+        raise AsyrpError(f"{key!r} has the shape {tuple(shape)}; needed: the weights of a layer")
+    return shape[axis]
+
+
+def count(weights: Iterable[str], pattern: str) -> int:
+    """One more than the largest index that follows `pattern` (a regex) in the keys; 0 for none.
+
+    Raises:
+        AsyrpError: an index with more than four digits.
+    """
+    found = [m[1] for key in weights if (m := re.match(rf"{pattern}([0-9]+)\.", key))]
+    if any(len(index) > 4 for index in found):
+        raise AsyrpError(f"no network has as many parts as a key of this file says ({pattern})")
+    return max(map(int, found), default=-1) + 1
+
+
+def has(weights: Iterable[str], *prefixes: str) -> bool:
+    """Whether any key begins with one of the prefixes."""
+    return any(key.startswith(prefixes) for key in weights)
+
+
+def check(structure: Structure, sinusoid: int, first: int) -> Structure:
+    """The structure, if `UNet2DModel` can express it.
+
+    Args:
+        sinusoid: channels of the timestep's sinusoid.
+        first: channels of the first convolution.
+
+    Raises:
+        AsyrpError: it cannot, and why.
+    """
+    if structure.levels > MOST_LEVELS or structure.blocks > MOST_BLOCKS:
+        raise AsyrpError(
+            f"this network has {structure.levels} levels of {structure.blocks} blocks; needed: at "
+            f"most {MOST_LEVELS} of {MOST_BLOCKS}"
+        )
+    inside, outside = structure.in_channels, structure.out_channels
+    if sinusoid != structure.widths[0] or first != structure.widths[0]:
+        raise AsyrpError(
+            f"this network's sinusoid has {sinusoid} channels, its first convolution {first} and "
+            f"its first level {structure.widths[0]}; diffusers' UNet2DModel ties the three "
+            "together, so it cannot be converted (ADM-512 is such a network)"
+        )
+    if outside not in (inside, 2 * inside) or (structure.family == "adm" and inside == 6):
+        raise AsyrpError(
+            f"this network turns {inside} channels into {outside}: it is conditioned on another "
+            "image (super-resolution, inpainting); needed: one that makes images from noise alone"
+        )
+    odd = [width for width in structure.widths if width % 32]
+    if odd:
+        raise AsyrpError(
+            f"the normalisation of these families has 32 groups, and {odd[0]} channels do not "
+            "divide by it; the checkpoint is of a network that was changed"
+        )
+    return structure

@@ -1,0 +1,96 @@
+"""load_model: a name, a folder, a file, a URL or a Hub id becomes an HSpaceUNet."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from asyrp.errors import AsyrpError
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import from_config, linear
+from asyrp.networks.convert.hyperparameters import read_said
+from asyrp.networks.diffusers_folder import open_unet, read_json
+from asyrp.networks.latent_pipeline import NO_PROMPT, Prompt, is_latent, load_latent
+from asyrp.networks.resolve import BUILT_IN, folder_of
+from asyrp.runtime.fast_blocks import use_fast_blocks
+from asyrp.runtime.offline import hub
+
+__all__ = ["BUILT_IN", "Precision", "load_model"]
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def load_model(
+    spec: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: Precision = "float32",
+    config: Mapping[str, Any] | None = None,
+    prompt: Prompt = NO_PROMPT,
+    class_label: int | None = None,
+) -> HSpaceUNet:
+    """A frozen network, ready to edit with.
+
+    Args:
+        spec: a built-in name ("avatars-64"); a preset ("celeba-hq"); a diffusers folder (of a
+            pipeline, or of a `UNet2DModel` alone); an original DDPM or ADM checkpoint, which is
+            converted and kept in the cache folder; "URL#sha256=HEX" of one; or a Hub id
+            ("google/ddpm-ema-celebahq-256").
+        config: the original hyper-parameters of a checkpoint, where its shapes do not tell.
+        prompt: of a text-to-image pipeline (Stable Diffusion), fixed for all images.
+        class_label: of a class-conditional network, 0 or more, fixed for all images.
+
+    Raises:
+        AsyrpError: nothing by that name, or a network that has no h-space.
+    """
+    said = read_said(config)[0] if config else None
+    with hub():
+        folder = folder_of(str(spec), said)
+    if is_latent(folder):
+        if class_label is not None:
+            raise AsyrpError(f"{str(spec)!r} takes no class: it is a network of latents")
+        return load_latent(folder, device, dtype, prompt)
+    if prompt != NO_PROMPT:
+        raise AsyrpError(f"{str(spec)!r} takes no prompt: its network is unconditional")
+    return _from_folder(folder, device, dtype, class_label)
+
+
+def _from_folder(
+    folder: Path, device: str | torch.device, dtype: Precision, class_label: int | None
+) -> HSpaceUNet:
+    root = folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
+    if not (root / "config.json").is_file():
+        raise AsyrpError(
+            f"{str(folder)!r} is not a diffusers folder: it has neither config.json nor unet/"
+        )
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    scheduler = scheduler or read_json(folder / "scheduler_config.json")
+    if not scheduler:
+        warnings.warn(
+            f"{str(folder)!r} has no scheduler_config.json: linear betas and epsilon prediction "
+            "are assumed; a network of another kind will draw noise",
+            stacklevel=2,
+        )
+    return _wrapped(root, scheduler, device, dtype, class_label)
+
+
+def _wrapped(
+    root: Path,
+    scheduler: Mapping[str, Any],
+    device: str | torch.device,
+    dtype: Precision,
+    class_label: int | None,
+) -> HSpaceUNet:
+    unet = open_unet(root).float()
+    schedule = from_config(scheduler) if scheduler else linear()
+    prediction = scheduler.get("prediction_type", "epsilon")
+    model = HSpaceUNet(unet, schedule, prediction, class_label=class_label)
+    if dtype != "float32":
+        origin = model.fingerprint()
+        model = HSpaceUNet(unet, schedule, prediction, origin=origin, class_label=class_label)
+    if str(device) == "cpu":
+        model.unet.to(memory_format=torch.channels_last)
+    use_fast_blocks(model.unet)
+    moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
+    return moved

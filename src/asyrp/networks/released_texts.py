@@ -1,0 +1,52 @@
+"""The named text pairs of the official code, by what they are about."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import NamedTuple
+
+from asyrp.errors import AsyrpError
+
+DOMAINS = ("human", "dog", "church", "bedroom", "metface", "imagenet")
+
+
+class TextPair(NamedTuple):
+    """What an image shows, and what it should show."""
+
+    source: str
+    target: str
+
+
+def text_pairs(domain: str) -> dict[str, TextPair]:
+    """Name -> text pair, for one of DOMAINS.
+
+    Raises:
+        AsyrpError: another domain.
+    """
+    if domain not in DOMAINS:
+        raise AsyrpError(f"text pairs are about {', '.join(DOMAINS)}; got {domain!r}")
+    return {name: pair for name, pair in every_pair().items() if _domain_of(name) == domain}
+
+
+@cache
+def every_pair() -> Mapping[str, TextPair]:
+    """All released text pairs, name -> pair."""
+    path = files("asyrp.networks").joinpath("data", "text_pairs.tsv")
+    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    return MappingProxyType({name: TextPair(*texts) for name, *texts in rows})
+
+
+def bare_name(name: str) -> str:
+    """The name of the texts that a released file was trained with.
+
+    zombie_new was trained anew and random_noise_man on samples, with the texts of zombie and man.
+    """
+    return name.removesuffix("_new").removeprefix("random_noise_")
+
+
+def _domain_of(name: str) -> str:
+    first = name.split("_")[0]
+    if first in ("dog", "church", "bedroom", "metface"):
+        return first
+    return "imagenet" if "2" in name or name == "test" else "human"

@@ -1,0 +1,1 @@
+"""What a process asks of its machine: threads, memory, other processes, downloads."""

@@ -1,0 +1,215 @@
+"""Files from elsewhere: URLs with a digest, the Hub, the cache folder, offline mode."""
+
+import hashlib
+import http.client
+import os
+import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urldefrag, urlparse
+
+from asyrp.errors import AsyrpError
+from asyrp.runtime.offline import is_offline
+from asyrp.storage.files import atomic_path
+
+SECONDS = 60  # without an answer before a link counts as dead
+CHUNK = 1 << 20
+LENGTHS = {"sha256": 64, "md5": 32}
+FOLDER_FILES = (
+    "*config.json",
+    "unet/config.json",
+    "scheduler/scheduler_config.json",
+    "diffusion_pytorch_model.safetensors*",
+    "diffusion_pytorch_model-*.safetensors",
+    "unet/diffusion_pytorch_model.safetensors*",
+    "unet/diffusion_pytorch_model-*.safetensors",
+)
+PICKLED = ("diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.bin")
+
+
+Came = Callable[[int], object]
+"""Told how many bytes came."""
+Watch = Callable[[str, int | None], AbstractContextManager[Came]]
+"""From a file's name and its bytes, None where nobody said: a context that is told what came."""
+
+
+def unwatched(name: str, total: int | None) -> AbstractContextManager[Came]:
+    """Nobody looks."""
+    return nullcontext(lambda count: None)
+
+
+watch: ContextVar[Watch] = ContextVar("watch", default=unwatched)
+
+
+class Digest(NamedTuple):
+    """What a file must hash to."""
+
+    kind: str
+    value: str
+
+
+def cache_folder() -> Path:
+    """Where downloads and converted networks are kept: ASYRP_CACHE, or asyrp/ in the Hub's home."""
+    own, home = os.environ.get("ASYRP_CACHE"), os.environ.get("HF_HOME")
+    if own:
+        return Path(own).expanduser()
+    general = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    return (Path(home) if home else general).expanduser() / "asyrp"
+
+
+def is_url(spec: str) -> bool:
+    """Whether a spec is a URL of any kind."""
+    return "://" in spec or spec.startswith("file:")
+
+
+def fetch_url(spec: str) -> Path:
+    """The file of "URL#sha256=HEX", downloaded once.
+
+    Raises:
+        AsyrpError: another scheme than https or file, no digest or a wrong one, a dead link, or
+            offline.
+    """
+    try:
+        url, fragment = urldefrag(spec)
+    except ValueError as error:
+        raise AsyrpError(f"{spec!r} is no URL: {error}") from error
+    digest = _digest(fragment)
+    if digest is None:
+        raise AsyrpError(
+            f"a URL needs the SHA-256 of the file that you trust, as in {url}#sha256=...; got "
+            f"{fragment or 'none'}"
+        )
+    return fetch(url, digest)
+
+
+def fetch(url: str, digest: Digest | None) -> Path:
+    """The file behind a URL, checked; without a digest https alone vouches for it.
+
+    Raises:
+        AsyrpError: see `fetch_url`.
+    """
+    parts = urlparse(url)
+    if parts.scheme == "file":
+        path = Path(urllib.request.url2pathname(parts.path))
+        if not path.is_file():
+            raise AsyrpError(f"needed a file at {url}; there is none")
+        _check(path, digest, url)
+        return path
+    if parts.scheme != "https":
+        raise AsyrpError(f"needed an https or file URL; got {parts.scheme!r} in {url}")
+    kept = cache_folder() / "downloads" / _name(url, digest)
+    if kept.is_file():
+        return kept
+    if is_offline():
+        raise AsyrpError(f"{url} is not in the cache ({kept}), and offline mode is on")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(kept) as temporary:
+        _download(url, temporary)
+        _check(temporary, digest, url)
+        _check_kind(temporary, url)
+    return kept
+
+
+def _digest(fragment: str) -> Digest | None:
+    kind, _, value = fragment.partition("=")
+    value = value.strip().lower()
+    if LENGTHS.get(kind) != len(value) or any(letter not in "0123456789abcdef" for letter in value):
+        return None
+    return Digest(kind, value)
+
+
+def parse_source(place: str) -> tuple[str, Digest | None]:
+    """A preset's URL and its digest, if one was published."""
+    url, fragment = urldefrag(place)
+    return url, _digest(fragment)
+
+
+def _name(url: str, digest: Digest | None) -> str:
+    key = digest.value if digest else hashlib.sha256(url.encode()).hexdigest()
+    last = Path(urlparse(url).path).name or "file"
+    return f"{key[:16]}-{last}"
+
+
+def _download(url: str, path: Path) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "asyrp"})
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer, path.open("wb") as file:
+            if urlparse(answer.geturl()).scheme != "https":
+                raise AsyrpError(f"{url} leads away from https; nothing was downloaded")
+            expected = answer.headers.get("Content-Length", "")
+            total = int(expected) if expected.isdecimal() else None
+            with watch.get()(Path(urlparse(url).path).name or url, total) as came:
+                while block := answer.read(CHUNK):
+                    came(file.write(block))
+    except (OSError, http.client.HTTPException, UnicodeError) as error:  # a URLError is an OSError
+        raise AsyrpError(f"{url} cannot be fetched: {error or type(error).__name__}") from error
+    if expected.isdecimal() and path.stat().st_size != int(expected):
+        raise AsyrpError(f"{url} broke off after {path.stat().st_size:,} of {expected} bytes")
+
+
+def _check(path: Path, digest: Digest | None, url: str) -> None:
+    if digest is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, digest.kind).hexdigest()
+    if found != digest.value:
+        raise AsyrpError(
+            f"the file at {url} is not the one asked for: {digest.kind} {digest.value} was needed, "
+            f"{found} came; it was not opened"
+        )
+
+
+def _check_kind(path: Path, url: str) -> None:
+    """A page that says why there is no file must not stay in the cache in its place."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[:2] != b"PK" and head[:1] != b"\x80" and head[8:] != b"{":
+        raise AsyrpError(
+            f"{url} gave no checkpoint but something that begins with {head!r}; it may want a login"
+        )
+
+
+def hub_folder(repository: str) -> Path:
+    """A local copy of a Hub repository's network, config and scheduler.
+
+    Raises:
+        AsyrpError: not there, not reachable, or offline and not in the Hub's cache.
+    """
+    from huggingface_hub import snapshot_download
+
+    folder = _from_hub(repository, snapshot_download, allow_patterns=list(FOLDER_FILES))
+    if not any(folder.rglob("diffusion_pytorch_model*.safetensors")):
+        folder = _from_hub(repository, snapshot_download, allow_patterns=[*FOLDER_FILES, *PICKLED])
+    return folder
+
+
+def hub_file(place: str) -> Path:
+    """One file of a Hub repository, from "owner/name/file".
+
+    Raises:
+        AsyrpError: see `hub_folder`.
+    """
+    from huggingface_hub import hf_hub_download
+
+    owner, name, file = place.split("/", 2)
+    return _from_hub(f"{owner}/{name}", hf_hub_download, filename=file)
+
+
+def _from_hub(repository: str, download: object, **what: object) -> Path:
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = download(repository, local_files_only=is_offline(), **what)  # type: ignore[operator]
+    except LocalEntryNotFoundError as error:
+        why = "offline mode is on" if is_offline() else "the Hub cannot be reached"
+        raise AsyrpError(
+            f"{repository!r} is neither a folder here nor in the local Hub cache, and {why}; check "
+            "the name or the network"
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = (str(error).strip().splitlines() or ["unknown reason"])[0]
+        raise AsyrpError(f"the Hub has no usable {repository!r}: {reason}") from error
+    return Path(str(found))

@@ -1,0 +1,180 @@
+"""Long work in stages: each writes one JSON file, and is not done again while that file fits."""
+
+import hashlib
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from asyrp.errors import AsyrpError
+from asyrp.reporting.tables import write_json
+from asyrp.runtime.cpu import settle
+
+Work = Callable[[Path], Mapping[str, Any]]
+"""What a stage does in the folder of the run; its repr says all that its result depends on."""
+
+
+class Stage(NamedTuple):
+    """A piece of work that needs the results of others."""
+
+    name: str
+    work: Work
+    needs: tuple[str, ...] = ()
+
+
+class Done(NamedTuple):
+    """A stage that has a result. again: whether it was worked now rather than read."""
+
+    name: str
+    seconds: float
+    again: bool
+
+
+class Run(NamedTuple):
+    """What one run has worked. seconds: from its start to its last stage, by the wall clock."""
+
+    stages: int
+    seconds: float
+
+
+def run_stages(stages: Sequence[Stage], folder: Path, workers: int = 1) -> Iterator[Done]:
+    """Work whatever has no fitting result yet, by several processes of one thread each.
+
+    Raises:
+        AsyrpError: a stage needs one that is not there, or its work failed so.
+    """
+    _check(stages)
+    marks = identities(stages)
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting = []
+    for stage in stages:
+        kept = _read(folder, stage.name)
+        if kept.get("identity") == marks[stage.name]:
+            yield Done(stage.name, float(kept["seconds"]), False)
+        else:
+            waiting.append(stage)
+    runner = _alone if workers == 1 else _together
+    yield from runner(waiting, folder, marks, workers)
+
+
+def result_of(folder: Path, name: str) -> dict[str, Any]:
+    """The result of a stage.
+
+    Raises:
+        AsyrpError: it was not worked yet.
+    """
+    kept = _read(folder, name)
+    if "result" not in kept:
+        raise AsyrpError(f"needed the stage {name!r} in {str(folder)!r}; it was not worked yet")
+    result: dict[str, Any] = kept["result"]
+    return result
+
+
+def seconds_of(folder: Path, name: str) -> float:
+    """What a stage took."""
+    return float(_read(folder, name).get("seconds", 0.0))
+
+
+def recorded(done: Iterable[Done], folder: Path) -> Iterator[Done]:
+    """Pass stages on, and keep in runs.json what each run of a folder has worked so far."""
+    before, started, worked = runs_of(folder), time.perf_counter(), 0
+    for one in done:
+        if one.again:
+            worked += 1
+            runs = [*before, Run(worked, time.perf_counter() - started)]
+            write_json(folder / "runs.json", {"runs": [run._asdict() for run in runs]})
+        yield one
+
+
+def runs_of(folder: Path) -> list[Run]:
+    """The runs that worked a folder's stages, oldest first."""
+    return [Run(**one) for one in _read(folder, "runs").get("runs", [])]
+
+
+def identities(stages: Sequence[Stage]) -> dict[str, str]:
+    """A mark for each stage that changes with its work and with everything it needs."""
+    marks: dict[str, str] = {}
+    for stage in stages:
+        told = [stage.name, repr(stage.work), *(marks[need] for need in stage.needs)]
+        marks[stage.name] = hashlib.sha256("\n".join(told).encode()).hexdigest()
+    return marks
+
+
+def _check(stages: Sequence[Stage]) -> None:
+    seen: set[str] = set()
+    for stage in stages:
+        missing = [need for need in stage.needs if need not in seen]
+        if missing or stage.name in seen:
+            raise AsyrpError(
+                f"the stage {stage.name!r} needs {', '.join(missing) or 'a name of its own'} "
+                "before it"
+            )
+        seen.add(stage.name)
+
+
+def _alone(
+    stages: Sequence[Stage], folder: Path, marks: Mapping[str, str], workers: int
+) -> Iterator[Done]:
+    for stage in stages:
+        yield _worked(stage, folder, marks[stage.name])
+
+
+def _together(
+    stages: Sequence[Stage], folder: Path, marks: Mapping[str, str], workers: int
+) -> Iterator[Done]:
+    left = list(stages)
+    running: dict[Future[Done], Stage] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _one_thread) as pool:
+        try:
+            while left or running:
+                unfinished = {stage.name for stage in (*left, *running.values())}
+                ready = [s for s in left if not unfinished & set(s.needs)]
+                for stage in ready[: max(0, workers - len(running))]:
+                    left.remove(stage)
+                    running[pool.submit(_worked, stage, folder, marks[stage.name])] = stage
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield _result(future, running.pop(future))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _result(future: Future[Done], stage: Stage) -> Done:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise AsyrpError(
+            f"a process that worked the stage {stage.name!r} was killed, most likely for lack of "
+            "memory; run the same command again with fewer --workers"
+        ) from error
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    settle()
+
+
+def _worked(stage: Stage, folder: Path, mark: str) -> Done:
+    started = time.perf_counter()
+    result = stage.work(folder)
+    seconds = time.perf_counter() - started
+    content = {"identity": mark, "seconds": seconds, "result": result}
+    write_json(folder / f"{stage.name}.json", content)
+    return Done(stage.name, seconds, True)
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / f"{name}.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}

@@ -1,0 +1,1 @@
+"""Networks that guide and measure: encoders, distances, features, segmentation."""

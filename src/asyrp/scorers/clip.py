@@ -1,0 +1,128 @@
+"""CLIP through transformers, the text-image encoder of the paper (Kwon et al. 2023)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from asyrp.errors import AsyrpError
+from asyrp.runtime.offline import hub, network_hint
+from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
+from asyrp.scorers.templates import imagenet_templates
+
+DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
+BATCH = 32  # texts at a time
+
+
+class ClipEncoder(nn.Module):
+    """A frozen CLIP-like model of transformers as a `TextImageEncoder`.
+
+    Features are float32 whatever the precision of the weights; those of texts are kept.
+
+    Args:
+        model: with get_image_features and get_text_features, as `CLIPModel`.
+        tokenizer: its tokenizer.
+        view: how it wants its pictures.
+        name: what a direction file records.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, view: View, name: str):
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer, self.view = tokenizer, view
+        self._name = name
+        self._texts: dict[str, Tensor] = {}
+        self.eval()
+
+    @property
+    def name(self) -> str:
+        """What a direction file records as its guide."""
+        return self._name
+
+    @property
+    def text_common(self) -> float:
+        """0: its texts lie in CLIP's narrow cone as they are."""
+        return 0.0
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The sentences that the text direction is averaged over."""
+        return imagenet_templates()
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
+        weight = next(self.model.parameters())
+        pixels = prepare(images.to(weight.device, torch.float32), self.view).to(weight.dtype)
+        return _unit(self.model.get_image_features(pixel_values=pixels))
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """n texts -> (n, d) of unit norm.
+
+        Raises:
+            AsyrpError: a text is longer than the encoder reads.
+        """
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        for start in range(0, len(new), BATCH):
+            part = new[start : start + BATCH]
+            self._texts |= zip(part, self._embed(part).cpu(), strict=True)
+        device = next(self.model.parameters()).device
+        return torch.stack([self._texts[text] for text in texts]).to(device)
+
+    def _embed(self, texts: list[str]) -> Tensor:
+        config = self.model.config
+        longest = config.text_config.max_position_embeddings
+        padding: dict[str, Any] = {"padding": True}
+        if str(config.model_type).startswith("siglip"):  # trained on texts of the full length
+            padding = {"padding": "max_length", "max_length": longest}
+        tokens = self.tokenizer(texts, **padding, return_tensors="pt")
+        count = tokens["input_ids"].shape[1]
+        if count > longest:
+            long = max(texts, key=len)
+            raise AsyrpError(
+                f"{self._name!r} reads at most {longest} tokens of text; {long[:40]!r}... has "
+                f"{count}; shorten it"
+            )
+        device = next(self.model.parameters()).device
+        return _unit(self.model.get_text_features(**tokens.to(device)))
+
+
+def _unit(features: Any) -> Tensor:
+    """transformers 5 wraps what transformers 4 returned as a tensor."""
+    found = features if isinstance(features, Tensor) else features.pooler_output
+    return functional.normalize(found.float(), dim=1)
+
+
+def load_clip(
+    source: str | Path = DEFAULT,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> ClipEncoder:
+    """A CLIP-like encoder from a local folder, the Hub's cache or the Hub.
+
+    Raises:
+        AsyrpError: it cannot be found or reached, or is no text-image encoder.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        with hub() as local:
+            model = AutoModel.from_pretrained(str(source), local_files_only=local)
+            tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
+            settings = processor_settings(source)
+    except Exception as error:  # a damaged or unsafe file fails in any way
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise AsyrpError(
+            f"needed a CLIP-like encoder; {str(source)!r} does not load ({reason}); give a local "
+            f"folder or a Hub id such as {DEFAULT}, and {network_hint()}"
+        ) from error
+    if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
+        raise AsyrpError(
+            f"needed a CLIP-like encoder with an image and a text tower; {str(source)!r} is a "
+            f"{type(model).__name__}"
+        )
+    view = view_of(settings, int(model.config.vision_config.image_size))
+    return ClipEncoder(model.to(device=device, dtype=dtype), tokenizer, view, str(source))

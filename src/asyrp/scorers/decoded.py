@@ -1,0 +1,62 @@
+"""Encoders and distances that see the pictures behind latents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from asyrp.method.latent_space import Space
+from asyrp.method.protocols import PerceptualDistance, TextImageEncoder, Thresholds, templates_of
+
+
+@dataclass(frozen=True)
+class DecodedEncoder:
+    """A text-image encoder whose images are latents: it sees their decoded pictures."""
+
+    encoder: TextImageEncoder
+    space: Space
+
+    @property
+    def name(self) -> str:
+        """What a direction file records as its guide."""
+        return self.encoder.name
+
+    @property
+    def text_common(self) -> float:
+        """Share that all its texts have in common; see `TextImageEncoder`."""
+        return self.encoder.text_common
+
+    @property
+    def templates(self) -> Sequence[str]:
+        """The sentences that the text direction is averaged over."""
+        return templates_of(self.encoder)
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Clean latents, such as P_t -> (b, d) of unit norm, differentiable."""
+        return self.encoder.image_features(self.space.decode(images))
+
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """n texts -> (n, d) of unit norm."""
+        return self.encoder.text_features(texts)
+
+
+@dataclass(frozen=True)
+class DecodedDistance:
+    """A perceptual distance whose images are latents: it compares their decoded pictures."""
+
+    distance: PerceptualDistance
+    space: Space
+
+    @property
+    def name(self) -> str:
+        """What a report records."""
+        return self.distance.name
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Its cuts for t_edit and t_boost."""
+        return self.distance.thresholds
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Two batches of latents -> (b,), 0 for equal ones."""
+        return self.distance(self.space.decode(a), self.space.decode(b))

@@ -1,0 +1,103 @@
+"""The encoders and distances by name, file, folder or Hub id."""
+
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from asyrp.errors import AsyrpError
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_space import Pixels
+from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
+from asyrp.scorers.clip import DEFAULT, load_clip
+from asyrp.scorers.decoded import DecodedDistance, DecodedEncoder
+from asyrp.scorers.lpips import Net, load_lpips
+
+ENCODERS = ("avatars-64-clip", "clip")
+DISTANCES = ("st-lpips-alex", "lpips-alex", "lpips-vgg")
+
+
+def load_encoder(name: str, device: str | torch.device = "cpu") -> TextImageEncoder:
+    """A frozen text-image encoder.
+
+    Args:
+        name: "avatars-64-clip" (built in), "clip" (the paper's CLIP ViT-B/16), or a CLIP-like
+            model of transformers in a folder or on the Hub.
+
+    Raises:
+        AsyrpError: unknown name, or an encoder that does not load.
+    """
+    if name == ENCODERS[0]:
+        from asyrp.scorers.word_encoder import load_encoder as load
+
+        return cast(TextImageEncoder, load(None).to(device))
+    if name != ENCODERS[1] and "/" not in name and not Path(name).is_dir():
+        raise AsyrpError(
+            f"unknown encoder {name!r}; needed one of: {', '.join(ENCODERS)}, a folder that "
+            f"exists, or a Hub id such as {DEFAULT}"
+        )
+    return load_clip(DEFAULT if name == ENCODERS[1] else name, device)
+
+
+def same_encoder(a: str, b: str) -> bool:
+    """Whether two names mean one network, as "clip" and its Hub id or two ways to a folder do."""
+    return _plain(a) == _plain(b)
+
+
+def _plain(name: str) -> str:
+    spec = DEFAULT if name == ENCODERS[1] else name
+    return str(Path(spec).resolve()) if Path(spec).is_dir() else spec
+
+
+def load_distance(name: str, device: str | torch.device = "cpu") -> PerceptualDistance:
+    """A frozen perceptual distance.
+
+    Args:
+        name: "st-lpips-alex" (built in), "lpips-alex" (the paper's) or "lpips-vgg", or a file of
+            weights for LPIPS.
+
+    Raises:
+        AsyrpError: unknown name, or weights that cannot be had.
+    """
+    if name == DISTANCES[0]:
+        from asyrp.scorers.st_lpips import load_perceptual
+
+        return cast(PerceptualDistance, load_perceptual(None).to(device))
+    if name in DISTANCES:
+        return load_lpips(cast(Net, name.removeprefix("lpips-")), device=device)
+    if Path(name).is_file():
+        return load_lpips(path=Path(name), device=device)
+    raise AsyrpError(
+        f"unknown distance {name!r}; needed one of: {', '.join(DISTANCES)}, or a file of weights "
+        "that exists"
+    )
+
+
+def encoder_for(model: HSpaceUNet, name: str) -> TextImageEncoder:
+    """An encoder of a network's x: on its device, and behind its decoder in a latent space."""
+    encoder = load_encoder(name, model.device)
+    return encoder if isinstance(model.space, Pixels) else DecodedEncoder(encoder, model.space)
+
+
+def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:
+    """A distance of a network's x: on its device, and behind its decoder in a latent space.
+
+    Raises:
+        AsyrpError: see `load_distance`; or its pictures are too small for it.
+    """
+    distance = load_distance(name, model.device)
+    _try(distance, model)
+    return distance if isinstance(model.space, Pixels) else DecodedDistance(distance, model.space)
+
+
+@torch.no_grad()
+def _try(distance: PerceptualDistance, model: HSpaceUNet) -> None:
+    """Fail before the long work rather than after it."""
+    blank = torch.zeros(1, *model.picture_shape, device=model.device)
+    try:
+        distance(blank, blank)
+    except AsyrpError as error:
+        raise AsyrpError(
+            f"{distance.name} cannot compare the pictures of this network ({error}); set t_start, "
+            "t_edit and t_boost yourself, or name another distance"
+        ) from error

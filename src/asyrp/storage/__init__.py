@@ -1,0 +1,1 @@
+"""Files: atomic writes, safetensors, images and where they come from, results."""

@@ -1,0 +1,267 @@
+"""Where images come from: a folder, a CSV of attributes, Hugging Face datasets, an LMDB.
+
+All are streamed. A file that cannot be read is passed on as `Skipped`, for the caller to count.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from asyrp.errors import AsyrpError, need
+from asyrp.storage.images import FORMATS, find_images, read_image
+
+NAME_COLUMNS = ("image_id", "file_name", "filename", "file", "image", "path", "name")
+
+
+class Item(NamedTuple):
+    """A picture before it is decoded: a path or the bytes of a file, and its labels."""
+
+    name: str
+    data: Path | bytes
+    labels: Mapping[str, str]
+
+
+class Record(NamedTuple):
+    """A picture: (3, height, width) in [-1, 1]; size: (height, width) it had before fitting."""
+
+    name: str
+    image: Tensor
+    labels: Mapping[str, str]
+    size: tuple[int, int]
+
+
+class Skipped(NamedTuple):
+    """A picture that could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+class Loaded(NamedTuple):
+    """The pictures of a source that could be read, and those that could not."""
+
+    records: list[Record]
+    skipped: list[Skipped]
+
+
+def load(
+    spec: str | Path,
+    size: tuple[int, int] | None = None,
+    most: int | None = None,
+    split: str | None = None,
+    shares: Mapping[str, float] | None = None,
+) -> Loaded:
+    """The pictures of a source, see `open_source` for `spec`.
+
+    Args:
+        size: (height, width) to crop and resize to; None for the size of the first picture.
+        most: stop after so many readable pictures.
+        split: keep the names that `split_of` puts there, with `shares`.
+
+    Raises:
+        AsyrpError: no source by that name, or nothing readable in it.
+    """
+    records: list[Record] = []
+    skipped: list[Skipped] = []
+    items = open_source(spec, size)
+    if split is not None:
+        items = (item for item in items if split_of(item.name, shares or SHARES) == split)
+    for found in stream(items, size):
+        if isinstance(found, Skipped):
+            skipped.append(found)
+        else:
+            records.append(found)
+        if most is not None and len(records) >= most:
+            break
+    if not records:
+        first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+        raise AsyrpError(
+            f"needed at least one readable image in {str(spec)!r}; got none, "
+            f"{len(skipped)} unreadable{first}"
+        )
+    return Loaded(records, skipped)
+
+
+def open_source(spec: str | Path, size: tuple[int, int] | None = None) -> Iterator[Item]:
+    """The items of a folder, FILE.csv, an LMDB folder, or hf:NAME[:SPLIT]; nothing is decoded.
+
+    Raises:
+        AsyrpError: none of these.
+    """
+    text = str(spec)
+    if text.startswith("hf:"):
+        return hugging_face(text.removeprefix("hf:"))
+    path = Path(text)
+    if path.suffix.lower() == ".csv":
+        return csv_table(path)
+    if (path / "data.mdb").is_file() or path.suffix == ".lmdb":
+        return lmdb_folder(path, size)
+    return folder(path)
+
+
+def folder(path: Path) -> Iterator[Item]:
+    """The pictures directly in a folder (or one picture), by name."""
+    return (Item(found.name, found, {}) for found in find_images(path))
+
+
+def csv_table(path: Path) -> Iterator[Item]:
+    """A CSV with a column of file names (relative to it) and one column an attribute.
+
+    Raises:
+        AsyrpError: no such file, no text, or no column of names.
+    """
+    if not path.is_file():
+        raise AsyrpError(f"needed a CSV of attributes; {str(path)!r} does not exist")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from _csv_rows(csv.DictReader(file), path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AsyrpError(f"{str(path)!r} is no CSV in UTF-8: {error}") from error
+
+
+def _csv_rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[Item]:
+    columns = reader.fieldnames or []
+    name = next((c for c in NAME_COLUMNS if c in columns), None)
+    if name is None:
+        raise AsyrpError(
+            f"{str(path)!r} needs a column of file names called one of "
+            f"{', '.join(NAME_COLUMNS)}; it has {', '.join(columns) or 'none'}"
+        )
+    for row in reader:  # cells that a short row lacks are None
+        labels = {k: v or "" for k, v in row.items() if k != name and k is not None}
+        told = row[name] or f"line {reader.line_num}"
+        yield Item(told, path.parent / told, labels)
+
+
+def hugging_face(spec: str) -> Iterator[Item]:
+    """A dataset of the Hub or on disk, NAME[:SPLIT]; its first image column, the rest as labels.
+
+    Raises:
+        AsyrpError: it cannot be loaded, or has no image column.
+    """
+    library: Any = need("datasets", "data")
+    name, _, part = spec.partition(":")
+    try:
+        if Path(name).is_dir():
+            table = library.load_from_disk(name)
+            table = table[part or next(iter(table))] if hasattr(table, "keys") else table
+        else:
+            table = library.load_dataset(name, split=part or "train", streaming=True)
+    except (OSError, ValueError, KeyError, ConnectionError) as error:
+        reason = str(error).splitlines()[0]
+        raise AsyrpError(f"the dataset {spec!r} does not load: {reason}") from error
+    return _rows(table, spec, library)
+
+
+def _rows(table: Any, spec: str, library: Any) -> Iterator[Item]:
+    kinds = table.features or {}
+    column = next((k for k, v in kinds.items() if isinstance(v, library.Image)), None)
+    if column is None:
+        raise AsyrpError(
+            f"the dataset {spec!r} needs a column of images; it has {', '.join(kinds) or 'none'}"
+        )
+    for index, row in enumerate(table.cast_column(column, library.Image(decode=False))):
+        held, name = row.pop(column) or {}, f"{index:08d}"  # a cell may be empty
+        data = held.get("bytes")
+        data = Path(held.get("path") or name) if data is None else data
+        yield Item(name, data, {k: str(v) for k, v in row.items()})
+
+
+def lmdb_folder(path: Path, size: tuple[int, int] | None = None) -> Iterator[Item]:
+    """An LMDB of encoded pictures: LSUN's (any keys), or CelebA-HQ's keys RESOLUTION-INDEX.
+
+    Of several resolutions the smallest that covers `size` is read, or the largest there is.
+
+    Raises:
+        AsyrpError: it is no LMDB.
+    """
+    library: Any = need("lmdb", "data")
+    try:
+        database = library.open(str(path), readonly=True, lock=False, readahead=False)
+    except library.Error as error:
+        raise AsyrpError(f"{str(path)!r} is not a readable LMDB: {error}") from error
+    with database, database.begin() as transaction:
+        prefix = _resolution(transaction, size)
+        for key, value in transaction.cursor():
+            name = bytes(key).decode("latin-1")
+            if name != "length" and name.startswith(prefix):
+                yield Item(name, bytes(value), {})
+
+
+def _resolution(transaction: Any, size: tuple[int, int] | None) -> str:
+    """The prefix of the keys to read: "256-" of CelebA-HQ's, "" of LSUN's."""
+    if transaction.get(b"length") is None:
+        return ""
+    names = (bytes(key).decode("latin-1") for key in transaction.cursor().iternext(values=False))
+    sides = sorted({int(name.split("-")[0]) for name in names if name[:1].isdigit()})
+    if not sides:
+        return ""
+    wanted = max(size) if size else 0
+    return f"{next((side for side in sides if side >= wanted), sides[-1])}-"
+
+
+def stream(items: Iterable[Item], size: tuple[int, int] | None) -> Iterator[Record | Skipped]:
+    """Decode one by one: upright, on white, RGB, cropped to `size` (None: the first one's)."""
+    for item in items:
+        try:
+            own = upright_size(item)
+            size = size or own
+            image = read_image(_as_path(item), size)
+        except Exception as error:  # a damaged file fails in any way
+            yield Skipped(item.name, " ".join(str(error).split()))
+            continue
+        yield Record(item.name, image, item.labels, own)
+
+
+def upright_size(item: Item) -> tuple[int, int]:
+    """(height, width) after EXIF rotation, from the header alone."""
+    with Image.open(_as_path(item), formats=FORMATS) as opened:
+        width, height = opened.size
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (width, height) if turned else (height, width)
+
+
+class _Bytes(io.BytesIO):
+    """The bytes of a file that is named in messages as a path is."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        super().__init__(data)
+        self._title = name
+
+    def __str__(self) -> str:
+        return self._title
+
+
+def _as_path(item: Item) -> Path:
+    # Image.open, which this ends in, takes an open file wherever it takes a path
+    if isinstance(item.data, Path):
+        return item.data
+    return cast(Path, _Bytes(item.name, item.data))
+
+
+SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+def split_of(name: str, shares: Mapping[str, float] = SHARES, seed: int = 0) -> str:
+    """The split of a picture, by the hash of its stem: the same on every machine and order.
+
+    Raises:
+        AsyrpError: shares that do not sum to 1.
+    """
+    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
+        raise AsyrpError(
+            f"the shares of a split must be 0 or more and sum to 1; got {dict(shares)}"
+        )
+    digest = hashlib.sha256(f"{seed}:{Path(name).stem}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    for split, share in shares.items():
+        place -= share
+        if place < 0:
+            return split
+    return list(shares)[-1]

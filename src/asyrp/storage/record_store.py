@@ -1,0 +1,242 @@
+"""A folder of tensors under content addresses: sharded, append-only, whole after any kill.
+
+A shard is a safetensors file with many records. It is written under a name of its own, put in
+place by one rename and never changed, so any number of processes and machines may read and add at
+the same time without locks, and a kill loses only records that were not flushed.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.storage.files import Kind, atomic_path, reach_disk, save_tensors
+
+KIND = Kind("shard of a store", "asyrp-store", 1, "asyrp invert --store")
+MARKER = "store.json"  # says that a folder is a store
+SUFFIX = ".safetensors"
+SHARD_BYTES = 64 * 2**20
+SHARD_SECONDS = 30.0
+MOST_OPEN = 8  # shards that stay open for reading; their pages count as memory of the process
+STALE_SECONDS = 24 * 3600.0  # age at which a half-written file has lost its writer
+
+Record = dict[str, Tensor]
+
+
+class Shard(NamedTuple):
+    """An open shard: the SHA-256 of each record, and the names of its tensors."""
+
+    file: Any
+    digests: dict[str, str]
+    names: dict[str, list[str]]
+
+
+class RecordStore:
+    """Records (named tensors) under keys; what is added is found again by every process.
+
+    Args:
+        folder: made if it does not exist.
+        shard_bytes, shard_seconds: `settle` writes a shard when so much waits, or when none was
+            written for so long; a kill loses no more than that.
+
+    Raises:
+        AsyrpError: the folder is something else, of another version, or a shard is damaged.
+    """
+
+    def __init__(
+        self, folder: Path, shard_bytes: int = SHARD_BYTES, shard_seconds: float = SHARD_SECONDS
+    ):
+        _check_folder(folder)
+        self.folder, self.shard_bytes, self.shard_seconds = folder, shard_bytes, shard_seconds
+        self._shards: list[Path] = []
+        self._known: set[str] = set()
+        self._index: dict[bytes, int] = {}  # key -> row of _shards; 32-byte keys keep it small
+        self._pending: dict[str, Record] = {}
+        self._pending_bytes, self._written = 0, time.monotonic()
+        self._open: OrderedDict[Path, Shard] = OrderedDict()
+        _remove_stale(folder)
+        self.refresh()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._pending or bytes.fromhex(key) in self._index
+
+    def __len__(self) -> int:
+        return len(self._index) + len(self._pending)
+
+    def keys(self) -> Iterator[str]:
+        """Every key, in no order."""
+        yield from (key.hex() for key in self._index)
+        yield from self._pending
+
+    def refresh(self) -> int:
+        """See what others have added since; returns the number of new records.
+
+        Raises:
+            AsyrpError: a shard is damaged.
+        """
+        before = len(self._index)
+        for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
+            if path.name not in self._known:
+                row = len(self._shards)
+                self._index |= dict.fromkeys(map(bytes.fromhex, _opened(path).digests), row)
+                self._shards.append(path)
+                self._known.add(path.name)
+        return len(self._index) - before
+
+    def add(self, key: str, record: Mapping[str, Tensor]) -> None:
+        """Add a record, which waits in memory for `settle` or `flush`; one that is there stays.
+
+        Args:
+            key: SHA-256 (hex) of all that the record depends on.
+        """
+        if key in self:
+            return
+        self._pending[key] = {name: value.detach().cpu() for name, value in record.items()}
+        self._pending_bytes += sum(value.nbytes for value in record.values())
+
+    def settle(self) -> None:
+        """Flush if enough waits, or if the last shard was long ago."""
+        late = time.monotonic() - self._written >= self.shard_seconds
+        if late or self._pending_bytes >= self.shard_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added as one shard, on the disk when this returns."""
+        self._written = time.monotonic()
+        if not self._pending:
+            return
+        name = f"{time.time_ns():020d}-{secrets.token_hex(6)}{SUFFIX}"
+        path, digests = self.folder / name, {k: digest(r) for k, r in self._pending.items()}
+        tensors = {f"{k}.{n}": v for k, r in self._pending.items() for n, v in r.items()}
+        header = {"format": KIND.format, "version": str(KIND.version)}
+        hidden = self.folder / f".{name}.new"
+        save_tensors(hidden, tensors, header | {"records": json.dumps(digests)})
+        reach_disk(hidden)  # before its name does, so that a power cut leaves no hollow shard
+        os.replace(hidden, path)
+        reach_disk(self.folder)
+        self._index |= dict.fromkeys(map(bytes.fromhex, digests), len(self._shards))
+        self._shards.append(path)
+        self._known.add(name)
+        self._pending, self._pending_bytes = {}, 0
+
+    def read(self, key: str) -> Record:
+        """A record, compared with the SHA-256 that its shard gives for it.
+
+        Raises:
+            AsyrpError: no such record, or its bytes have changed.
+        """
+        if key in self._pending:
+            return dict(self._pending[key])
+        row = self._index.get(bytes.fromhex(key))
+        if row is None:
+            raise AsyrpError(f"the store {str(self.folder)!r} has no record {key}; invert again")
+        path = self._shards[row]
+        shard = self._shard(path)
+        try:
+            names = shard.names[key]
+            record = {name: shard.file.get_tensor(f"{key}.{name}").clone() for name in names}
+        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise _damaged(path, f"record {key[:12]}... cannot be read: {error}") from error
+        if digest(record) != shard.digests[key]:
+            raise _damaged(path, f"the bytes of record {key[:12]}... have changed")
+        return record
+
+    def _shard(self, path: Path) -> Shard:
+        if path not in self._open:
+            self._open[path] = _opened(path)
+            if len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+        self._open.move_to_end(path)
+        return self._open[path]
+
+
+def key_of(*parts: Any) -> str:
+    """SHA-256 (hex) of parts that JSON can carry: the key of what depends on them alone."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def digest(record: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of a record's names, shapes, precisions and bytes."""
+    found = hashlib.sha256()
+    for name, value in sorted(record.items()):
+        found.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        plain = value.detach().cpu().contiguous().reshape(-1)
+        found.update(plain.view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _check_folder(folder: Path) -> None:
+    marker = folder / MARKER
+    if not marker.exists():
+        full = folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*")))
+        if full and not marker.exists():  # asked again: another process may have begun the store
+            raise AsyrpError(
+                f"needed a store, or a folder that is empty or does not exist; {str(folder)!r} "
+                "holds something else; give another folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(marker) as temporary:
+            content = {"format": KIND.format, "version": KIND.version}
+            temporary.write_text(json.dumps(content) + "\n")
+    try:
+        found = json.loads(marker.read_text())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != KIND.format:
+        raise AsyrpError(f"{str(marker)!r} is not that of a store; give another folder")
+    if found.get("version") != KIND.version:
+        raise AsyrpError(
+            f"{str(folder)!r} is a store of version {found.get('version')}; this asyrp reads "
+            f"version {KIND.version}; update asyrp"
+        )
+
+
+def _opened(path: Path) -> Shard:
+    names: dict[str, list[str]] = {}
+    try:
+        file = safe_open(path, "pt").__enter__()
+        for key, _, name in (full.partition(".") for full in file.keys()):
+            names.setdefault(key, []).append(name)
+        return Shard(file, _digests(file), names)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _digests(file: Any) -> dict[str, str]:
+    """SHA-256 (hex) of each record, by its key.
+
+    Raises:
+        ValueError: the header of the shard says something else.
+    """
+    try:
+        found: dict[str, str] = json.loads((file.metadata() or {}).get("records", "{}"))
+    except RecursionError as error:
+        raise ValueError("its records are nested") from error
+    if not isinstance(found, dict) or not all(len(bytes.fromhex(key)) == 32 for key in found):
+        raise ValueError("its records have no proper keys")
+    return found
+
+
+def _damaged(path: Path, reason: str) -> AsyrpError:
+    return AsyrpError(
+        f"the shard {str(path)!r} is damaged ({reason[:300]}); delete it, and what it held is "
+        "made again"
+    )
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.glob(f".*{SUFFIX}.*"):
+        with suppress(FileNotFoundError):  # its writer has just put it in place
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()

@@ -1,0 +1,73 @@
+"""Folders of results, and the record of a run."""
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from asyrp.commands.common import say
+from asyrp.errors import AsyrpError
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.storage.images import SUFFIXES
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder for results (it may exist)."""
+    if path.exists() and not path.is_dir():
+        raise AsyrpError(f"needed a folder for the results; {str(path)!r} is a file")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def check_results(path: Path, inputs: Path | None = None) -> None:
+    """Refuse a folder for results before the work begins.
+
+    Raises:
+        AsyrpError: it is a file, cannot be written to, or holds the inputs.
+    """
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise AsyrpError(f"needed a folder for the results; {str(nearest)!r} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise AsyrpError(f"the results cannot be written: {str(nearest)!r} is read-only")
+    holder = inputs.parent if inputs and inputs.is_file() else inputs
+    if holder and holder.resolve() == path.resolve():
+        raise AsyrpError(
+            f"outputs are named after inputs, and {str(path)!r} holds the inputs; give another "
+            "folder with --out"
+        )
+
+
+def tell_others(folder: Path, written: Iterable[str]) -> None:
+    """Say how many pictures a folder of results has besides those that were written."""
+    held = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    others = sorted(held - set(written))
+    if others:
+        say(
+            f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they "
+            "stay, and what reads the folder reads them too; give another --out, or remove them"
+        )
+
+
+def record(command: str, options: object, model: HSpaceUNet, **more: Any) -> dict[str, Any]:
+    """What is needed to repeat a run exactly: the options, versions and fingerprints."""
+    packages = ("asyrp", "torch", "diffusers", "numpy", "pillow")
+    return {
+        "command": command,
+        "options": asdict(options),  # type: ignore[call-overload]
+        "network": {"fingerprint": model.fingerprint(), "prediction": model.prediction},
+        "versions": {name: _version(name) for name in packages},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **more,
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

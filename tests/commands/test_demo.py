@@ -1,0 +1,91 @@
+"""The demo with few faces: it must write what it promises, whatever the numbers are."""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asyrp.cli import main
+from asyrp.commands.demo import _draw_training_faces as draw_faces
+from asyrp.commands.demo import test_faces as held_out_faces
+from asyrp.domains.avatars.avatars import FACTORS, sample_face
+from asyrp.errors import AsyrpError
+from asyrp.method.direction_file import read_card
+from asyrp.options import Demo
+
+PROMISED = {"success_before", "success_after", "leakage", "leakage_reconstruction"}
+PROMISED |= {"perceptual_distance", "seconds"}
+FEW = ["--train-faces", "8", "--validation-faces", "4", "--test-faces", "4"]
+
+
+def test_the_demo_edits_faces_of_the_test_split_that_lack_the_value() -> None:
+    faces = held_out_faces(Demo(test_faces=30))
+    assert len(faces) == 30
+    assert all(face.label("mouth") not in (None, "smiling") for face in faces)
+    first = next(i for i in range(100) if sample_face("test", i).values["mouth"] != "smiling")
+    assert faces[0] == sample_face("test", first)
+    hidden = held_out_faces(Demo(factor="eyes", value="closed", test_faces=30))
+    assert all(face.values["eyewear"] != "sunglasses" for face in hidden)
+
+
+def test_the_demo_replaces_its_own_faces_only(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
+    for name in ("mine.png", "00007.png", "validation-00009.png"):
+        (tmp_path / name).write_bytes(b"old")
+    draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
+    names = {"mine.png", "00000.png", "validation-00000.png", "labels.json", "labels.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {*names, ".drawn-by-demo"}
+
+
+def test_the_demo_leaves_pictures_of_others_alone(tmp_path: Path) -> None:
+    photo = tmp_path / "00007.png"  # as FFHQ names its own
+    photo.write_bytes(b"a photograph")
+    with pytest.raises(AsyrpError, match="holds pictures that no demo drew"):
+        draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
+    assert list(tmp_path.iterdir()) == [photo]
+
+
+@pytest.mark.slow
+def test_the_demo_writes_its_report(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), *FEW, "--train.epochs", "1"]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report.keys() >= PROMISED
+    shares = ["success_before", "success_after", "leakage", "leakage_reconstruction"]
+    assert all(0 <= report[name] <= 1 for name in shares)
+    assert report["perceptual_distance"] > 0
+    assert report["reconstruction_mse"] < 0.01
+    assert report["t_edit"] >= report["t_boost"] >= 0
+    assert report["seconds"]["total"] == pytest.approx(
+        sum(v for k, v in report["seconds"].items() if k != "total"), abs=0.1
+    )
+    assert (report["train_faces"], report["validation_faces"]) == (8 + 4 - 3, 3)  # a quarter
+    assert report["test_faces"] == 4
+    others = set(FACTORS) - {"mouth"}
+    assert report["leakage_by_factor"].keys() == others
+    card = read_card(out / "direction.safetensors")
+    assert (card.target, card.t_edit) == ("smiling face", report["t_edit"])
+    assert_page(out, report["success_after"])
+
+
+def assert_page(out: Path, success: float) -> None:
+    """One page with its pictures inside: faces, strengths and curves."""
+    page = (out / "report.html").read_text()
+    assert "face → smiling face" in page
+    assert f"{100 * success:.1f} % after it" in page
+    assert "http" not in page  # it needs nothing beside it
+    inside = re.findall(r"data:image/png;base64,([^']+)'", page)
+    names = ["faces.png", "strip.png", "curves.png"]
+    for data, name in zip(inside, names, strict=True):
+        assert base64.b64decode(data) == (out / name).read_bytes()
+        with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
+            assert np.asarray(opened).std() > 10
+    for word in ("Strengths -1.0, -0.5, 0.0, 0.5, 1.0, 1.5.", "LPIPS curves", "t_edit"):
+        assert word in page

@@ -1,0 +1,146 @@
+"""Files that are whole or absent."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from asyrp.errors import AsyrpError
+from asyrp.storage.files import (
+    Kind,
+    atomic_folder,
+    atomic_path,
+    header_of,
+    load_tensors,
+    save_tensors,
+)
+
+KIND = Kind("recipe", "asyrp-recipe", 3, "asyrp cook")
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == tmp_path  # a rename within one disk
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_an_error_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("umask")
+def test_files_get_the_rights_that_the_user_asked_for(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "text") as temporary:
+        temporary.write_text("x")
+    save_tensors(tmp_path / "tensors", {"x": torch.zeros(2)}, {})
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_folder_fills_at_once_and_keeps_what_it_had(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("a")
+        assert not out.parent.exists()
+    (out / "mine").write_text("kept")
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("new")
+        assert (out / "a").read_text() == "a"
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"a": "new", "mine": "kept"}
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
+def test_folders_inside_are_merged_alike(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with atomic_folder(tmp_path / "out") as folder:
+            (folder / "in").mkdir()
+            (folder / "in" / "a").write_text(text)
+            (folder / "in" / text).write_text("kept")
+    written = {path.name: path.read_text() for path in (tmp_path / "out" / "in").iterdir()}
+    assert written == {"a": "new", "old": "kept", "new": "kept"}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_error_leaves_a_folder_as_it_was(tmp_path: Path, exists: bool) -> None:
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+        (out / "a").write_text("old")
+    with pytest.raises(OSError, match="full"), atomic_folder(out) as folder:
+        (folder / "a").write_text("half")
+        raise OSError(errno.ENOSPC, "full")
+    assert out.exists() == exists
+    assert [path.name for path in tmp_path.rglob("*")] == (["out", "a"] if exists else [])
+    assert not exists or (out / "a").read_text() == "old"
+
+
+def test_tensors_come_back_with_their_header(tmp_path: Path) -> None:
+    path, x = tmp_path / "a.safetensors", torch.arange(6.0).reshape(2, 3)
+    header = {"format": "asyrp-recipe", "version": "3", "text": "smile — 笑"}
+    save_tensors(path, {"x": x.T, "again": x.T, "grad": x.clone().requires_grad_()}, header)
+    loaded = load_tensors(path, KIND)
+    assert loaded.header == header == header_of(path)
+    assert torch.equal(loaded.tensors["x"], x.T)
+    assert torch.equal(loaded.tensors["grad"], load_file(path)["grad"])
+
+
+def test_a_folder_that_is_missing_is_the_systems_own_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        save_tensors(tmp_path / "none" / "a", {"x": torch.zeros(1)}, {})
+
+
+def test_a_file_of_another_kind_says_what_makes_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(AsyrpError, match="not an asyrp recipe; make one with: asyrp cook"):
+        load_tensors(path, KIND)
+    assert header_of(path) == {}
+    path.write_text("text")
+    for read in (lambda: load_tensors(path, KIND), lambda: header_of(path)):
+        with pytest.raises(AsyrpError, match="is not a safetensors file or is cut short"):
+            read()
+
+
+def test_two_processes_that_end_at_once_both_put_their_files_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one's folder comes after a look that found none, and before the rename."""
+    out, rename = tmp_path / "out", os.rename
+
+    def late(source: Path, target: Path) -> None:
+        target.mkdir()
+        (target / "theirs.png").write_bytes(b"theirs")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    with atomic_folder(out) as temporary:
+        (temporary / "ours.png").write_bytes(b"ours")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        "ours.png": b"ours",
+        "theirs.png": b"theirs",
+    }
+    assert list(tmp_path.iterdir()) == [out]
