@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: install demo reproduce bench test slow app-test faults nightly docs lint type check \
 	wheel-test lower-bounds audit clean
@@ -22,7 +23,7 @@ reproduce: install
 
 # Speed and memory on this machine, in about 20 minutes on 2 quiet cores: docs/performance.md.
 bench: install
-	$(BIN)/asyrp bench --docs docs
+	PYTHONPATH=benchmarks $(BIN)/python -m bench --docs docs
 
 test: install
 	$(BIN)/python -m pytest
@@ -34,7 +35,7 @@ slow: install
 # Needs a browser: apt-get install chromium. Writes docs/images/app.png.
 app-test: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
-	$(BIN)/python -m pytest -rs -m '' tests/test_app.py tests/test_app_page.py tests/test_app_door.py tests/test_app_sessions.py tests/browser
+	$(BIN)/python -m pytest -rs -m '' tests/app tests/browser
 
 # Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
 # As root full and read-only disks are real ones. Writes docs/faults.md.

@@ -5,6 +5,10 @@ It writes docs/attributes.md and a sheet an attribute into docs/images; directio
 stay in --out. Stopped and run again, it goes on with the attribute it was at.
 """
 
+import passive  # noqa: F401  # before torch loads
+
+# isort: split
+
 import json
 import platform
 from collections.abc import Sequence
@@ -32,10 +36,10 @@ from asyrp.method.editing_interval import Curves, find_intervals, find_t_start
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Inverting, Network, Train
-from asyrp.reporting.tables import write_json
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.json_files import write_json
 
 
 class Edit(NamedTuple):

@@ -5,6 +5,10 @@ Every variant trains "face -> smiling face" and is measured on 80 validation fac
 strengths. It prints one line of JSON each and writes docs/training-tried.md.
 """
 
+import passive  # noqa: F401  # before torch loads
+
+# isort: split
+
 import json
 import platform
 import time
@@ -27,9 +31,9 @@ from asyrp.method.editing import edit, invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.networks import load_model
-from asyrp.reporting.tables import write_json
 from asyrp.scorers.load import load_encoder
 from asyrp.settings import TrainSettings
+from asyrp.storage.json_files import write_json
 
 
 @dataclass(frozen=True)

@@ -8,77 +8,28 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "asyrp"
 
-# A module imports its own layer (without cycles) or lower ones. A package counts as one entry.
-LAYERS = {
-    0: {
-        "errors",
-        "batches",
-        "offline",
-        "files",
-        "machine",
-        "schedule",
-        "images",
-        "settings",
-        "state",
-        "bootstrap",
-        "tables",
-        "datasets",
-        "stages",
-        "record_store",
-        "team",
-    },
-    1: {"unet", "unet_condition", "latent_space"},
-    2: {
-        "compiled",
-        "lean",
-        "ddim",
-        "directions",
-        "scorers",
-        "costs",
-        "templates",
-        "views",
-        "clip",
-        "lpips",
-        "decoded",
-        "identity",
-        "segmentation",
-        "vision",
-    },
-    3: {
-        "checkpoints",
-        "process",
-        "multistep",
-        "guide",
-        "intervals",
-        "losses",
-        "metrics",
-        "direction_files",
-        "direction_model",
-        "latent_files",
-        "plots",
-        "figures",
-    },
-    4: {
-        "sources",
-        "strength",
-        "latent_store",
-        "stored_sources",
-        "strips",
-        "train",
-        "lessons",
-        "keeper",
-        "studies",
-        "baselines",
-        "world",
-        "registry",
-        "pipeline",
-        "jobs",
-        "api",
-        "evaluation",
-        "bench",
-    },
-    5: {"options", "commands", "cli", "app", "__main__"},
-}
+# Top to bottom: what stands in a line imports only its own line, without cycles, and those above.
+ORDER = (
+    "errors",
+    "settings",
+    "storage",  # files, images, results
+    "runtime",  # threads, memory, processes, downloads
+    "reporting",  # intervals, tables, figures
+    "method",  # one idea of the paper a file
+    "scorers",  # networks that guide and measure
+    "networks",  # anybody's U-Net, converted and loaded
+    "metrics",
+    "finders",  # ways to find a direction
+    "domains",  # a network, its scorers and images behind one name
+    "editing_methods",  # the paper's rivals
+    "experiments",
+    "diffusers_pipeline",
+    "options",  # of every command, as data
+    "app",
+    "commands",
+    "cli",
+    "__main__",
+)
 EDGES = ("cli", "app", "options", "commands", "demo", "report", "__main__")  # may print
 PROMISES = "asyrp"  # __init__.py: names only, imported on first use
 
@@ -116,10 +67,9 @@ def entry(module: str) -> str:
     return module.split(".")[1] if "." in module else module
 
 
-def layer(module: str) -> int:
-    levels = [level for level, names in LAYERS.items() if entry(module) in names]
-    assert levels, f"{module} has no layer: add {entry(module)!r} to LAYERS in {__file__}"
-    return levels[0]
+def place(module: str) -> int:
+    assert entry(module) in ORDER, f"{module} has no place: add {entry(module)!r} to ORDER"
+    return ORDER.index(entry(module))
 
 
 def imports(module: str, path: Path) -> Iterator[str]:
@@ -145,12 +95,12 @@ def known(name: str) -> str:
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name != PROMISES])
-def test_imports_point_downwards(module: str) -> None:
+def test_a_package_imports_only_those_above_it(module: str) -> None:
     for other in imports(module, MODULES[module]):
         if other == PROMISES:  # for its version
-            assert layer(module) == 5, f"{module} imports the top of the package"
+            assert module == "asyrp.cli", f"{module} imports the top of the package"
             continue
-        assert layer(other) <= layer(module), f"{module} imports {other}, which lies above it"
+        assert place(other) <= place(module), f"{module} imports {other}, which stands below it"
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
@@ -160,9 +110,8 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     assert not graph, f"imports run in a circle among {sorted(graph)}"
 
 
-def test_the_table_names_each_module_once() -> None:
-    names = [name for level in LAYERS.values() for name in level]
-    assert len(names) == len(set(names))
+def test_every_entry_of_the_order_exists() -> None:
+    assert {entry(name) for name in MODULES if name != PROMISES} == set(ORDER)
 
 
 def dotted(node: ast.expr) -> str:

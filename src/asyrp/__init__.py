@@ -1,4 +1,8 @@
-"""Edit images in the semantic latent space of a frozen diffusion model (Asyrp, ICLR 2023)."""
+"""Edit images in the semantic latent space of a frozen diffusion model (Asyrp, ICLR 2023).
+
+In a notebook or script on a machine that does other work too, set OMP_WAIT_POLICY=PASSIVE before
+torch is imported; the commands do so themselves.
+"""
 
 from importlib import import_module
 from typing import Any

@@ -9,6 +9,7 @@ import tyro
 
 from asyrp.errors import AsyrpError
 from asyrp.options import COMMANDS
+from asyrp.runtime.waiting import wait_passively
 
 DESCRIPTION = (
     "Edit images in the semantic latent space of a frozen diffusion model (Asyrp). "
@@ -24,6 +25,7 @@ MEMORY = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, or 2 for an input that cannot be used."""
+    wait_passively()
     if argv is None:
         argv = sys.argv[1:]
     if list(argv) == ["--version"]:

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from asyrp.bench import meter
-from asyrp.bench.bars import BARS, Bar, at, fastest_edit, fastest_training, memory_ratio
-from asyrp.bench.page import bar_rows, changes, page, plot
-from asyrp.bench.plan import FULL, KINDS, QUICK, Apart, stages
-from asyrp.bench.subjects import SHAPES, plain_copy, subject, tiny
-from asyrp.bench.worker import numbers
-from asyrp.bench.works import Walking, steps_within
-from asyrp.commands.bench import put_aside
 from asyrp.errors import AsyrpError
 from asyrp.method.cost import encoder_share
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.runtime.distributed import ProcessGroup
 from asyrp.runtime.resumable import identities
+from bench import meter
+from bench.__main__ import put_aside
+from bench.bars import BARS, Bar, at, fastest_edit, fastest_training, memory_ratio
+from bench.page import bar_rows, changes, page, plot
+from bench.plan import FULL, KINDS, QUICK, Apart, stages
+from bench.subjects import SHAPES, plain_copy, subject, tiny
+from bench.worker import numbers
+from bench.works import Walking, steps_within
 from conftest import noise
 from gloo import together
 from places import call
@@ -34,14 +34,14 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts run in this process, which is quicker; their peak of memory means nothing."""
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert command[1:3] == ["-m", "asyrp.bench.worker"]
+        assert command[1:3] == ["-m", "bench.worker"]
         try:
             found = numbers(*command[3:])
         except AsyrpError as error:
             return subprocess.CompletedProcess(command, 1, "", f"Traceback\nAsyrpError: {error}")
         return subprocess.CompletedProcess(command, 0, "warmed up\n=" + json.dumps(found), "")
 
-    monkeypatch.setattr("asyrp.bench.plan.subprocess.run", run)
+    monkeypatch.setattr("bench.plan.subprocess.run", run)
 
 
 # meters

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from asyrp.bench.baseline import load_baseline
 from asyrp.finders.clip_training import _batches, new_direction
 from asyrp.finders.prepare import Phases, Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute
@@ -18,6 +17,7 @@ from asyrp.method.editing import edit, invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
 from asyrp.settings import official
+from bench.baseline import load_baseline
 from conftest import noise
 from doubles import random_f_t, tiny_guide
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from asyrp.bench import meter
-from asyrp.bench.subjects import RandomTower, subject
 from asyrp.method.editing import latents_of
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import latents_from
 from asyrp.method.unedited_trajectory import editing_window
 from asyrp.storage.images import read_folder, write_png
 from asyrp.storage.record_store import SHARD_BYTES, RecordStore, key_of
+from bench import meter
+from bench.subjects import RandomTower, subject
 from conftest import noise
 
 ROOT = Path(__file__).parents[2]

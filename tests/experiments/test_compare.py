@@ -18,9 +18,9 @@ from asyrp.experiments import compare_words as words
 from asyrp.experiments.compare import Trial, compare_stages
 from asyrp.experiments.plan import Plan
 from asyrp.reporting.bootstrap import of_mean
-from asyrp.reporting.tables import plain
 from asyrp.settings import TrainSettings
 from asyrp.storage.images import contact_sheet, from_uint8, write_png
+from asyrp.storage.json_files import plain
 
 pytest.importorskip("resvg_py")
 

@@ -26,7 +26,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import Thresholds
 from asyrp.method.schedule import Pair, linear, paper_grid, times
 from asyrp.reporting.bootstrap import Estimate, of_mean, resamples
-from asyrp.reporting.tables import plain
+from asyrp.storage.json_files import plain
 from conftest import noise
 
 

@@ -24,8 +24,8 @@ from asyrp.finders.prepare import Phases
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import seeded_generators
 from asyrp.method.directions import GlobalDirection
-from asyrp.reporting.tables import plain
 from asyrp.settings import TrainSettings
+from asyrp.storage.json_files import plain
 from conftest import noise
 
 pytest.importorskip("resvg_py")

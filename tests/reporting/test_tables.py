@@ -15,7 +15,7 @@ import pytest
 from asyrp.errors import AsyrpError
 from asyrp.reporting.bootstrap import Estimate
 from asyrp.reporting.figures import dots, heat, lines, new_figure
-from asyrp.reporting.tables import csv_text, markdown, percent, plain, write_json
+from asyrp.reporting.tables import csv_text, markdown, percent
 from asyrp.runtime.resumable import (
     Stage,
     identities,
@@ -25,6 +25,7 @@ from asyrp.runtime.resumable import (
     runs_of,
     seconds_of,
 )
+from asyrp.storage.json_files import plain, write_json
 
 ABOUT = Estimate(0.25, 0.2, 0.3125, 8, 0)
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from asyrp.bench import meter
 from asyrp.runtime.fast_blocks import (
     InPlaceResnetBlock,
     PackedConv2d,
     use_fast_blocks,
     use_plain_blocks,
 )
+from bench import meter
 from conftest import noise, tiny_model
 
 LAYOUTS = {

@@ -13,7 +13,7 @@ from tiny_training import new_job, trained
 
 def measured(kind: str, **fields: object) -> dict[str, float]:
     """What the bench says of a part."""
-    command = [sys.executable, "-m", "asyrp.bench.worker", kind, json.dumps(fields), "unused"]
+    command = [sys.executable, "-m", "bench.worker", kind, json.dumps(fields), "unused"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.rpartition("\n=")[2])  # type: ignore[no-any-return]
 

@@ -10,16 +10,22 @@ pytest.importorskip("resvg_py")
 from asyrp.domains.avatars import measure_encoder as measure
 from asyrp.domains.avatars import train_encoder
 from asyrp.domains.avatars.avatars import FACTORS, sample_face
-from asyrp.domains.avatars.captions import caption, pair, queries, split_words
+from asyrp.domains.avatars.captions import caption, pair, queries
 from asyrp.domains.avatars.pictures import labels, pictures
 from asyrp.domains.avatars.train_encoder import matches
 from asyrp.errors import AsyrpError
-from asyrp.scorers.word_encoder import AvatarEncoder, load_encoder, save_encoder
+from asyrp.scorers.word_encoder import (
+    WordEncoder,
+    load_encoder,
+    save_encoder,
+    shipped_encoder,
+    split_words,
+)
 
 
 @pytest.fixture(scope="module")
-def encoder() -> AvatarEncoder:
-    return load_encoder()
+def encoder() -> WordEncoder:
+    return load_encoder(shipped_encoder("avatars"))
 
 
 @pytest.fixture(scope="module")

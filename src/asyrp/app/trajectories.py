@@ -147,5 +147,5 @@ def _shared(recipes: Sequence[Recipe], wanted: Sequence[Recipe]) -> int:
 
 
 def _cut(attributes: Sequence[Attribute], rest: int, whole: int) -> list[Attribute]:
-    """Attributes for the last `rest` steps of a grid: `reverse_process` divides by the steps it is given."""
+    """Attributes for the last `rest` steps: `reverse_process` divides by the steps it is given."""
     return [replace(a, strength=a.strength * rest / whole) for a in attributes]

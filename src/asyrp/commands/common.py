@@ -1,7 +1,7 @@
 """What the commands share: networks, pictures, progress, and the record of a run."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from asyrp.compiled import compile_network
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import boost_of, parse_direction
 from asyrp.method.asymmetric_process import Attribute, check_phases
@@ -23,7 +22,7 @@ from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Applying, Guides, Inverting, Network
 from asyrp.runtime.cpu import settle
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble, is_first
-from asyrp.storage.images import MARK, read_folder
+from asyrp.storage.images import MARK, SUFFIXES, read_folder
 
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 
@@ -32,6 +31,17 @@ def say(line: str) -> None:
     """One line to the user, from one process of a team."""
     if is_first():
         print(line, file=sys.stderr, flush=True)
+
+
+def tell_others(folder: Path, written: Iterable[str]) -> None:
+    """Say how many pictures a folder of results has besides those that were written."""
+    held = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    others = sorted(held - set(written))
+    if others:
+        say(
+            f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they "
+            "stay, and what reads the folder reads them too; give another --out, or remove them"
+        )
 
 
 @contextmanager
@@ -62,8 +72,6 @@ def network(options: Network) -> HSpaceUNet:
     prompt = Prompt(options.prompt, options.guidance)
     label = options.class_label
     model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
-    if options.compile:
-        say(compile_network(model, min(2, options.batch_size)).line)
     return model
 
 

@@ -28,10 +28,11 @@ from asyrp.experiments.plan import Plan, check_faces
 from asyrp.experiments.plots import save_figure
 from asyrp.networks import load_model
 from asyrp.options.compare import Compare, Counts, Own
-from asyrp.reporting.tables import csv_text, markdown, write_json, write_text
+from asyrp.reporting.tables import csv_text, markdown
 from asyrp.runtime.resumable import Stage, recorded, result_of, run_stages
 from asyrp.settings import TrainSettings
 from asyrp.storage.images import contact_sheet, from_uint8, to_uint8
+from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import new_folder
 
 

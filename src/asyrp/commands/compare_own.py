@@ -36,13 +36,14 @@ from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options.compare import Compare
 from asyrp.reporting.bootstrap import Estimate
-from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.reporting.tables import csv_text
 from asyrp.runtime.cpu import finish, settle
 from asyrp.scorers.arcface import load_identity
 from asyrp.scorers.load import distance_for, encoder_for, load_distance, load_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
 from asyrp.storage.images import contact_sheet, find_images, from_uint8, to_uint8
+from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import new_folder
 
 METHODS = ("asyrp", "mean", "global", "symmetric", "epsilon", "diffusionclip")

@@ -27,9 +27,9 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.strength_sweep import strip
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Demo, Guides, Inverting, Train
-from asyrp.reporting.tables import write_json
 from asyrp.scorers.load import encoder_for, load_distance, load_encoder
 from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.json_files import write_json
 from asyrp.storage.results import new_folder
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)

@@ -18,6 +18,7 @@ from asyrp.commands.common import (
     progress,
     say,
     shown,
+    tell_others,
 )
 from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
@@ -28,11 +29,11 @@ from asyrp.method.latent_cache import latents_from
 from asyrp.method.second_order import walk_second_order
 from asyrp.method.strength_sweep import strip
 from asyrp.options import Edit
-from asyrp.reporting.tables import write_json
 from asyrp.runtime.distributed import ProcessGroup, assemble
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import write_png
-from asyrp.storage.results import check_results, record, tell_others
+from asyrp.storage.json_files import write_json
+from asyrp.storage.results import check_results, record
 
 
 class Inputs(NamedTuple):

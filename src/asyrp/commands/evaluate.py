@@ -38,11 +38,12 @@ from asyrp.metrics.table import (
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
 from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.bootstrap import Estimate
-from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.reporting.tables import csv_text
 from asyrp.scorers.arcface import load_identity
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
+from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import new_folder
 
 SIZE = 64  # sides of the built-in world's faces

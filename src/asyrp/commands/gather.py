@@ -7,14 +7,15 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from asyrp.commands.common import say
+from asyrp.commands.common import say, tell_others
 from asyrp.errors import AsyrpError
 from asyrp.options.data import Gather
-from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.reporting.tables import csv_text
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_sources import SHARES, Record, Skipped, open_source, split_of, stream
 from asyrp.storage.images import write_png
-from asyrp.storage.results import check_results, tell_others
+from asyrp.storage.json_files import write_json, write_text
+from asyrp.storage.results import check_results
 
 SHOWN = 3  # unreadable pictures that are named in the last line; gathered.json has all
 

@@ -9,9 +9,9 @@ from asyrp.method.editing_interval import Found, find_intervals
 from asyrp.method.protocols import Thresholds
 from asyrp.method.text_direction import new_text_direction
 from asyrp.options import Intervals
-from asyrp.reporting.tables import write_json
 from asyrp.scorers.load import distance_for, encoder_for
 from asyrp.storage.files import atomic_folder
+from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results
 
 

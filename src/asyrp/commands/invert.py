@@ -2,16 +2,24 @@
 
 from pathlib import Path
 
-from asyrp.commands.common import check_inverting, inverted, network, pictures, say, shown
+from asyrp.commands.common import (
+    check_inverting,
+    inverted,
+    network,
+    pictures,
+    say,
+    shown,
+    tell_others,
+)
 from asyrp.commands.stored import folder_images, keys_in, open_store, with_reconstructions
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_file import Latents, save_latents
 from asyrp.options import Invert
-from asyrp.reporting.tables import write_json
 from asyrp.runtime.distributed import assemble
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import write_png
-from asyrp.storage.results import check_results, new_folder, record, tell_others
+from asyrp.storage.json_files import write_json
+from asyrp.storage.results import check_results, new_folder, record
 
 
 def run(options: Invert) -> None:

@@ -20,8 +20,9 @@ from asyrp.experiments.studies.catalogue import STUDIES, stage_name, study_stage
 from asyrp.experiments.studies.common import ranged
 from asyrp.options.compare import Reproduce
 from asyrp.reporting.bootstrap import of_mean
-from asyrp.reporting.tables import markdown, write_text
+from asyrp.reporting.tables import markdown
 from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
+from asyrp.storage.json_files import write_text
 from asyrp.storage.results import new_folder
 
 

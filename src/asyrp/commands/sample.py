@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import applied, edit_notes, network, progress, say, shown
+from asyrp.commands.common import applied, edit_notes, network, progress, say, shown, tell_others
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.schedule import check_steps
 from asyrp.options import Sample
-from asyrp.reporting.tables import write_json
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, write_png
-from asyrp.storage.results import check_results, new_folder, record, tell_others
+from asyrp.storage.json_files import write_json
+from asyrp.storage.results import check_results, new_folder, record
 
 
 def run(options: Sample) -> None:

@@ -21,9 +21,9 @@ from asyrp.method.editing import random_latents
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
 from asyrp.options.compare import Own, Study
-from asyrp.reporting.tables import plain, write_json
 from asyrp.runtime.resumable import result_of
 from asyrp.scorers.load import distance_for
+from asyrp.storage.json_files import plain, write_json
 from asyrp.storage.results import check_results, new_folder
 
 JUDGED = ("homogeneity", "linearity", "robustness", "consistency", "layers", "intervals")

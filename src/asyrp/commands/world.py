@@ -6,16 +6,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asyrp.commands.common import say
+from asyrp.commands.common import say, tell_others
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.training_loop import LoopStep
 from asyrp.errors import AsyrpError
 from asyrp.options import World
-from asyrp.reporting.tables import csv_text, write_json, write_text
+from asyrp.reporting.tables import csv_text
 from asyrp.runtime.cpu import settle
 from asyrp.storage.images import write_png
-from asyrp.storage.results import new_folder, tell_others
+from asyrp.storage.json_files import write_json, write_text
+from asyrp.storage.results import new_folder
 
 
 def run(options: World) -> None:

@@ -16,6 +16,7 @@ from asyrp.networks.latent_pipeline import NO_PROMPT, Prompt, is_latent, load_la
 from asyrp.networks.resolve import BUILT_IN, folder_of
 from asyrp.runtime.fast_blocks import use_fast_blocks
 from asyrp.runtime.offline import hub
+from asyrp.runtime.waiting import warn_if_overbooked
 
 __all__ = ["BUILT_IN", "Precision", "load_model"]
 
@@ -44,6 +45,7 @@ def load_model(
     Raises:
         AsyrpError: nothing by that name, or a network that has no h-space.
     """
+    warn_if_overbooked()
     said = read_said(config)[0] if config else None
     with hub():
         folder = folder_of(str(spec), said)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from asyrp.options.app import App
-from asyrp.options.bench import Bench
 from asyrp.options.compare import Compare, Reproduce, Study
 from asyrp.options.convert import Convert
 from asyrp.options.data import Gather
@@ -16,7 +15,6 @@ __all__ = [
     "COMMANDS",
     "App",
     "Applying",
-    "Bench",
     "Compare",
     "Convert",
     "Demo",
@@ -48,7 +46,6 @@ COMMANDS: dict[str, Any] = {
     "compare": Compare,
     "study": Study,
     "reproduce": Reproduce,
-    "bench": Bench,
     "sample": Sample,
     "convert": Convert,
     "gather": Gather,

@@ -28,9 +28,6 @@ class Network:
     """Precision of the network."""
     batch_size: int = 16
     """Images at a time: memory and speed; results do not depend on it."""
-    compile: bool = False
-    """Let torch.compile fuse blocks of the network, and check that results agree. Costs minutes at
-    the start. For long jobs on a GPU (untested); on a CPU it takes longer."""
     prompt: str = ""
     """Prompt of a text-to-image network (Stable Diffusion), the same for all images."""
     guidance: float = 1.0

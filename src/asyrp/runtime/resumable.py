@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from asyrp.errors import AsyrpError
-from asyrp.reporting.tables import write_json
 from asyrp.runtime.cpu import settle
+from asyrp.storage.json_files import write_json
 
 Work = Callable[[Path], Mapping[str, Any]]
 """What a stage does in the folder of the run; its repr says all that its result depends on."""

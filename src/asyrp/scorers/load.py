@@ -12,8 +12,12 @@ from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.scorers.clip import DEFAULT, load_clip
 from asyrp.scorers.decoded import DecodedDistance, DecodedEncoder
 from asyrp.scorers.lpips import Net, load_lpips
+from asyrp.scorers.st_lpips import load_perceptual
+from asyrp.scorers.word_encoder import load_encoder as load_words
+from asyrp.scorers.word_encoder import shipped_encoder
 
-ENCODERS = ("avatars-64-clip", "clip")
+BUILT_IN = {"avatars-64-clip": "avatars"}  # encoder -> domain
+ENCODERS = (*BUILT_IN, "clip")
 DISTANCES = ("st-lpips-alex", "lpips-alex", "lpips-vgg")
 
 
@@ -27,16 +31,14 @@ def load_encoder(name: str, device: str | torch.device = "cpu") -> TextImageEnco
     Raises:
         AsyrpError: unknown name, or an encoder that does not load.
     """
-    if name == ENCODERS[0]:
-        from asyrp.scorers.word_encoder import load_encoder as load
-
-        return cast(TextImageEncoder, load(None).to(device))
-    if name != ENCODERS[1] and "/" not in name and not Path(name).is_dir():
+    if name in BUILT_IN:
+        return cast(TextImageEncoder, load_words(shipped_encoder(BUILT_IN[name])).to(device))
+    if name != ENCODERS[-1] and "/" not in name and not Path(name).is_dir():
         raise AsyrpError(
             f"unknown encoder {name!r}; needed one of: {', '.join(ENCODERS)}, a folder that "
             f"exists, or a Hub id such as {DEFAULT}"
         )
-    return load_clip(DEFAULT if name == ENCODERS[1] else name, device)
+    return load_clip(DEFAULT if name == ENCODERS[-1] else name, device)
 
 
 def same_encoder(a: str, b: str) -> bool:
@@ -45,7 +47,7 @@ def same_encoder(a: str, b: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    spec = DEFAULT if name == ENCODERS[1] else name
+    spec = DEFAULT if name == ENCODERS[-1] else name
     return str(Path(spec).resolve()) if Path(spec).is_dir() else spec
 
 
@@ -60,8 +62,6 @@ def load_distance(name: str, device: str | torch.device = "cpu") -> PerceptualDi
         AsyrpError: unknown name, or weights that cannot be had.
     """
     if name == DISTANCES[0]:
-        from asyrp.scorers.st_lpips import load_perceptual
-
         return cast(PerceptualDistance, load_perceptual(None).to(device))
     if name in DISTANCES:
         return load_lpips(cast(Net, name.removeprefix("lpips-")), device=device)

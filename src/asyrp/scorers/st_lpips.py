@@ -115,9 +115,7 @@ def load_perceptual(path: Path | None = None) -> ShiftTolerantLPIPS:
     Raises:
         AsyrpError: the file holds other weights.
     """
-    path = path or Path(
-        str(files("asyrp.domains.avatars").joinpath("weights", "stlpips_alex.safetensors"))
-    )
+    path = path or Path(str(files("asyrp.scorers").joinpath("data", "stlpips_alex.safetensors")))
     network = ShiftTolerantLPIPS()
     try:
         network.load_state_dict({k: v.float() for k, v in load_file(path).items()})

@@ -1,10 +1,11 @@
-"""The built-in text-image encoder: a small CLIP for the faces of the world."""
+"""A small CLIP of a built-in domain: a convolutional net, and a transformer over known words."""
 
 import difflib
 import importlib.resources
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,28 +14,52 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.domains.avatars.avatars import SIZE
-from asyrp.domains.avatars.captions import ALIASES, FUNCTION_WORDS, split_words, vocabulary
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
 
-NAME = "avatars-64-clip"
 DIM = 128
 LONGEST = 32  # words of a text
 
 
-class AvatarEncoder(nn.Module):
+def split_words(text: str) -> list[str]:
+    """Lower-case words; hyphens and punctuation divide them."""
+    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+
+
+# Words that alone say nothing of a picture.
+FUNCTION_WORDS = frozenset(split_words("a an the of with without no and in on that wearing"))
+
+
+@dataclass(frozen=True)
+class Language:
+    """What an encoder reads and looks at; it travels in the header of its weights.
+
+    words: of its captions, sorted. aliases: words read as one of them. examples: what an error
+    suggests. widths: channels of the image tower from 32 x 32 to 8 x 8. text_common: the cosine
+    that the texts of one noun share at least (CLIP's is about 0.85).
+    """
+
+    name: str
+    words: tuple[str, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    examples: tuple[str, ...] = ("smiling", "glasses", "beard")
+    widths: tuple[int, int, int, int] = (24, 32, 64, 128)
+    size: int = 64
+    text_common: float = 0.85
+
+
+class WordEncoder(nn.Module):
     """Two towers onto one sphere: a smooth convolutional net, and a transformer over words.
 
     Its gradient guides training, so the image tower has smooth activations and average pooling.
     """
 
-    def __init__(self, words: Sequence[str] | None = None) -> None:
+    def __init__(self, language: Language) -> None:
         super().__init__()
-        self._words = tuple(words or vocabulary())
-        self._index = {word: i + 1 for i, word in enumerate(self._words)}
-        self.image_tower = _image_tower()
-        self.words = nn.Embedding(len(self._words) + 1, DIM, padding_idx=0)
+        self.language = language
+        self._index = {word: i + 1 for i, word in enumerate(language.words)}
+        self.image_tower = _image_tower(language.widths)
+        self.words = nn.Embedding(len(language.words) + 1, DIM, padding_idx=0)
         self.places = nn.Parameter(torch.randn(LONGEST, DIM) * 0.02)
         layer = nn.TransformerEncoderLayer(DIM, 4, 2 * DIM, 0.0, "gelu", batch_first=True)
         self.text_tower = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
@@ -45,24 +70,25 @@ class AvatarEncoder(nn.Module):
     @property
     def name(self) -> str:
         """What a direction file records as its guide."""
-        return NAME
+        return self.language.name
 
     @property
     def text_common(self) -> float:
-        """0.85: "face" and "smiling face" then have CLIP's cosine, about 0.89."""
-        return 0.85
+        """What the texts of a noun share: "face" and "smiling face" then have CLIP's cosine."""
+        return self.language.text_common
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The words it was trained on, sorted; it also reads their plurals and captions.ALIASES."""
-        return self._words
+        """The words it was trained on, sorted; it also reads their plurals and aliases."""
+        return self.language.words
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> (b, 128) of unit norm, differentiable."""
         images = images.to(next(self.parameters()).device)
-        if images.shape[-2:] != (SIZE, SIZE):
+        size = (self.language.size, self.language.size)
+        if images.shape[-2:] != size:
             images = functional.interpolate(
-                images, (SIZE, SIZE), mode="bicubic", antialias=True, align_corners=False
+                images, size, mode="bicubic", antialias=True, align_corners=False
             )
         return functional.normalize(self.image_tower(images), dim=1)
 
@@ -104,8 +130,9 @@ class AvatarEncoder(nn.Module):
 
     def _form(self, word: str) -> str | None:
         """The vocabulary's form of a word: itself, a synonym, its singular or plural."""
-        forms = (word, ALIASES.get(word, ""), word.removesuffix("s"), f"{word}s")
-        more = (ALIASES.get(word.removesuffix("s"), ""), word.removesuffix("es"))
+        aliases = self.language.aliases
+        forms = (word, aliases.get(word, ""), word.removesuffix("s"), f"{word}s")
+        more = (aliases.get(word.removesuffix("s"), ""), word.removesuffix("es"))
         return next((form for form in forms + more if form in self._index), None)
 
     def _check(self, text: str) -> None:
@@ -115,72 +142,70 @@ class AvatarEncoder(nn.Module):
         known = [word for word in words if word not in unknown]
         if not set(known) - FUNCTION_WORDS:
             raise AsyrpError(
-                f"{NAME} knows no word of {text!r} that says something; it knows "
-                f"{len(self._words)} words, such as {self._near(unknown)}"
+                f"{self.name} knows no word of {text!r} that says something; it knows "
+                f"{len(self.vocabulary)} words, such as {self._near(unknown)}"
             )
         left_out = unknown + known[LONGEST:]
         if left_out:
             warnings.warn(
-                f"{NAME} leaves these words of {text!r} out: {', '.join(left_out)}; "
+                f"{self.name} leaves these words of {text!r} out: {', '.join(left_out)}; "
                 f"words it knows include {self._near(unknown)}",
                 stacklevel=3,
             )
 
     def _near(self, words: Sequence[str]) -> str:
-        readable = [*self._words, *ALIASES]
+        readable = [*self.vocabulary, *self.language.aliases]
         close = [near for word in words for near in difflib.get_close_matches(word, readable, 2)]
-        return ", ".join(dict.fromkeys([*close, "smiling", "glasses", "beard"]))
+        return ", ".join(dict.fromkeys([*close, *self.language.examples]))
 
 
-def _image_tower() -> nn.Sequential:
+def _image_tower(widths: tuple[int, int, int, int]) -> nn.Sequential:
+    """(b, 3, 64, 64) -> (b, DIM): two convolutions at each of 32, 16 and 8 pixels a side."""
+
     def block(inputs: int, outputs: int) -> list[nn.Module]:
         conv = nn.Conv2d(inputs, outputs, 3, padding=1)
         return [conv, nn.GroupNorm(8, outputs), nn.SiLU()]
 
+    a, b, c, d = widths
     return nn.Sequential(
-        nn.Conv2d(3, 24, 5, stride=2, padding=2),  # 32 x 32
-        nn.SiLU(),
-        *block(24, 32),
-        nn.AvgPool2d(2),  # 16 x 16
-        *block(32, 64),
-        *block(64, 64),
-        nn.AvgPool2d(2),  # 8 x 8
-        *block(64, 128),
-        *block(128, 128),
-        nn.Conv2d(128, 48, 1),
-        nn.SiLU(),
+        *(nn.Conv2d(3, a, 5, stride=2, padding=2), nn.SiLU(), *block(a, b), nn.AvgPool2d(2)),
+        *(*block(b, c), *block(c, c), nn.AvgPool2d(2)),
+        *(*block(c, d), *block(d, d), nn.Conv2d(d, 48, 1), nn.SiLU()),
         nn.Flatten(),
         nn.Linear(48 * 64, DIM),
     )
 
 
-def save_encoder(encoder: AvatarEncoder, path: Path) -> None:
-    """Write weights in fp16 and the vocabulary in one safetensors file."""
+def save_encoder(encoder: WordEncoder, path: Path) -> None:
+    """Write weights in fp16 and the language in one safetensors file."""
     tensors = {key: value.half().contiguous() for key, value in encoder.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"vocabulary": json.dumps(encoder.vocabulary)})
+        save_file(tensors, temporary, {"language": json.dumps(asdict(encoder.language))})
 
 
-def load_encoder(path: Path | None = None) -> AvatarEncoder:
-    """The shipped encoder (or one from a file), frozen, in eval mode and float32.
+def shipped_encoder(domain: str) -> Path:
+    """Where the encoder of a built-in domain lies, as in avatars."""
+    weights = importlib.resources.files(f"asyrp.domains.{domain}") / "weights"
+    return Path(str(weights / "encoder.safetensors"))
+
+
+def load_encoder(path: Path) -> WordEncoder:
+    """An encoder from a file, frozen, in eval mode and float32.
 
     Raises:
         AsyrpError: there is no such file, or it holds something else.
     """
-    if path is None:
-        package = importlib.resources.files("asyrp.domains.avatars")
-        with importlib.resources.as_file(package / "weights" / "encoder.safetensors") as shipped:
-            return load_encoder(shipped)
     try:
         with safe_open(path, "pt") as file:
-            words = json.loads((file.metadata() or {}).get("vocabulary", "null"))
-            encoder = AvatarEncoder(words)
+            told = json.loads((file.metadata() or {}).get("language", "null"))
+            lists = {k: tuple(v) for k, v in told.items() if isinstance(v, list)}
+            encoder = WordEncoder(Language(**{**told, **lists}))
             encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise AsyrpError(
-            f"{str(path)!r} is not an encoder of avatars-64 ({reason}); "
+            f"{str(path)!r} is not an encoder of a built-in domain ({reason}); "
             "give a file that `save_encoder` wrote"
         ) from error
     return encoder.eval().requires_grad_(False)

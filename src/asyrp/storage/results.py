@@ -2,16 +2,25 @@
 
 import os
 import platform
-from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from asyrp.commands.common import say
 from asyrp.errors import AsyrpError
-from asyrp.method.hspace import HSpaceUNet
-from asyrp.storage.images import SUFFIXES
+
+
+class Fingerprinted(Protocol):
+    """A network that a record of a run names."""
+
+    @property
+    def prediction(self) -> str:
+        """What the network predicts: epsilon, v_prediction or sample."""
+        ...
+
+    def fingerprint(self) -> str:
+        """SHA-256 of its weights."""
+        ...
 
 
 def new_folder(path: Path) -> Path:
@@ -41,18 +50,7 @@ def check_results(path: Path, inputs: Path | None = None) -> None:
         )
 
 
-def tell_others(folder: Path, written: Iterable[str]) -> None:
-    """Say how many pictures a folder of results has besides those that were written."""
-    held = {path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
-    others = sorted(held - set(written))
-    if others:
-        say(
-            f"{folder} held other pictures before: {len(others)}, such as {others[0]!r}; they "
-            "stay, and what reads the folder reads them too; give another --out, or remove them"
-        )
-
-
-def record(command: str, options: object, model: HSpaceUNet, **more: Any) -> dict[str, Any]:
+def record(command: str, options: object, model: Fingerprinted, **more: Any) -> dict[str, Any]:
     """What is needed to repeat a run exactly: the options, versions and fingerprints."""
     packages = ("asyrp", "torch", "diffusers", "numpy", "pillow")
     return {

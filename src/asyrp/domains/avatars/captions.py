@@ -9,12 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asyrp.domains.avatars.avatars import FACTORS, Face
-
-
-def split_words(text: str) -> list[str]:
-    """Lower-case words; hyphens and punctuation divide them."""
-    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
-
+from asyrp.scorers.word_encoder import Language, split_words
 
 NOUNS = (
     "face", "person", "man", "woman", "avatar", "human", "portrait", "character", "guy", "girl",
@@ -138,8 +133,6 @@ ALIASES: Mapping[str, str] = {
     }.items()
     for alias in aliases.split()
 }  # fmt: skip
-# Words that alone say nothing of a picture.
-FUNCTION_WORDS = frozenset(split_words("a an the of with without no and in on that wearing"))
 
 
 class Caption(NamedTuple):
@@ -188,6 +181,11 @@ def vocabulary() -> tuple[str, ...]:
         tables += [words for values in table.values() for words in values.values()]
     tables += list(_BY_PART.values())
     return tuple(sorted({word for texts in tables for text in texts for word in split_words(text)}))
+
+
+def language() -> Language:
+    """What the encoder of avatars-64 reads."""
+    return Language("avatars-64-clip", vocabulary(), ALIASES)
 
 
 def _behind(face: Face, factor: str, value: str) -> tuple[str, ...]:

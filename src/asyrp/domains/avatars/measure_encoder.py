@@ -14,7 +14,7 @@ from asyrp.domains.avatars.avatars import FACTORS, Face, draw, sample_face
 from asyrp.domains.avatars.captions import queries
 from asyrp.domains.avatars.pictures import HIDDEN, labels, pictures
 from asyrp.method.protocols import text_direction
-from asyrp.scorers.word_encoder import AvatarEncoder
+from asyrp.scorers.word_encoder import WordEncoder
 from asyrp.storage.images import from_uint8
 
 TEST_UNSEEN = 0.1
@@ -62,7 +62,7 @@ class Report(NamedTuple):
     focus: tuple[float, float]
 
 
-def evaluate(encoder: AvatarEncoder, cache: Path | None, count: int = 2000) -> Report:
+def evaluate(encoder: WordEncoder, cache: Path | None, count: int = 2000) -> Report:
     """Measure an encoder on the split "test"; the swaps are drawn anew (16 x 40 pictures)."""
     swaps = [swap_pictures(pair, 40) for pair in PAIRS]
     soft = [(soften(before), soften(after)) for before, after in swaps]
@@ -76,7 +76,7 @@ def evaluate(encoder: AvatarEncoder, cache: Path | None, count: int = 2000) -> R
 
 
 @torch.no_grad()
-def zero_shot(encoder: AvatarEncoder, images: Tensor) -> dict[str, float]:
+def zero_shot(encoder: WordEncoder, images: Tensor) -> dict[str, float]:
     """Share of visible values named right by the nearest text; images: the first of "test"."""
     known = torch.from_numpy(labels("test", len(images), TEST_UNSEEN).astype(np.int64))
     features = torch.cat([encoder.image_features(part) for part in torch.split(images, 250)])
@@ -114,7 +114,7 @@ def soften(images: Tensor, sigma: float = 2.0) -> Tensor:
 
 
 @torch.no_grad()
-def directions(encoder: AvatarEncoder, swaps: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+def directions(encoder: WordEncoder, swaps: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """Mean cos(dI, dT) of every swap (row) with every text pair (column), (n, n)."""
     texts = torch.stack([text_direction(encoder, p.source, p.target) for p in PAIRS])
     rows = []
@@ -136,7 +136,7 @@ def mouth_region(swaps: tuple[Tensor, Tensor]) -> Tensor:
     return changed.float().mean(0) > 0.1
 
 
-def focus(encoder: AvatarEncoder, images: Tensor, region: Tensor) -> float:
+def focus(encoder: WordEncoder, images: Tensor, region: Tensor) -> float:
     """Share of the energy of d<E(x), dT>/dx inside a region over the region's share of pixels.
 
     dT is "face" -> "smiling face"; 1 means that the gradient does not care for the region.
@@ -158,7 +158,7 @@ def card(report: Report, data: str, recipe: str) -> str:
         [
             "# avatars-64-clip",
             "",
-            "Text-image encoder of the world avatars-64. Written by asyrp.domains.avatars.train_encoder.",
+            "Text-image encoder of avatars-64. Written by asyrp.domains.avatars.train_encoder.",
             "",
             f"- Data: {data}; captions from asyrp.domains.avatars.captions.",
             f"- Recipe: {recipe}; sigmoid loss with many positives, plus directions of swaps.",

@@ -94,7 +94,7 @@ Diffusion model of the world avatars-64: a diffusers `UNet2DModel` (64 x 64 RGB,
 128 x 8 x 8, v-prediction, T = 1000, linear betas) that `DDIMPipeline.from_pretrained` loads.
 Written by `asyrp.domains.avatars.train_diffusion`. Weights in fp16. Licence: MIT, as the package.
 
-**Data.** {FACES:,} faces of the split `train`, drawn by `asyrp.domains.avatars.avatars` without the unseen
+**Data.** {FACES:,} faces of the split `train`, drawn without the unseen
 values (blue hair, green skin).
 
 **Recipe.** {steps:,} steps of {BATCH} pictures, {pace}: v-prediction loss, timesteps

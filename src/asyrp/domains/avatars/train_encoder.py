@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
-from asyrp.domains.avatars.captions import caption, pair
+from asyrp.domains.avatars.captions import caption, language, pair
 from asyrp.domains.avatars.measure_encoder import card, evaluate, soften
 from asyrp.domains.avatars.pictures import labels, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
-from asyrp.scorers.word_encoder import AvatarEncoder, save_encoder
+from asyrp.scorers.word_encoder import WordEncoder, save_encoder
 from asyrp.storage.files import atomic_path
 from asyrp.storage.images import from_uint8
 
@@ -75,7 +75,7 @@ def matches(mentions: Sequence[Mapping[str, str]], rows: np.ndarray) -> Tensor:
 
 
 def encoder_loss(
-    encoder: AvatarEncoder, data: np.ndarray, swaps: np.ndarray, seed: int
+    encoder: WordEncoder, data: np.ndarray, swaps: np.ndarray, seed: int
 ) -> Callable[[int], Tensor]:
     """SigLIP's sigmoid loss (Zhai et al. 2023) over all caption-picture pairs, plus `directional`.
 
@@ -99,7 +99,7 @@ def encoder_loss(
 
 
 def directional(
-    encoder: AvatarEncoder,
+    encoder: WordEncoder,
     data: np.ndarray,
     swaps: np.ndarray,
     rng: np.random.Generator,
@@ -143,7 +143,7 @@ def train(
     """Train; the last step's `ema` is the encoder."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)
-        encoder = AvatarEncoder()
+        encoder = WordEncoder(language())
     settings = LoopSettings(steps, learning_rate=2e-3, ema_decay=0.995, weight_decay=0.01)
     yield from optimise(encoder, encoder_loss(encoder, data, swaps, SEED), settings, checkpoint)
 
@@ -167,7 +167,7 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
 def finish(checkpoint: Path, out: Path, cache: Path, steps: int, pace: str) -> None:
     """Write the averaged network of a checkpoint and its measured card."""
     state = load_file(checkpoint)
-    encoder = AvatarEncoder()
+    encoder = WordEncoder(language())
     ema = {key.removeprefix("ema."): v for key, v in state.items() if key.startswith("ema.")}
     encoder.load_state_dict({key: v.half().float() for key, v in ema.items()})
     encoder.eval().requires_grad_(False)

@@ -196,13 +196,13 @@ def card(
 _CARD = """# judge.safetensors
 
 The judge of avatars-64: a convolutional net (BatchNorm, ReLU, max-pooling, one residual block)
-with one softmax for each of the ten factors of `asyrp.domains.avatars.avatars`, unseen values included.
+with one softmax for each of the ten factors of the drawn faces, unseen values included.
 Weights in fp16. Licence: MIT, as the package.
 
-**Data.** {faces:,} faces of the split `judge`, drawn by `asyrp.domains.avatars.avatars` with a chance of
+**Data.** {faces:,} faces of the split `judge`, drawn with a chance of
 {unseen} for each unseen value. No other network of the package is trained on that split.
 
-**Recipe.** `asyrp.domains.avatars.train_judge.run`: mean cross-entropy of the visible factors; AdamW, rate
+**Recipe.** `train_judge.run`: mean cross-entropy of the visible factors; AdamW, rate
 {rate:g}, batch {batch}, {steps:,} steps, average of the weights. Every picture is spoilt a little:
 blur of sigma 0 to {blur} pixels, a shift of up to one pixel, brightness +-{light:g} %, noise of
 sigma 0 to {noise} (pictures span [-1, 1]). {minutes:.1f} minutes with {threads} threads on {cores}

@@ -132,7 +132,7 @@ pictures that no renderer knows. Weights in fp16. Licence: MIT, as the package.
 **Data.** {faces:,} faces of the split `train`, drawn with a chance of {unseen} for each unseen
 value, and their exact masks (`asyrp.domains.avatars.masks`).
 
-**Recipe.** `asyrp.domains.avatars.train_segmenter.run`: cross-entropy of every pixel; AdamW, batch {batch},
+**Recipe.** `train_segmenter.run`: cross-entropy of every pixel; AdamW, batch {batch},
 {steps:,} steps, average of the weights. Pictures are blurred (sigma 0 to {blur} pixels), made noisy
 (sigma 0 to {noise}), and half are mirrored. {machine} CPU, torch {torch}.
 

@@ -47,7 +47,7 @@ class Labelled(NamedTuple):
         return self.attributes[:, list(self.columns).index(name)]
 
     def split(self, name: Split) -> "Labelled":
-        """The pictures of one split; `diffusion` is encoder and judge without the cleared values."""
+        """Those of one split; `diffusion` is encoder and judge without the cleared values."""
         if name == "diffusion":
             both = self.rows(_places(len(self.names), SPLITS["encoder"][0], SPLITS["judge"][1]))
             shown = [both.column(value) for value in CLEARED if value in both.columns]

@@ -1,7 +1,5 @@
 """Training of the photographs' diffusion network, which goes on from a network that was begun."""
 
-import argparse
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +9,7 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from asyrp.domains.avatars.diffusion import v_loss
-from asyrp.domains.photographs.pictures import read
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
-from asyrp.runtime.cpu import settle
 
 BATCH, STEPS = 32, 12_500  # 400 thousand pictures
 
@@ -32,28 +28,3 @@ def train(
     loss: Callable[[int], Tensor] = v_loss(unet, mirrored(data), BATCH, 1)
     settings = LoopSettings(steps, learning_rate=4e-4, ema_decay=0.9995, warmup_steps=100)
     yield from optimise(unet, loss, settings, checkpoint)
-
-
-def main() -> None:
-    """Train, or continue, until killed or done."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--attributes", type=Path, required=True)
-    parser.add_argument("--begun", type=Path)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    options = parser.parse_args()
-    settle()
-    data = read(options.images, options.attributes, options.cache).split("diffusion")
-    print(len(data.names), "pictures", flush=True)
-    began, losses = time.monotonic(), []
-    checkpoint = options.cache / "diffusion.safetensors"
-    for step in train(data.pictures, options.begun, options.steps, checkpoint):
-        losses.append(step.loss)
-        if step.step % 50 == 0:
-            seconds = (time.monotonic() - began) / len(losses)
-            print(step.step, f"{np.mean(losses[-200:]):.5f}", f"{seconds:.2f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,22 +1,43 @@
-"""asyrp bench."""
+"""Speed and memory of this machine: `PYTHONPATH=benchmarks python -m bench`, or `make bench`."""
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from asyrp.bench.bars import BARS
-from asyrp.bench.baseline import load_baseline
-from asyrp.bench.page import page, plot
-from asyrp.bench.plan import FULL, QUICK, chosen, stages
-from asyrp.bench.works import Work
+import tyro
+
 from asyrp.commands.common import say
 from asyrp.commands.compare import work
 from asyrp.experiments.plots import save_figure
-from asyrp.options.bench import Bench
-from asyrp.reporting.tables import write_json, write_text
+from asyrp.options.shared import unset
 from asyrp.runtime.resumable import result_of, seconds_of
+from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import new_folder
+from bench.bars import BARS
+from bench.baseline import load_baseline
+from bench.page import page, plot
+from bench.plan import FULL, QUICK, chosen, stages
+from bench.works import Work
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure speed and memory here, beside the official order of work: writes performance.md."""
+
+    docs: Path = Path("docs")
+    """Folder for performance.md and images/performance.png."""
+    keep: Path = Path("build/bench")
+    """Folder for the numbers: parts/ of this run, last/ of the one before, bench.json. A run that
+    was stopped goes on from it; one after a finished run begins anew."""
+    baseline: Path = Path("benchmarks/naive.py")
+    """The official order of work, to compare with."""
+    only: Annotated[tuple[str, ...], unset("all that are missing", "[STR ...]")] = ()
+    """Parts to measure anew, as in walk-ddpm-128 or traded."""
+    quick: bool = False
+    """Networks and numbers so small that the results mean nothing, to test the bench itself; the
+    page goes to quick/ of the folder for the numbers."""
 
 
 def run(options: Bench) -> None:
@@ -56,3 +77,7 @@ def numbers(folder: Path, parts: Mapping[str, Work]) -> dict[str, dict[str, Any]
     """The results that are there."""
     there = [name for name in parts if (folder / f"{name}.json").is_file()]
     return {name: result_of(folder, name) for name in there}
+
+
+if __name__ == "__main__":
+    run(tyro.cli(Bench))

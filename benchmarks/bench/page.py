@@ -5,11 +5,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from asyrp.bench import inverting, traded_page
-from asyrp.bench.bars import BARS, Bar, Found
-from asyrp.bench.subjects import SHAPES
 from asyrp.experiments.plots import BLUE, ORANGE
 from asyrp.reporting.tables import Row, markdown
+from bench import inverting, traded_page
+from bench.bars import BARS, Bar, Found
+from bench.subjects import SHAPES
 
 GROWTHS = ("images", "steps", "batch", "resolution")
 WALKS = ("walk-avatars-64", "walk-ddpm-128", "walk-ddpm-128-by-4", "walk-ddpm-256")

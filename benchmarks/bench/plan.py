@@ -1,6 +1,7 @@
 """The parts of the bench, and how each runs in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from asyrp.bench.growth import Growth, InversionMemory, Processes, TrainingMemory
-from asyrp.bench.inverting import Inverting
-from asyrp.bench.traded import Traded
-from asyrp.bench.works import Machine, Training, Walking, Work
 from asyrp.errors import AsyrpError
 from asyrp.runtime.resumable import Stage
+from bench.growth import Growth, InversionMemory, Processes, TrainingMemory
+from bench.inverting import Inverting
+from bench.traded import Traded
+from bench.works import Machine, Training, Walking, Work
 
 KINDS: dict[str, Any] = {
     kind.__name__: kind
@@ -81,9 +82,14 @@ class Apart:
             AsyrpError: the process failed.
         """
         fields = json.dumps(asdict(self.work))  # type: ignore[call-overload]
-        command = [sys.executable, "-m", "asyrp.bench.worker", type(self.work).__name__, fields]
+        command = [sys.executable, "-m", "bench.worker", type(self.work).__name__, fields]
+        paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         done = subprocess.run(
-            [*command, str(self.baseline)], capture_output=True, text=True, check=False
+            [*command, str(self.baseline)],
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]

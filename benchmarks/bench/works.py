@@ -11,9 +11,6 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-from asyrp.bench import meter
-from asyrp.bench.baseline import load_baseline
-from asyrp.bench.subjects import guide_of, images_of, plain_copy, subject
 from asyrp.finders.clip_training import fit_together, new_direction
 from asyrp.finders.prepare import Phases, Pictures, StoredPictures, sources_of, stored_sources_of
 from asyrp.finders.training_goal import TrainingGoal
@@ -25,6 +22,9 @@ from asyrp.method.latent_cache import invert_into, recipe_of
 from asyrp.method.unedited_trajectory import editing_window
 from asyrp.settings import official
 from asyrp.storage.record_store import RecordStore
+from bench import meter
+from bench.baseline import load_baseline
+from bench.subjects import guide_of, images_of, plain_copy, subject
 
 T_EDIT = 513  # the paper's, for smiling
 WALKS, TRAININGS = 6.3, 15.0  # passes of an image for each step, all ways together

@@ -11,8 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from asyrp.bench import meter
-from asyrp.bench.subjects import guide_of, images_of, subject, tiny
 from asyrp.finders.prepare import Phases, Pictures, start_training
 from asyrp.method.editing import latents_of
 from asyrp.method.hspace import HSpaceUNet
@@ -20,6 +18,8 @@ from asyrp.method.latent_cache import invert_into, recipe_of
 from asyrp.runtime.cpu import settle
 from asyrp.settings import official
 from asyrp.storage.record_store import RecordStore
+from bench import meter
+from bench.subjects import guide_of, images_of, subject, tiny
 
 Axis = Literal["images", "steps", "batch", "resolution"]
 """What is varied."""

@@ -14,11 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asyrp.bench import meter
-from asyrp.bench.baseline import load_baseline
-from asyrp.bench.held import Held, held
-from asyrp.bench.subjects import plain_copy
-from asyrp.bench.ways import WAYS, Trained, Way, trained_for
 from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import load_judge
@@ -39,6 +34,11 @@ from asyrp.method.unedited_trajectory import editing_window
 from asyrp.networks import load_model
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings, official
+from bench import meter
+from bench.baseline import load_baseline
+from bench.held import Held, held
+from bench.subjects import plain_copy
+from bench.ways import WAYS, Trained, Way, trained_for
 
 PHASES = Phases(537, 153, 102)  # of `asyrp train` on avatars-64
 TASK = "smiling"

@@ -1,4 +1,4 @@
-"""One part of the bench, in a process of its own: `python -m asyrp.bench.worker KIND FIELDS FILE`.
+"""One part of the bench, in a process of its own: `python -m bench.worker KIND FIELDS FILE`.
 
 The numbers go to standard output as JSON behind a line that begins with "=".
 """
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from asyrp.bench.plan import KINDS
 from asyrp.runtime.cpu import settle
+from bench.plan import KINDS
 
 
 def numbers(kind: str, fields: str, baseline: str) -> dict[str, Any]:

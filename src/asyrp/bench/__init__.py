@@ -1,1 +1,0 @@
-"""What `asyrp bench` measures: speed, FLOPs, memory and their growth, beside the official order."""
