@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from asyrp.domains.augmentation import soften
 from asyrp.domains.avatars.avatars import FACTORS, Face, draw, sample_face
 from asyrp.domains.avatars.captions import queries
 from asyrp.domains.avatars.pictures import HIDDEN, labels, pictures
@@ -101,16 +102,6 @@ def swap_pictures(pair: TextPair, count: int) -> tuple[Tensor, Tensor]:
     after = [face.replaced(pair.factor, pair.value) for face in faces]
     before_pictures, after_pictures = (np.stack([draw(f) for f in side]) for side in (faces, after))
     return from_uint8(before_pictures), from_uint8(after_pictures)
-
-
-def soften(images: Tensor, sigma: float = 2.0) -> Tensor:
-    """Gaussian blur, sigma in pixels, as P_t is blurred."""
-    grid = torch.arange(-6, 7).float()
-    kernel = torch.exp(-(grid**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, 13)
-    padded = functional.pad(images, (6, 6, 6, 6), "replicate")
-    soft = functional.conv2d(padded, kernel, groups=3)
-    return functional.conv2d(soft, kernel.transpose(2, 3), groups=3)
 
 
 @torch.no_grad()

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from asyrp.domains.augmentation import degraded
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
 from asyrp.domains.avatars.captions import caption, language, pair
-from asyrp.domains.avatars.measure_encoder import card, evaluate, soften
+from asyrp.domains.avatars.measure_encoder import card, evaluate
 from asyrp.domains.avatars.pictures import labels, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.scorers.word_encoder import WordEncoder, save_encoder
@@ -48,19 +49,6 @@ def swapped_pictures(count: int, cache: Path) -> np.ndarray:
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.save(file, drawn)
     return drawn
-
-
-def degraded(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur (sigma 0 to 3 pixels) and noise (0 to 0.3), as P_t shows them.
-
-    The first half is blurred by one sigma; all but the last quarter have noise above 0.02.
-    """
-    sigma = float(torch.rand((), generator=generator)) * 3 + 0.05
-    half = len(images) // 2
-    level = torch.rand(len(images), 1, 1, 1, generator=generator) * 0.3
-    level[half + half // 2 :] = 0.02
-    mixed = torch.cat([soften(images[:half], sigma), images[half:]])
-    return mixed + level * torch.randn(images.shape, generator=generator)
 
 
 def matches(mentions: Sequence[Mapping[str, str]], rows: np.ndarray) -> Tensor:
