@@ -14,6 +14,7 @@ from asyrp.domains.photographs.captions import ATTRIBUTES
 from asyrp.domains.photographs.judge import AttributeJudge, Reading
 from asyrp.domains.photographs.pictures import Labelled
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
+from asyrp.metrics.probe import area_under_curve
 from asyrp.storage.images import from_uint8
 
 BATCH, STEPS, SEED = 96, 1_600, 31
@@ -63,15 +64,6 @@ def calibrated(judge: AttributeJudge, validation: Labelled) -> AttributeJudge:
         yes, no = logits[known[:, column], column], logits[~known[:, column], column]
         judge.readings[name] = Reading(_balanced(yes, no), area_under_curve(yes, no))
     return judge
-
-
-def area_under_curve(yes: np.ndarray, no: np.ndarray) -> float:
-    """The chance that a picture that shows it has the higher log-odds (Mann-Whitney)."""
-    if not len(yes) or not len(no):
-        return 0.5
-    ranks = np.argsort(np.argsort(np.concatenate([yes, no]), kind="stable")) + 1
-    above = ranks[: len(yes)].sum() - len(yes) * (len(yes) + 1) / 2
-    return float(above / (len(yes) * len(no)))
 
 
 def _balanced(yes: np.ndarray, no: np.ndarray) -> float:
