@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-CARDS = HERE.parent / "src" / "asyrp" / "world" / "weights"
+CARDS = HERE.parent / "src" / "asyrp" / "domains" / "avatars" / "weights"
 sys.path.insert(0, str(HERE))
 os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 

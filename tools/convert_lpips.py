@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from asyrp.storage.files import atomic_path
 
-DATA = Path(__file__).parents[1] / "src" / "asyrp" / "data"
+DATA = Path(__file__).parents[1] / "src" / "asyrp" / "scorers" / "data"
 
 
 def main() -> None:

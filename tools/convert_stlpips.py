@@ -21,7 +21,7 @@ from asyrp.storage.files import atomic_path
 
 INSIDE = "stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth"
 CONVS = ("net.slice1.0", "net.slice2.5", "net.slice3.9", "net.slice4.11", "net.slice5.13")
-WEIGHTS = Path(__file__).parents[1] / "src" / "asyrp" / "world" / "weights"
+WEIGHTS = Path(__file__).parents[1] / "src" / "asyrp" / "scorers" / "data"
 
 
 def read_wheel(wheel: Path) -> Mapping[str, Tensor]:

@@ -15,7 +15,7 @@ _HOMES = {
     "Attribute": "asyrp.method.asymmetric_process",
     "DirectionModel": "asyrp.networks.direction_model",
     "HSpaceUNet": "asyrp.method.hspace",
-    "Lesson": "asyrp.finders.training_goal",
+    "TrainingGoal": "asyrp.finders.training_goal",
     "Prompt": "asyrp.networks.latent_pipeline",
     "TrainSettings": "asyrp.settings",
     "edit": "asyrp.method.editing",
@@ -26,7 +26,7 @@ _HOMES = {
     "load_model": "asyrp.networks",
     "random_latents": "asyrp.method.editing",
     "save_direction": "asyrp.method.direction_file",
-    "walk": "asyrp.method.asymmetric_process",
+    "reverse_process": "asyrp.method.asymmetric_process",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -183,7 +183,7 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _shipped_heads(net: Net) -> dict[str, Tensor]:
-    path = Path(str(files("asyrp").joinpath("data", "lpips_lin.safetensors")))
+    path = Path(str(files("asyrp.scorers").joinpath("data", "lpips_lin.safetensors")))
     prefix = f"{net}."
     state = load_file(path).items()
     return renamed({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
