@@ -1,7 +1,6 @@
 """asyrp world: draw faces, train the world's networks again."""
 
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqdm import tqdm
@@ -9,7 +8,10 @@ from tqdm import tqdm
 from asyrp.commands.common import say, tell_others
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.domains.training_loop import LoopStep
+from asyrp.domains.avatars.training import parts as avatars_parts
+from asyrp.domains.photographs.pictures import read
+from asyrp.domains.photographs.training import parts as photographs_parts
+from asyrp.domains.training_loop import Part
 from asyrp.errors import AsyrpError
 from asyrp.options import World
 from asyrp.reporting.tables import csv_text
@@ -20,24 +22,46 @@ from asyrp.storage.results import new_folder
 
 
 def run(options: World) -> None:
-    """Write faces with their labels, or the weights of one network with their card."""
+    """Write faces with their labels, or the weights of networks with their cards."""
     if options.count < 1 or (options.steps is not None and options.steps < 1):
         raise AsyrpError("--count and --steps must be 1 or more")
+    known = {} if options.part == "draw" else parts(options)
     out = new_folder(options.out)
     if options.part == "draw":
         draw_folder(out, options.split, range(options.count))
         tell_others(out, (f"{index:05d}.png" for index in range(options.count)))
         return
-    start, default = _trainer(options.part)
-    steps = options.steps or default
     settle()
-    new_folder(options.cache)
-    say(f"drawing pictures into {options.cache}, then {steps} steps; stop and continue at will")
-    with tqdm(total=steps, desc=options.part, unit="step") as bar:
-        for step in start(options.cache, out, steps):
-            bar.update(step.step - bar.n)
-            bar.set_postfix(loss=f"{step.loss:.4f}")
-    say(f"wrote the weights and their card to {out}")
+    for name in known if options.part == "train" else [options.part]:
+        part = known[name]
+        steps = options.steps or part.steps
+        say(f"{name}: {steps} steps; stop and continue at will, {options.cache} keeps the state")
+        with tqdm(total=steps, desc=name, unit="step") as bar:
+            for step in part.run(steps):
+                bar.update(step.step - bar.n)
+                bar.set_postfix(loss=f"{step.loss:.4f}")
+    say(f"wrote the weights and their cards to {out}")
+
+
+def parts(options: World) -> Mapping[str, Part]:
+    """The networks of a domain that can be trained.
+
+    Raises:
+        AsyrpError: photographs without pictures and attributes, or a part the domain has not.
+    """
+    if options.domain == "avatars-64":
+        known = avatars_parts(new_folder(options.cache), options.out)
+    elif options.images is None or options.attributes is None:
+        raise AsyrpError(
+            "photographs-64 is trained on photographs of yours: needed --images DIR|ZIP and "
+            "--attributes FILE"
+        )
+    else:
+        data = read(options.images, options.attributes, new_folder(options.cache))
+        known = photographs_parts(data, options.cache, options.out, options.begin_from)
+    if options.part not in (*known, "train"):
+        raise AsyrpError(f"{options.domain} has no {options.part}; it has: {', '.join(known)}")
+    return known
 
 
 def draw_folder(out: Path, split: str, indices: range) -> None:
@@ -53,8 +77,3 @@ def draw_folder(out: Path, split: str, indices: range) -> None:
     write_json(out / "labels.json", labels)
     rows = [{"file_name": f"{name}.png", **row} for name, row in labels.items()]
     write_text(out / "labels.csv", csv_text(rows))
-
-
-def _trainer(part: str) -> tuple[Callable[[Path, Path, int], Iterator[LoopStep]], int]:
-    trainer = import_module(f"asyrp.domains.avatars.train_{part}")
-    return trainer.run, trainer.STEPS

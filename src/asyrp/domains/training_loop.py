@@ -36,6 +36,13 @@ class LoopStep(NamedTuple):
     ema: nn.Module
 
 
+class Part(NamedTuple):
+    """A network of a domain to train: its steps, and the run that ends with weights and a card."""
+
+    steps: int
+    run: Callable[[int], Iterator[LoopStep]]
+
+
 def rate_factor(step: int, settings: LoopSettings) -> float:
     """Learning-rate factor in [0, 1]: linear warm-up, constant, linear decay to 0."""
     decay_steps = max(1, int(settings.steps * settings.decay_share))

@@ -12,12 +12,22 @@ from asyrp.settings import TrainSettings
 
 @dataclass(frozen=True)
 class World:
-    """Make the built-in world again: draw faces, train its networks."""
+    """Make a built-in domain again, or one like it from pictures of yours: train its networks."""
 
-    part: tyro.conf.Positional[Literal["draw", "diffusion", "encoder", "judge", "segmenter"]]
-    """What to make: draw takes seconds, a network minutes to 2 hours (diffusion) on 2 cores."""
+    part: tyro.conf.Positional[
+        Literal["draw", "train", "diffusion", "encoder", "judge", "segmenter"]
+    ]
+    """What to make: draw writes faces in seconds; train makes all networks, one after the other."""
     out: Path
     """Folder for the result."""
+    domain: Literal["avatars-64", "photographs-64"] = "avatars-64"
+    """Which domain; photographs-64 needs --images and --attributes."""
+    images: Annotated[Path | None, unset("none", "PATH")] = None
+    """photographs-64: a folder or zip of aligned photographs, which are cropped as CelebA's."""
+    attributes: Annotated[Path | None, unset("none", "FILE")] = None
+    """photographs-64: a table (tab separated): file, then a column of 0 and 1 an attribute."""
+    begin_from: Annotated[Path | None, unset("random weights", "DIR")] = None
+    """photographs-64: the unet/ folder of a diffusion network to go on from."""
     count: int = 64
     """draw: number of faces."""
     split: Literal["train", "validation", "test"] = "train"
@@ -25,7 +35,7 @@ class World:
     steps: Annotated[int | None, unset("those of the shipped weights", "INT")] = None
     """Training steps."""
     cache: Path = Path("world-cache")
-    """Folder for drawn pictures and checkpoints; a run that was stopped continues from it."""
+    """Folder for pictures and checkpoints; a run that was stopped continues from it."""
 
 
 @dataclass(frozen=True)

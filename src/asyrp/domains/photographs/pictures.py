@@ -1,12 +1,12 @@
 """Aligned photographs with attributes: which belong to which split, read once and kept as uint8."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from PIL import Image
@@ -81,9 +81,13 @@ def read(images: Path, attributes: Path, cache: Path, crop: Crop | None = None) 
         AsyrpError: the table has no such columns, or a picture is missing.
     """
     with open(attributes, newline="", encoding="utf-8") as file:
-        rows = sorted(csv.DictReader(file, delimiter="\t"), key=lambda row: row["file"])
-    if not rows:
-        raise AsyrpError(f"{str(attributes)!r} names no picture; needed: file<TAB>attribute ...")
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    if not rows or "file" not in rows[0]:
+        raise AsyrpError(
+            f"needed a table, tab separated, with the columns file, then one of 0 and 1 an "
+            f"attribute; got {str(attributes)!r}"
+        )
+    rows.sort(key=lambda row: row["file"])
     names = [row["file"] for row in rows]
     columns = [name for name in rows[0] if name != "file"]
     marks = np.array([[row[name] == "1" for name in columns] for row in rows])
@@ -96,9 +100,15 @@ def read(images: Path, attributes: Path, cache: Path, crop: Crop | None = None) 
     return Labelled(np.load(kept), names, marks, columns)
 
 
-def _cropped(images: Path, names: Sequence[str], crop: Crop):  # type: ignore[no-untyped-def]
-    if images.is_dir():
-        yield from (crop(Image.open(images / name)) for name in names)
-        return
-    with ZipFile(images) as archive:
-        yield from (crop(Image.open(BytesIO(archive.read(name)))) for name in names)
+def _cropped(images: Path, names: Sequence[str], crop: Crop) -> Iterator[np.ndarray]:
+    try:
+        if images.is_dir():
+            yield from (crop(Image.open(images / name)) for name in names)
+            return
+        with ZipFile(images) as archive:
+            yield from (crop(Image.open(BytesIO(archive.read(name)))) for name in names)
+    except (OSError, KeyError, BadZipFile) as error:
+        raise AsyrpError(
+            f"the table names a picture that {str(images)!r} does not give ({error}); needed every "
+            "picture of the table, in a folder or a zip"
+        ) from error

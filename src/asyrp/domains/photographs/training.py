@@ -1,9 +1,8 @@
 """What `asyrp world` trains for photographs: each part with its steps, its weights and its card."""
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from asyrp.domains.photographs.captions import ATTRIBUTES, questions
 from asyrp.domains.photographs.cards import DIFFUSION_CARD, ENCODER_CARD, JUDGE_CARD, NOTE
 from asyrp.domains.photographs.judge import AttributeJudge, Reading, save_judge
 from asyrp.domains.photographs.pictures import CLEARED, Labelled
-from asyrp.domains.training_loop import LoopStep
+from asyrp.domains.training_loop import LoopStep, Part
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, text_direction
@@ -28,13 +27,6 @@ from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_text
 
 MEASURED, PROBED = 48, 1_000
-
-
-class Part(NamedTuple):
-    """A network to train: its steps, and the run that ends with weights and card in `out`."""
-
-    steps: int
-    run: Callable[[int], Iterator[LoopStep]]
 
 
 def parts(data: Labelled, cache: Path, out: Path, begun: Path | None) -> Mapping[str, Part]:
