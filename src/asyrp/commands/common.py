@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import boost_of, parse_direction
-from asyrp.method.asymmetric_process import Attribute, check_phases
+from asyrp.method.asymmetric_process import Attribute, intervals_of
 from asyrp.method.direction_file import SavedDirection, load_direction
 from asyrp.method.editing import Inversion, Report, invert, latents_of
 from asyrp.method.hspace import HSpaceUNet
@@ -229,7 +229,7 @@ def applied(model: HSpaceUNet, options: Applying) -> Applied:
         total = strength * options.strength * one.card.strength
         attributes.append(one.attribute(total, options.t_edit, options.t_start))
     t_boost = boost_of(saved, options.t_boost)
-    check_phases([attribute.t_edit for attribute in attributes], t_boost)
+    intervals_of(attributes, t_boost)
     return Applied(saved, attributes, t_boost)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from asyrp.commands.judges import described, leaning
 from asyrp.commands.own_ground import warned
 from asyrp.editing_methods.trained import RIVALS
-from asyrp.finders.prepare import Phases
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.protocols import templates_of
 from asyrp.metrics.table import METRICS, Scorers
 from asyrp.metrics.zero_shot import Questions
@@ -56,7 +56,7 @@ def page(
 def notes_of(
     options: Compare,
     tools: Scorers,
-    phases: Phases,
+    phases: EditInterval,
     some: Mapping[str, Estimate],
     questions: Questions | None,
 ) -> str:

@@ -14,9 +14,9 @@ from asyrp.domains.lab import Lab, phases_of
 from asyrp.domains.scenes import Scene, scene_of
 from asyrp.domains.tasks import Task
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import EDIT_STEPS, Phases
-from asyrp.method.asymmetric_process import check_phases, check_start, reverse_process
-from asyrp.method.editing_interval import measure_curves
+from asyrp.finders.prepare import EDIT_STEPS
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.editing_interval import EditInterval, measure_curves
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
 from asyrp.metrics.zero_shot import Questions
@@ -59,7 +59,7 @@ class Asked(Protocol):
 class Ground(NamedTuple):
     """Inverted images, and the timesteps of editing."""
 
-    phases: Phases
+    phases: EditInterval
     train: Scene
     validation: Scene
     test: Scene
@@ -121,7 +121,7 @@ def warned(options: Asked, questions: Questions | None) -> str:
     return "" if questions is None else partiality(questions, options.guides.encoder)
 
 
-def given_phases(own: Own) -> Phases | None:
+def given_phases(own: Own) -> EditInterval | None:
     """The timesteps that the user set; None where they shall be measured.
 
     Raises:
@@ -132,10 +132,7 @@ def given_phases(own: Own) -> Phases | None:
         return None
     if len(told) < 3:
         raise AsyrpError("--t-start, --t-edit and --t-boost go together; give all three or none")
-    start, end, boost = told
-    check_start(start, end)
-    check_phases([end], boost)
-    return Phases(start, end, boost)
+    return EditInterval(*told)
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ def material(options: Asked, model: HSpaceUNet) -> Mapping[str, Tensor]:
 
 
 @torch.no_grad()
-def phases_on(lab: Lab, task: Task, images: Tensor, walks: Walks) -> Phases:
+def phases_on(lab: Lab, task: Task, images: Tensor, walks: Walks) -> EditInterval:
     """t_start, t_edit and t_boost from the curves of some images, inverted to T."""
     length, count = lab.model.schedule.length, walks.editing
     scene = scene_of(lab.model, images, "curves", length - 1, count, walks.batch_size)

@@ -1,6 +1,6 @@
 """asyrp study on a network of the user's: the studies that ask a judge."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from asyrp.commands.common import network, say, warn_of_guides
@@ -42,7 +42,7 @@ def measured(options: Study) -> dict[str, Any]:
         "network": options.network.model,
         "judge": bench.lab.judging.name,
         "questions": questions.values,
-        "phases": bench.first.phases._asdict(),
+        "phases": asdict(bench.first.phases),
         "strength": bench.first.saved.card.strength,
         **({"warning": warning} if warning else {}),
     }

@@ -14,12 +14,12 @@ from asyrp.domains.avatars.judging import AvatarJudging
 from asyrp.domains.avatars.segmenter import load_segmenter
 from asyrp.domains.scenes import Scene, new_scene
 from asyrp.domains.tasks import Task
-from asyrp.finders.prepare import Phases, make_card, start_training
+from asyrp.finders.prepare import make_card, start_training
 from asyrp.method.asymmetric_process import Attribute, Shift, asymmetric, reverse_process
 from asyrp.method.ddim import seeded_generators
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.directions import Direction, TimestepDirection, mean_direction
-from asyrp.method.editing_interval import Curves, find_intervals
+from asyrp.method.editing_interval import Curves, EditInterval, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.strength import STRENGTHS, response, saturation
@@ -77,11 +77,9 @@ def open_lab(settings: TrainSettings | None = None) -> Lab:
     )
 
 
-def phases_of(lab: Lab, curves: Curves, task: Task) -> Phases:
+def phases_of(lab: Lab, curves: Curves, task: Task) -> EditInterval:
     """The phases of a task, from curves of validation faces."""
-    found = find_intervals(curves, lab.guide(task).cosine, lab.distance.thresholds)
-    end = found.t_edit.t
-    return Phases(max(end, found.t_start), end, min(end, found.t_boost.t))
+    return find_intervals(curves, lab.guide(task).cosine, lab.distance.thresholds).interval
 
 
 class Fitted(NamedTuple):
@@ -92,7 +90,7 @@ class Fitted(NamedTuple):
 
 
 def fitted(
-    lab: Lab, task: Task, phases: Phases, scene: Scene, model: HSpaceUNet | None = None
+    lab: Lab, task: Task, phases: EditInterval, scene: Scene, model: HSpaceUNet | None = None
 ) -> Fitted:
     """A direction of lab.settings.kind, trained on a scene; `model` may be cut elsewhere."""
     guide = lab.guide(task)
@@ -108,20 +106,22 @@ def fitted(
 
 
 def train_direction(
-    lab: Lab, task: Task, phases: Phases, scene: Scene, model: HSpaceUNet | None = None
+    lab: Lab, task: Task, phases: EditInterval, scene: Scene, model: HSpaceUNet | None = None
 ) -> SavedDirection:
     """The direction of `fitted`."""
     return fitted(lab, task, phases, scene, model).saved
 
 
-def saturated(lab: Lab, task: Task, phases: Phases, saved: SavedDirection, faces: int) -> float:
+def saturated(
+    lab: Lab, task: Task, phases: EditInterval, saved: SavedDirection, faces: int
+) -> float:
     """`saturated_on` the first validation faces."""
     scene = new_scene(lab.model, "validation", faces, phases.t_start, lab.settings.steps)
     return saturated_on(lab, task, phases, saved, scene)
 
 
 def saturated_on(
-    lab: Lab, task: Task, phases: Phases, saved: SavedDirection, scene: Scene
+    lab: Lab, task: Task, phases: EditInterval, saved: SavedDirection, scene: Scene
 ) -> float:
     """The strength at which images no longer respond, as `asyrp train` finds it."""
     guide, steps, length = lab.guide(task), lab.settings.steps, lab.model.schedule.length
@@ -150,16 +150,11 @@ def edited(
     t_boost: int = 0,
     shift: Shift = asymmetric,
 ) -> Tensor:
-    """A scene walked down its grid with edits, (n, 3, 64, 64).
-
-    A walk scales dh by S over its own length; this one is a part of one of `scene.steps`.
-    """
+    """A scene walked down its grid with edits, (n, 3, 64, 64)."""
     grid = scene.grid(model.schedule.length)
-    part = len(grid) / scene.steps
-    scaled = [replace(one, strength=one.strength * part) for one in attributes]
 
     def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-        for done in reverse_process(model, x, grid, scaled, t_boost, generators, shift):
+        for done in reverse_process(model, x, grid, attributes, t_boost, generators, shift):
             x = done.x
         return x
 

@@ -18,7 +18,7 @@ from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import EDIT_STEPS, Pictures
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair, below, pairs, paper_grid
+from asyrp.method.schedule import Timesteps, below, pairs, paper_grid
 from asyrp.storage.files import atomic_path
 
 REFINEMENTS = 1  # of the inversion, as `asyrp edit` has by default
@@ -74,7 +74,7 @@ class Scene(NamedTuple):
             )
         return self.rows(rows[:most])
 
-    def grid(self, length: int = 1000) -> tuple[Pair, ...]:
+    def grid(self, length: int = 1000) -> Timesteps:
         """The pairs from `at` down."""
         return grid_from(self.at, self.steps, length)
 
@@ -107,8 +107,8 @@ def scene_of(
     return Scene(split, numbers, top, steps, images, done.latents, done.reconstructions)
 
 
-def grid_from(at: int, steps: int, length: int = 1000) -> tuple[Pair, ...]:
-    """The grid of `steps` timesteps from `at` down, `at` itself included.
+def grid_from(at: int, steps: int, length: int = 1000) -> Timesteps:
+    """The part of the grid of `steps` timesteps from `at` down, `at` itself included.
 
     Raises:
         AsyrpError: it would have fewer than two timesteps.
@@ -116,7 +116,7 @@ def grid_from(at: int, steps: int, length: int = 1000) -> tuple[Pair, ...]:
     under = {pair.t for pair in paper_grid(steps, length) if pair.t < at}
     if not under:
         raise AsyrpError(f"a {steps}-step grid has no timestep below {at}; use more steps")
-    return pairs(sorted(under | {at}))
+    return Timesteps(pairs(sorted(under | {at})).pairs, steps)
 
 
 def save_scene(path: Path, scene: Scene) -> None:

@@ -29,11 +29,11 @@ from asyrp.editing_methods.classifier_guidance import NoisyClassifier, guided
 from asyrp.editing_methods.diffusionclip import blended, fine_tune, trainable
 from asyrp.editing_methods.image_guidance import ilvr, sdedit
 from asyrp.editing_methods.other_spaces import epsilon_space
-from asyrp.finders.prepare import Phases
 from asyrp.method.asymmetric_process import symmetric
 from asyrp.method.cost import Cost, counted
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import global_direction
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import editing_window, joined, prepare
 from asyrp.runtime.resumable import result_of, seconds_of
@@ -49,7 +49,7 @@ class Job(NamedTuple):
 
     lab: Lab
     task: Task
-    phases: Phases
+    phases: EditInterval
     train: Scene
     folder: Path
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,9 +21,9 @@ from asyrp.domains.training_loop import LoopSettings, optimise
 from asyrp.editing_methods.classifier_guidance import noisy_loss
 from asyrp.editing_methods.trained import RIVALS, classifier_path, new_classifier
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import EDIT_STEPS, Phases
+from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.asymmetric_process import reverse_process
-from asyrp.method.editing_interval import Curves, measure_curves
+from asyrp.method.editing_interval import Curves, EditInterval, measure_curves
 from asyrp.method.schedule import paper_grid
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.runtime.resumable import Stage, result_of
@@ -141,7 +141,7 @@ class MeasureCurves:
         return {
             "curves": curves._asdict(),
             "t_starts": sorted({found.t_start for found in phases.values()}),
-            "phases": phases,
+            "phases": {name: asdict(found) for name, found in phases.items()},
             "cosines": {name: lab.guide(task_of(name)).cosine for name in TASKS},
             "thresholds": vars(lab.distance.thresholds),
             "reconstruction_mse": errors.numpy(),
@@ -205,9 +205,9 @@ def curves_kept(folder: Path) -> Curves:
     return Curves(tuple(kept["times"]), np.asarray(kept["x0"]), np.asarray(kept["xt"]))
 
 
-def phases_kept(folder: Path, task: Task) -> Phases:
+def phases_kept(folder: Path, task: Task) -> EditInterval:
     """The phases of a task."""
-    return Phases(*result_of(folder, "curves")["phases"][task.name])
+    return EditInterval(**result_of(folder, "curves")["phases"][task.name])
 
 
 def scene_kept(folder: Path, split: str, *tasks: Task) -> Scene:

@@ -52,9 +52,7 @@ def _diagnose(bench: Bench) -> dict[str, Any]:
     scene = bench.scene()
     few = scene.rows(range(min(PICTURES, len(scene.numbers))))
     grid = few.grid(bench.lab.model.schedule.length)
-    full = act_of(bench.first)
-    act = replace(full, strength=full.strength * len(grid) / few.steps)
-    boost = bench.first.phases.t_boost
+    boost, act = bench.first.phases.t_boost, act_of(bench.first)
     return diagnose.measure(bench.lab.model, few.images, few.latents, grid, act, boost)
 
 

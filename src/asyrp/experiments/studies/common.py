@@ -11,9 +11,9 @@ from asyrp.domains.lab import Lab, edited, judged
 from asyrp.domains.scenes import Scene
 from asyrp.domains.tasks import Task, lacking
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import Phases
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.latent_space import Pixels
 from asyrp.reporting.bootstrap import Estimate, of_mean
 
@@ -25,7 +25,7 @@ class Learned(NamedTuple):
     """A task with its phases and its trained f_t."""
 
     task: Task
-    phases: Phases
+    phases: EditInterval
     saved: SavedDirection
 
     def with_direction(self, direction: nn.Module) -> "Learned":

@@ -67,7 +67,7 @@ def noisy_edit(bench: Bench, space: HSpaceUNet, scene: Scene, size: float) -> Te
     def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
         seeds = [seeded_generators(1, 7, number)[0] for number in scene.numbers[rows]]
         noise = Noise(draw_noise(like.expand(len(x), *like.shape[1:]), seeds), size)
-        act = Attribute(noise, phases.t_edit, 1.0, len(grid), phases.t_start)
+        act = Attribute(noise, phases.t_edit, 1.0, grid.full, phases.t_start)
         for done in reverse_process(space, x, grid, [act], phases.t_boost, generators):
             x = done.x
         return x
