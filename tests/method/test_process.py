@@ -243,14 +243,6 @@ def test_the_sum_of_dh_does_not_depend_on_the_number_of_steps(steps: int) -> Non
     assert float(attribute.dh(h, h, 500, steps)) == pytest.approx(0.5 * 40 / steps)
 
 
-@torch.no_grad()
-def test_walk_scales_by_the_length_of_its_grid(model: HSpaceUNet) -> None:
-    x, direction, pair = images(), constant(model), GRID[3]
-    (short,) = reverse_process(model, x, [pair], [Attribute(direction, 0, 0.1, trained_steps=10)])
-    long = reverse_process(model, x, GRID[3:], [Attribute(direction, 0, 0.1 * 7, trained_steps=10)])
-    assert torch.allclose(next(long).x, short.x, atol=1e-5)
-
-
 # gradients
 
 

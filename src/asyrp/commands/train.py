@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 from torch import nn
 from tqdm import tqdm
 
-from asyrp.commands.common import network, progress, say, warn_of_guides
+from asyrp.commands.common import network, on_domain, progress, say, warn_of_guides
 from asyrp.commands.material import find_pictures
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.stored import open_store
@@ -62,6 +62,7 @@ class Material(NamedTuple):
 
 def run(options: Train) -> None:
     """Write the directions; their checkpoint lies beside them until they are finished."""
+    options = on_domain(options)
     check(options)
     model = network(options.network)
     warn_of_guides(options.network.model, options.guides)

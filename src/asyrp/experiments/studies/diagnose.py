@@ -157,11 +157,11 @@ def verdict(numbers: Numbers) -> Verdict:
     if acting:
         kept = [step["survives"] for step in acting if step["survives"] is not None]
         mean = 100 * float(np.mean(kept)) if kept else 0.0
-        held = f", and a step keeps {mean:.0f} % of it (mean of {len(kept)})" if kept else ""
+        validation = f", and a step keeps {mean:.0f} % of it (mean of {len(kept)})" if kept else ""
         way = (
             f"dh is up to {_most(acting, 'shift'):.0f} % of h, and changes eps by up to "
             f"{_most(acting, 'eps'):.1f} % and P_t by up to {_most(acting, 'reach'):.1f} % a step"
-            f"{held}; the picture changes by "
+            f"{validation}; the picture changes by "
             f"{100 * numbers['final_change']:.0f} %"
         )
     else:

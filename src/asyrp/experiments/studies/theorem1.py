@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from asyrp.domains.scenes import grid_from
+from asyrp.domains.inverted_images import grid_from
 from asyrp.editing_methods.other_spaces import epsilon_space
 from asyrp.experiments.studies.common import Numbers, Verdict, as_estimate
 from asyrp.finders.prepare import EDIT_STEPS
