@@ -29,10 +29,10 @@ from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
 from asyrp.domains.avatars.score import answers, score
-from asyrp.finders.prepare import EDIT_STEPS, Phases, Pictures, curves_of
+from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
 from asyrp.method.direction_file import save_direction
 from asyrp.method.editing import edit
-from asyrp.method.editing_interval import Curves, find_intervals, find_t_start
+from asyrp.method.editing_interval import Curves, EditInterval, find_intervals, find_t_start
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Inverting, Network, Train
@@ -179,7 +179,7 @@ def lacking(factor: str, value: str, faces: Sequence[Face]) -> list[int]:
 def material_of(options: Options, have: Shared, edit: Edit, guide: TextDirection) -> Material:
     """The phases of one edit, and the faces at the t where it begins."""
     found = find_intervals(have.curves, guide.cosine, load_distance("st-lpips-alex").thresholds)
-    phases = Phases(found.t_start, found.t_edit.t, found.t_boost.t)
+    phases = EditInterval(found.t_start, found.t_edit.t, found.t_boost.t)
     if not edit.from_t:
         return Material(have.train, have.checked, have.held, (phases,), (found,))
     steps, out = TrainSettings().steps, options.out

@@ -25,9 +25,10 @@ from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
 from asyrp.domains.avatars.score import answers, score
-from asyrp.finders.prepare import Phases, Pictures, start_training
+from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.editing import edit, invert
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.networks import load_model
@@ -105,7 +106,7 @@ def measure(have: Bench, variant: Variant) -> dict[str, object]:
     done = invert(have.model, images, steps, refinements=1, up_to=variant.t_start)
     at = min(variant.t_start, have.model.schedule.length - 1)
     pictures, started = Pictures(done.reconstructions, done.latents, at), time.perf_counter()
-    phases = Phases(variant.t_start, variant.t_edit, 0)
+    phases = EditInterval(variant.t_start, variant.t_edit, 0)
     none = pictures[:0]
     job = start_training(have.model, have.guide, pictures, none, phases, variant.settings)
     *_, last = job.steps

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import tyro
 
-from asyrp.method.schedule import Pair, paper_grid
+from asyrp.method.schedule import Timesteps, paper_grid
 from asyrp.options import COMMANDS
 from places import call
 from snippets import STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
@@ -17,7 +17,7 @@ def run_page(
 ) -> None:
     """Run a page's blocks in an empty folder, in order, on few pictures and steps."""
 
-    def short(steps: int = 40, length: int = 1000) -> tuple[Pair, ...]:
+    def short(steps: int = 40, length: int = 1000) -> Timesteps:
         return paper_grid(min(steps, STEPS), length)
 
     monkeypatch.chdir(folder)

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from asyrp.finders.prepare import Phases, Pictures, start_training
+from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.editing import latents_of
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import invert_into, recipe_of
 from asyrp.runtime.cpu import settle
@@ -100,7 +101,9 @@ class TrainingMemory:
         guide, x = guide_of(model, vit=True), images_of(model, 1)
         before, pictures = meter.peak_bytes(), Pictures(x, x)
         settings = replace(official(), checkpointing=self.checkpointing, steps=2)
-        job = start_training(model, guide, pictures, pictures[:0], Phases(999, 513, 0), settings)
+        job = start_training(
+            model, guide, pictures, pictures[:0], EditInterval(999, 513, 0), settings
+        )
         started = time.perf_counter()
         (step,) = job.steps
         seconds = time.perf_counter() - started

@@ -20,11 +20,12 @@ from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.score import answers, score
 from asyrp.domains.tasks import task_of
 from asyrp.finders.clip_training import new_direction
-from asyrp.finders.prepare import Phases, Pictures, sources_of, start_training
+from asyrp.finders.prepare import Pictures, sources_of, start_training
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import seeded_generators
 from asyrp.method.directions import Direction, GlobalDirection, mean_direction
 from asyrp.method.editing import latents_of
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
 from asyrp.method.second_order import walk_second_order
@@ -40,7 +41,7 @@ from bench.held import Held, held
 from bench.subjects import plain_copy
 from bench.ways import WAYS, Trained, Way, trained_for
 
-PHASES = Phases(537, 153, 102)  # of `asyrp train` on avatars-64
+PHASES = EditInterval(537, 153, 102)  # of `asyrp train` on avatars-64
 TASK = "smiling"
 NEIGHBOUR = ("face", "surprised face")  # a direction to begin from: of the mouth, too
 
@@ -191,7 +192,7 @@ class Bench(NamedTuple):
             seen.append(dh)
             return dh
 
-        act = Attribute(recording, PHASES.t_edit, trained_steps=len(window.grid))
+        act = Attribute(recording, PHASES.t_edit, trained_steps=window.grid.full)
         for _ in reverse_process(self.model, few.latents, window.grid, [act]):
             pass
         table = {pair.t: dh for pair, dh in zip(window.grid, seen, strict=True)}

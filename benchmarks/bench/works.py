@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from asyrp.finders.clip_training import fit_together, new_direction
-from asyrp.finders.prepare import Phases, Pictures, StoredPictures, sources_of, stored_sources_of
+from asyrp.finders.prepare import Pictures, StoredPictures, sources_of, stored_sources_of
 from asyrp.finders.training_goal import TrainingGoal
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.directions import GlobalDirection
 from asyrp.method.editing import edit, latents_of, random_latents
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import invert_into, recipe_of
 from asyrp.method.unedited_trajectory import editing_window
@@ -195,7 +196,7 @@ class Job:
     def __init__(self, model: HSpaceUNet, vit: bool, steps: int, images: Tensor, batch: int):
         self.model, self.vit, self.images, self.batch = model, vit, images, batch
         self.settings = replace(official(), steps=steps)
-        self.phases, self.guides = Phases(999, T_EDIT, 0), {}
+        self.phases, self.guides = EditInterval(999, T_EDIT, 0), {}
         self.grid = editing_window(999, T_EDIT, steps).grid
         for target in ("smiling face", "sad face"):
             self.guides[target] = guide_of(model, vit, target)

@@ -146,7 +146,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         model = self._model(prompt, negative_prompt, guidance_scale, class_label)
         given = self._given(model, image, latents)
         generators = _generators(generator, batch_size if given is None else len(given))
-        attributes = self._attributes(strength, t_edit, t_start, num_inference_steps)
+        attributes = self._attributes(strength, t_edit, t_start)
         grid = paper_grid(num_inference_steps, model.schedule.length)
         with self.progress_bar(total=len(grid) + (0 if image is None else len(grid) - 1)) as bar:
             x = self._noise(model, generators) if given is None else given
@@ -157,7 +157,12 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
                 if self.interrupt:
                     continue
                 (done,) = reverse_process(
-                    model, x, [pair], attributes, self._boost(t_boost, attributes), generators
+                    model,
+                    x,
+                    grid[i : i + 1],
+                    attributes,
+                    self._boost(t_boost, attributes),
+                    generators,
                 )
                 changed = callback(self, i, pair.t, dict.fromkeys(names, done.x))
                 x = changed.get("latents", done.x)
@@ -214,9 +219,9 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         return (step.x for step in steps)
 
     def _attributes(
-        self, strength: float | None, t_edit: int | None, t_start: int | None, steps: int
+        self, strength: float | None, t_edit: int | None, t_start: int | None
     ) -> list[Attribute]:
-        """The direction, with S / S~ multiplied in: the walk below has one step at a time."""
+        """The direction as the walk takes it; it is called anew at every step."""
         if self.direction is None:
             if strength is not None or t_edit is not None or t_start is not None:
                 raise AsyrpError("this pipeline has no direction to apply; load it with one")
@@ -224,8 +229,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         saved = self.direction.saved()
         total = saved.card.strength * (1.0 if strength is None else strength)
         whole = saved.attribute(total, t_edit, t_start)
-        factor = whole.strength * whole.trained_steps / steps
-        return [replace(whole, direction=self.direction, strength=factor, trained_steps=1)]
+        return [replace(whole, direction=self.direction)]
 
     def _boost(self, asked: int | None, attributes: Sequence[Attribute]) -> int:
         if asked is not None or not attributes:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from asyrp.finders.clip_training import _batches, new_direction
-from asyrp.finders.prepare import Phases, Pictures, start_training
+from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.cost import counted
 from asyrp.method.ddim import seeded_generators
 from asyrp.method.editing import edit, invert
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
 from asyrp.settings import official
@@ -64,7 +65,9 @@ def test_training_ends_with_our_direction(model: HSpaceUNet, x: Tensor, epochs: 
     settings = replace(official(), steps=STEPS, epochs=epochs, learning_rate=0.05)
     guide, latents = tiny_guide(), noise(3, 3, 16, 16, seed=1)
     pictures = Pictures(x, latents)
-    job = start_training(model, guide, pictures, pictures[:0], Phases(999, T_EDIT, 0), settings)
+    job = start_training(
+        model, guide, pictures, pictures[:0], EditInterval(999, T_EDIT, 0), settings
+    )
     list(job.steps)
     direction = new_direction(model, paper_grid(STEPS)[:INSIDE], settings)
     before = [p.clone() for p in direction.parameters()]

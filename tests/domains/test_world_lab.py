@@ -143,9 +143,11 @@ def test_a_faces_noise_is_its_own_whatever_its_neighbours(lab: Lab, scene: Scene
 
 
 def test_training_gives_a_direction_with_the_phases_on_its_card(lab: Lab, scene: Scene) -> None:
-    from asyrp.finders.prepare import Phases
+    from asyrp.method.editing_interval import EditInterval
 
-    saved = train_direction(lab, task_of("smiling"), Phases(600, 200, 100), scene.rows([0, 1]))
+    saved = train_direction(
+        lab, task_of("smiling"), EditInterval(600, 200, 100), scene.rows([0, 1])
+    )
     assert (saved.card.t_start, saved.card.t_edit, saved.card.t_boost) == (600, 200, 100)
     assert saved.card.trained_steps == STEPS
     assert not any(p.requires_grad for p in saved.direction.parameters())

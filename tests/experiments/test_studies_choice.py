@@ -13,7 +13,7 @@ from asyrp.domains.tasks import task_of
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import consistency, homogeneity, intervals, layers, linearity
 from asyrp.experiments.studies.common import Bench, Learned
-from asyrp.finders.prepare import Phases
+from asyrp.method.editing_interval import EditInterval
 from asyrp.reporting.bootstrap import of_mean
 from asyrp.settings import TrainSettings
 
@@ -36,7 +36,7 @@ def nothing(kept: Scene, task: Any) -> list[int]:
 def bench_of(lacking: Any = everything) -> Bench:
     unused = cast(Any, None)
     lab = Lab(cast(Any, "h"), unused, unused, unused, unused, TrainSettings())
-    learned = Learned(task_of("smiling"), Phases(600, 250, 100), cast(Any, None))
+    learned = Learned(task_of("smiling"), EditInterval(600, 250, 100), cast(Any, None))
     return Bench(lab, [learned], *map(scene, COUNTS), 4, lacking)
 
 

@@ -20,10 +20,10 @@ from asyrp.experiments.studies import (
 )
 from asyrp.experiments.studies.catalogue import STUDIES, TASKS
 from asyrp.experiments.studies.common import Bench, Learned
-from asyrp.finders.prepare import Phases
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import seeded_generators
 from asyrp.method.directions import GlobalDirection
+from asyrp.method.editing_interval import EditInterval
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import plain
 from conftest import noise
@@ -31,7 +31,7 @@ from conftest import noise
 pytest.importorskip("resvg_py")
 
 STEPS = 8
-PHASES = Phases(600, 250, 150)
+PHASES = EditInterval(600, 250, 150)
 
 
 @pytest.fixture(scope="module")

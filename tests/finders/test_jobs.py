@@ -13,7 +13,7 @@ from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import new_direction
 from asyrp.finders.prepare import (
     MOST_CURVE_IMAGES,
-    Phases,
+    EditInterval,
     Pictures,
     boost_of,
     curves_of,
@@ -36,7 +36,7 @@ from conftest import noise, tiny_model
 from doubles import TinyDistance, tiny_guide
 
 SETTINGS = TrainSettings(steps=8, epochs=1, batch_size=2, validate_every=1, learning_rate=0.02)
-PHASES = Phases(800, 400, 100)
+PHASES = EditInterval(800, 400, 100)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_the_clean_source_uses_the_pictures(model: HSpaceUNet) -> None:
 def test_no_timestep_in_the_interval_is_refused(model: HSpaceUNet) -> None:
     part = pictures(model, 1)
     with pytest.raises(AsyrpError, match="lies between t_start 560 and t_edit 450; raise t_start"):
-        start_training(model, tiny_guide(), part, part, Phases(560, 450, 0), SETTINGS)
+        start_training(model, tiny_guide(), part, part, EditInterval(560, 450, 0), SETTINGS)
 
 
 def test_training_begins_from_a_neighbour(model: HSpaceUNet) -> None:

@@ -13,9 +13,10 @@ from torch import nn
 from asyrp.errors import AsyrpError
 from asyrp.finders import training_checkpoint as keeper
 from asyrp.finders.clip_training import fit, fit_together, new_direction
-from asyrp.finders.prepare import Phases, Pictures, Wanted, start_together
+from asyrp.finders.prepare import Pictures, Wanted, start_together
 from asyrp.finders.training_goal import TrainingGoal, TrainStep
 from asyrp.method.directions import GlobalDirection, SideBySide, TimestepDirection
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import Window, editing_window
@@ -208,7 +209,8 @@ def test_a_checkpoint_of_other_lessons_is_refused(model: HSpaceUNet, tmp_path: P
 def test_jobs_learn_together_from_pictures(model: HSpaceUNet) -> None:
     x = noise(4, 3, 16, 16)
     wanted = [
-        Wanted(guide, Phases(800, end, 0)) for guide, end in zip(guides(), (400, 600), strict=True)
+        Wanted(guide, EditInterval(800, end, 0))
+        for guide, end in zip(guides(), (400, 600), strict=True)
     ]
     job = start_together(model, wanted, Pictures(x, x), Pictures(x[:2], x[:2]), SETTINGS)
     steps = list(job.steps)

@@ -130,7 +130,7 @@ def row_of(sources: UneditedTrajectory, i: int) -> UneditedTrajectory:
 def test_validation_is_the_loss_at_the_end_of_the_interval(model: HSpaceUNet) -> None:
     job = new_job(model, zero_init=False, batch_size=3)
     run = run_of(job)
-    act = Attribute(run.goals[0].direction, 856, trained_steps=len(WINDOW.grid))
+    act = Attribute(run.goals[0].direction, 856, trained_steps=WINDOW.grid.full)
     with torch.no_grad():
         *_, last = reverse_process(model, job.validation.latents, WINDOW.grid, [act])
     assert last.t == 856

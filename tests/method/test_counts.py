@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asyrp.finders.clip_training import new_direction
-from asyrp.finders.prepare import Phases, Pictures, StoredPictures, start_training
+from asyrp.finders.prepare import Pictures, StoredPictures, start_training
 from asyrp.method.asymmetric_process import (
     Attribute,
     asymmetric,
@@ -25,7 +25,7 @@ from asyrp.method.cost import Cost, counted
 from asyrp.method.ddim import generate
 from asyrp.method.directions import GlobalDirection
 from asyrp.method.editing import edit, invert, latents_of, random_latents
-from asyrp.method.editing_interval import measure_curves
+from asyrp.method.editing_interval import EditInterval, measure_curves
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import invert_into, recipe_of, walk_into
 from asyrp.method.schedule import paper_grid
@@ -225,7 +225,7 @@ def settings(epochs: int, **more: Any) -> TrainSettings:
     return TrainSettings(steps=STEPS, epochs=epochs, batch_size=2, validate_every=0, **more)
 
 
-PHASES = Phases(999, T_EDIT, 0)
+PHASES = EditInterval(999, T_EDIT, 0)
 
 
 def trained(model: HSpaceUNet, x: Tensor, how: TrainSettings) -> tuple[Cost, Cost, Seen, Seen]:

@@ -12,8 +12,9 @@ from huggingface_hub.errors import EntryNotFoundError
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import Phases, Pictures, curves_of, start_training
+from asyrp.finders.prepare import Pictures, curves_of, start_training
 from asyrp.method.editing import edit, invert, random_latents
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.latent_space import LatentSpace, Pixels, scale_of
 from asyrp.method.protocols import TextImageEncoder, Thresholds, templates_of
 from asyrp.method.text_direction import new_text_direction
@@ -183,7 +184,9 @@ def test_training_in_latent_space_lowers_the_loss(ldm: Path, clip: TextImageEnco
         decay=False, validate_every=0,
     )  # fmt: skip
     pictures = Pictures(edit(model, latents, steps=8), latents)
-    training = start_training(model, guide, pictures, pictures[:0], Phases(999, 600, 0), settings)
+    training = start_training(
+        model, guide, pictures, pictures[:0], EditInterval(999, 600, 0), settings
+    )
     losses = [step.directional for step in training.steps if step.t == 713]
     assert losses[-1] < losses[0] - 0.05
 

@@ -142,7 +142,7 @@ def train(
     model: HSpaceUNet, f_t: nn.Module, given: dict[str, Tensor], recon_weight: float
 ) -> Trained:
     """One SGD step a timestep, as the official code does it."""
-    grid: tuple[Pair, ...] = pairs(given["timesteps"].flip(0).tolist())
+    grid = pairs(given["timesteps"].flip(0).tolist())
     encoder = given["image_encoder"]
 
     def features(images: Tensor) -> Tensor:

@@ -9,15 +9,16 @@ from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import (
     Attribute,
     asymmetric,
-    check_phases,
     epsilon_space,
+    intervals_of,
     reverse_process,
     symmetric,
 )
 from asyrp.method.ddim import generate, predict_x0, seeded_generators
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, Scaled, Sum
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import CLEAN, pairs, paper_grid
+from asyrp.method.schedule import CLEAN, Timesteps, pairs, paper_grid
 from conftest import noise, tiny_model
 
 GRID = paper_grid(10)
@@ -242,14 +243,6 @@ def test_the_sum_of_dh_does_not_depend_on_the_number_of_steps(steps: int) -> Non
     assert float(attribute.dh(h, h, 500, steps)) == pytest.approx(0.5 * 40 / steps)
 
 
-@torch.no_grad()
-def test_walk_scales_by_the_length_of_its_grid(model: HSpaceUNet) -> None:
-    x, direction, pair = images(), constant(model), GRID[3]
-    (short,) = reverse_process(model, x, [pair], [Attribute(direction, 0, 0.1, trained_steps=10)])
-    long = reverse_process(model, x, GRID[3:], [Attribute(direction, 0, 0.1 * 7, trained_steps=10)])
-    assert torch.allclose(next(long).x, short.x, atol=1e-5)
-
-
 # gradients
 
 
@@ -286,12 +279,35 @@ def test_boosting_above_an_editing_interval_is_refused(model: HSpaceUNet) -> Non
     attributes = [Attribute(constant(model), 500), Attribute(constant(model), 300)]
     with pytest.raises(AsyrpError, match="t_boost 301 > t_edit 300; lower t_boost"):
         next(reverse_process(model, images(), GRID, attributes, 301, seeded_generators(2)))
-    check_phases([500, 300], 300)
+    assert [one.t_edit for one in intervals_of(attributes, 300)] == [500, 300]
 
 
 def test_negative_t_boost_is_refused() -> None:
     with pytest.raises(AsyrpError, match="0 or more; got -1"):
-        check_phases([], -1)
+        intervals_of([], -1)
+
+
+@torch.no_grad()
+def test_a_part_of_a_grid_edits_as_the_whole_does(model: HSpaceUNet) -> None:
+    acts = [Attribute(constant(model), 300, 0.7, trained_steps=7)]
+    x, whole = images(), list(reverse_process(model, images(), GRID, [*acts]))
+    for k in range(len(GRID)):
+        (done,) = reverse_process(model, x, GRID[k : k + 1], acts)
+        assert torch.equal(done.x, whole[k].x)
+        x = done.x
+    alone = Timesteps(GRID.pairs[:1], 1)  # a grid of its own, where dh is ten times as large
+    (far,) = reverse_process(model, images(), alone, acts)
+    assert not torch.equal(far.x, whole[0].x)
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [((400, 500), "t_start 400 < t_edit 500"), ((500, 400, 401), "t_boost 401 > t_edit 400"),
+     ((500, 400, -1), "0 or more; got -1")],
+)  # fmt: skip
+def test_an_interval_checks_itself(phases: tuple[int, ...], told: str) -> None:
+    with pytest.raises(AsyrpError, match=told):
+        EditInterval(*phases)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

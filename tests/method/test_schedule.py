@@ -12,9 +12,11 @@ from asyrp.method.schedule import (
     CLEAN,
     NoiseSchedule,
     Pair,
+    below,
     cosine,
     from_betas,
     from_config,
+    full_length,
     leading_grid,
     linear,
     pairs,
@@ -172,4 +174,14 @@ def test_step_counts_are_checked(make: object, steps: int) -> None:
 
 
 def test_a_pair_reads_from_t_to_s() -> None:
-    assert pairs([3, 8]) == (Pair(t=8, s=3), Pair(t=3, s=CLEAN))
+    assert pairs([3, 8]).pairs == (Pair(t=8, s=3), Pair(t=3, s=CLEAN))
+
+
+def test_a_part_of_a_grid_knows_the_length_of_the_whole() -> None:
+    grid = paper_grid(40)
+    parts = (grid[10:], grid[3:4], below(grid, 500), below(grid, None), grid.between(800, 400))
+    assert [part.full for part in parts] == [40] * 5
+    assert [len(part) for part in parts] == [30, 1, 20, 40, 16]
+    assert full_length(grid[:7]) == 40
+    assert full_length(list(grid[:7])) == 7
+    assert isinstance(grid[0], Pair)

@@ -41,7 +41,7 @@ def test_the_response_is_the_progress_of_the_last_edited_x0(model: HSpaceUNet) -
     sources = joined(list(prepare(model, guide, x, window, 3)))
     dh = GlobalDirection(noise(*model.h_shape)).requires_grad_(False)
     found = response(model, dh, 2.0, guide, sources, window.grid)
-    act = Attribute(dh, window.grid[-1].t, 2.0, trained_steps=len(window.grid))
+    act = Attribute(dh, window.grid[-1].t, 2.0, trained_steps=window.grid.full)
     with torch.no_grad():
         *_, edited = reverse_process(model, sources.latents, window.grid, [act])
         *_, plain = reverse_process(model, sources.latents, window.grid)

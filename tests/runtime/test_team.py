@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from asyrp.commands import common
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import Phases, Pictures, start_training
+from asyrp.finders.prepare import Pictures, start_training
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import invert_into, latents_from, recipe_of
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -46,7 +47,7 @@ def arrays(values: Sequence[Tensor]) -> list[np.ndarray]:
 def training(model: HSpaceUNet, processes: ProcessGroup, checkpoint: Path | None = None) -> Any:
     x = noise(IMAGES, 3, 16, 16)
     pictures, held = Pictures(x.tanh(), x), Pictures(x[:3].tanh(), x[:3])
-    guide, phases = tiny_guide(), Phases(999, 800, 0)
+    guide, phases = tiny_guide(), EditInterval(999, 800, 0)
     return start_training(model, guide, pictures, held, phases, SETTINGS, checkpoint, processes)
 
 

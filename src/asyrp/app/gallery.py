@@ -1,6 +1,6 @@
 """The directions that the page offers: built-in ones, and those of the user's folder."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import DirectionCard, SavedDirection, load_direction
 from asyrp.method.editing import random_latents
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair
+from asyrp.method.schedule import Timesteps
 from asyrp.runtime.generators import Running
 
 
@@ -95,7 +95,7 @@ class BeforeAfter(NamedTuple):
 class Samples:
     """The same random face before and after each direction, walked once and kept."""
 
-    def __init__(self, model: HSpaceUNet, grid: Sequence[Pair], seed: int = 3):
+    def __init__(self, model: HSpaceUNet, grid: Timesteps, seed: int = 3):
         self.model, self.grid = model, grid
         self._x = random_latents(model, 1, seed)
         self._plain: Kept | None = None

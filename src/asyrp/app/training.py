@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from asyrp.app.curves import measured
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import fit, new_direction
-from asyrp.finders.prepare import Phases, make_card
+from asyrp.finders.prepare import make_card
 from asyrp.finders.training_checkpoint import outcomes_of
 from asyrp.finders.training_goal import TrainStep
 from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_process
 from asyrp.method.direction_file import save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import random_latents
-from asyrp.method.editing_interval import find_intervals
+from asyrp.method.editing_interval import EditInterval, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
-from asyrp.method.schedule import Pair, below, paper_grid
+from asyrp.method.schedule import Timesteps, below, paper_grid
 from asyrp.method.strength import STRENGTHS, response, saturation
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, editing_window, prepare
@@ -106,9 +106,9 @@ class Material(NamedTuple):
     """
 
     guide: TextDirection
-    phases: Phases
+    phases: EditInterval
     window: Window
-    tail: tuple[Pair, ...]
+    tail: Timesteps
     train: UneditedTrajectory
     held: UneditedTrajectory
     faces: Held
@@ -175,14 +175,15 @@ def _draw(model: HSpaceUNet, latents: Tensor, steps: int) -> Generator[Progress,
     return Held(done.x, latents, tuple(walked))
 
 
-def _phases(tools: Scorers, guide: TextDirection, faces: Held) -> Generator[Progress, None, Phases]:
+def _phases(
+    tools: Scorers, guide: TextDirection, faces: Held
+) -> Generator[Progress, None, EditInterval]:
     few = faces.images[:MEASURED]
     counts = Running(measured(few, faces.latents, faces.steps, tools.distance))
     for count in counts:
         yield Progress("measuring LPIPS curves", count, len(faces.steps))
     found = find_intervals(counts.value, guide.cosine, tools.distance.thresholds)
-    end = found.t_edit.t
-    return Phases(max(end, found.t_start), end, min(end, found.t_boost.t))
+    return found.interval
 
 
 def _walk_sources(
@@ -263,7 +264,7 @@ def preview(model: HSpaceUNet, direction: nn.Module, material: Material) -> Tens
     """Held-out faces above their edits, (3, height, width), walked from t_start alone."""
     few, phases, grid = slice(0, PREVIEWED), material.phases, material.tail
     whole = cast(Direction, direction)
-    act = Attribute(whole, phases.t_edit, trained_steps=len(grid), t_start=phases.t_start)
+    act = Attribute(whole, phases.t_edit, trained_steps=grid.full, t_start=phases.t_start)
     for done in reverse_process(model, material.held.latents[few], grid, [act]):
         x = done.x
     return contact_sheet([material.faces.images[few], x])

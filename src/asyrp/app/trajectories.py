@@ -17,7 +17,7 @@ from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_proc
 from asyrp.method.ddim import draw_noise, seeded_generators
 from asyrp.method.directions import Direction
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair
+from asyrp.method.schedule import Timesteps
 
 Recipe = tuple[tuple[tuple[str, float, Direction], ...], int | None]
 """(name, strength, direction) of those that act, and the seed of the noise, None without noise."""
@@ -63,8 +63,8 @@ class Walks:
     x: x_T, (1, c, height, width).
     """
 
-    def __init__(self, model: HSpaceUNet, grid: Sequence[Pair], x: Tensor):
-        self.model, self.grid, self.x = model, tuple(grid), x
+    def __init__(self, model: HSpaceUNet, grid: Timesteps, x: Tensor):
+        self.model, self.grid, self.x = model, grid, x
         self.plain = self.edited = Kept((), ())
 
     def start(self, plan: Plan) -> Kept:
@@ -103,7 +103,7 @@ class Walks:
         for done in steps:
             if done.t < plan.t_boost:
                 draw_noise(x, generators)  # the noise that this step has used
-        attributes = _cut([dose.attribute for dose in plan.doses], len(rest), len(self.grid))
+        attributes = [dose.attribute for dose in plan.doses]
         return reverse_process(self.model, x, rest, attributes, plan.t_boost, generators)
 
     @torch.no_grad()
@@ -120,8 +120,8 @@ class Walks:
         x = (known[-1].x if known else self.x).expand(len(factors), *self.x.shape[1:])
         rows = torch.tensor(factors, device=x.device).view(-1, 1, 1, 1)
         attributes = [
-            replace(a, direction=PerRow(a.direction, rows))
-            for a in _cut([d.attribute for d in plan.doses], len(rest), len(self.grid))
+            replace(dose.attribute, direction=PerRow(dose.attribute.direction, rows))
+            for dose in plan.doses
         ]
         generators = [seeded_generators(1, plan.seed, plan.first)[0] for _ in factors]
         for done in reverse_process(self.model, x, rest, attributes, plan.t_boost, generators):
@@ -144,8 +144,3 @@ class PerRow:
 def _shared(recipes: Sequence[Recipe], wanted: Sequence[Recipe]) -> int:
     same = takewhile(lambda pair: pair[0] == pair[1], zip(recipes, wanted, strict=False))
     return sum(1 for _ in same)
-
-
-def _cut(attributes: Sequence[Attribute], rest: int, whole: int) -> list[Attribute]:
-    """Attributes for the last `rest` steps: `reverse_process` divides by the steps it is given."""
-    return [replace(a, strength=a.strength * rest / whole) for a in attributes]

@@ -8,7 +8,7 @@ import torch
 from asyrp.app.pictures import Limits
 from asyrp.app.studio import Habits, Studio
 from asyrp.app.training import Scorers
-from asyrp.commands.common import network, say
+from asyrp.commands.common import network, on_domain, say
 from asyrp.errors import AsyrpError, need
 from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import check_steps
@@ -20,6 +20,7 @@ SMALL = 64  # pixels a side up to which a second thread waits longer than it wor
 
 def run(options: App) -> None:
     """Serve the page until it is interrupted."""
+    options = on_domain(options)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     check(options)
     need("gradio", "app")

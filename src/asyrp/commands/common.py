@@ -3,16 +3,18 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import boost_of, parse_direction
-from asyrp.method.asymmetric_process import Attribute, check_phases
+from asyrp.method.asymmetric_process import Attribute, intervals_of
 from asyrp.method.direction_file import SavedDirection, load_direction
 from asyrp.method.editing import Inversion, Report, invert, latents_of
 from asyrp.method.hspace import HSpaceUNet
@@ -22,6 +24,7 @@ from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Applying, Guides, Inverting, Network
 from asyrp.runtime.cpu import settle
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble, is_first
+from asyrp.runtime.resumable import Stage, recorded, run_stages
 from asyrp.storage.images import MARK, SUFFIXES, read_folder
 
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
@@ -57,6 +60,16 @@ def progress(what: str, unit: str = "step") -> Iterator[Report]:
         yield report
 
 
+def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
+    """Work the stages with a progress bar; a run that was stopped goes on where it was."""
+    if workers < 1:
+        raise AsyrpError(f"--workers must be 1 or more; got {workers}")
+    with tqdm(total=len(stages), unit="stage", dynamic_ncols=True) as bar:
+        for done in recorded(run_stages(stages, kept, workers), kept):
+            bar.set_postfix_str(f"{done.name}, {done.seconds:.0f} s")
+            bar.update(1)
+
+
 def network(options: Network) -> HSpaceUNet:
     """The network of a command.
 
@@ -73,6 +86,24 @@ def network(options: Network) -> HSpaceUNet:
     label = options.class_label
     model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
     return model
+
+
+Options = TypeVar("Options")
+
+
+def on_domain(options: Options) -> Options:
+    """Options with the networks and training images of their --domain in their places."""
+    own: Any = options
+    if not own.network.domain:
+        return options
+    names = source_of(own.network.domain).NETWORKS
+    told = {name: getattr(names, name) for name in ("model", "prompt", "guidance", "class_label")}
+    parts: dict[str, Any] = {"network": replace(own.network, **told)}
+    if hasattr(own, "guides"):
+        parts["guides"] = replace(own.guides, encoder=names.encoder, distance=names.distance)
+    if getattr(own, "images", "") is None and not own.random:
+        parts["images"] = names.images.get("train")
+    return cast(Options, replace(own, **parts))
 
 
 def own_device(asked: str) -> str:
@@ -104,7 +135,7 @@ def check_device(name: str) -> str:
 def warn_of_guides(spec: str, guides: Guides) -> None:
     """Say where what guides a network knows nothing of its pictures."""
     own = Guides()
-    if spec == "avatars-64":
+    if spec == Network().model:  # the network that the default guides belong to
         return
     if guides.encoder == own.encoder:
         say(f"warning: {own.encoder} knows drawn faces alone; --encoder clip knows photographs")
@@ -229,7 +260,7 @@ def applied(model: HSpaceUNet, options: Applying) -> Applied:
         total = strength * options.strength * one.card.strength
         attributes.append(one.attribute(total, options.t_edit, options.t_start))
     t_boost = boost_of(saved, options.t_boost)
-    check_phases([attribute.t_edit for attribute in attributes], t_boost)
+    intervals_of(attributes, t_boost)
     return Applied(saved, attributes, t_boost)
 
 

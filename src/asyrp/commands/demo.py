@@ -1,54 +1,60 @@
-"""asyrp demo: the whole job on the built-in world, measured by its judge."""
+"""asyrp demo: the whole job on a domain, measured by its judge."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from torch import Tensor
 
-from asyrp.commands.common import inverted, network, progress, say
+from asyrp.commands.common import inverted, network, on_domain, progress, say
 from asyrp.commands.report import summary, write_report
 from asyrp.commands.train import Material, checkpoint_of, gather, train
-from asyrp.commands.world import draw_folder
-from asyrp.domains.avatars.avatars import Face, draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.domains.avatars.judge import load_judge
-from asyrp.domains.avatars.score import Score, answers, check_target, score
+from asyrp.domains.base import Domain, Images, Split, Task, guide_of, load_domain, task_of
 from asyrp.errors import AsyrpError
+from asyrp.experiments.measure import pictures_of
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.direction_file import SavedDirection, save_direction
 from asyrp.method.editing import Inversion, Report, edit, silent
-from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.strength_sweep import strip
-from asyrp.method.text_direction import TextDirection, new_text_direction
-from asyrp.options import Demo, Guides, Inverting, Train
-from asyrp.scorers.load import encoder_for, load_distance, load_encoder
+from asyrp.metrics.answers import changed, succeeded
+from asyrp.metrics.perceptual import distances
+from asyrp.options import Demo, Inverting, Network, Train
+from asyrp.scorers.judge import Judge, answers, shown, wanted
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import new_folder
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
-STRIP_FACES, SHEET_FACES = 6, 12
-MARK = ".drawn-by-demo"  # in a folder of faces that the next demo may draw anew
+STRIP_IMAGES, SHEET_IMAGES = 6, 12
+MARK = ".drawn-by-demo"  # in a folder of pictures that the next demo may write anew
 
 
 class Learned(NamedTuple):
     """A direction and what it was found with."""
 
-    model: HSpaceUNet
-    guide: TextDirection
     material: Material
     saved: SavedDirection
 
 
-class Tested(NamedTuple):
-    """Test faces before, reconstructed and edited, and what the judge says."""
+class Score(NamedTuple):
+    """Shares in [0, 1]: edits that show the value, and answers about other attributes that changed.
 
+    by_attribute: the latter of each attribute alone.
+    """
+
+    success: float
+    leakage: float
+    by_attribute: dict[str, float]
+
+
+class Tested(NamedTuple):
+    """Test images before, reconstructed and edited, and what the judge says."""
+
+    images: Images
     inversion: Inversion
     edited: Tensor
     plain: Score
@@ -59,17 +65,19 @@ def run(options: Demo) -> None:
     """Write report.html, report.json, the direction and the pictures."""
     check(options)
     seconds: dict[str, float] = {}
+    with timed(seconds, "load networks"):
+        domain = load_domain(options.domain)
+        task = wanted_task(domain, options)
     out = new_folder(options.out)
-    with timed(seconds, "draw faces"):
-        _draw_training_faces(out / "faces", options)
-        faces = test_faces(options)
-        images = to_unit(np.stack([draw(face) for face in faces]))
-    learned = _learn(options, out, seconds)
-    with timed(seconds, "invert and edit test faces"):
-        tested = _test(learned, faces, images, options)
+    with timed(seconds, "write images"):
+        _write_training_images(domain, out / "faces", options)
+        images = test_images(domain, task, options.test_faces)
+    learned = _learn(domain, task, options, out, seconds)
+    with timed(seconds, "invert and edit test images"):
+        tested = _test(domain, task, learned, images)
     with timed(seconds, "pictures"):
-        figures = _pictures(learned, images, tested, out)
-    content = _content(options, learned, tested, images, seconds)
+        figures = _pictures(domain, task, learned, tested, out)
+    content = _content(domain, task, learned, tested, seconds)
     write_json(out / "report.json", content)
     write_report(out / "report.html", content, figures)
     say(summary(content))
@@ -78,35 +86,56 @@ def run(options: Demo) -> None:
 
 def check(options: Demo) -> None:
     """Refuse what cannot work before anything is written."""
-    check_target(options.factor, options.value)
     if min(options.train_faces, options.test_faces, options.validation_faces + 1) < 1:
         raise AsyrpError(
             "--train-faces and --test-faces must be 1 or more, --validation-faces 0 or more"
         )
-    new_text_direction(load_encoder(Guides().encoder), options.source, options.target)
+    told = [bool(getattr(options, name)) for name in ("source", "target", "factor", "value")]
+    if any(told) and not all(told):
+        raise AsyrpError("--source, --target, --factor and --value go together; or name a --task")
 
 
-def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
+def wanted_task(domain: Domain, options: Demo) -> Task:
+    """The task that was asked for.
+
+    Raises:
+        AsyrpError: the domain has no judge, no such task, or texts that its encoder cannot read.
+    """
+    if domain.scorers.judge is None:
+        raise AsyrpError(f"a demo is measured by a judge, and {domain.name} has none; give it one")
+    if options.source:
+        attribute, value = options.factor, options.value
+        task = Task(options.target, options.source, options.target, attribute, value)
+    else:
+        task = task_of(domain, options.task or next(iter(domain.tasks)))
+    wanted(domain.scorers.judge, task.attribute, task.value)
+    guide_of(domain, task)
+    return task
+
+
+def _learn(
+    domain: Domain, task: Task, options: Demo, out: Path, seconds: dict[str, float]
+) -> Learned:
     """What `asyrp train` does, a stage at a time."""
-    job = Train(
-        options.source,
-        (options.target,),
-        out / "direction.safetensors",
-        images=out / "faces",
-        validation=options.validation_faces,
-        training=options.training,
+    job = on_domain(
+        Train(
+            task.source,
+            (task.target,),
+            out / "direction.safetensors",
+            images=out / "faces",
+            validation=options.validation_faces,
+            training=options.training,
+            network=Network(domain=options.domain),
+        )
     )
-    with timed(seconds, "load networks"):
-        model = network(job.network)
-        encoder = encoder_for(model, job.guides.encoder)
-        guide = new_text_direction(encoder, options.source, options.target)
+    guide, model = guide_of(domain, task), network(job.network)
     with timed(seconds, "invert, find intervals"):
         material = gather(model, [guide], job)
     with timed(seconds, "train"):
         (saved,) = train(model, [guide], material, job)
         save_direction(job.out, *saved)
         checkpoint_of(job).unlink(missing_ok=True)
-    return Learned(model, guide, material, saved)
+    return Learned(material, saved)
 
 
 @contextmanager
@@ -117,69 +146,86 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = round(time.perf_counter() - started, 2)
 
 
-def _draw_training_faces(folder: Path, options: Demo) -> None:
-    """Faces of `train`, then of `validation`, whose names come last and are held out."""
+def _write_training_images(domain: Domain, folder: Path, options: Demo) -> None:
+    """Images of `train`, then of `validation`, whose names come last and are held out."""
     mark = new_folder(folder) / MARK
     if any(folder.glob("*.png")) and not mark.exists():
         raise AsyrpError(
             f"{str(folder)!r} holds pictures that no demo drew; give another folder with --out"
         )
     mark.touch()
-    for old in [*folder.glob(f"{'[0-9]' * 5}.png"), *folder.glob("validation-*.png")]:
-        old.unlink()  # of an earlier demo with other numbers of faces
-    draw_folder(folder, "train", range(options.train_faces))
-    for index in range(options.validation_faces):
-        image = to_unit(draw(sample_face("validation", index))[None])[0]
-        write_png(folder / f"validation-{index:05d}.png", image)
+    for old in [*folder.glob("train-*.png"), *folder.glob("validation-*.png")]:
+        old.unlink()  # of an earlier demo with other numbers of images
+    counts = {"train": options.train_faces, "validation": options.validation_faces}
+    for split, count in counts.items():
+        if count:
+            x = domain.images(cast(Split, split), count).x
+            for index, picture in enumerate(pictures_of(domain.model, x)):
+                write_png(folder / f"{split}-{index:05d}.png", picture)
 
 
-def test_faces(options: Demo) -> list[Face]:
-    """The first faces of `test` that show the factor, but not the value."""
-    every = (sample_face("test", index) for index in count())
-    lacking = (face for face in every if face.label(options.factor) not in (None, options.value))
-    return list(islice(lacking, options.test_faces))
+def test_images(domain: Domain, task: Task, most: int) -> Images:
+    """The first test images that show the attribute but not the value: `most`, or all there are."""
+    count, found = 2 * most, domain.images("test", 2 * most)
+    while len(rows := domain.lacking(found, task)) < most and len(found.numbers) == count:
+        count *= 2
+        found = domain.images("test", count)
+    if not rows:
+        raise AsyrpError(f"no test image of {domain.name} lacks {task.value!r}; give others")
+    rows = rows[:most]
+    return Images(found.split, tuple(found.numbers[row] for row in rows), found.x[rows])
 
 
-def _test(learned: Learned, faces: Sequence[Face], images: Tensor, options: Demo) -> Tested:
-    names = [f"test face {i}" for i in range(len(images))]
-    inversion = inverted(learned.model, images, names, EDIT_STEPS, Inverting(), 16)
-    with progress(f"editing {len(images)} faces") as report:
-        edited = learned_edit(learned, inversion.latents, 1.0, report)
-    judge, target = load_judge(), (options.factor, options.value)
-    before = answers(judge, images)
-    plain = score(before, answers(judge, inversion.reconstructions), faces, *target)
-    return Tested(inversion, edited, plain, score(before, answers(judge, edited), faces, *target))
+def _test(domain: Domain, task: Task, learned: Learned, images: Images) -> Tested:
+    names = [f"test {domain.noun} {number}" for number in images.numbers]
+    model, judge = domain.model, cast(Judge, domain.scorers.judge)
+    inversion = inverted(model, images.x, names, EDIT_STEPS, Inverting(), 16)
+    with progress(f"editing {len(names)} images") as report:
+        edited = learned_edit(domain, learned.saved, inversion.latents, report)
+    scores = (score(judge, task, images.x, x) for x in (inversion.reconstructions, edited))
+    return Tested(images, inversion, edited, *scores)
+
+
+def score(judge: Judge, task: Task, before: Tensor, after: Tensor) -> Score:
+    """Success of a task, and what else changed, over all images and attributes that show."""
+    seen, then = answers(judge, before), answers(judge, after)
+    moved = changed(seen, then, shown(judge, seen, task.attribute, task.value))
+    made = succeeded(then, task.attribute, wanted(judge, task.attribute, task.value))
+    known = {name: row for name, row in moved.items() if not np.isnan(row).all()}
+    leakage = float(np.nanmean(np.concatenate(list(known.values()))))
+    shares = {name: float(np.nanmean(row)) for name, row in known.items()}
+    return Score(float(made.mean()), leakage, shares)
 
 
 def learned_edit(
-    learned: Learned, latents: Tensor, strength: float, report: Report = silent
+    domain: Domain, saved: SavedDirection, latents: Tensor, report: Report = silent
 ) -> Tensor:
     """Edit with the direction, its card's strength counting as 1."""
-    card = learned.saved.card
-    act = learned.saved.attribute(strength * card.strength)
-    return edit(learned.model, latents, [act], EDIT_STEPS, card.t_boost, report=report)
+    act, boost = saved.attribute(), saved.card.t_boost
+    return edit(domain.model, latents, [act], EDIT_STEPS, boost, report=report)
 
 
-def _pictures(learned: Learned, images: Tensor, tested: Tested, out: Path) -> dict[str, Path]:
+def _pictures(
+    domain: Domain, task: Task, learned: Learned, tested: Tested, out: Path
+) -> dict[str, Path]:
     """Caption -> file, in the order of the report."""
-    some = slice(0, SHEET_FACES)
-    sheet = [images[some], tested.inversion.reconstructions[some], tested.edited[some]]
-    write_png(out / "faces.png", enlarged(contact_sheet(sheet)))
-    few = tested.inversion.latents[:STRIP_FACES]
-    card = learned.saved.card
-    ways = [[learned.saved.attribute(strength * card.strength)] for strength in STRENGTHS]
-    columns = strip(learned.model, few, ways, EDIT_STEPS, card.t_boost)
-    write_png(out / "strip.png", enlarged(contact_sheet(list(columns.transpose(0, 1)))))
+    model, some = domain.model, slice(0, SHEET_IMAGES)
+    sheet = [tested.images.x[some], tested.inversion.reconstructions[some], tested.edited[some]]
+    write_png(out / "faces.png", enlarged(contact_sheet([pictures_of(model, x) for x in sheet])))
+    few, card = tested.inversion.latents[:STRIP_IMAGES], learned.saved.card
+    acts = [[learned.saved.attribute(strength * card.strength)] for strength in STRENGTHS]
+    columns = strip(model, few, acts, EDIT_STEPS, card.t_boost)
+    rows = [pictures_of(model, row) for row in columns.transpose(0, 1)]
+    write_png(out / "strip.png", enlarged(contact_sheet(rows)))
     figures = {
-        "Test faces: original, reconstruction, edit.": out / "faces.png",
+        f"Test {domain.noun}s: original, reconstruction, edit.": out / "faces.png",
         f"Strengths {', '.join(map(str, STRENGTHS))}.": out / "strip.png",
     }
     (found,) = learned.material.found
     if found is not None:
-        thresholds = load_distance("st-lpips-alex").thresholds
-        figure = plot_curves(found, learned.guide.cosine, thresholds)
+        figure = plot_curves(found, guide_of(domain, task).cosine, domain.distance.thresholds)
         save_figure(figure, out / "curves.png")
-        figures["LPIPS curves of the validation faces."] = out / "curves.png"
+        figures[f"LPIPS curves of the validation {domain.noun}s."] = out / "curves.png"
     return figures
 
 
@@ -189,35 +235,32 @@ def enlarged(image: Tensor, factor: int = 2) -> Tensor:
 
 
 def _content(
-    options: Demo,
-    learned: Learned,
-    tested: Tested,
-    images: Tensor,
-    seconds: dict[str, float],
+    domain: Domain, task: Task, learned: Learned, tested: Tested, seconds: dict[str, float]
 ) -> dict[str, Any]:
-    distance = load_distance("st-lpips-alex")(images, tested.edited)
     card, material = learned.saved.card, learned.material
+    moved = distances(domain.distance, tested.images.x, tested.edited)
     return {
-        "source": options.source,
-        "target": options.target,
-        "factor": options.factor,
-        "value": options.value,
+        "domain": domain.name,
+        "source": task.source,
+        "target": task.target,
+        "attribute": task.attribute,
+        "value": task.value,
         "success_before": tested.plain.success,
         "success_after": tested.score.success,
         "leakage": tested.score.leakage,
         "leakage_reconstruction": tested.plain.leakage,
-        "leakage_by_factor": tested.score.by_factor,
-        "leakage_reconstruction_by_factor": tested.plain.by_factor,
-        "perceptual_distance": distance.mean().item(),
+        "leakage_by_attribute": tested.score.by_attribute,
+        "leakage_reconstruction_by_attribute": tested.plain.by_attribute,
+        "perceptual_distance": float(moved.mean()),
         "reconstruction_mse": tested.inversion.errors.mean().item(),
         "t_start": card.t_start,
         "t_edit": card.t_edit,
         "t_boost": card.t_boost,
         "strength": card.strength,
         "text_cosine": card.text_cosine,
-        "train_faces": len(material.train),
-        "validation_faces": len(material.held),
-        "test_faces": len(images),
+        "train_images": len(material.train),
+        "validation_images": len(material.held),
+        "test_images": len(tested.images.numbers),
         "training": card.training,
         "seconds": {**seconds, "total": round(sum(seconds.values()), 2)},
     }

@@ -14,6 +14,7 @@ from asyrp.commands.common import (
     edit_notes,
     inverted,
     network,
+    on_domain,
     pictures,
     progress,
     say,
@@ -46,6 +47,7 @@ class Inputs(NamedTuple):
 
 def run(options: Edit) -> None:
     """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
+    options = on_domain(options)
     check(options)
     check_results(options.out, options.images)
     model, processes = network(options.network), assemble(options.network.device)

@@ -1,5 +1,6 @@
 """asyrp evaluate: the table of an edit, from folders of pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from asyrp.commands.common import check_device, say
@@ -13,7 +14,8 @@ from asyrp.commands.evaluate_report import (
     plot_table,
     told_small,
 )
-from asyrp.commands.judges import NONE, WORLD, partiality, questions_of
+from asyrp.commands.judges import NONE, partiality, questions_of
+from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError, MissingExtra, need
 from asyrp.experiments.plots import save_figure
 from asyrp.method.text_direction import new_text_direction
@@ -35,30 +37,32 @@ from asyrp.metrics.table import (
     summarised,
     too_small,
 )
-from asyrp.metrics.zero_shot import Questions, ZeroShotJudging
+from asyrp.metrics.zero_shot import Questions, ZeroShotJudge
+from asyrp.options import Guides
 from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.bootstrap import Estimate
 from asyrp.reporting.tables import csv_text
 from asyrp.scorers.arcface import load_identity
+from asyrp.scorers.judge import wanted as wanted_value
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import new_folder
 
-SIZE = 64  # sides of the built-in world's faces
 EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
 
 
 def run(options: Evaluate) -> None:
     """Write table.md, table.csv, table.json, and figures of all metrics, leakage and the audit."""
+    options = on_domain(options)
     check(options)
     questions, wish = questions_for(options), wish_of(options)
     tools = scorers_of(options, questions)
-    if tools.judging is not None and wish is not None:
-        tools.judging.wanted(*wish)  # an AsyrpError where it knows no such attribute or value
+    if tools.judge is not None and wish is not None:
+        wanted_value(tools.judge, *wish)  # an AsyrpError where it knows no such value
     material = gather(options)
-    check_judge(options, material)
+    check_judge(tools, material)
     check_counts(options, len(material.names))
     if material.fitted:
         say(_fitted(material))
@@ -80,6 +84,15 @@ def run(options: Evaluate) -> None:
     if material.skipped:
         say(f"{len(material.skipped)} unreadable: {'; '.join(material.skipped[:3])}")
     say(f"measured {len(material.names)} edits; wrote {out / 'table.md'}")
+
+
+def on_domain(options: Evaluate) -> Evaluate:
+    """The judge and the guides of a domain, where one is named."""
+    if not options.domain:
+        return options
+    names = source_of(options.domain).NETWORKS
+    guides = Guides(names.encoder, names.distance)
+    return replace(options, judge=options.domain, guides=guides)
 
 
 def _fitted(material: Material) -> str:
@@ -112,8 +125,8 @@ def check(options: Evaluate) -> None:
         )
     if options.attribute and options.judge == NONE:
         raise AsyrpError(
-            f"--attribute needs a judge; got --judge none; use --judge {WORLD} or a FILE.json of "
-            "questions"
+            "--attribute needs a judge; got --judge none; use that of a domain or a FILE.json "
+            "of questions"
         )
     if options.compare_with == "reconstruction" and options.reconstructions is None:
         raise AsyrpError("--compare-with reconstruction needs --reconstructions FOLDER")
@@ -156,22 +169,26 @@ def questions_for(options: Evaluate) -> Questions | None:
     questions = questions_of(options.judge)
     if questions is None:
         return None
-    if options.attribute:
-        questions.wanted(options.attribute, options.value)
+    if options.attribute and options.value not in questions.values.get(options.attribute, ()):
+        raise AsyrpError(
+            f"the judge has no question {options.attribute!r} with the text {options.value!r}; it "
+            f"asks: {dict(questions.values)}"
+        )
     if warning := partiality(questions, options.guides.encoder):
         say(f"warning: {warning}")
     return questions
 
 
-def check_judge(options: Evaluate, material: Material) -> None:
-    """Refuse pictures that the world's judge cannot have been made for."""
-    height, width = material.size
-    if options.judge == WORLD and (height, width) != (SIZE, SIZE):
+def check_judge(tools: Scorers, material: Material) -> None:
+    """Refuse pictures that the judge was not made for, before the long work."""
+    if tools.judge is None:
+        return
+    try:
+        tools.judge.logits(material.runs[0].edits[:1])
+    except AsyrpError as error:
         raise AsyrpError(
-            f"the judge {WORLD} looks at its own world's faces of {SIZE} x {SIZE} pixels; these "
-            f"are {width} x {height}; use --judge none or a FILE.json, with --segmenter and "
-            "--identity"
-        )
+            f"{error}; use --judge none or a FILE.json, with --segmenter and --identity"
+        ) from error
 
 
 def scorers_of(options: Evaluate, questions: Questions | None = None) -> Scorers:
@@ -180,15 +197,16 @@ def scorers_of(options: Evaluate, questions: Questions | None = None) -> Scorers
     tools = _guiding(options, wanted)
     if questions is not None:
         tools = _asked(tools, options, questions)
-    elif options.judge == WORLD:
-        tools = _judged(tools, options.features == "judge")
+    elif options.judge != NONE:
+        own = source_of(options.judge).scorers(options.device)
+        tools = _judged(tools, own, options.features == "judge")
     if options.segmenter:
-        tools = tools._replace(segmenting=load_segmenter(options.segmenter, options.device))
+        tools = tools._replace(segmenter=load_segmenter(options.segmenter, options.device))
     if options.identity:
         tools = tools._replace(identity=load_identity(Path(options.identity)))
     return tools._replace(
-        judging=tools.judging if "success" in wanted else None,
-        segmenting=tools.segmenting if "sc" in wanted else None,
+        judge=tools.judge if "success" in wanted else None,
+        segmenter=tools.segmenter if "sc" in wanted else None,
         features=tools.features if "fid" in wanted else None,
         identity=tools.identity if "identity" in wanted else None,
     )
@@ -217,22 +235,16 @@ def _asked(tools: Scorers, options: Evaluate, questions: Questions) -> Scorers:
     """A judge of the user's, whose encoder's features stand for the judge's."""
     encoder = load_encoder(questions.encoder, options.device)
     features = EncoderFeatures(encoder) if options.features == "judge" else tools.features
-    return tools._replace(judging=ZeroShotJudging(encoder, questions), features=features)
+    return tools._replace(judge=ZeroShotJudge(encoder, questions), features=features)
 
 
-def _judged(tools: Scorers, features: bool) -> Scorers:
-    """The networks of the built-in world in their places."""
-    from asyrp.domains.avatars.features import JudgeIdentity, PooledJudge
-    from asyrp.domains.avatars.judge import load_judge
-    from asyrp.domains.avatars.judging import AvatarJudging
-    from asyrp.domains.avatars.segmenter import load_segmenter as load_parts
-
-    judge = load_judge()
+def _judged(tools: Scorers, own: Scorers, features: bool) -> Scorers:
+    """The networks of a domain in their places."""
     return tools._replace(
-        judging=AvatarJudging(judge),
-        segmenting=load_parts(),
-        features=PooledJudge(judge) if features else tools.features,
-        identity=JudgeIdentity(judge),
+        judge=own.judge,
+        segmenter=own.segmenter,
+        features=own.features if features else tools.features,
+        identity=own.identity,
     )
 
 
@@ -254,22 +266,22 @@ def measure(options: Evaluate, material: Material, tools: Scorers, wish: Wish | 
     small = {name: few for name, row in labels.items() if (few := too_small(row))}
     groups = of_groups(values, members, features, seed)
     matrix: dict[str, dict[str, Estimate]] = {}
-    if tools.judging is not None and wish is not None:
-        matrix = leakage_matrix(runs, tools.judging, wish, seed)
+    if tools.judge is not None and wish is not None:
+        matrix = leakage_matrix(runs, tools.judge, wish, seed)
     return Result(table, groups, gaps(values, members, seed), matrix, small)
 
 
 def _labels(options: Evaluate, material: Material, tools: Scorers) -> dict[str, list[str]]:
     """attribute -> the sources' labels: the CSV's columns where it has them, else by the judge."""
     columns = set(material.labels[0]) if material.labels else set()
-    own = tools.judging.audited if tools.judging is not None else sorted(columns)
+    own = tools.judge.audited if tools.judge is not None else sorted(columns)
     asked = tuple(own) if options.subgroups is None else options.subgroups
     found = {}
     for name in asked:
         if name in columns:
             found[name] = [labels[name] or "" for labels in material.labels]
-        elif tools.judging is not None:
-            found |= labels_of(tools.judging, material.runs[0].sources, [name])
+        elif tools.judge is not None:
+            found |= labels_of(tools.judge, material.runs[0].sources, [name])
         else:
             raise AsyrpError(
                 f"--subgroups {name!r} needs a column of that name in a CSV, or a judge"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from asyrp.commands.evaluate_pictures import Material
-from asyrp.commands.judges import WORLD, described, leaning, partiality
+from asyrp.commands.judges import NONE, described, leaning, partiality
 from asyrp.method.protocols import templates_of
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
 from asyrp.metrics.table import GROUP_DRAWS, LEAST_GROUP, METRICS, Gap, Scorers
@@ -39,8 +39,8 @@ def notes_of(
     """What the numbers mean and what they were made with."""
     named = {
         "distance": tools.distance or tools.spread,
-        "judge": tools.judging,
-        "segmenter": tools.segmenting,
+        "judge": tools.judge,
+        "segmenter": tools.segmenter,
         "features of FID and KID": tools.features,
         "identity": tools.identity,
     }
@@ -64,7 +64,7 @@ def notes_of(
         "S_dir": s_dir if tools.guide is not None else None,
         "definitions": dict(METRICS),
         **_lent(options, tools, questions),
-        **({} if questions is None or tools.judging is None else _asked(options, questions)),
+        **({} if questions is None or tools.judge is None else _asked(options, questions)),
     }
 
 
@@ -74,7 +74,7 @@ def _lent(options: Evaluate, tools: Scorers, questions: Questions | None) -> dic
     if features == "judge" and questions is not None:
         lender = questions.encoder
     else:
-        asked = features == "encoder" or (features == "judge" and options.judge != WORLD)
+        asked = features == "encoder" or (features == "judge" and options.judge == NONE)
         lender = guide if asked else ""
     told = leaning(lender, guide) if tools.features is not None else ""
     return {"features": told} if told else {}

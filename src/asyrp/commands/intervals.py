@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 
-from asyrp.commands.common import inverted, network, pictures, say, warn_of_guides
+from asyrp.commands.common import inverted, network, on_domain, pictures, say, warn_of_guides
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
 from asyrp.method.editing_interval import Found, find_intervals
@@ -17,6 +17,7 @@ from asyrp.storage.results import check_results
 
 def run(options: Intervals) -> None:
     """Write intervals.json and curves.png."""
+    options = on_domain(options)
     check_results(options.out)
     model = network(options.network)
     warn_of_guides(options.network.model, options.guides)

@@ -6,6 +6,7 @@ from asyrp.commands.common import (
     check_inverting,
     inverted,
     network,
+    on_domain,
     pictures,
     say,
     shown,
@@ -24,6 +25,7 @@ from asyrp.storage.results import check_results, new_folder, record
 
 def run(options: Invert) -> None:
     """Write latents.safetensors, the reconstructions and run.json; or fill a store."""
+    options = on_domain(options)
     check_results(options.out, options.images)
     model = network(options.network)
     if options.store is not None:

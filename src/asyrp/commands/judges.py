@@ -1,4 +1,4 @@
-"""The judges that commands take: the built-in world's, none, or questions in a file."""
+"""The judges that `asyrp evaluate` takes: a domain's, none, or questions in a file."""
 
 from pathlib import Path
 
@@ -6,30 +6,23 @@ from asyrp.errors import AsyrpError
 from asyrp.metrics.zero_shot import Questions, read_questions
 from asyrp.scorers.load import same_encoder
 
-WORLD, NONE = "avatars-64", "none"
+NONE = "none"
 
 
 def questions_of(judge: str) -> Questions | None:
-    """The questions of a file; None for the world's judge and for none.
+    """The questions of a FILE.json; None for the judge of a domain and for none.
 
     Raises:
-        AsyrpError: another name, or a file that makes no judge.
+        AsyrpError: a file that makes no judge.
     """
-    return None if judge in (WORLD, NONE) else questions_in(judge, f"{WORLD}, {NONE}, or ")
-
-
-def questions_in(judge: str, others: str = "") -> Questions:
-    """The questions of a file. others: what else could have been named.
-
-    Raises:
-        AsyrpError: no such file, or one that makes no judge.
-    """
-    path = Path(judge)
-    if not path.is_file():
+    if Path(judge).suffix != ".json":
+        return None
+    if not Path(judge).is_file():
         raise AsyrpError(
-            f"unknown judge {judge!r}; needed {others}a FILE.json of questions that exists"
+            f"unknown judge {judge!r}; needed a domain, {NONE}, or a FILE.json of questions that "
+            "exists"
         )
-    return read_questions(path)
+    return read_questions(Path(judge))
 
 
 def partiality(questions: Questions, guide: str) -> str:

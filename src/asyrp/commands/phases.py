@@ -1,13 +1,13 @@
 """When the directions of a training edit and boost."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 from asyrp.commands.common import say
 from asyrp.commands.intervals import describe
-from asyrp.finders.prepare import EDIT_STEPS, Phases, Pictures, curves_of
-from asyrp.method.asymmetric_process import check_phases, check_start
-from asyrp.method.editing_interval import Found, Given, find_intervals
+from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
+from asyrp.method.editing_interval import EditInterval, Found, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.text_direction import TextDirection
@@ -20,7 +20,7 @@ MOST_MEASURED = 16  # images for the LPIPS curves; more move the intervals by le
 class Timed(NamedTuple):
     """The phases of every target, all with one t_start, and what the curves say of each."""
 
-    phases: tuple[Phases, ...]
+    phases: tuple[EditInterval, ...]
     found: tuple[Found | None, ...]
 
 
@@ -37,22 +37,15 @@ def phases_of(
     """
     given = Given(options.t_start, options.t_edit, options.t_boost)
     if distance is None:
-        told = Phases(*cast(tuple[int, int, int], given))
+        told = EditInterval(*cast(tuple[int, int, int], given))
         return Timed((told,) * len(guides), (None,) * len(guides))
     few = measured[:MOST_MEASURED]
     curves = curves_of(model, few.images, few.latents, distance, EDIT_STEPS)
     found = [find_intervals(curves, guide.cosine, distance.thresholds, given) for guide in guides]
     for guide, one in zip(guides, found, strict=True):
         say(describe(one, guide.cosine))
-    each = [_phases(one) for one in found]
+    each = [one.interval for one in found]
     start = max(one.t_start for one in each)  # all begin at once, to be learnt side by side
-    together = [one._replace(t_start=start) for one in each]
+    together = [replace(one, t_start=start) for one in each]
     first = assemble(options.network.device).same(together)  # other machines may round apart
     return Timed(tuple(first), tuple(found))
-
-
-def _phases(found: Found) -> Phases:
-    start, end, boost = found.t_start, found.t_edit.t, found.t_boost.t
-    check_start(start, end)
-    check_phases([end], boost)
-    return Phases(start, end, boost)

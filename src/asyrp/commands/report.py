@@ -40,7 +40,7 @@ def summary(content: Mapping[str, Any]) -> str:
     """The result in a sentence."""
     beyond = content["leakage"] - content["leakage_reconstruction"]
     return (
-        f"{content['test_faces']} held-out faces, of which {percent(content['success_before'])} "
+        f"{content['test_images']} held-out images, of which {percent(content['success_before'])} "
         f"were judged {content['value']} before the edit and {percent(content['success_after'])} "
         f"after it; {percent(content['leakage'])} of the other attributes changed, "
         f"{percent(beyond)} beyond what the reconstruction alone changes."
@@ -54,12 +54,15 @@ def percent(share: float) -> str:
 
 def _facts(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     names = ["t_start", "t_edit", "t_boost", "strength", "text_cosine", "perceptual_distance"]
-    names += ["reconstruction_mse", "train_faces", "validation_faces", "test_faces"]
+    names += ["reconstruction_mse", "train_images", "validation_images", "test_images"]
     return {name: (_short(content[name]),) for name in names}
 
 
 def _leaks(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    edit, plain = content["leakage_by_factor"], content["leakage_reconstruction_by_factor"]
+    edit, plain = (
+        content["leakage_by_attribute"],
+        content["leakage_reconstruction_by_attribute"],
+    )
     return {name: (f"{100 * edit[name]:.1f}", f"{100 * plain[name]:.1f}") for name in edit}
 
 

@@ -3,7 +3,16 @@
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import applied, edit_notes, network, progress, say, shown, tell_others
+from asyrp.commands.common import (
+    applied,
+    edit_notes,
+    network,
+    on_domain,
+    progress,
+    say,
+    shown,
+    tell_others,
+)
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.schedule import check_steps
 from asyrp.options import Sample
@@ -15,6 +24,7 @@ from asyrp.storage.results import check_results, new_folder, record
 
 def run(options: Sample) -> None:
     """Write samples 0000.png ..., run.json, and a sheet in a folder that no reader looks into."""
+    options = on_domain(options)
     check_results(options.out)
     model = network(options.network)
     check_steps(options.steps, model.schedule.length)

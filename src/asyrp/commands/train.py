@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 from torch import nn
 from tqdm import tqdm
 
-from asyrp.commands.common import network, progress, say, warn_of_guides
+from asyrp.commands.common import network, on_domain, progress, say, warn_of_guides
 from asyrp.commands.material import find_pictures
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.stored import open_store
@@ -16,7 +16,6 @@ from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import begin_from, new_direction
 from asyrp.finders.prepare import (
     EDIT_STEPS,
-    Phases,
     Pictures,
     StoredPictures,
     Training,
@@ -25,11 +24,11 @@ from asyrp.finders.prepare import (
     start_together,
 )
 from asyrp.finders.training_checkpoint import Outcome, outcomes_of
-from asyrp.method.asymmetric_process import Attribute, check_phases, check_start
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import edit, random_latents
-from asyrp.method.editing_interval import Found
+from asyrp.method.editing_interval import EditInterval, Found, edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import add_latents
 from asyrp.method.protocols import PerceptualDistance
@@ -57,12 +56,13 @@ class Material(NamedTuple):
     train: Pictures | StoredPictures
     checked: Pictures
     held: Pictures
-    phases: tuple[Phases, ...]
+    phases: tuple[EditInterval, ...]
     found: tuple[Found | None, ...]
 
 
 def run(options: Train) -> None:
     """Write the directions; their checkpoint lies beside them until they are finished."""
+    options = on_domain(options)
     check(options)
     model = network(options.network)
     warn_of_guides(options.network.model, options.guides)
@@ -91,8 +91,7 @@ def check(options: Train) -> None:
     if options.random < 0 or options.validation < 0:
         raise AsyrpError("--random and --validation must be 0 or more")
     if options.t_edit is not None:
-        check_start(options.t_start, options.t_edit)
-        check_phases([options.t_edit], options.t_boost or 0)
+        edit_interval(options.t_start, options.t_edit, options.t_boost or 0)
 
 
 def _check_out(options: Train) -> None:

@@ -1,1 +1,1 @@
-"""The rivals of the paper's first figure, each a small function on the same network."""
+"""Methods of editing, each on any domain that gives what it needs."""

@@ -2,18 +2,29 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asyrp.domains.base import Domain, Task
+from asyrp.domains.inverted_images import Generators, InvertedImages, batched
+from asyrp.editing_methods.base import Editor, Inputs, Setting
+from asyrp.method.cost import Cost
 from asyrp.method.ddim import Step, step
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import NoiseSchedule, Pair
+from asyrp.runtime.resumable import seconds_of
+from asyrp.scorers.judge import Judge
+from asyrp.scorers.judge import wanted as wanted_value
 
 HIDDEN = -1  # label of an attribute that a picture does not show
 WIDTHS = (32, 48, 64, 96)
+SCALES: tuple[Setting, ...] = tuple({"scale": s} for s in (4.0, 16.0, 64.0, 256.0))
 
 
 class NoisyClassifier(nn.Module):
@@ -117,3 +128,37 @@ def guided(
         done = step(x, eps, eps, model.schedule, pair)
         x = done.x
         yield done
+
+
+def classifier_path(folder: Path) -> Path:
+    """Where the classifier of a domain is kept."""
+    return folder / "classifier.safetensors"
+
+
+def new_classifier(domain: Domain) -> NoisyClassifier:
+    """A classifier of everything that the domain's judge knows, untrained."""
+    values = cast(Judge, domain.scorers.judge).values
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(3)
+        sizes = {name: len(names) for name, names in values.items()}
+        return NoisyClassifier(sizes, domain.model.schedule.length)
+
+
+def classified(domain: Domain, task: Task, inputs: Inputs) -> Editor:
+    """Guidance by a classifier that was trained on labelled noisy images, unseen values too."""
+    classifier, path = new_classifier(domain), classifier_path(inputs.folder)
+    classifier.load_state_dict(load_file(path))
+    judge = cast(Judge, domain.scorers.judge)
+    value = (task.attribute, wanted_value(judge, task.attribute, task.value))
+
+    def edit(images: InvertedImages, setting: Setting) -> Tensor:
+        grid = images.grid(domain.model.schedule.length)
+
+        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
+            *_, last = guided(domain.model, classifier, x, grid, value, setting["scale"])
+            return last.x
+
+        return batched(images, editing)
+
+    cost = Cost(seconds=seconds_of(inputs.folder, "classifier"))
+    return Editor(edit, SCALES, path.stat().st_size, cost)

@@ -6,20 +6,26 @@ number of optimiser steps of our own training, so that only what is trained diff
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from asyrp.domains.base import Domain, Task, guide_of
+from asyrp.domains.inverted_images import InvertedImages, edited
+from asyrp.editing_methods.base import Editor, Inputs, Setting
 from asyrp.finders.training_goal import rate_at
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.clip_loss import loss_of
+from asyrp.method.cost import Cost, counted
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
-from asyrp.method.unedited_trajectory import UneditedTrajectory
+from asyrp.method.unedited_trajectory import UneditedTrajectory, editing_window, joined, prepare
 from asyrp.settings import TrainSettings
 
+SHARES: tuple[Setting, ...] = tuple({"share": s} for s in (0.5, 0.8, 1.3, 2.1))
 LEARNING_RATE = 1e-4  # of Adam; the paper's 8e-6 is for a network of 114 million weights
 
 
@@ -84,3 +90,33 @@ def blended(model: HSpaceUNet, tuned: HSpaceUNet, share: float) -> HSpaceUNet:
     for own, other in pairs:
         own.lerp_(other.detach(), share)
     return between
+
+
+def diffusionclip(domain: Domain, task: Task, inputs: Inputs) -> Editor:
+    """The whole network, fine-tuned; its strength is how far the weights go.
+
+    It has no t_edit: it is trained at all timesteps below t_start, in as many optimiser steps as
+    ours as whole epochs allow.
+    """
+    model, guide, interval = domain.model, guide_of(domain, task), inputs.interval
+    tuned, start, settings = trainable(model), interval.t_start, inputs.settings
+    steps, length, at = settings.steps, model.schedule.length, inputs.train.at
+    ours = editing_window(start, interval.t_edit, steps, length, at)
+    window = editing_window(start, 0, steps, length, at)
+    epochs = max(1, round(settings.epochs * len(ours.grid) / len(window.grid)))
+    with counted(model) as before:
+        parts = prepare(model, guide, inputs.train.latents, window, settings.batch_size)
+        sources = joined(list(parts))
+    with counted(tuned) as cost:
+        for _ in fine_tune(tuned, guide, sources, window.grid, replace(settings, epochs=epochs)):
+            pass
+    stored = 2 * sum(p.numel() for p in tuned.unet.parameters())  # fp16, as networks are kept
+
+    def edit(images: InvertedImages, setting: Setting) -> Tensor:
+        return edited(blended(model, tuned, setting["share"]), images, [])
+
+    return Editor(edit, SHARES, stored, _sum(before, cost))
+
+
+def _sum(a: Cost, b: Cost) -> Cost:
+    return Cost(**{name: getattr(a, name) + getattr(b, name) for name in vars(a)})

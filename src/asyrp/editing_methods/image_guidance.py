@@ -2,14 +2,25 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import cast
 
+import numpy as np
 import torch
+from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.nn import functional
 
+from asyrp.domains.base import Domain, Renderer, Task
+from asyrp.domains.inverted_images import Generators, InvertedImages, batched
+from asyrp.editing_methods.base import Editor, Inputs, Setting
+from asyrp.method.cost import Cost
 from asyrp.method.ddim import Step, draw_noise, generate, step
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, below
+from asyrp.storage.images import from_uint8, to_uint8
+
+BEGINS: tuple[Setting, ...] = tuple({"begin": b} for b in (0.125, 0.25, 0.5, 0.75))  # of t_start
+FACTORS: tuple[Setting, ...] = tuple({"factor": f} for f in (1.0, 2.0, 4.0, 8.0))
 
 
 def noised(x0: Tensor, alpha_bar: float, generators: Sequence[torch.Generator]) -> Tensor:
@@ -74,3 +85,52 @@ def ilvr(
             y = noised(references, model.schedule.alpha_bar(pair.s), generators)
             x = x - low_pass(x, factor) + low_pass(y, factor)
         yield done._replace(x=x)
+
+
+def strokes(answer: Tensor) -> Tensor:
+    """A rough painting of a picture (3, height, width): SDEdit's own way to strokes.
+
+    A median filter and eight colours. A person would paint it.
+    """
+    picture = Image.fromarray(to_uint8(answer[None])[0])
+    rough = picture.filter(ImageFilter.MedianFilter(5)).quantize(8).convert("RGB")
+    return from_uint8(np.asarray(rough)[None])[0]
+
+
+def painted_answers(domain: Domain, task: Task, images: InvertedImages) -> Tensor:
+    """Strokes of what each edit should lead to, (n, 3, height, width)."""
+    answers, *_ = cast(Renderer, domain).rendered_targets(images.clean, task)
+    return torch.stack([strokes(answer) for answer in answers])
+
+
+def painted(domain: Domain, task: Task, inputs: Inputs) -> Editor:
+    """SDEdit with strokes of the answer."""
+
+    def edit(images: InvertedImages, setting: Setting) -> Tensor:
+        guides, model = painted_answers(domain, task, images), domain.model
+        t_begin, grid = math.ceil(setting["begin"] * images.at), images.grid(model.schedule.length)
+
+        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
+            *_, last = sdedit(model, guides[rows], grid, t_begin, generators)
+            return last.x
+
+        return batched(images, editing)
+
+    return Editor(edit, BEGINS, 0, Cost())
+
+
+def mixed(domain: Domain, task: Task, inputs: Inputs) -> Editor:
+    """ILVR: low frequencies of the strokes, the rest from the image's own latents."""
+
+    def edit(images: InvertedImages, setting: Setting) -> Tensor:
+        guides, model = painted_answers(domain, task, images), domain.model
+        grid, factor = images.grid(model.schedule.length), int(setting["factor"])
+
+        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
+            t_end = inputs.interval.t_edit
+            *_, last = ilvr(model, x, guides[rows], grid, factor, t_end, generators)
+            return last.x
+
+        return batched(images, editing)
+
+    return Editor(edit, FACTORS, 0, Cost())

@@ -7,96 +7,102 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from asyrp.domains.tasks import TASKS
-from asyrp.editing_methods.trained import RIVALS
+from asyrp.domains.base import Task
+from asyrp.editing_methods.catalogue import method_of
 from asyrp.reporting.bootstrap import Estimate, of_mean, of_strata
 from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure
 from asyrp.reporting.tables import percent
 
 Cells = Mapping[tuple[str, str], Mapping[str, Any]]
-"""(rival, task) -> the result of its cell."""
+"""(method, task) -> the result of its cell, by their names."""
 Back = Mapping[str, Sequence[float | None]]
-"""factor -> whether the reconstruction of each face changed it."""
+"""attribute -> whether the reconstruction of each image changed it."""
 SHARES = ("success", "leakage", "clean")
+PERCENT = {name: name for name in SHARES} | {"leakage_beyond": "beyond the reconstruction"}
+TITLES = {"lpips": "LPIPS", "s_dir": "S_dir", "sc": "SC"}
+ASIDE = ("success_before", "leakage_reconstruction", "lpips_reconstruction", "identity_strangers")
 REFERENCE = "asyrp"
 
 
 def row(cell: Mapping[str, Any], metric: str) -> np.ndarray:
-    """A metric of each test face; NaN where it has none."""
+    """A metric of each test image; NaN where it has none."""
     return np.array([np.nan if v is None else v for v in cell["values"][metric]], np.float64)
 
 
-def pooled(cells: Cells, rival: str, tasks: Sequence[str], metric: str) -> Estimate:
-    """The mean over tasks; faces are resampled with all their edits."""
-    chosen = [cells[rival, task] for task in tasks]
+def judged(cells: Cells) -> bool:
+    """Whether a judge saw the edits."""
+    return all("clean" in cell["values"] for cell in cells.values())
+
+
+def pooled(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estimate:
+    """The mean over tasks; images are resampled with all their edits."""
+    chosen = [cells[method, task.name] for task in tasks]
     return of_strata([row(c, metric) for c in chosen], [c["numbers"] for c in chosen])
 
 
-def gain(cells: Cells, rival: str, tasks: Sequence[str], metric: str) -> Estimate:
-    """Our f_t's mean minus the rival's, face by face."""
-    pairs = [(cells[REFERENCE, task], cells[rival, task]) for task in tasks]
+def gain(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estimate:
+    """Our f_t's mean minus the method's, image by image."""
+    pairs = [(cells[REFERENCE, task.name], cells[method, task.name]) for task in tasks]
     values = [row(ours, metric) - row(theirs, metric) for ours, theirs in pairs]
     return of_strata(values, [ours["numbers"] for ours, _ in pairs])
 
 
-def groups_of(tasks: Sequence[str]) -> dict[str, list[str]]:
+def groups_of(tasks: Sequence[Task]) -> dict[str, list[Task]]:
     """The tasks together and, where there are both, those of seen and of unseen domains apart."""
-    unseen = [task for task in tasks if TASKS[task].unseen]
-    seen = [task for task in tasks if task not in unseen]
+    unseen, seen = ([one for one in tasks if one.unseen is side] for side in (True, False))
     found = {"all": list(tasks)}
     return found | ({"seen": seen, "unseen": unseen} if seen and unseen else {})
 
 
-def overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+def overall(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:
     """A row a method: what it does, over all tasks."""
     rows = []
-    for rival in rivals:
-        names = (*SHARES, "leakage_beyond")
-        shares = {name: percent(pooled(cells, rival, tasks, name)) for name in names}
-        shares["beyond the reconstruction"] = shares.pop("leakage_beyond")
-        quality = {
-            title: pooled(cells, rival, tasks, name)
-            for title, name in (
-                ("LPIPS", "lpips"),
-                ("S_dir", "s_dir"),
-                ("identity", "identity"),
-                ("SC", "sc"),
-            )
+    for method in methods:
+        known = cells[method, tasks[0].name]
+        shares = {
+            title: percent(pooled(cells, method, tasks, name))
+            for name, title in PERCENT.items()
+            if name in known["values"]
         }
-        sets = {name.upper(): mean_of_sets(cells, rival, tasks, name) for name in ("fid", "kid")}
-        rows.append({"method": RIVALS[rival].title, **shares, **quality, **sets})
+        quality = {
+            TITLES.get(name, name): pooled(cells, method, tasks, name)
+            for name in known["values"]
+            if name not in (*PERCENT, *ASIDE)
+        }
+        sets = {name.upper(): mean_of_sets(cells, method, tasks, name) for name in known["sets"]}
+        rows.append({"method": method_of(method).title, **shares, **quality, **sets})
     return rows
 
 
-def mean_of_sets(cells: Cells, rival: str, tasks: Sequence[str], name: str) -> Estimate:
+def mean_of_sets(cells: Cells, method: str, tasks: Sequence[Task], name: str) -> Estimate:
     """FID or KID, the mean over tasks.
 
-    Tasks share faces, so the ends of the interval are the means of the tasks' ends: as wide as if
+    Tasks share images, so the ends of the interval are the means of the tasks' ends: as wide as if
     all tasks moved together.
     """
-    found = [cells[rival, task]["sets"][name] for task in tasks]
+    found = [cells[method, task.name]["sets"][name] for task in tasks]
     value, low, high = (
         float(np.mean([one[key] for one in found])) for key in ("value", "low", "high")
     )
     return Estimate(value, low, high, found[0]["images"], found[0]["seed"])
 
 
-def costs(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
+def costs(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:
     """A row a method: evaluations of the network, seconds and bytes, means over tasks."""
     rows = []
-    for rival in rivals:
-        chosen = [cells[rival, task] for task in tasks]
+    for method in methods:
+        chosen = [cells[method, task.name] for task in tasks]
         per_image = [c["editing"]["evaluations"] / len(c["numbers"]) for c in chosen]
         rows.append(
             {
-                "method": RIVALS[rival].title,
+                "method": method_of(method).title,
                 "evaluations to train": _rounded(chosen, "training", "evaluations"),
                 "seconds to train": _rounded(chosen, "training", "seconds"),
                 "evaluations to tune": _rounded(chosen, "tuning", "evaluations"),
                 "evaluations an edit": f"{np.mean(per_image):.1f}",
                 "seconds an edit": f"{_mean(chosen, _edit_seconds):.2f}",
                 "bytes stored": f"{_mean(chosen, lambda c: c['stored']):,.0f}",
-                "is told": RIVALS[rival].given or "the text pair",
+                "is told": method_of(method).given or "the text pair",
             }
         )
     return rows
@@ -115,45 +121,47 @@ def _mean(cells: Sequence[Mapping[str, Any]], value: Any) -> float:
 
 
 def by_task(
-    cells: Cells, rivals: Sequence[str], tasks: Sequence[str], metric: str
+    cells: Cells, methods: Sequence[str], tasks: Sequence[Task], metric: str
 ) -> list[dict[str, Any]]:
     """A row a task, a column a method: a share in % with its interval."""
     return [
         {
-            "edit": f"{TASKS[task].target}{' (unseen)' if TASKS[task].unseen else ''}",
-            "faces": len(cells[rivals[0], task]["numbers"]),
+            "edit": f"{task.target}{' (unseen)' if task.unseen else ''}",
+            "images": len(cells[methods[0], task.name]["numbers"]),
             **{
-                RIVALS[rival].title: percent(of_mean(row(cells[rival, task], metric)))
-                for rival in rivals
+                method_of(method).title: percent(of_mean(row(cells[method, task.name], metric)))
+                for method in methods
             },
         }
         for task in tasks
     ]
 
 
-def gains(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """Our f_t against each rival on the same faces: differences in percentage points."""
+def gains(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Our f_t against each method on the same images: differences in percentage points."""
     return [
         {
-            "f_t against": RIVALS[rival].title,
-            **{name: percent(gain(cells, rival, tasks, name)) for name in SHARES},
+            "f_t against": method_of(method).title,
+            **{name: percent(gain(cells, method, tasks, name)) for name in SHARES},
         }
-        for rival in rivals
-        if rival != REFERENCE
+        for method in methods
+        if method != REFERENCE
     ]
 
 
-def tuning(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """What was tried on validation faces, and how often each setting was chosen."""
+def tuning(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """What was tried on validation images, and how often each setting was chosen."""
     rows = []
-    for rival in rivals:
-        tried = [trial["setting"] for trial in cells[rival, tasks[0]]["trials"]]
-        chosen = [cells[rival, task]["setting"] for task in tasks]
+    for method in methods:
+        tried = [trial["setting"] for trial in cells[method, tasks[0].name]["trials"]]
+        chosen = [cells[method, task.name]["setting"] for task in tasks]
         name = next(iter(tried[0]))
         counts = ", ".join(
             f"{setting[name]:g}: {sum(one == setting for one in chosen)}" for setting in tried
         )
-        rows.append({"method": RIVALS[rival].title, "tuned": name, "value: times chosen": counts})
+        rows.append(
+            {"method": method_of(method).title, "tuned": name, "value: times chosen": counts}
+        )
     return rows
 
 
@@ -161,7 +169,7 @@ def leaks(rows: Sequence[Mapping[str, Sequence[float | None]]]) -> tuple[np.ndar
     """The leakage matrix, rows x factors, in %; and the factors' names.
 
     Args:
-        rows: factor -> whether each face's judged value changed; None where it does not show.
+        rows: attribute -> whether each image's judged value changed; None where it does not show.
     """
     factors = list(dict.fromkeys(factor for row in rows for factor in row))
     table = np.full((len(rows), len(factors)), np.nan)
@@ -173,10 +181,10 @@ def leaks(rows: Sequence[Mapping[str, Sequence[float | None]]]) -> tuple[np.ndar
     return table, factors
 
 
-def plot_leaks(cells: Cells, rival: str, tasks: Sequence[str], back: Back) -> Figure:
+def plot_leaks(cells: Cells, method: str, tasks: Sequence[Task], back: Back) -> Figure:
     """The matrix of a method, and below it what the reconstruction changes by itself."""
-    names = [TASKS[task].target for task in tasks]
-    table, factors = leaks([*(cells[rival, task]["changed"] for task in tasks), back])
+    names = [task.target for task in tasks]
+    table, factors = leaks([*(cells[method, task.name]["changed"] for task in tasks), back])
     figure, (axes,) = new_figure(6.4, 1.1 + 0.32 * len(names))
     heat(axes, table, [*names, "reconstruction alone"], factors, "answers changed, %")
     axes.axhline(len(names) - 0.5, color="white", linewidth=2)
@@ -196,11 +204,11 @@ def plot_sheet(names: Sequence[str], strips: Sequence[np.ndarray]) -> Figure:
     return figure
 
 
-def plot_overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> Figure:
+def plot_overall(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> Figure:
     """Success against leakage, a dot a method with both intervals."""
     figure, (axes,) = new_figure(6.4, 4.4)
-    for place, rival in enumerate(rivals):
-        x, y = (pooled(cells, rival, tasks, name) for name in ("leakage", "success"))
+    for place, method in enumerate(methods):
+        x, y = (pooled(cells, method, tasks, name) for name in ("leakage", "success"))
         axes.errorbar(
             100 * x.value,
             100 * y.value,
@@ -209,7 +217,7 @@ def plot_overall(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> F
             fmt=MARKS[(place + place // len(COLORS)) % len(MARKS)],
             color=COLORS[place % len(COLORS)],
             markerfacecolor="white" if place >= len(COLORS) else None,  # a colour's second method
-            label=RIVALS[rival].title,
+            label=method_of(method).title,
         )
     axes.set(xlabel="other attributes changed, %", ylabel="edits that succeeded, %")
     axes.set_ylim(-3, 103)

@@ -5,18 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asyrp.domains.tasks import TASKS
-from asyrp.editing_methods.trained import RIVALS
+from asyrp.domains.base import Task
+from asyrp.editing_methods.catalogue import method_of
 from asyrp.experiments.compare_table import REFERENCE, Back, Cells, gain, groups_of, leaks, pooled
-from asyrp.reporting.bootstrap import Estimate
+from asyrp.reporting.bootstrap import Estimate, of_mean
 from asyrp.reporting.tables import percent, shown
 
 REACHED = 0.5  # success of an unseen edit that counts as having reached it
 LEAKING = 5  # percentage points above the reconstruction that are told
-Reached = Mapping[str, Mapping[str, Any]]
-"""task -> the result of its `Reach`."""
-Ways = Mapping[tuple[str, str], Estimate]
-"""(rival, task) -> share of the way to the rendered answer, over the faces of the strip."""
+Doses = Sequence[tuple[Task, Mapping[str, Any]]]
+"""Tasks and the results of their `DoseResponse`."""
 
 
 class Claim(NamedTuple):
@@ -27,18 +25,18 @@ class Claim(NamedTuple):
     holds: bool | None
 
 
-def claims(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> list[Claim]:
-    """Whether f_t makes more clean edits than each rival, and whether it reaches unseen domains."""
-    if REFERENCE not in rivals:
+def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[Claim]:
+    """Whether f_t makes more clean edits than others do, and reaches unseen domains."""
+    if REFERENCE not in methods:
         return []
     found = [
         Claim(
             "compare",
-            f"f_t makes more clean edits than {RIVALS[rival].title}",
-            _sign(gain(cells, rival, tasks, "clean")),
+            f"f_t makes more clean edits than {method_of(method).title}",
+            _sign(gain(cells, method, tasks, "clean")),
         )
-        for rival in rivals
-        if rival != REFERENCE
+        for method in methods
+        if method != REFERENCE
     ]
     unseen = groups_of(tasks).get("unseen", [])
     if unseen:
@@ -53,23 +51,23 @@ def _sign(found: Estimate) -> bool | None:
     return None if found.low <= 0 <= found.high else found.low > 0
 
 
-def summary(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> str:
+def summary(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
     """Where f_t stands by clean edits."""
-    if REFERENCE not in rivals:
+    if REFERENCE not in methods:
         return ""
     words: dict[bool | None, list[str]] = {True: [], False: [], None: []}
-    for rival in rivals:
-        if rival != REFERENCE:
-            words[_sign(gain(cells, rival, tasks, "clean"))].append(RIVALS[rival].title)
+    for method in methods:
+        if method != REFERENCE:
+            words[_sign(gain(cells, method, tasks, "clean"))].append(method_of(method).title)
     clean = percent(pooled(cells, REFERENCE, tasks, "clean"))
     told = {True: "more than", False: "fewer than", None: "not distinguishable from"}
     parts = [f"{told[sign]} {', '.join(names)}" for sign, names in words.items() if names]
     return f"Clean edits of f_t: {clean} %; {'; '.join(parts)}."
 
 
-def leaking(cells: Cells, tasks: Sequence[str], back: Back) -> str:
+def leaking(cells: Cells, tasks: Sequence[Task], back: Back) -> str:
     """Which attributes f_t changes besides, beyond what the reconstruction does."""
-    rows = [cells[REFERENCE, task]["changed"] for task in tasks]
+    rows = [cells[REFERENCE, task.name]["changed"] for task in tasks]
     table, factors = leaks([*rows, back])
     beyond = table[:-1] - np.nan_to_num(table[-1])
     order = np.argsort(-np.nan_to_num(beyond, nan=-1e9), axis=None)
@@ -77,24 +75,24 @@ def leaking(cells: Cells, tasks: Sequence[str], back: Back) -> str:
     for place in order[:5]:
         i, j = np.unravel_index(place, beyond.shape)
         if beyond[i, j] >= LEAKING:
-            told.append(f"{factors[j]} by {TASKS[tasks[i]].target!r} ({table[i, j]:.0f} %)")
+            told.append(f"{factors[j]} by {tasks[i].target!r} ({table[i, j]:.0f} %)")
     if not told:
         return f"f_t changes no attribute {LEAKING} percentage points beyond the reconstruction."
     return f"What f_t changes besides, most first: {', '.join(told)}."
 
 
-def reach_rows(reached: Reached) -> list[dict[str, Any]]:
+def dose_rows(doses: Doses) -> list[dict[str, Any]]:
     """A row for each colour and strength of f_t."""
     rows: list[dict[str, Any]] = []
-    for task, one in reached.items():
-        name = f"{TASKS[task].target}{' (unseen)' if TASKS[task].unseen else ''}"
+    for task, one in doses:
+        name = f"{task.target}{' (unseen)' if task.unseen else ''}"
         for row in one["rows"]:
-            known = {key: Estimate(**row[key]) for key in ("way", *SEEN) if key in row}
+            known = {key: Estimate(**row[key]) for key in ("share", *SEEN) if key in row}
             rows.append(
                 {
                     "edit": name,
                     "strength": f"{row['strength']:g}",
-                    "share of the way, %": percent(known["way"]),
+                    "share of the distance, %": percent(known["share"]),
                     "S_dir": known.get("s_dir"),
                     "LPIPS": known.get("lpips"),
                     "success, %": percent(known["success"]) if "success" in known else None,
@@ -102,7 +100,7 @@ def reach_rows(reached: Reached) -> list[dict[str, Any]]:
                 }
             )
         answer = named(one["answer"])
-        rows.append({"edit": name, "strength": "the answer", "mean colour": answer})
+        rows.append({"edit": name, "strength": "the target", "mean colour": answer})
     return rows
 
 
@@ -114,36 +112,37 @@ def named(colour: Sequence[int]) -> str:
     return "#" + "".join(f"{level:02X}" for level in colour)
 
 
-def unseen(cells: Cells, rivals: Sequence[str], tasks: Sequence[str], ways: Ways) -> str:
+def unseen(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
     """Who got how far into unseen domains."""
     apart = groups_of(tasks).get("unseen", [])
     parts = []
     for task in apart:
-        best = max(rivals, key=lambda rival: ways[rival, task].value)
+        shares = {method: distance_share(cells, method, task) for method in methods}
+        best = max(methods, key=lambda method: shares[method].value)
         reached = percent(pooled(cells, best, [task], "success"))
         parts.append(
-            f"The farthest on {TASKS[task].target!r} is {RIVALS[best].title} with "
-            f"{percent(ways[best, task])} % of the way and {reached} % success."
+            f"The farthest on {task.target!r} is {method_of(best).title} with "
+            f"{percent(shares[best])} % of the distance and {reached} % success."
         )
     return " ".join(parts)
 
 
-def why_unseen(reached: Reached) -> str:
+def why_unseen(doses: Doses) -> str:
     """Whether more strength takes f_t farther into an unseen domain."""
     told = []
-    for task, one in reached.items():
-        if not TASKS[task].unseen:
+    for task, one in doses:
+        if not task.unseen:
             continue
-        best = max(one["rows"][1:], key=lambda row: row["way"]["value"])
-        far, seen = percent(Estimate(**best["way"])), shown(Estimate(**best["s_dir"]), 2)
-        if best["way"]["value"] < REACHED:
+        best = max(one["rows"][1:], key=lambda row: row["share"]["value"])
+        far, seen = percent(Estimate(**best["share"])), shown(Estimate(**best["s_dir"]), 2)
+        if best["share"]["value"] < REACHED:
             ends = (
-                f"does not get there at any strength: {far} % of the way at best (strength "
+                f"does not get there at any strength: {far} % of the distance at best (strength "
                 f"{best['strength']:g}), where the guide sees S_dir {seen}"
             )
         else:
-            ends = f"goes {far} % of the way at strength {best['strength']:g} (S_dir {seen})"
-        told.append(f"{TASKS[task].target!r}: f_t {ends}.{_dose(one['rows'][1:])}")
+            ends = f"goes {far} % of the distance at strength {best['strength']:g} (S_dir {seen})"
+        told.append(f"{task.target!r}: f_t {ends}.{_dose(one['rows'][1:])}")
     return " ".join(told)
 
 
@@ -160,24 +159,31 @@ def _dose(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def settings_at_the_edge(cells: Cells, rivals: Sequence[str], tasks: Sequence[str]) -> str:
+def settings_at_the_edge(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
     """Methods whose tuning mostly ended at an end of its range, where more might have helped."""
     told = []
     for end, word in ((0, "smallest"), (-1, "largest")):
-        for rival in rivals:
-            tuned = [cells[rival, task] for task in tasks]
+        for method in methods:
+            tuned = [cells[method, task.name] for task in tasks]
             hits = sum(cell["setting"] == cell["trials"][end]["setting"] for cell in tuned)
             if 2 * hits > len(tasks):
-                told.append(f"at the {word} for {RIVALS[rival].title} ({hits} of {len(tasks)})")
+                told.append(f"at the {word} for {method_of(method).title} ({hits} of {len(tasks)})")
     return f"Of the values tried, tuning ended {', '.join(told)}." if told else ""
 
 
-def way_rows(ways: Ways, rivals: Sequence[str], tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a task, a column a method: share of the way in % with its interval."""
+def distance_share(cells: Cells, method: str, task: Task) -> Estimate:
+    """The mean share of the distance to the target, over the images of a strip."""
+    return of_mean(cells[method, task.name]["distance_to_target"])
+
+
+def distance_rows(
+    cells: Cells, methods: Sequence[str], tasks: Sequence[Task]
+) -> list[dict[str, Any]]:
+    """A row a task, a column a method: share of the distance in % with its interval."""
     return [
         {
-            "edit": TASKS[task].target,
-            **{RIVALS[rival].title: percent(ways[rival, task]) for rival in rivals},
+            "edit": task.target,
+            **{method_of(m).title: percent(distance_share(cells, m, task)) for m in methods},
         }
         for task in tasks
     ]

@@ -1,4 +1,4 @@
-"""How far f_t can take a colour: the same direction with more and more strength."""
+"""How far f_t can take an edit: the same direction with more and more strength."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,75 +8,78 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from asyrp.domains.avatars.avatars import Face, draw
-from asyrp.domains.avatars.way import differing, share_of_way
-from asyrp.domains.lab import edited, judged
-from asyrp.domains.tasks import TASKS, Task, task_of
-from asyrp.editing_methods.trained import Job, trained
-from asyrp.experiments.plan import Plan, lab_of, phases_kept, scene_kept
+from asyrp.domains.base import Domain, Task, guide_of, task_of
+from asyrp.domains.inverted_images import InvertedImages, edited
+from asyrp.editing_methods.asyrp import trained
+from asyrp.experiments.distance_to_target import (
+    differing,
+    levels,
+    shares_of_distance,
+    targets_of,
+)
+from asyrp.experiments.measure import judged
+from asyrp.experiments.plan import Plan, domain_of, images_kept, interval_kept
 from asyrp.metrics.directional import directional_similarity
 from asyrp.reporting.bootstrap import of_mean
 from asyrp.runtime.resumable import Stage
-from asyrp.storage.images import to_uint8
 
-COLOURS = ("hair_color", "skin")  # factors whose values are colours
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
-FACES = 16
+IMAGES = 16
 
 
 @dataclass(frozen=True)
-class Reach:
-    """One colour: what the guide sees, how far the pixels went, and what colour they have."""
+class DoseResponse:
+    """One task: what the guide sees, how far the pixels went, and what colour they have."""
 
     plan: Plan
     task: str
 
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """A row a strength; strength 0 is the reconstruction."""
-        lab, task = lab_of(self.plan.settings), task_of(self.task)
-        phases, train = phases_kept(folder, task), scene_kept(folder, "train", task)
-        saved = trained(Job(lab, task, phases, train, folder))
-        scene = scene_kept(folder, "test", task).lacking(task, FACES)
-        rows = [{"strength": 0.0, **colours(scene.faces, task, scene.reconstructions)}]
+        domain = domain_of(self.plan)
+        task = task_of(domain, self.task)
+        saved, boost = trained(domain, task, folder), interval_kept(folder, task).t_boost
+        test = images_kept(self.plan, folder, "test", task)
+        images = test.rows(domain.lacking(test.clean, task)[:IMAGES])
+        rows = [{"strength": 0.0, **colours(domain, task, images, images.reconstructions)}]
         for strength in STRENGTHS:
-            edits = edited(lab.model, scene, [saved.attribute(strength)], phases.t_boost)
-            values = judged(lab, task, scene, edits)
-            s_dir = directional_similarity(scene.images, edits, lab.guide(task))
+            edits = edited(domain.model, images, [saved.attribute(strength)], boost)
+            values = judged(domain, task, images, edits)
+            s_dir = directional_similarity(images.images, edits, guide_of(domain, task))
             rows.append(
                 {
                     "strength": strength,
                     "s_dir": of_mean(s_dir),
                     **{name: of_mean(values[name]) for name in ("success", "leakage", "lpips")},
-                    **colours(scene.faces, task, edits),
+                    **colours(domain, task, images, edits),
                 }
             )
-        answers = _drawn([face.replaced(task.factor, task.value) for face in scene.faces])
-        return {"rows": rows, "answer": _mean_colour(_drawn(scene.faces), answers, answers)}
+        first = targets_of(domain, task, images)[0]
+        return {"rows": rows, "answer": _mean_colour(levels(images.images), first, first)}
 
 
-def colours(faces: Sequence[Face], task: Task, edits: Tensor) -> dict[str, Any]:
-    """Share of the way to the renderer's answer, and the mean colour in its pixels."""
-    sources = _drawn(faces)
-    answers = _drawn([face.replaced(task.factor, task.value) for face in faces])
-    shown = to_uint8(edits).astype(np.float64)
-    shares = [share_of_way(*row) for row in zip(sources, shown, answers, strict=True)]
-    return {"way": of_mean(shares), "colour": _mean_colour(sources, answers, shown)}
+def colours(domain: Domain, task: Task, images: InvertedImages, edits: Tensor) -> dict[str, Any]:
+    """Share of the distance to the drawn target, and the mean colour in its pixels."""
+    first = targets_of(domain, task, images)[0]
+    return {
+        "share": of_mean(shares_of_distance(domain, task, images, edits)),
+        "colour": _mean_colour(levels(images.images), first, levels(edits)),
+    }
 
 
-def _drawn(faces: Sequence[Face]) -> np.ndarray:
-    return np.stack([draw(face).astype(np.float64) for face in faces])
-
-
-def _mean_colour(sources: np.ndarray, answers: np.ndarray, shown: np.ndarray) -> list[int]:
-    places = np.stack([differing(a, b) for a, b in zip(sources, answers, strict=True)])
+def _mean_colour(sources: np.ndarray, targets: np.ndarray, shown: np.ndarray) -> list[int]:
+    places = np.stack([differing(a, b) for a, b in zip(sources, targets, strict=True)])
     return [round(float(level)) for level in shown[places].mean(0)]
 
 
-def reach_stages(plan: Plan) -> list[Stage]:
-    """A stage for each of a plan's colours."""
-    chosen = [name for name in plan.tasks if TASKS[name].factor in COLOURS]
+def dose_stages(plan: Plan, tasks: Sequence[Task]) -> list[Stage]:
+    """A stage for each task that changes a colour, on a domain that draws targets."""
     return [
-        Stage(f"reach-{name}", Reach(plan.shared, name), ("curves", "train", "test", needed))
-        for name in chosen
-        for needed in (f"direction-{name}",)
+        Stage(
+            f"dose-{task.name}",
+            DoseResponse(plan.shared, task.name),
+            ("curves", "train", "test", f"direction-{task.name}"),
+        )
+        for task in tasks
+        if task.of_colour
     ]

@@ -1,171 +1,177 @@
-"""What a comparison is made of, as data, and the stages that all methods share."""
+"""What a comparison or a study is made of, as data, and the stages that all share."""
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from asyrp.domains.avatars.avatars import sample_face
-from asyrp.domains.avatars.pictures import labels, pictures
-from asyrp.domains.lab import Lab, open_lab, phases_of
-from asyrp.domains.scenes import Scene, load_scene, new_scene, save_scene
-from asyrp.domains.tasks import TASKS, Task, lacking, task_of
+from asyrp.domains.base import SPLITS, Domain, Labeller, Split, Task, guide_of, load_domain, task_of
+from asyrp.domains.find_direction import interval_of
+from asyrp.domains.inverted_images import InvertedImages, inverted, load_inverted, save_inverted
 from asyrp.domains.training_loop import LoopSettings, optimise
-from asyrp.editing_methods.classifier_guidance import noisy_loss
-from asyrp.editing_methods.trained import RIVALS, classifier_path, new_classifier
+from asyrp.editing_methods.base import Inputs, why_not
+from asyrp.editing_methods.catalogue import METHODS, method_of
+from asyrp.editing_methods.classifier_guidance import (
+    classifier_path,
+    new_classifier,
+    noisy_loss,
+)
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import EDIT_STEPS, Phases
+from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.asymmetric_process import reverse_process
-from asyrp.method.editing_interval import Curves, measure_curves
+from asyrp.method.editing_interval import EditInterval, measure_curves
 from asyrp.method.schedule import paper_grid
 from asyrp.metrics.frechet import LEAST_FID
+from asyrp.networks.load import Precision
 from asyrp.runtime.resumable import Stage, result_of
 from asyrp.settings import TrainSettings
 from asyrp.storage.files import atomic_path
-from asyrp.storage.images import from_uint8
-
-UNSEEN_SHARE = 0.12  # of faces with an unseen value among those that the classifier learns from
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many faces, which tasks and which methods. networks: see `networks_mark`."""
+    """A domain, how many of its images, which tasks and which methods.
 
-    tasks: tuple[str, ...] = tuple(TASKS)
-    rivals: tuple[str, ...] = tuple(RIVALS)
-    test_faces: int = 64
+    steps: of the grid that edits are made on. fingerprint: of the domain.
+    """
+
+    domain: str = "avatars-64"
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    test_images: int = 64
     pool: int = 112
-    train_faces: int = 64
-    validation_faces: int = 12
-    curve_faces: int = 16
-    classifier_faces: int = 3000
+    train_images: int = 64
+    validation_images: int = 12
+    curve_images: int = 16
+    classifier_images: int = 3000
     classifier_steps: int = 400
+    steps: int = EDIT_STEPS
     settings: TrainSettings = field(default_factory=TrainSettings)
-    networks: str = ""
+    fingerprint: str = ""
+    device: str = field(default="cpu", repr=False)  # changes results by rounding alone
+    dtype: Precision = "float32"
 
     def __post_init__(self) -> None:
-        for name in self.tasks:
-            task_of(name)
-        unknown = [name for name in self.rivals if name not in RIVALS]
-        if unknown:
-            raise AsyrpError(f"unknown method {unknown[0]!r}; needed some of: {', '.join(RIVALS)}")
-        for name in ("test_faces", "train_faces", "validation_faces", "curve_faces"):
+        for name in ("test_images", "train_images", "validation_images", "curve_images"):
             if getattr(self, name) < 2:
                 raise AsyrpError(f"{name} must be 2 or more; got {getattr(self, name)}")
-        if self.test_faces < LEAST_FID:
+        if self.test_images < LEAST_FID:
             raise AsyrpError(
-                f"the Frechet distance needs at least {LEAST_FID} test faces; got {self.test_faces}"
+                f"the Frechet distance needs at least {LEAST_FID} test images; got "
+                f"{self.test_images}"
             )
-        if self.pool < self.test_faces:
+        if self.pool < self.test_images:
             raise AsyrpError(
-                f"the pool must hold the test faces: pool {self.pool} < {self.test_faces}"
+                f"the pool must hold the test images: pool {self.pool} < {self.test_images}"
             )
 
     @property
     def shared(self) -> "Plan":
         """What the result of a stage depends on, whichever other tasks and methods there are."""
-        return replace(self, tasks=(), rivals=(), networks=networks_mark())
+        return replace(self, tasks=(), methods=())
 
     @property
-    def counts(self) -> Mapping[str, int]:
-        """How many faces of each split are inverted."""
-        return {
-            "train": self.train_faces,
-            "validation": 4 * self.validation_faces,
-            "test": self.pool,
-        }
+    def counts(self) -> Mapping[Split, int]:
+        """How many images of each split are inverted."""
+        validation = 4 * self.validation_images
+        return {"train": self.train_images, "validation": validation, "test": self.pool}
 
 
-def check_faces(plan: Plan) -> None:
-    """Refuse a plan whose splits hold too few faces that lack a task's value, before any work.
+@cache
+def _loaded(spec: str, device: str, dtype: Precision) -> Domain:
+    return load_domain(spec, device, dtype)
+
+
+def domain_of(plan: Plan) -> Domain:
+    """The domain of a plan, loaded once a process."""
+    return _loaded(plan.domain, plan.device, plan.dtype)
+
+
+def settled(plan: Plan) -> Plan:
+    """A plan with all tasks and methods where it names none, checked before any work.
 
     Raises:
-        AsyrpError: too few test or validation faces for a task.
+        AsyrpError: an unknown task, a method that the domain cannot run, or a split with too few
+            images that lack a task's value.
     """
-    for split, wanted in (("test", plan.test_faces), ("validation", plan.validation_faces)):
-        faces = [sample_face(split, number) for number in range(plan.counts[split])]
-        for name in plan.tasks:
-            found = len(lacking(faces, task_of(name)))
+    domain = domain_of(plan)
+    tasks = plan.tasks or tuple(domain.tasks)
+    runs = [name for name, method in METHODS.items() if not why_not(method, domain)]
+    for name in plan.methods:
+        if reason := why_not(method_of(name), domain):
+            raise AsyrpError(f"{name!r} does not run here: {reason}; needed some of: {runs}")
+    chosen = [task_of(domain, name) for name in tasks]
+    check_images(plan, domain, chosen)
+    methods = plan.methods or tuple(runs)
+    return replace(plan, tasks=tasks, methods=methods, fingerprint=domain.fingerprint)
+
+
+def check_images(plan: Plan, domain: Domain, tasks: Sequence[Task]) -> None:
+    """Raise AsyrpError where too few test or validation images lack a task's value."""
+    needs = {"test": plan.test_images, "validation": plan.validation_images}
+    for split, wanted in needs.items():
+        images = domain.images(cast(Split, split), plan.counts[cast(Split, split)])
+        for task in tasks:
+            found = len(domain.lacking(images, task))
             if found < wanted:
                 more = "raise --pool" if split == "test" else "raise --validation-faces"
                 raise AsyrpError(
-                    f"{name!r} needs {wanted} {split} faces that lack it; among {len(faces)} are "
-                    f"{found}; {more} or ask for fewer"
+                    f"{task.name!r} needs {wanted} {split} images that lack it; among "
+                    f"{len(images.numbers)} are {found}; {more} or ask for fewer"
                 )
-
-
-@cache
-def networks_mark() -> str:
-    """A mark that changes with the world's weights."""
-    digest = hashlib.sha256()
-    folder = Path(str(files("asyrp.domains.avatars").joinpath("weights")))
-    for path in sorted(folder.rglob("*.safetensors")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-@cache
-def lab_of(settings: TrainSettings) -> Lab:
-    """The networks, loaded once a process."""
-    return open_lab(settings)
 
 
 @dataclass(frozen=True)
 class MeasureCurves:
-    """LPIPS curves of validation faces: where editing begins and ends for every task."""
+    """LPIPS curves of validation images: where editing begins and ends for every task."""
 
     plan: Plan
 
+    @torch.no_grad()
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Curves, t_start and the phases of every task."""
-        lab = lab_of(self.plan.settings)
-        length = lab.model.schedule.length
-        scene = new_scene(lab.model, "validation", self.plan.curve_faces, length - 1)
-        grid = paper_grid(EDIT_STEPS, length)
-        with torch.no_grad():
-            curves = measure_curves(
-                scene.reconstructions,
-                scene.latents,
-                reverse_process(lab.model, scene.latents, grid),
-                lab.distance,
-            )
-        phases = {name: phases_of(lab, curves, task_of(name)) for name in TASKS}
-        errors = (scene.images - scene.reconstructions).square().mean((1, 2, 3))
+        domain, steps = domain_of(self.plan), self.plan.steps
+        length = domain.model.schedule.length
+        few = domain.images("validation", self.plan.curve_images)
+        images = inverted(domain.model, few, length - 1, steps)
+        walked = reverse_process(domain.model, images.latents, paper_grid(steps, length))
+        parts = (images.reconstructions, images.latents, walked, domain.distance)
+        curves = measure_curves(*parts)
+        phases = {name: interval_of(domain, curves, task) for name, task in domain.tasks.items()}
+        errors = (images.images - images.reconstructions).square().mean((1, 2, 3))
         return {
             "curves": curves._asdict(),
             "t_starts": sorted({found.t_start for found in phases.values()}),
-            "phases": phases,
-            "cosines": {name: lab.guide(task_of(name)).cosine for name in TASKS},
-            "thresholds": vars(lab.distance.thresholds),
-            "reconstruction_mse": errors.numpy(),
+            "phases": {name: asdict(found) for name, found in phases.items()},
+            "cosines": {name: guide_of(domain, task).cosine for name, task in domain.tasks.items()},
+            "thresholds": vars(domain.distance.thresholds),
+            "reconstruction_mse": errors.cpu().numpy(),
         }
 
 
 @dataclass(frozen=True)
-class InvertFaces:
-    """The faces of a split, inverted up to where editing begins, on their walk's grid."""
+class InvertImages:
+    """The images of a split, inverted up to where editing begins, on their grid."""
 
     plan: Plan
-    split: str
+    split: Split
 
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Write SPLIT-T.safetensors for every t_start T that a task has."""
-        lab, count = lab_of(self.plan.settings), self.plan.counts[self.split]
-        steps = self.plan.settings.steps if self.split == "train" else EDIT_STEPS
+        domain = domain_of(self.plan)
+        images = domain.images(self.split, self.plan.counts[self.split])
+        steps = self.plan.settings.steps if self.split == "train" else self.plan.steps
         errors = {}
         for start in result_of(folder, "curves")["t_starts"]:
-            scene = new_scene(lab.model, self.split, count, start, steps)
-            save_scene(_scene_path(folder, self.split, start), scene)
-            moved = scene.images - scene.reconstructions
-            errors[start] = moved.square().mean((1, 2, 3)).numpy()
-        return {"count": count, "reconstruction_mse": errors}
+            found = inverted(domain.model, images, start, steps)
+            save_inverted(_path(folder, self.split, start), found)
+            moved = found.images - found.reconstructions
+            errors[start] = moved.square().mean((1, 2, 3)).cpu().numpy()
+        return {"count": len(images.numbers), "reconstruction_mse": errors}
 
 
 @dataclass(frozen=True)
@@ -176,45 +182,47 @@ class TrainClassifier:
 
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Write classifier.safetensors."""
-        lab, count = lab_of(self.plan.settings), self.plan.classifier_faces
-        images = from_uint8(pictures("train", count, None, UNSEEN_SHARE, 1))
-        known = labels("train", count, UNSEEN_SHARE)
-        classifier, steps = new_classifier(), self.plan.classifier_steps
-        loss_at = noisy_loss(classifier, images, known, lab.model.schedule, batch=32)
+        domain, count = domain_of(self.plan), self.plan.classifier_images
+        images, known = cast(Labeller, domain).labelled(count)
+        classifier, steps = new_classifier(domain), self.plan.classifier_steps
+        loss_at = noisy_loss(classifier, images, known, domain.model.schedule, batch=32)
         warm = max(1, min(50, steps // 10))
         for step in optimise(classifier, loss_at, LoopSettings(steps, 2e-3, warm, ema_decay=0.98)):
             last = step
         with atomic_path(classifier_path(folder)) as temporary:
             save_file(dict(last.ema.state_dict()), temporary)
-        return {"faces": count, "steps": steps, "loss": last.loss}
+        return {"images": count, "steps": steps, "loss": last.loss}
 
 
 def shared_stages(plan: Plan) -> list[Stage]:
-    """Curves, faces, and (where a method needs it) the classifier."""
+    """Curves, inverted images, and (where a method needs it) the classifier."""
     own = plan.shared
     stages = [Stage("curves", MeasureCurves(own))]
-    stages += [Stage(split, InvertFaces(own, split), ("curves",)) for split in plan.counts]
-    if "classifier" in plan.rivals:
+    stages += [Stage(split, InvertImages(own, split), ("curves",)) for split in SPLITS]
+    if any(method_of(name).after == "classifier" for name in plan.methods):
         stages.append(Stage("classifier", TrainClassifier(own)))
     return stages
 
 
-def curves_kept(folder: Path) -> Curves:
-    """The curves of the stage."""
-    kept = result_of(folder, "curves")["curves"]
-    return Curves(tuple(kept["times"]), np.asarray(kept["x0"]), np.asarray(kept["xt"]))
-
-
-def phases_kept(folder: Path, task: Task) -> Phases:
+def interval_kept(folder: Path, task: Task) -> EditInterval:
     """The phases of a task."""
-    return Phases(*result_of(folder, "curves")["phases"][task.name])
+    return EditInterval(**result_of(folder, "curves")["phases"][task.name])
 
 
-def scene_kept(folder: Path, split: str, *tasks: Task) -> Scene:
-    """The faces of a split at the highest t_start of some tasks; of any for none."""
-    chosen = [phases_kept(folder, task).t_start for task in tasks or TASKS.values()]
-    return load_scene(_scene_path(folder, split, max(chosen)))
+def images_kept(plan: Plan, folder: Path, split: Split, *tasks: Task) -> InvertedImages:
+    """The images of a split at the highest t_start of some tasks; of any for none."""
+    if tasks:
+        start = max(interval_kept(folder, task).t_start for task in tasks)
+    else:
+        start = max(result_of(folder, "curves")["t_starts"])
+    return load_inverted(_path(folder, split, start), domain_of(plan).model.device)
 
 
-def _scene_path(folder: Path, split: str, start: int) -> Path:
+def inputs_kept(plan: Plan, folder: Path, task: Task) -> Inputs:
+    """What a method gets for a task."""
+    train = images_kept(plan, folder, "train", task)
+    return Inputs(interval_kept(folder, task), train, plan.settings, folder)
+
+
+def _path(folder: Path, split: str, start: int) -> Path:
     return folder / f"{split}-{start}.safetensors"

@@ -14,7 +14,7 @@ from asyrp.finders.training_goal import TrainingGoal, TrainStep
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.cached_trajectory import CachedTrajectories, mark_of, prepare_into
 from asyrp.method.direction_file import DirectionCard, SavedDirection
-from asyrp.method.editing_interval import Curves, measure_curves
+from asyrp.method.editing_interval import Curves, EditInterval, measure_curves
 from asyrp.method.editing_interval import joined as joined_curves
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import walk_into
@@ -35,14 +35,6 @@ from asyrp.storage.record_store import RecordStore
 
 MOST_CURVE_IMAGES = 32
 EDIT_STEPS = 40  # the paper's grid for editing and for the LPIPS curves
-
-
-class Phases(NamedTuple):
-    """Timesteps: edit on [t_start, t_edit], boost below t_boost."""
-
-    t_start: int
-    t_edit: int
-    t_boost: int
 
 
 @torch.no_grad()
@@ -101,7 +93,7 @@ class Wanted(NamedTuple):
     """A direction to find: its text pair, and when it edits."""
 
     guide: TextDirection
-    phases: Phases
+    phases: EditInterval
 
 
 class Training(NamedTuple):
@@ -126,7 +118,7 @@ def start_training(
     guide: TextDirection,
     pictures: Pictures | StoredPictures,
     validation: Pictures,
-    phases: Phases,
+    phases: EditInterval,
     settings: TrainSettings,
     checkpoint: Path | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
@@ -242,7 +234,7 @@ def make_card(
     model: HSpaceUNet,
     texts: tuple[str, str],
     guide: TextDirection,
-    phases: Phases,
+    phases: EditInterval,
     settings: TrainSettings,
     outcome: Mapping[str, Any],
     strength: float = 1.0,

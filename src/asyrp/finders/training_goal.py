@@ -13,7 +13,7 @@ from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.clip_loss import Losses, combined, loss_of, means_of
 from asyrp.method.directions import Direction, SideBySide
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair
+from asyrp.method.schedule import Pair, Timesteps, full_length
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectories, UneditedTrajectory
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -98,8 +98,9 @@ class Run:
             acting = [learning[r] for r in rows]
             taught = [cast(Direction, self.directions[i]) for i in acting]
             shift = SideBySide(taught, images=x.shape[1])
-            act = Attribute(shift, pair.t, trained_steps=1)
-            (done,) = reverse_process(self.model, x[rows].flatten(0, 1), [pair], [act])
+            act = Attribute(shift, pair.t, trained_steps=full_length(self.grid))
+            one = Timesteps((pair,), full_length(self.grid))
+            (done,) = reverse_process(self.model, x[rows].flatten(0, 1), one, [act])
             sizes = (len(rows), x.shape[1])
             x = x.clone()
             x[rows] = done.x.detach().unflatten(0, sizes)

@@ -15,8 +15,9 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.method.ddim import draw_noise, predict_x0, step
 from asyrp.method.directions import Direction
+from asyrp.method.editing_interval import EditInterval, edit_interval
 from asyrp.method.hspace import Encoded, HSpaceUNet
-from asyrp.method.schedule import Pair
+from asyrp.method.schedule import Pair, full_length
 
 Change = Callable[[Tensor], Tensor]
 Predictions = tuple[Tensor, Tensor]  # eps for P_t, eps for D_t
@@ -41,14 +42,21 @@ class Attribute:
     def __post_init__(self) -> None:
         if not math.isfinite(self.strength):
             raise AsyrpError(f"the strength of a direction is a number; got {self.strength}")
-        check_start(self.t_start, self.t_edit)
+        self.interval()
+
+    def interval(self, t_boost: int = 0) -> EditInterval:
+        """When it acts, and where boosting begins below it."""
+        return edit_interval(self.t_start, self.t_edit, t_boost)
 
     def acts(self, t: int) -> bool:
         """Whether t lies in its editing interval [t_start, t_edit]."""
         return self.t_edit <= t and (self.t_start is None or t <= self.t_start)
 
     def dh(self, h: Tensor, emb: Tensor, t: int, steps: int) -> Tensor:
-        """strength * S / S~ * dh_t: the sum of dh over a walk is that of training (section 4.1)."""
+        """strength * S / S~ * dh_t: the sum of dh over a walk is that of training (section 4.1).
+
+        steps: S~, the length of the whole grid that is walked.
+        """
         dh = self.strength * self.trained_steps / steps * self.direction(h, emb, t)
         return dh.to(h.dtype)
 
@@ -99,6 +107,7 @@ def reverse_process(
 
     Args:
         x: (b, c, height, width), x_T of each image.
+        grid: the whole of one or, with x where it begins, a part of one.
         attributes: each acts on its own interval [t_start, t_edit].
         t_boost: eta is 1 at every t < t_boost, else 0; at most every t_edit.
         generators: one an image, needed where t_boost > 0.
@@ -106,11 +115,11 @@ def reverse_process(
     Raises:
         AsyrpError: t_boost above a t_edit, or generators that do not match the images.
     """
-    check_phases([a.t_edit for a in attributes], t_boost)
+    intervals_of(attributes, t_boost)
     for pair in grid:
         active = [a for a in attributes if a.acts(pair.t)]
         encoded = model.encode(x, pair.t)
-        eps_x0, eps = _predictions(model, encoded, active, pair.t, len(grid), shift)
+        eps_x0, eps = _predictions(model, encoded, active, pair.t, full_length(grid), shift)
         boosted = pair.t < t_boost
         noise = draw_noise(x, generators) if boosted else None
         done = step(x, eps_x0, eps, model.schedule, pair, noise, eta=float(boosted))
@@ -137,22 +146,12 @@ def _predictions(
     return shift(model, encoded, change)
 
 
-def check_start(t_start: int | None, t_edit: int) -> None:
-    """Raise AsyrpError unless editing begins no later than it ends."""
-    if t_start is not None and t_start < t_edit:
-        raise AsyrpError(
-            f"editing begins at the higher timestep: t_start must be at least t_edit; got t_start "
-            f"{t_start} < t_edit {t_edit}; raise t_start or lower t_edit"
-        )
+def intervals_of(attributes: Sequence[Attribute], t_boost: int) -> list[EditInterval]:
+    """The phases of each direction of a walk that is boosted below t_boost.
 
-
-def check_phases(t_edits: Sequence[int], t_boost: int) -> None:
-    """Raise AsyrpError unless 0 <= t_boost <= every t_edit."""
-    if t_boost < 0:
-        raise AsyrpError(f"t_boost is a timestep of 0 or more; got {t_boost}")
-    for t_edit in t_edits:
-        if t_boost > t_edit:
-            raise AsyrpError(
-                f"boosting begins where editing has ended: t_boost must be at most t_edit; got "
-                f"t_boost {t_boost} > t_edit {t_edit}; lower t_boost or raise t_edit"
-            )
+    Raises:
+        AsyrpError: unless 0 <= t_boost <= every t_edit.
+    """
+    if not attributes and t_boost:
+        edit_interval(None, max(t_boost, 0), t_boost)  # plain sampling may be boosted at any t
+    return [one.interval(t_boost) for one in attributes]

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
-from asyrp.method.asymmetric_process import Attribute, check_phases, check_start
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, Layout, TimestepDirection
+from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.storage.files import Kind, load_tensors, parse_json, save_tensors
 
@@ -54,8 +55,7 @@ class DirectionCard:
             _check_number(name, getattr(self, name))
         if self.trained_steps < 1:
             raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")
-        check_phases([self.t_edit], self.t_boost)
-        check_start(self.t_start, self.t_edit)
+        edit_interval(self.t_start, self.t_edit, self.t_boost)
 
 
 def _check_number(name: str, value: object) -> None:

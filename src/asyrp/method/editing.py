@@ -16,7 +16,7 @@ from asyrp.method.asymmetric_process import (
 )
 from asyrp.method.ddim import Convention, draw_noise, invert_steps, seeded_generators
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair, below, paper_grid
+from asyrp.method.schedule import Timesteps, below, paper_grid
 from asyrp.runtime.batching import in_batches
 
 Report = Callable[[int, int], None]
@@ -117,7 +117,7 @@ def latents_of(
     return torch.cat(list(in_batches(len(images), batch_size, inverted)))
 
 
-def inversion_grid(model: HSpaceUNet, steps: int, up_to: int | None) -> tuple[Pair, ...]:
+def inversion_grid(model: HSpaceUNet, steps: int, up_to: int | None) -> Timesteps:
     """The grid of an inversion that ends at `up_to`.
 
     Raises:

@@ -1,6 +1,7 @@
 """t_start, t_edit and t_boost from LPIPS curves (Kwon et al. 2023, sections 4.1 and 4.2)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,6 +10,39 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import PerceptualDistance, Thresholds
+from asyrp.method.schedule import LONGEST
+
+
+@dataclass(frozen=True)
+class EditInterval:
+    """The phases of an edit: dh acts on [t_start, t_edit], and eta is 1 below t_boost.
+
+    Raises:
+        AsyrpError: unless 0 <= t_boost <= t_edit <= t_start.
+    """
+
+    t_start: int
+    t_edit: int
+    t_boost: int = 0
+
+    def __post_init__(self) -> None:
+        if self.t_boost < 0:
+            raise AsyrpError(f"t_boost is a timestep of 0 or more; got {self.t_boost}")
+        if self.t_boost > self.t_edit:
+            raise AsyrpError(
+                f"boosting begins where editing has ended: t_boost must be at most t_edit; got "
+                f"t_boost {self.t_boost} > t_edit {self.t_edit}; lower t_boost or raise t_edit"
+            )
+        if self.t_start < self.t_edit:
+            raise AsyrpError(
+                "editing begins at the higher timestep: t_start must be at least t_edit; got "
+                f"t_start {self.t_start} < t_edit {self.t_edit}; raise t_start or lower t_edit"
+            )
+
+
+def edit_interval(t_start: int | None, t_edit: int, t_boost: int = 0) -> EditInterval:
+    """An interval that begins at T, the paper's choice, where t_start is None."""
+    return EditInterval(max(LONGEST, t_edit) if t_start is None else t_start, t_edit, t_boost)
 
 
 class HasStates(Protocol):
@@ -48,6 +82,11 @@ class Found(NamedTuple):
     t_edit: Interval
     t_boost: Interval
     curves: Curves
+
+    @property
+    def interval(self) -> EditInterval:
+        """The phases alone; AsyrpError where timesteps that were given are in no order."""
+        return EditInterval(self.t_start, self.t_edit.t, self.t_boost.t)
 
 
 @torch.no_grad()

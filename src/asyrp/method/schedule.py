@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -19,6 +19,32 @@ class Pair(NamedTuple):
 
     t: int
     s: int
+
+
+@dataclass(frozen=True)
+class Timesteps(Sequence[Pair]):
+    """A grid of timesteps, or a part of one, as descending (t, s) pairs.
+
+    full: S~, the length of the whole grid; slicing keeps it, so that S / S~ stays right on a part.
+    """
+
+    pairs: tuple[Pair, ...]
+    full: int
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @overload
+    def __getitem__(self, place: int) -> Pair: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Timesteps": ...
+    def __getitem__(self, place: int | slice) -> "Pair | Timesteps":
+        found = self.pairs[place]
+        return found if isinstance(found, Pair) else Timesteps(found, self.full)
+
+    def between(self, t_start: int, t_edit: int) -> "Timesteps":
+        """The pairs with t in [t_start, t_edit], both ends included."""
+        return Timesteps(tuple(p for p in self.pairs if t_edit <= p.t <= t_start), self.full)
 
 
 @dataclass(frozen=True)
@@ -114,7 +140,7 @@ def _from_config(config: Mapping[str, Any]) -> NoiseSchedule:
     return _NAMED[name](length, float(start), float(end))
 
 
-def paper_grid(steps: int = 40, length: int = 1000) -> tuple[Pair, ...]:
+def paper_grid(steps: int = 40, length: int = 1000) -> Timesteps:
     """`int(linspace(0, 1, n) * (T - 1) + 1e-6)`, from T - 1 down to 0 and on to the clean image.
 
     The official code's grid; n = 40 is the paper's editing setting.
@@ -124,24 +150,25 @@ def paper_grid(steps: int = 40, length: int = 1000) -> tuple[Pair, ...]:
     return pairs(times)
 
 
-def leading_grid(steps: int = 50, length: int = 1000, offset: int = 0) -> tuple[Pair, ...]:
+def leading_grid(steps: int = 50, length: int = 1000, offset: int = 0) -> Timesteps:
     """diffusers' spacing `leading`: multiples of T // n, plus `offset`."""
     check_steps(steps, length)
     return pairs([i * (length // steps) + offset for i in range(steps)])
 
 
-def trailing_grid(steps: int = 50, length: int = 1000) -> tuple[Pair, ...]:
+def trailing_grid(steps: int = 50, length: int = 1000) -> Timesteps:
     """diffusers' spacing `trailing`: from T - 1 down in strides of T / n."""
     check_steps(steps, length)
     times = [round(length - i * length / steps) - 1 for i in range(steps)]
     return pairs(sorted(times))
 
 
-def pairs(times: Sequence[int]) -> tuple[Pair, ...]:
-    """Ascending timesteps -> descending (t, s) pairs, the last of which ends at CLEAN."""
+def pairs(times: Sequence[int]) -> Timesteps:
+    """Ascending timesteps -> a whole grid, whose last pair ends at CLEAN."""
     if any(a >= b for a, b in pairwise([CLEAN, *times])):
         raise AsyrpError(f"timesteps must ascend strictly from 0 or more; got {list(times)[:8]}")
-    return tuple(Pair(t, s) for t, s in pairwise([*reversed(times), CLEAN]))
+    found = tuple(Pair(t, s) for t, s in pairwise([*reversed(times), CLEAN]))
+    return Timesteps(found, len(found))
 
 
 def times(grid: Sequence[Pair]) -> tuple[int, ...]:
@@ -149,9 +176,15 @@ def times(grid: Sequence[Pair]) -> tuple[int, ...]:
     return tuple(pair.t for pair in reversed(grid))
 
 
-def below(grid: Sequence[Pair], t_top: int | None) -> tuple[Pair, ...]:
-    """The pairs of a grid from timestep t_top down; all of them for None."""
-    return tuple(pair for pair in grid if t_top is None or pair.t <= t_top)
+def below(grid: Sequence[Pair], t_top: int | None) -> Timesteps:
+    """The part of a grid from timestep t_top down; all of it for None."""
+    top = LONGEST if t_top is None else t_top
+    return Timesteps(tuple(grid), full_length(grid)).between(top, CLEAN)
+
+
+def full_length(grid: Sequence[Pair]) -> int:
+    """S~ of a grid, or of the grid that it is a part of; pairs by themselves are a whole one."""
+    return grid.full if isinstance(grid, Timesteps) else len(grid)
 
 
 def check_steps(steps: int, length: int) -> None:

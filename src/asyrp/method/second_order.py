@@ -1,7 +1,6 @@
 """A second-order walk for few steps: the P/D split of Asyrp carried over to DPM-Solver++(2M)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,12 +10,12 @@ from asyrp.method.asymmetric_process import (
     ReverseStep,
     Shift,
     asymmetric,
-    check_phases,
+    intervals_of,
     reverse_process,
 )
 from asyrp.method.ddim import second_order
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import CLEAN, Pair
+from asyrp.method.schedule import CLEAN, Pair, Timesteps, full_length
 
 
 def walk_second_order(
@@ -35,11 +34,11 @@ def walk_second_order(
     P_t and P_u, which an editing interval that begins or ends does not break. The first step, the
     last and those with noise are DDIM's.
     """
-    check_phases([a.t_edit for a in attributes], t_boost)
-    acting = [replace(a, strength=a.strength / len(grid)) for a in attributes]
+    intervals_of(attributes, t_boost)
     before: ReverseStep | None = None
     for pair in grid:
-        (done,) = reverse_process(model, x, (pair,), acting, t_boost, generators, shift)
+        one = Timesteps((pair,), full_length(grid))
+        (done,) = reverse_process(model, x, one, attributes, t_boost, generators, shift)
         if before is not None and pair.s != CLEAN and pair.t >= t_boost:
             weight = second_order(model.schedule, before.t, pair.t, pair.s)
             done = done._replace(x=done.x + weight * (done.x0_source - before.x0_source))

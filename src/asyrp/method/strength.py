@@ -7,7 +7,7 @@ import torch
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.directions import Direction
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair
+from asyrp.method.schedule import Pair, full_length
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectory
 
@@ -29,7 +29,7 @@ def response(
 
     Of P_t at the end of the editing interval.
     """
-    act = Attribute(direction, grid[-1].t, strength, trained_steps=len(grid))
+    act = Attribute(direction, grid[-1].t, strength, trained_steps=full_length(grid))
     made = []
     for x, source in zip(
         sources.latents.split(BATCH), sources.features[-1].split(BATCH), strict=True

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asyrp.method.asymmetric_process import Attribute, check_phases
+from asyrp.method.asymmetric_process import Attribute, intervals_of
 from asyrp.method.ddim import draw_noise, seeded_generators, step
 from asyrp.method.editing import Report, silent
 from asyrp.method.hspace import Encoded, HSpaceUNet
-from asyrp.method.schedule import Pair, paper_grid
+from asyrp.method.schedule import Pair, full_length, paper_grid
 from asyrp.runtime.batching import in_batches
 
 Edit = Sequence[Attribute]
@@ -87,14 +87,14 @@ def walk_strip(
     generators: Sequence[torch.Generator] = (),
 ) -> Iterator[StripStep]:
     """`process.walk` of the same x_T (b, c, height, width) with each of `edits`."""
-    check_phases([a.t_edit for edit in edits for a in edit], t_boost)
+    intervals_of([a for edit in edits for a in edit], t_boost)
     state = x[None]
     branches: tuple[tuple[int, ...], ...] = (tuple(range(len(edits))),)
     for pair in grid:
         noise = draw_noise(x, generators) if pair.t < t_boost else None
         parted = _parted(branches, edits, pair.t)
         branches = tuple(group.edits for group in parted)
-        state = _stepped(model, state, pair, parted, len(grid), noise)
+        state = _stepped(model, state, pair, parted, full_length(grid), noise)
         yield StripStep(pair.t, pair.s, state, branches)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair, below, paper_grid
+from asyrp.method.schedule import LONGEST, Timesteps, below, paper_grid
 from asyrp.method.text_direction import TextDirection
 from asyrp.runtime.batching import in_batches
 
@@ -63,8 +63,8 @@ class UneditedTrajectories(Protocol):
 class Window(NamedTuple):
     """The pairs before the editing interval, and those of it."""
 
-    lead: tuple[Pair, ...]
-    grid: tuple[Pair, ...]
+    lead: Timesteps
+    grid: Timesteps
 
 
 def editing_window(
@@ -76,13 +76,13 @@ def editing_window(
         AsyrpError: no timestep lies in [t_start, t_edit].
     """
     pairs = below(paper_grid(steps, length), t_top)
-    grid = tuple(pair for pair in pairs if t_edit <= pair.t <= t_start)
+    grid = pairs.between(t_start, t_edit)
     if not grid:
         raise AsyrpError(
             f"no timestep of the {steps}-step grid lies between t_start {t_start} and "
             f"t_edit {t_edit}; raise t_start or lower t_edit"
         )
-    return Window(tuple(pair for pair in pairs if pair.t > t_start), grid)
+    return Window(pairs.between(LONGEST, t_start + 1), grid)
 
 
 @torch.no_grad()

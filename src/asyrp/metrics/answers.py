@@ -1,18 +1,12 @@
 """Success and leakage of an edit, from a judge's answers about every attribute of every image."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
 
 import numpy as np
-from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.reporting.bootstrap import Estimate, of_runs
-
-Answers = Mapping[str, np.ndarray]
-"""attribute -> (n,) index of the value a judge sees."""
-Shown = Mapping[str, np.ndarray]
-"""attribute -> (n,) bool: whether the attribute shows, before and after the edit."""
+from asyrp.scorers.judge import Answers, Shown
 
 
 def succeeded(after: Answers, attribute: str, wanted: int) -> np.ndarray:
@@ -71,45 +65,3 @@ def matrix(
 def shown_in(values: np.ndarray) -> int:
     """How many images have a value, in any of the runs; values: (n,) or (runs, n)."""
     return int((~np.isnan(np.atleast_2d(values)).all(0)).sum())
-
-
-class Judging(Protocol):
-    """A judge of attributes: what it is called, what it sees, and what of it counts."""
-
-    @property
-    def name(self) -> str:
-        """What a table records."""
-        ...
-
-    @property
-    def audited(self) -> Sequence[str]:
-        """Attributes by which subgroups are compared."""
-        ...
-
-    def answers(self, images: Tensor) -> Answers:
-        """(n, 3, height, width) in [-1, 1] -> attribute -> (n,)."""
-        ...
-
-    def wanted(self, attribute: str, value: str) -> int:
-        """The index of a value; AsyrpError where the judge does not know it."""
-        ...
-
-    def value(self, attribute: str, index: int) -> str:
-        """The name of a value."""
-        ...
-
-    def shown(self, before: Answers, attribute: str, value: str) -> Shown:
-        """Whether each other attribute shows before and after the edit to that value."""
-        ...
-
-
-class Grading(Judging, Protocol):
-    """A judge that also tells how sure it is."""
-
-    def probabilities(self, images: Tensor) -> Mapping[str, Tensor]:
-        """(n, 3, height, width) in [-1, 1] -> attribute -> (n, values), rows summing to 1."""
-        ...
-
-    def log_odds(self, images: Tensor, attribute: str, value: str) -> np.ndarray:
-        """log p / (1 - p) of a value, (n,)."""
-        ...

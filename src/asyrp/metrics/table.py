@@ -17,6 +17,8 @@ from asyrp.metrics.features import FeatureNetwork, features_of, identity_similar
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import Segmenting, mean_iou
 from asyrp.reporting.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_pairs, of_runs
+from asyrp.scorers.judge import Judge, answers, wanted
+from asyrp.scorers.judge import shown as shown_in_both
 
 LEAST_GROUP = 8  # images; a smaller subgroup says nothing
 GROUP_DRAWS = 25  # of the bootstrap of a subgroup's FID
@@ -57,8 +59,8 @@ class Scorers(NamedTuple):
     guide: TextDirection | None = None
     distance: PerceptualDistance | None = None
     spread: PerceptualDistance | None = None
-    judging: judged.Judging | None = None
-    segmenting: Segmenting | None = None
+    judge: Judge | None = None
+    segmenter: Segmenting | None = None
     features: FeatureNetwork | None = None
     identity: FeatureNetwork | None = None
 
@@ -97,14 +99,14 @@ def per_image(
     found: dict[str, np.ndarray] = {}
     if tools.guide is not None:
         found["s_dir"] = directional.directional_similarity(sources, edits, tools.guide)
-    if tools.judging is not None and wish is not None:
-        found |= judge(pictures, tools.judging, wish)
+    if tools.judge is not None and wish is not None:
+        found |= judge_edits(pictures, tools.judge, wish)
     if tools.distance is not None:
         found["lpips"] = distances(tools.distance, sources, edits)
         if back is not None:
             found["lpips_reconstruction"] = distances(tools.distance, sources, back)
-    if tools.segmenting is not None:
-        found["sc"] = mean_iou(tools.segmenting.masks(sources), tools.segmenting.masks(edits))
+    if tools.segmenter is not None:
+        found["sc"] = mean_iou(tools.segmenter.masks(sources), tools.segmenter.masks(edits))
     if tools.identity is not None:
         features = features_of(tools.identity, sources)
         found["identity"] = identity_similarity(features, features_of(tools.identity, edits))
@@ -112,21 +114,21 @@ def per_image(
     return found
 
 
-def judge(pictures: Pictures, judging: judged.Judging, wish: Wish) -> dict[str, np.ndarray]:
+def judge_edits(pictures: Pictures, judge: Judge, wish: Wish) -> dict[str, np.ndarray]:
     """success, leakage and clean of each image; the reconstruction's own changes beside them."""
-    before, after = judging.answers(pictures.sources), judging.answers(pictures.edits)
-    wanted = judging.wanted(*wish)
-    shown = judging.shown(before, *wish)
-    success = judged.succeeded(after, wish.attribute, wanted)
+    before, after = answers(judge, pictures.sources), answers(judge, pictures.edits)
+    place = wanted(judge, *wish)
+    shown = shown_in_both(judge, before, *wish)
+    success = judged.succeeded(after, wish.attribute, place)
     leaks = judged.leaked(judged.changed(before, after, shown), wish.attribute)
     found = {
         "success": success,
-        "success_before": judged.succeeded(before, wish.attribute, wanted),
+        "success_before": judged.succeeded(before, wish.attribute, place),
         "leakage": leaks,
         "clean": judged.clean(success, leaks),
     }
     if pictures.reconstructions is not None:
-        plain = judging.answers(pictures.reconstructions)
+        plain = answers(judge, pictures.reconstructions)
         own = judged.leaked(judged.changed(before, plain, shown), wish.attribute)
         found |= {"leakage_reconstruction": own, "leakage_beyond": leaks - own}
     return found
@@ -141,16 +143,16 @@ def over_runs(
 
 
 def leakage_matrix(
-    runs: Sequence[Pictures], judging: judged.Judging, wish: Wish, seed: int = 0
+    runs: Sequence[Pictures], judge: Judge, wish: Wish, seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
     """Rows edit and reconstruction: attribute -> share of images whose judged value changed."""
     sources, _, back = runs[0]
-    before = judging.answers(sources)
-    shown = judging.shown(before, *wish)
-    edited = [judged.changed(before, judging.answers(run.edits), shown) for run in runs]
+    before = answers(judge, sources)
+    shown = shown_in_both(judge, before, *wish)
+    edited = [judged.changed(before, answers(judge, run.edits), shown) for run in runs]
     rows = {"edit": {name: np.stack([one[name] for one in edited]) for name in edited[0]}}
     if back is not None:
-        rows["reconstruction"] = judged.changed(before, judging.answers(back), shown)
+        rows["reconstruction"] = judged.changed(before, answers(judge, back), shown)
     return judged.matrix(rows, seed)
 
 
@@ -229,22 +231,20 @@ def summarised(values: Values, seed: int = 0) -> dict[str, Estimate]:
     }
 
 
-def labels_of(
-    judging: judged.Judging, sources: Tensor, attributes: Sequence[str]
-) -> dict[str, list[str]]:
+def labels_of(judge: Judge, sources: Tensor, attributes: Sequence[str]) -> dict[str, list[str]]:
     """attribute -> the value that the judge sees in each source.
 
     Raises:
         AsyrpError: the judge does not know an attribute.
     """
-    seen = judging.answers(sources)
+    seen = answers(judge, sources)
     for attribute in attributes:
         if attribute not in seen:
             raise AsyrpError(
                 f"the judge does not know the attribute {attribute!r}; it answers for: "
                 f"{', '.join(seen)}"
             )
-    return {a: [judging.value(a, int(i)) for i in seen[a]] for a in attributes}
+    return {a: [judge.values[a][int(i)] for i in seen[a]] for a in attributes}
 
 
 def grouped(labels: Sequence[str]) -> dict[str, np.ndarray]:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import TextImageEncoder
-from asyrp.metrics.answers import Answers, Shown
 from asyrp.storage.files import read_object
 
 CLIP_SCALE = 100.0  # of cosines before the softmax: where CLIP's own training ended
@@ -36,23 +34,6 @@ class Questions:
     values: Mapping[str, Sequence[str]]
     scale: float = CLIP_SCALE
 
-    def wanted(self, attribute: str, value: str) -> int:
-        """The index of a value.
-
-        Raises:
-            AsyrpError: no such attribute or value.
-        """
-        if attribute not in self.values:
-            known = ", ".join(self.values)
-            raise AsyrpError(
-                f"the judge has no question about {attribute!r}; it answers for: {known}"
-            )
-        texts = list(self.values[attribute])
-        if value not in texts:
-            known = ", ".join(repr(text) for text in texts)
-            raise AsyrpError(f"{attribute} has no value {value!r} for the judge; it has: {known}")
-        return texts.index(value)
-
 
 def read_questions(path: Path) -> Questions:
     """The questions of a file, as FORM shows them; "scale" may be left out.
@@ -60,10 +41,20 @@ def read_questions(path: Path) -> Questions:
     Raises:
         AsyrpError: no readable JSON, or not of that form.
     """
-    content = read_object(path)
-    wrong = _wrong(content)
-    if wrong:
-        raise AsyrpError(f"{str(path)!r} makes no judge: {wrong}; needed {FORM}")
+    try:
+        return check_questions(read_object(path))
+    except AsyrpError as error:
+        raise AsyrpError(f"{str(path)!r} makes no judge: {error}; needed {FORM}") from error
+
+
+def check_questions(content: Mapping[str, Any]) -> Questions:
+    """The questions that a table says.
+
+    Raises:
+        AsyrpError: what is wrong with it.
+    """
+    if wrong := _wrong(content):
+        raise AsyrpError(wrong)
     values = {name: tuple(texts) for name, texts in content["questions"].items()}
     return Questions(content["encoder"], values, float(content.get("scale", CLIP_SCALE)))
 
@@ -93,8 +84,8 @@ def _wrong_texts(attribute: str, texts: Any) -> str:
     return ""
 
 
-class ZeroShotJudging:
-    """Reads attributes off pictures; values come as indices into the questions.
+class ZeroShotJudge:
+    """Reads attributes off pictures: the value whose text is nearest.
 
     Its texts are taken as they are, without templates, and encoded once.
     """
@@ -112,9 +103,14 @@ class ZeroShotJudging:
         return f"zero-shot {self.encoder.name}"
 
     @property
+    def values(self) -> Mapping[str, Sequence[str]]:
+        """attribute -> the texts of its values."""
+        return self.questions.values
+
+    @property
     def audited(self) -> Sequence[str]:
         """Attributes by which subgroups are compared: all."""
-        return tuple(self.questions.values)
+        return tuple(self.values)
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> dict[str, Tensor]:
@@ -123,33 +119,6 @@ class ZeroShotJudging:
         seen = torch.cat(parts).cpu().double()
         return {name: self.questions.scale * seen @ texts.T for name, texts in self._texts.items()}
 
-    def probabilities(self, images: Tensor) -> dict[str, Tensor]:
-        """(n, 3, height, width) -> attribute -> (n, values), every row summing to 1."""
-        return {name: rows.softmax(1) for name, rows in self.logits(images).items()}
-
-    def log_odds(self, images: Tensor, attribute: str, value: str) -> np.ndarray:
-        """log p / (1 - p) of a value, (n,)."""
-        wanted, rows = self.wanted(attribute, value), self.logits(images)[attribute]
-        others = torch.cat([rows[:, :wanted], rows[:, wanted + 1 :]], 1)
-        found: np.ndarray = (rows[:, wanted] - others.logsumexp(1)).numpy()
-        return found
-
-    def answers(self, images: Tensor) -> Answers:
-        """(n, 3, height, width) in [-1, 1] -> attribute -> (n,)."""
-        return {name: rows.argmax(1).numpy() for name, rows in self.logits(images).items()}
-
-    def wanted(self, attribute: str, value: str) -> int:
-        """The index of a value; AsyrpError where there is no such question."""
-        return self.questions.wanted(attribute, value)
-
-    def value(self, attribute: str, index: int) -> str:
-        """The text of a value."""
-        return self.questions.values[attribute][index]
-
-    def shown(self, before: Answers, attribute: str, value: str) -> Shown:
-        """Every other attribute counts as shown in every image."""
-        return {
-            name: np.ones(len(rows), dtype=bool)
-            for name, rows in before.items()
-            if name != attribute
-        }
+    def visible(self, values: Mapping[str, str], attribute: str) -> bool:
+        """Every attribute counts as shown in every image."""
+        return True

@@ -3,12 +3,12 @@
 from typing import Any
 
 from asyrp.options.app import App
-from asyrp.options.compare import Compare, Reproduce, Study
+from asyrp.options.compare import Compare, Domain, Reproduce, Study
 from asyrp.options.convert import Convert
 from asyrp.options.data import Gather
 from asyrp.options.editing import Edit, Inspect, Intervals, Invert, Sample, Train
 from asyrp.options.evaluate import Evaluate
-from asyrp.options.shared import Applying, Guides, Inverting, Network
+from asyrp.options.shared import Applying, Guides, Inverting, Network, OnDomain
 from asyrp.options.world import Demo, World
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Compare",
     "Convert",
     "Demo",
+    "Domain",
     "Edit",
     "Evaluate",
     "Gather",
@@ -27,6 +28,7 @@ __all__ = [
     "Invert",
     "Inverting",
     "Network",
+    "OnDomain",
     "Reproduce",
     "Sample",
     "Study",
@@ -50,5 +52,6 @@ COMMANDS: dict[str, Any] = {
     "convert": Convert,
     "gather": Gather,
     "inspect": Inspect,
+    "domain": Domain,
     "world": World,
 }

@@ -31,10 +31,11 @@ class Evaluate:
     """Attribute that the judge looks at, as in 'mouth'."""
     value: str = ""
     """The value it should take, as in 'smiling'; of a FILE.json one of the attribute's texts."""
+    domain: str = ""
+    """Judge, encoder and distance of a domain at once, in place of --judge and the guides."""
     judge: str = "avatars-64"
-    """Who judges attributes: avatars-64, which sees parts, identity and realism too; a FILE.json of
-    questions to a text-image encoder, for images of any world; or none. Parts and identity of
-    another world need --segmenter and --identity."""
+    """Who judges attributes: a domain (avatars-64, photographs-64, FILE.toml), whose networks see
+    parts, identity and realism too; a FILE.json of questions to a text-image encoder; or none."""
     segmenter: Annotated[str, unset("the judge's", "STR")] = ""
     """Segmentation network for SC, a folder or Hub id of transformers."""
     identity: Annotated[str, unset("the judge's", "STR")] = ""

@@ -34,6 +34,24 @@ class Network:
     """Weight of the prompt (classifier-free guidance); 1 is the prompt alone."""
     class_label: Annotated[int | None, unset("none", "INT")] = None
     """Class of a class-conditional network (0 or more), the same for all images."""
+    domain: str = ""
+    """A domain (avatars-64, photographs-64, FILE.toml) that names the network, its prompt or class,
+    the encoder, the distance and the images to train on, in place of the flags for them."""
+
+
+@dataclass(frozen=True)
+class OnDomain:
+    """Which domain, where, and by how many processes."""
+
+    domain: str = "avatars-64"
+    """Network, guides, images, judge and tasks: avatars-64, photographs-64, FILE.toml of your own
+    (asyrp domain init writes one), or an installed module that makes one."""
+    device: str = "cpu"
+    """Torch device of the network, as in cpu or cuda; a GPU is used only where it is named."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the network."""
+    workers: int = 2
+    """Processes of one thread each; results do not depend on it."""
 
 
 @dataclass(frozen=True)

@@ -40,24 +40,28 @@ class World:
 
 @dataclass(frozen=True)
 class Demo:
-    """The whole job on the built-in world: invert, intervals, train, edit, report."""
+    """The whole job on a domain: invert, intervals, train, edit, report."""
 
     out: Path = Path("demo")
     """Folder for report.html, report.json and the pictures."""
-    source: str = "face"
-    """What the faces show."""
-    target: str = "smiling face"
+    domain: str = "avatars-64"
+    """Network, guides, images, judge and tasks: avatars-64, photographs-64, or FILE.toml."""
+    task: Annotated[str, unset("the domain's first", "STR")] = ""
+    """The edit to make, as in glasses."""
+    source: Annotated[str, unset("the task's", "STR")] = ""
+    """What the images show, where it is no task of the domain; with the three below."""
+    target: Annotated[str, unset("the task's", "STR")] = ""
     """What they should show."""
-    factor: str = "mouth"
-    """The factor of the world that the judge looks at."""
-    value: str = "smiling"
+    factor: Annotated[str, unset("the task's", "STR")] = ""
+    """The attribute that the judge looks at."""
+    value: Annotated[str, unset("the task's", "STR")] = ""
     """The value it should take."""
     test_faces: int = 40
-    """Held-out faces that do not show the value yet."""
+    """Test images that do not show the value yet."""
     train_faces: int = 96
-    """Faces to train on."""
+    """Images to train on."""
     validation_faces: int = 16
-    """Faces to find the phases, the strength and the best state on."""
+    """Images to find the phases, the strength and the best state on."""
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings
     )

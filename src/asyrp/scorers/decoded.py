@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from asyrp.method.latent_space import Space
@@ -60,3 +63,27 @@ class DecodedDistance:
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Two batches of latents -> (b,), 0 for equal ones."""
         return self.distance(self.space.decode(a), self.space.decode(b))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A network of pictures that looks at clean x: a feature network or a segmenter."""
+
+    network: Any
+    space: Space
+
+    @property
+    def name(self) -> str:
+        """What a report records."""
+        return str(self.network.name)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(b, c, height, width) -> features (b, d)."""
+        return cast(Tensor, self.network(self._pictures(images)))
+
+    def masks(self, images: Tensor) -> np.ndarray:
+        """(n, c, height, width) -> masks (n, height', width')."""
+        return cast(np.ndarray, self.network.masks(self._pictures(images)))
+
+    def _pictures(self, x: Tensor) -> Tensor:
+        return torch.cat([self.space.decode(one[None]) for one in x])

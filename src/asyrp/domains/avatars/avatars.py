@@ -115,9 +115,9 @@ class Face:
         """The factor's value, or None where the picture does not show it."""
         return self.values[factor] if visible(self.values, factor) else None
 
-    def replaced(self, factor: str, value: str) -> "Face":
-        """The same face with another value (shown by its first part)."""
-        part = FACTORS[factor][value][0]
+    def replaced(self, factor: str, value: str, part: str = "") -> "Face":
+        """The same face with another value, shown by one of its parts (the first by default)."""
+        part = part or FACTORS[factor][value][0]
         return Face({**self.values, factor: value}, {**self.parts, factor: part})
 
 

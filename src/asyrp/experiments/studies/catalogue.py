@@ -1,18 +1,20 @@
 """All studies by name, as the command and the reproduction run them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from matplotlib.figure import Figure
 
-from asyrp.domains.lab import saturated
-from asyrp.domains.tasks import task_of
-from asyrp.editing_methods.trained import Job, trained
+from asyrp.domains.base import Domain, task_of
+from asyrp.domains.find_direction import saturated
+from asyrp.domains.inverted_images import inverted
+from asyrp.editing_methods.asyrp import trained
 from asyrp.errors import AsyrpError
 from asyrp.experiments.compare import direction_stages
-from asyrp.experiments.plan import Plan, lab_of, phases_kept, scene_kept, shared_stages
+from asyrp.experiments.plan import Plan, domain_of, images_kept, interval_kept, shared_stages
 from asyrp.experiments.studies import (
     consistency,
     diagnose,
@@ -23,43 +25,45 @@ from asyrp.experiments.studies import (
     robustness,
     theorem1,
 )
-from asyrp.experiments.studies.common import Bench, Learned, Numbers, Verdict, act_of
+from asyrp.experiments.studies.common import Learned, Numbers, StudyContext, Verdict, act_of
+from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.runtime.resumable import Stage, result_of
 
-PICTURES = 8  # faces of the studies that look at single steps
-CHOOSING = ("homogeneity", "layers", "intervals")  # they choose settings on validation faces
-TASKS = ("smiling", "glasses", "blonde")  # the first is what most studies look at
+PICTURES = 8  # images of the studies that look at single steps
+TASKS = ("smiling", "glasses", "blonde")  # looked at first, where a domain has tasks of these names
 
 
 class Study(NamedTuple):
-    """What a study measures, how it is drawn and judged, and how many tasks and faces it needs."""
+    """What a study measures, how it is drawn and judged, and how many tasks and images it needs.
+
+    judged: whether it asks the domain's judge.
+    """
 
     title: str
-    measure: Callable[[Bench], dict[str, Any]]
+    measure: Callable[[StudyContext], dict[str, Any]]
     plot: Callable[[Numbers], Figure]
     verdict: Callable[[Numbers], Verdict]
     tasks: int = 1
     least: int = 2
+    judged: bool = True
 
 
-def _theorem1(bench: Bench) -> dict[str, Any]:
-    few = bench.test.latents[:PICTURES]
-    return theorem1.measure(bench.lab.model, few, bench.test.at, bench.lab.distance)
+def _theorem1(context: StudyContext) -> dict[str, Any]:
+    few, domain = context.test.latents[:PICTURES], context.domain
+    return theorem1.measure(domain.model, few, context.test.at, domain.distance)
 
 
-def _diagnose(bench: Bench) -> dict[str, Any]:
-    scene = bench.scene()
-    few = scene.rows(range(min(PICTURES, len(scene.numbers))))
-    grid = few.grid(bench.lab.model.schedule.length)
-    full = act_of(bench.first)
-    act = replace(full, strength=full.strength * len(grid) / few.steps)
-    boost = bench.first.phases.t_boost
-    return diagnose.measure(bench.lab.model, few.images, few.latents, grid, act, boost)
+def _diagnose(context: StudyContext) -> dict[str, Any]:
+    images = context.test_images()
+    few = images.rows(range(min(PICTURES, len(images.numbers))))
+    model, boost = context.domain.model, context.first.interval.t_boost
+    grid = few.grid(model.schedule.length)
+    return diagnose.measure(model, few.images, few.latents, grid, act_of(context.first), boost)
 
 
 STUDIES: Mapping[str, Study] = {
-    "theorem1": Study("Theorem 1", _theorem1, theorem1.plot, theorem1.verdict, 0),
+    "theorem1": Study("Theorem 1", _theorem1, theorem1.plot, theorem1.verdict, 0, judged=False),
     "homogeneity": Study("Homogeneity", homogeneity.measure, homogeneity.plot, homogeneity.verdict),
     "linearity": Study("Linearity", linearity.measure, linearity.plot, linearity.verdict, 3),
     "robustness": Study(
@@ -70,8 +74,37 @@ STUDIES: Mapping[str, Study] = {
     "intervals": Study(
         "Intervals", intervals.measure, intervals.plot, intervals.verdict, least=LEAST_FID
     ),
-    "diagnose": Study("Where an edit gets lost", _diagnose, diagnose.plot, diagnose.verdict),
+    "diagnose": Study(
+        "Where an edit gets lost", _diagnose, diagnose.plot, diagnose.verdict, judged=False
+    ),
 }
+
+
+def study_of(name: str) -> Study:
+    """A study by name, or one of yours as MODULE:NAME.
+
+    Raises:
+        AsyrpError: nothing by that name.
+    """
+    if name in STUDIES:
+        return STUDIES[name]
+    module, _, attribute = name.partition(":")
+    try:
+        return cast(Study, getattr(import_module(module), attribute))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise AsyrpError(
+            f"unknown study {name!r}; needed one of: {', '.join(STUDIES)}, or MODULE:NAME of a "
+            "Study"
+        ) from error
+
+
+def why_no_study(name: str, domain: Domain) -> str:
+    """Why a study does not run on a domain; "" where it does."""
+    if study_of(name).judged and domain.scorers.judge is None:
+        return f"it asks a judge, and {domain.name} has none"
+    if name == "layers" and isinstance(domain.model.unet, FixedPrompt):
+        return "it cuts a network at every block, which needs one without captions"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -82,76 +115,95 @@ class FindStrength:
     task: str
 
     def __call__(self, folder: Path) -> Mapping[str, Any]:
-        """Where the guide's progress on validation faces saturates."""
-        lab, task = lab_of(self.plan.settings), task_of(self.task)
-        phases, train = phases_kept(folder, task), scene_kept(folder, "train", task)
-        saved = trained(Job(lab, task, phases, train, folder))
-        return {"strength": saturated(lab, task, phases, saved, self.plan.curve_faces)}
+        """Where the guide's progress on validation images saturates."""
+        domain = domain_of(self.plan)
+        task = task_of(domain, self.task)
+        saved, start = trained(domain, task, folder), interval_kept(folder, task).t_start
+        few = domain.images("validation", self.plan.curve_images)
+        images = inverted(domain.model, few, start, self.plan.settings.steps)
+        return {"strength": saturated(domain, task, saved, images)}
 
 
 @dataclass(frozen=True)
-class Work:
-    """One study on the built-in world."""
+class RunStudy:
+    """One study on a domain."""
 
     plan: Plan
     name: str
-    faces: int
+    count: int
 
     def __call__(self, folder: Path) -> Mapping[str, Any]:
-        """Its numbers."""
-        return STUDIES[self.name].measure(bench_of(self.plan, folder, self.name, self.faces))
+        """Its numbers, with the domain and the judge that they are of."""
+        context = context_of(self.plan, folder, self.name, self.count)
+        domain = context.domain
+        judge = domain.scorers.judge
+        return {
+            **study_of(self.name).measure(context),
+            "domain": domain.name,
+            "noun": domain.noun,
+            "judge": None if judge is None else judge.name,
+            **({"target": context.first.task.target} if context.learned else {}),
+            "phases": {one.task.name: asdict(one.interval) for one in context.learned},
+        }
 
 
-def bench_of(plan: Plan, folder: Path, name: str, faces: int) -> Bench:
-    """The bench of a study, from the stages before it."""
-    lab, tasks = lab_of(plan.settings), [task_of(one) for one in tasks_of(name)]
-    train, learned = scene_kept(folder, "train", *tasks), []
+def context_of(plan: Plan, folder: Path, name: str, count: int) -> StudyContext:
+    """The context of a study, from the stages before it."""
+    domain, learned = domain_of(plan), []
+    tasks = [task_of(domain, one) for one in tasks_of(name, domain)]
     for task in tasks:
-        phases = phases_kept(folder, task)
-        saved = trained(Job(lab, task, phases, train, folder))
+        saved = trained(domain, task, folder)
         strength = result_of(folder, f"strength-{task.name}")["strength"]
         card = replace(saved.card, strength=strength)
-        learned.append(Learned(task, phases, saved._replace(card=card)))
-    held, test = (scene_kept(folder, split, *tasks) for split in ("validation", "test"))
-    return Bench(lab, learned, train, held, test, faces)
+        learned.append(Learned(task, interval_kept(folder, task), saved._replace(card=card)))
+    train, validation, test = (
+        images_kept(plan, folder, split, *tasks) for split in ("train", "validation", "test")
+    )
+    return StudyContext(domain, plan.settings, learned, train, validation, test, count)
 
 
-def tasks_of(name: str) -> tuple[str, ...]:
-    """The tasks whose f_t a study needs.
+def tasks_of(name: str, domain: Domain) -> tuple[str, ...]:
+    """The tasks whose f_t a study needs."""
+    first = [task for task in TASKS if task in domain.tasks]
+    order = [*first, *(task for task in domain.tasks if task not in first)]
+    return tuple(order[: study_of(name).tasks])
 
-    Raises:
-        AsyrpError: unknown study.
-    """
-    if name not in STUDIES:
-        raise AsyrpError(f"unknown study {name!r}; needed one of: {', '.join(STUDIES)}")
-    return TASKS[: STUDIES[name].tasks]
+
+def told(found: Verdict) -> str:
+    """A verdict in a line."""
+    words = {True: "holds here", False: "does not hold here", None: "undecided here"}
+    return f"{found.claim}: {words[found.holds]}. {found.text} {found.why}".strip()
 
 
 def stage_name(name: str) -> str:
     """The name of a study's stage."""
-    return f"study-{name}"
+    return f"study-{name.replace(':', '.')}"
 
 
-def study_stages(plan: Plan, names: Sequence[str], faces: int) -> list[Stage]:
+def study_stages(plan: Plan, names: Sequence[str], count: int) -> list[Stage]:
     """Shared stages, the directions, and the studies.
 
     Raises:
-        AsyrpError: fewer faces than a study needs, or than the pool has.
+        AsyrpError: a study that the domain cannot run, or fewer images than one needs or more than
+            there are.
     """
+    domain = domain_of(plan)
     for name in names:
-        tasks_of(name)
-        if not STUDIES[name].least <= faces <= plan.test_faces:
+        if reason := why_no_study(name, domain):
+            raise AsyrpError(f"the study {name!r} does not run here: {reason}")
+        if not study_of(name).least <= count <= plan.test_images:
             raise AsyrpError(
-                f"the study {name!r} needs {STUDIES[name].least} to {plan.test_faces} faces (the "
-                f"test faces); got {faces}; change --faces or --test-faces"
+                f"the study {name!r} needs {study_of(name).least} to {plan.test_images} images "
+                f"(the test images); got {count}; change --faces or --test-faces"
             )
-    tasks = list(dict.fromkeys(task for name in names for task in tasks_of(name)))
+    tasks = list(dict.fromkeys(task for name in names for task in tasks_of(name, domain)))
     stages = shared_stages(plan) + direction_stages(plan, tasks)
     for task in tasks:
         before = ("curves", f"direction-{task}")
         stages.append(Stage(f"strength-{task}", FindStrength(plan.shared, task), before))
     for name in names:
-        needs = tuple(f"strength-{task}" for task in tasks_of(name))
+        needs = tuple(f"strength-{task}" for task in tasks_of(name, domain))
         common = ("curves", "train", "validation", "test")
-        stages.append(Stage(stage_name(name), Work(plan.shared, name, faces), (*common, *needs)))
+        work = RunStudy(plan.shared, name, count)
+        stages.append(Stage(stage_name(name), work, (*common, *needs)))
     return stages

@@ -1,21 +1,25 @@
-"""What the studies share: their bench, their verdicts, and a few measurements."""
+"""What the studies share: their context, their verdicts, and a few measurements."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asyrp.domains.lab import Lab, edited, judged
-from asyrp.domains.scenes import Scene
-from asyrp.domains.tasks import Task, lacking
+from asyrp.domains.base import Domain, Task
+from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import Phases
+from asyrp.experiments.measure import judged
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.latent_space import Pixels
+from asyrp.metrics.features import FeatureNetwork
 from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.scorers.judge import Judge, log_odds, probabilities
+from asyrp.settings import TrainSettings
 
 Numbers = Mapping[str, Any]
 """The result of a study as JSON data."""
@@ -25,7 +29,7 @@ class Learned(NamedTuple):
     """A task with its phases and its trained f_t."""
 
     task: Task
-    phases: Phases
+    interval: EditInterval
     saved: SavedDirection
 
     def with_direction(self, direction: nn.Module) -> "Learned":
@@ -33,41 +37,47 @@ class Learned(NamedTuple):
         return self._replace(saved=SavedDirection(direction, self.saved.card))
 
 
-Lacking = Callable[[Scene, Task], Sequence[int]]
-"""Rows of the images that show a task's attribute, but not its value."""
-
-
-def drawn_without(scene: Scene, task: Task) -> Sequence[int]:
-    """Those of the built-in world's faces, by what was drawn."""
-    return lacking(scene.faces, task)
-
-
-class Bench(NamedTuple):
+@dataclass(frozen=True)
+class StudyContext:
     """What a study works with: the first task is the one that most look at.
 
-    validation: what settings are chosen on; results are told on `test` alone. faces: how many test
+    validation: what settings are chosen on; results are told on `test` alone. count: how many test
     images an average is taken over.
     """
 
-    lab: Lab
+    domain: Domain
+    settings: TrainSettings
     learned: Sequence[Learned]
-    train: Scene
-    validation: Scene
-    test: Scene
-    faces: int = 24
-    lacking: Lacking = drawn_without
+    train: InvertedImages
+    validation: InvertedImages
+    test: InvertedImages
+    count: int = 24
 
     @property
     def first(self) -> Learned:
         """The task that is looked at."""
         return self.learned[0]
 
-    def scene(self) -> Scene:
+    @property
+    def judge(self) -> Judge:
+        """The domain's judge; studies that ask it are refused where there is none."""
+        return cast(Judge, self.domain.scorers.judge)
+
+    @property
+    def features(self) -> FeatureNetwork:
+        """The domain's features for Frechet distances, likewise."""
+        return cast(FeatureNetwork, self.domain.scorers.features)
+
+    def lacking(self, images: InvertedImages, task: Task) -> list[int]:
+        """Rows of the images that show a task's attribute, but not its value."""
+        return self.domain.lacking(images.clean, task)
+
+    def test_images(self) -> InvertedImages:
         """Test images that lack the first task's value."""
         task = self.first.task
-        return self.test.first(self.lacking(self.test, task), task, self.faces)
+        return self.test.first(self.lacking(self.test, task), task, self.count)
 
-    def held(self, most: int) -> Scene:
+    def validation_images(self, most: int) -> InvertedImages:
         """Up to so many validation images that lack the first task's value.
 
         Raises:
@@ -104,17 +114,20 @@ def act_of(learned: Learned, strength: float = 1.0) -> Attribute:
     return learned.saved.attribute(strength * learned.saved.card.strength)
 
 
-def edit_scene(
-    bench: Bench, scene: Scene, attributes: Sequence[Attribute], t_boost: int | None = None
+def edit_images(
+    context: StudyContext,
+    images: InvertedImages,
+    attributes: Sequence[Attribute],
+    t_boost: int | None = None,
 ) -> Tensor:
-    """A scene edited with the bench's network; boosted as the first task is."""
-    boost = bench.first.phases.t_boost if t_boost is None else t_boost
-    return edited(bench.lab.model, scene, attributes, boost)
+    """Images edited with the domain's network; boosted as the first task is."""
+    boost = context.first.interval.t_boost if t_boost is None else t_boost
+    return edited(context.domain.model, images, attributes, boost)
 
 
-def summary(bench: Bench, scene: Scene, edits: Tensor) -> dict[str, Estimate]:
+def summary(context: StudyContext, images: InvertedImages, edits: Tensor) -> dict[str, Estimate]:
     """success, leakage, clean and lpips of the first task, means over faces."""
-    return means(judged(bench.lab, bench.first.task, scene, edits))
+    return means(judged(context.domain, context.first.task, images, edits))
 
 
 def means(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
@@ -174,41 +187,28 @@ def both(*found: bool | None) -> bool | None:
     return False if False in found else None if None in found else True
 
 
-def confidence(lab: Lab, images: Tensor) -> np.ndarray:
+def confidence(domain: Domain, images: Tensor) -> np.ndarray:
     """How sure the judge is of each image, (n,): its highest probability, mean over attributes."""
     parts = []
     for batch in images.split(64):
-        likely = lab.judging.probabilities(batch).values()
+        likely = probabilities(cast(Judge, domain.scorers.judge), batch).values()
         parts.append(torch.stack([p.max(1).values for p in likely]).mean(0))
-    return torch.cat(parts).double().numpy()
+    return torch.cat(parts).double().cpu().numpy()
 
 
-def log_odds(lab: Lab, images: Tensor, task: Task) -> np.ndarray:
+def value_log_odds(domain: Domain, images: Tensor, task: Task) -> np.ndarray:
     """log p / (1 - p) of the task's value by the judge, (n,)."""
-    return lab.judging.log_odds(images, task.factor, task.value)
+    return log_odds(cast(Judge, domain.scorers.judge), images, task.attribute, task.value)
 
 
-@torch.no_grad()
-def pictures_of(lab: Lab, x: Tensor) -> Tensor:
-    """Clean x as pictures, decoded one at a time where x is a latent."""
-    if isinstance(lab.model.space, Pixels):
-        return x
-    return torch.cat([lab.model.space.decode(one[None]) for one in x])
-
-
-def as_saved(lab: Lab, x: Tensor) -> Tensor:
+def as_saved(domain: Domain, x: Tensor) -> Tensor:
     """Clean x clipped to [-1, 1], as a file would be; latents have no such range and stay."""
-    return x.clamp(-1, 1) if isinstance(lab.model.space, Pixels) else x
-
-
-def is_drawn(numbers: Numbers) -> bool:
-    """Whether numbers are of the built-in world; those of other networks name their network."""
-    return "network" not in numbers
+    return x.clamp(-1, 1) if isinstance(domain.model.space, Pixels) else x
 
 
 def noun(numbers: Numbers) -> str:
     """What one of the images is called."""
-    return "face" if is_drawn(numbers) else "image"
+    return str(numbers.get("noun", "image"))
 
 
 def shares(estimate: Estimate) -> str:

@@ -3,7 +3,7 @@
 And a direction that was trained on one number of steps works on others (section 4.1, S / S~).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,25 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from asyrp.domains.lab import edited, judged, mean_of, recorded
-from asyrp.domains.scenes import Scene
+from asyrp.domains.find_direction import recorded
+from asyrp.domains.inverted_images import InvertedImages, edited
+from asyrp.experiments.measure import judged
 from asyrp.experiments.studies.common import (
-    Bench,
     Numbers,
+    StudyContext,
     Verdict,
     act_of,
     as_estimate,
     both,
     difference,
-    edit_scene,
+    edit_images,
     means,
     noun,
     ranged,
     shares,
     within,
 )
-from asyrp.method.directions import global_direction
+from asyrp.method.directions import global_direction, mean_direction
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.bootstrap import of_mean
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
@@ -41,25 +42,27 @@ LEAST_COSINE = 0.5  # of dh_t with its mean, that counts as nearly the same
 MARGIN = 0.1  # of success: one dh does what f_t does if the two differ by less
 
 
-def measure(bench: Bench, steps: Sequence[int] = STEPS) -> dict[str, Any]:
+def measure(context: StudyContext, steps: Sequence[int] = STEPS) -> dict[str, Any]:
     """Cosines over t, the edits of f_t, of its mean and of one dh, and transfer between grids.
 
     dh_t is recorded and averaged on training images, and edits test images.
     """
-    learned, scene = bench.first, bench.scene()
-    known = [count for count in steps if count <= bench.lab.model.schedule.length]
-    table = recorded(bench.lab, bench.train, learned.saved)
+    learned, images = context.first, context.test_images()
+    known = [count for count in steps if count <= context.domain.model.schedule.length]
+    table = recorded(context.domain, context.train, learned.saved)
     return {
         "task": learned.task.name,
-        "recorded": len(bench.train.numbers),
+        "recorded": len(context.train.numbers),
         "margin": MARGIN,
         "cosines": cosines(table),
-        "edits": _edits(bench, scene, table),
-        "transfer": transfer(bench, scene.rows(range(min(TRANSFER_FACES, bench.faces))), known),
+        "edits": _edits(context, images, table),
+        "transfer": transfer(
+            context, images.rows(range(min(TRANSFER_FACES, context.count))), known
+        ),
     }
 
 
-def cosines(table: dict[int, Tensor]) -> dict[str, Any]:
+def cosines(table: Mapping[int, Tensor]) -> dict[str, Any]:
     """Cosine of every face's dh_t with its mean over faces and with the global dh, over t.
 
     Args:
@@ -82,43 +85,50 @@ def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
     return found
 
 
-def _edits(bench: Bench, scene: Scene, table: dict[int, Tensor]) -> dict[str, Any]:
-    learned, mean = bench.first, mean_of(table)
+def _edits(
+    context: StudyContext, images: InvertedImages, table: Mapping[int, Tensor]
+) -> dict[str, Any]:
+    learned, mean = context.first, mean_direction([table])
     single = global_direction(mean)
     acts = {
         "f_t": act_of(learned),
         "mean over faces": act_of(learned.with_direction(mean)),
         "one dh": act_of(learned.with_direction(single)),
     }
-    images = {name: edit_scene(bench, scene, [act]) for name, act in acts.items()}
-    values = {name: judged(bench.lab, learned.task, scene, edits) for name, edits in images.items()}
+    made = {name: edit_images(context, images, [act]) for name, act in acts.items()}
+    values = {
+        name: judged(context.domain, learned.task, images, edits) for name, edits in made.items()
+    }
     return {
         name: {
             **means(values[name]),
             "success_minus_f_t": difference(values[name]["success"], values["f_t"]["success"]),
-            "lpips_to_f_t": of_mean(distances(bench.lab.distance, images["f_t"], edits)),
+            "lpips_to_f_t": of_mean(distances(context.domain.distance, made["f_t"], edits)),
         }
-        for name, edits in images.items()
+        for name, edits in made.items()
     }
 
 
-def transfer(bench: Bench, scene: Scene, steps: Sequence[int]) -> dict[str, Any]:
+def transfer(context: StudyContext, images: InvertedImages, steps: Sequence[int]) -> dict[str, Any]:
     """Success of the same f_t on grids of other lengths, with the S / S~ rule and without."""
     found: dict[str, Any] = {"steps": list(steps), "with_rule": [], "without_rule": []}
     for count in steps:
-        found["with_rule"].append(_on_grid(bench, scene, count, True))
+        found["with_rule"].append(_on_grid(context, images, count, True))
         plain = count <= PLAIN_UP_TO
-        found["without_rule"].append(_on_grid(bench, scene, count, False) if plain else None)
+        found["without_rule"].append(_on_grid(context, images, count, False) if plain else None)
     return found
 
 
-def _on_grid(bench: Bench, scene: Scene, count: int, rule: bool) -> dict[str, Any]:
-    walked, model, boost = scene._replace(steps=count), bench.lab.model, bench.first.phases.t_boost
-    act = act_of(bench.first, 1.0 if rule else count / scene.steps)
+def _on_grid(
+    context: StudyContext, images: InvertedImages, count: int, rule: bool
+) -> dict[str, Any]:
+    walked, model = images._replace(steps=count), context.domain.model
+    boost = context.first.interval.t_boost
+    act = act_of(context.first, 1.0 if rule else count / images.steps)
     edits = edited(model, walked, [act], boost)
     plain = walked._replace(reconstructions=edited(model, walked, [], boost))
-    values = judged(bench.lab, bench.first.task, plain, edits)
-    moved = distances(bench.lab.distance, plain.reconstructions, edits)
+    values = judged(context.domain, context.first.task, plain, edits)
+    moved = distances(context.domain.distance, plain.reconstructions, edits)
     return {
         "success": of_mean(values["success"]),
         "leakage": of_mean(values["leakage"]),

@@ -13,7 +13,7 @@ from asyrp.experiments.studies.common import Numbers, Verdict
 from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_process
 from asyrp.method.ddim import seeded_generators
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair
+from asyrp.method.schedule import Pair, full_length
 from asyrp.reporting.figures import lines, new_figure
 
 POOR_INVERSION = 0.02  # mean squared error in [-1, 1]
@@ -22,7 +22,7 @@ HUGE = 0.8  # relative change of the picture above which it is another one
 
 
 class _Watch:
-    """A direction that notes how large its shift is beside h, on a walk of so many steps."""
+    """A direction that notes how large its shift is beside h, on a grid of so many steps."""
 
     def __init__(self, attribute: Attribute, steps: int) -> None:
         self.attribute, self.steps = attribute, steps
@@ -56,7 +56,7 @@ def measure(
         images: (n, c, height, width) that were inverted to `latents` at the grid's first timestep.
         attribute: its `trained_steps` as the walk shall use it.
     """
-    watch = _Watch(attribute, len(grid))
+    watch = _Watch(attribute, full_length(grid))
     watched = Attribute(
         watch, attribute.t_edit, attribute.strength, attribute.trained_steps, attribute.t_start
     )
@@ -157,11 +157,11 @@ def verdict(numbers: Numbers) -> Verdict:
     if acting:
         kept = [step["survives"] for step in acting if step["survives"] is not None]
         mean = 100 * float(np.mean(kept)) if kept else 0.0
-        held = f", and a step keeps {mean:.0f} % of it (mean of {len(kept)})" if kept else ""
+        validation = f", and a step keeps {mean:.0f} % of it (mean of {len(kept)})" if kept else ""
         way = (
             f"dh is up to {_most(acting, 'shift'):.0f} % of h, and changes eps by up to "
             f"{_most(acting, 'eps'):.1f} % and P_t by up to {_most(acting, 'reach'):.1f} % a step"
-            f"{held}; the picture changes by "
+            f"{validation}; the picture changes by "
             f"{100 * numbers['final_change']:.0f} %"
         )
     else:

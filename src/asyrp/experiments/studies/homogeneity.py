@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from asyrp.domains.lab import Fitted, edited, fitted, judged
-from asyrp.domains.scenes import Scene
+from asyrp.domains.find_direction import Fitted, fitted
+from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import epsilon_space
+from asyrp.experiments.measure import judged
 from asyrp.experiments.studies.common import (
-    Bench,
     Numbers,
+    StudyContext,
     Verdict,
     as_estimate,
     decided,
     difference,
-    is_drawn,
     noun,
     rank,
     shares,
@@ -45,28 +45,28 @@ class Tried(NamedTuple):
     rate: float
     strength: float
     rank: tuple[float, ...]
-    held: dict[str, float]
+    validation: dict[str, float]
     own: dict[str, float]
 
 
-def measure(bench: Bench, passes: int = PASSES, rates: Rates = RATES) -> dict[str, Any]:
+def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -> dict[str, Any]:
     """Find dh_t and De_t on one training image, apply both to it and to others.
 
     Learning rates and strengths are chosen on validation images; test images are edited once.
     """
-    row = bench.lacking(bench.train, bench.first.task)[0]
-    spaces = {"h": bench.lab.model, "eps": epsilon_space(bench.lab.model)}
-    own, held = bench.train.rows([row]), bench.held(bench.faces)
+    row = context.lacking(context.train, context.first.task)[0]
+    spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
+    own, validation = context.train.rows([row]), context.validation_images(context.count)
     found, clean = {}, {}
     for name, space in spaces.items():
-        fits = _fits(bench, space, own, rates[name], passes)
+        fits = _fits(context, space, own, rates[name], passes)
         tried = [
-            _tried(bench, space, (own, held), rate, fit, strength)
+            _tried(context, space, (own, validation), rate, fit, strength)
             for rate, fit in fits.items()
             for strength in STRENGTHS
         ]
         best = max(tried, key=lambda one: one.rank)
-        values = _on_test(bench, space, fits[best.rate], best.strength)
+        values = _on_test(context, space, fits[best.rate], best.strength)
         clean[name] = np.nan_to_num(values["clean"])
         found[name] = {
             **_told_of(best, tried, fits),
@@ -75,40 +75,46 @@ def measure(bench: Bench, passes: int = PASSES, rates: Rates = RATES) -> dict[st
     return {
         "spaces": found,
         "strengths": STRENGTHS,
-        "held": len(held.numbers),
+        "validation": len(validation.numbers),
         "difference": difference(clean["h"], clean["eps"]),
-        "task": bench.first.task.name,
+        "task": context.first.task.name,
     }
 
 
 def _fits(
-    bench: Bench, space: HSpaceUNet, own: Scene, rates: Sequence[float], passes: int
+    context: StudyContext,
+    space: HSpaceUNet,
+    own: InvertedImages,
+    rates: Sequence[float],
+    passes: int,
 ) -> dict[float, Fitted]:
     """Learning rate -> the table that it finds on one face."""
     found = {}
     for rate in rates:
         settings = replace(
-            bench.lab.settings, kind="timestep", epochs=passes, batch_size=1, learning_rate=rate
+            context.settings, kind="timestep", epochs=passes, batch_size=1, learning_rate=rate
         )
-        lab = bench.lab._replace(settings=settings)
-        found[rate] = fitted(lab, bench.first.task, bench.first.phases, own, space)
+        found[rate] = fitted(
+            context.domain, context.first.task, context.first.interval, own, settings, space
+        )
     return found
 
 
 def _tried(
-    bench: Bench,
+    context: StudyContext,
     space: HSpaceUNet,
-    scenes: tuple[Scene, Scene],
+    both_splits: tuple[InvertedImages, InvertedImages],
     rate: float,
     fit: Fitted,
     strength: float,
 ) -> Tried:
-    """scenes: the one face, and those of validation."""
-    task, boost, act = bench.first.task, bench.first.phases.t_boost, fit.saved.attribute(strength)
-    own, held = (
-        judged(bench.lab, task, scene, edited(space, scene, [act], boost)) for scene in scenes
+    """both_splits: the one face, and those of validation."""
+    domain, task, act = context.domain, context.first.task, fit.saved.attribute(strength)
+    boost = context.first.interval.t_boost
+    own, validation = (
+        judged(domain, task, images, edited(space, images, [act], boost)) for images in both_splits
     )
-    return Tried(rate, strength, rank(held), _plain_means(held), _plain_means(own))
+    return Tried(rate, strength, rank(validation), _plain_means(validation), _plain_means(own))
 
 
 def _plain_means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -116,23 +122,26 @@ def _plain_means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def _on_test(
-    bench: Bench, space: HSpaceUNet, fit: Fitted, strength: float
+    context: StudyContext, space: HSpaceUNet, fit: Fitted, strength: float
 ) -> dict[str, np.ndarray]:
-    scene, act = bench.scene(), fit.saved.attribute(strength)
-    edits = edited(space, scene, [act], bench.first.phases.t_boost)
-    return judged(bench.lab, bench.first.task, scene, edits)
+    images, act = context.test_images(), fit.saved.attribute(strength)
+    edits = edited(space, images, [act], context.first.interval.t_boost)
+    return judged(context.domain, context.first.task, images, edits)
 
 
 def _told_of(best: Tried, tried: Sequence[Tried], fits: Mapping[float, Fitted]) -> dict[str, Any]:
     """What the best rate does at every strength, and the clean edits of all that was tried."""
     return {
         "own": {f"{one.strength:g}": one.own for one in tried if one.rate == best.rate},
-        "held": {f"{one.strength:g}": one.held for one in tried if one.rate == best.rate},
+        "validation": {
+            f"{one.strength:g}": one.validation for one in tried if one.rate == best.rate
+        },
         "rate": best.rate,
         "strength": best.strength,
         "losses": {f"{rate:g}": fit.loss for rate, fit in fits.items()},
         "clean_tried": {
-            f"{rate:g}": [one.held["clean"] for one in tried if one.rate == rate] for rate in fits
+            f"{rate:g}": [one.validation["clean"] for one in tried if one.rate == rate]
+            for rate in fits
         },
     }
 
@@ -142,7 +151,11 @@ def plot(numbers: Numbers) -> Figure:
     figure, axes = new_figure(4.4, 3.4, 2)
     for place, metric in enumerate(("success", "leakage")):
         for row, (name, one) in enumerate(numbers["spaces"].items()):
-            series = {f"found in {name}": [held[metric] for held in one["held"].values()]}
+            series = {
+                f"found in {name}": [
+                    validation[metric] for validation in one["validation"].values()
+                ]
+            }
             label = f"{metric} on other {noun(numbers)}s"
             lines(axes[place], numbers["strengths"], series, "strength", label, first=row)
             test = as_estimate(one["others"][metric])
@@ -167,9 +180,9 @@ def verdict(numbers: Numbers) -> Verdict:
     told = [_told(name, one, one_is) for name, one in numbers["spaces"].items()]
     text = (
         f"A shift for one {one_is}, with the learning rate and strength that suit "
-        f"{numbers['held']} validation {one_is}s best, of equally many for both spaces; the others "
-        f"are test {one_is}s, edited once. {' '.join(told)} Clean edits of the others, h minus "
-        f"eps: {shares(found)}."
+        f"{numbers['validation']} validation {one_is}s best, of equally many for both spaces; "
+        f"the others are test {one_is}s, edited once. {' '.join(told)} Clean edits of the others, "
+        f"h minus eps: {shares(found)}."
     )
     return Verdict(
         "A shift found on one image edits others in h, not in eps",
@@ -196,11 +209,7 @@ def _why(numbers: Numbers, found: Estimate) -> str:
     if decided(found):
         return ""
     changed = {name: one["others"]["lpips"]["value"] for name, one in numbers["spaces"].items()}
-    reason = (
-        "A likely reason, not tested here: all faces of this world are drawn in one place, so that "
-        "a mouth found in pixels fits the others too, which photographs are not. "
-    )
     return (
-        f"{reason if is_drawn(numbers) else ''}At these strengths the shift in eps changes other "
+        f"At these strengths the shift in eps changes other "
         f"pictures by {changed['eps']:.3f}, that in h by {changed['h']:.3f}."
     )

@@ -9,11 +9,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from asyrp.domains.lab import judged
-from asyrp.domains.scenes import Scene
+from asyrp.domains.inverted_images import InvertedImages
+from asyrp.experiments.measure import judged, pictures_of
 from asyrp.experiments.studies.common import (
-    Bench,
     Numbers,
+    StudyContext,
     Verdict,
     act_of,
     as_estimate,
@@ -21,10 +21,8 @@ from asyrp.experiments.studies.common import (
     both,
     decided,
     difference,
-    edit_scene,
-    is_drawn,
+    edit_images,
     noun,
-    pictures_of,
     ranged,
     rank,
     shares,
@@ -47,44 +45,48 @@ MARGIN = 0.1  # of clean edits: a choice that makes fewer by less than that is n
 CUTOFF = 0.25  # cycles a pixel; half of the highest frequency that a picture can hold
 
 
-def measure(bench: Bench, ends: Sequence[float] = ENDS) -> dict[str, Any]:
+def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, Any]:
     """A map of t_edit x t_boost on validation faces; its best cell, the choice, boosting on test.
 
     The automatic choice comes from LPIPS curves alone, without any edit.
     """
-    phases, start = bench.first.phases, bench.test.at
-    t_edits = sorted({int(share * start) for share in ends} | {phases.t_edit})
-    t_boosts = sorted({0, phases.t_boost // 2, phases.t_boost, 2 * phases.t_boost})
-    held = bench.held(min(CELL_FACES, bench.faces))
+    interval, start = context.first.interval, context.test.at
+    t_edits = sorted({int(share * start) for share in ends} | {interval.t_edit})
+    t_boosts = sorted({0, interval.t_boost // 2, interval.t_boost, 2 * interval.t_boost})
+    validation = context.validation_images(min(CELL_FACES, context.count))
     places = [(t_edit, t_boost) for t_edit in t_edits for t_boost in t_boosts if t_boost <= t_edit]
     cells, ranks = [], {}
     for place in places:
-        edits = _cell(bench, held, *place)
-        values = judged(bench.lab, bench.first.task, held, edits)
+        edits = _cell(context, validation, *place)
+        values = judged(context.domain, context.first.task, validation, edits)
         ranks[place] = rank(values)
         shown = {name: float(np.nan_to_num(row).mean()) for name, row in values.items()}
-        far = frechet_distance(bench, held, edits)
+        far = frechet_distance(context, validation, edits)
         cells.append({"t_edit": place[0], "t_boost": place[1], **shown, "fid": far})
-    chosen = (phases.t_edit, phases.t_boost)
+    chosen = (interval.t_edit, interval.t_boost)
     best = max(places, key=lambda place: ranks[place])
     return {
-        "task": bench.first.task.name,
+        "task": context.first.task.name,
         "t_edits": t_edits,
         "t_boosts": t_boosts,
-        "held": len(held.numbers),
+        "validation": len(validation.numbers),
         "cells": cells,
         "automatic": chosen,
         "best": best,
-        **_on_test(bench, best, chosen),
-        "boosting": boosting(bench),
+        **_on_test(context, best, chosen),
+        "boosting": boosting(context),
     }
 
 
-def _on_test(bench: Bench, best: tuple[int, int], chosen: tuple[int, int]) -> dict[str, Any]:
-    scene = bench.scene()
+def _on_test(
+    context: StudyContext, best: tuple[int, int], chosen: tuple[int, int]
+) -> dict[str, Any]:
+    images = context.test_images()
     clean = {
         place: np.nan_to_num(
-            judged(bench.lab, bench.first.task, scene, _cell(bench, scene, *place))["clean"]
+            judged(context.domain, context.first.task, images, _cell(context, images, *place))[
+                "clean"
+            ]
         )
         for place in {best, chosen}
     }
@@ -95,32 +97,32 @@ def _on_test(bench: Bench, best: tuple[int, int], chosen: tuple[int, int]) -> di
     }
 
 
-def _cell(bench: Bench, scene: Scene, t_edit: int, t_boost: int) -> Tensor:
-    act = replace(act_of(bench.first), t_edit=t_edit)
-    return edit_scene(bench, scene, [act], t_boost)
+def _cell(context: StudyContext, images: InvertedImages, t_edit: int, t_boost: int) -> Tensor:
+    act = replace(act_of(context.first), t_edit=t_edit)
+    return edit_images(context, images, [act], t_boost)
 
 
-def frechet_distance(bench: Bench, scene: Scene, edits: Tensor) -> float | None:
-    """Between a scene's faces and their edits; None for too few of them."""
-    if len(scene.numbers) < LEAST_FID:
+def frechet_distance(context: StudyContext, images: InvertedImages, edits: Tensor) -> float | None:
+    """Between a images's faces and their edits; None for too few of them."""
+    if len(images.numbers) < LEAST_FID:
         return None
-    real, seen = (features_of(bench.lab.features, x) for x in (scene.images, edits))
+    real, seen = (features_of(context.features, x) for x in (images.images, edits))
     return new_fid(real.shape[1])(real, seen)
 
 
-def boosting(bench: Bench) -> dict[str, Any]:
+def boosting(context: StudyContext) -> dict[str, Any]:
     """Frechet distance to the faces, and high-frequency energy, with and without boosting."""
-    scene, act = bench.scene(), [act_of(bench.first)]
-    real = features_of(bench.lab.features, scene.images)
-    drawn = pictures_of(bench.lab, scene.images)
+    images, act = context.test_images(), [act_of(context.first)]
+    real = features_of(context.features, images.images)
+    drawn = pictures_of(context.domain.model, images.images)
     found: dict[str, Any] = {"faces": {"energy": of_mean(high_frequencies(drawn))}}
     seen = {}
-    for name, boost in (("without", 0), ("with", bench.first.phases.t_boost)):
-        edits = edit_scene(bench, scene, act, boost)
-        seen[name] = features_of(bench.lab.features, edits)
+    for name, boost in (("without", 0), ("with", context.first.interval.t_boost)):
+        edits = edit_images(context, images, act, boost)
+        seen[name] = features_of(context.features, edits)
         found[name] = {
             "fid": fid(real, seen[name], draws=FID_DRAWS),
-            "energy": of_mean(high_frequencies(pictures_of(bench.lab, edits))),
+            "energy": of_mean(high_frequencies(pictures_of(context.domain.model, edits))),
         }
     distance = new_fid(real.shape[1])
 
@@ -190,7 +192,7 @@ def _text(numbers: Numbers) -> str:
     return (
         f"On test {images} the automatic choice (t_edit {numbers['automatic'][0]}, t_boost "
         f"{numbers['automatic'][1]}) makes {shares(clean['automatic'])} clean edits, and the cell "
-        f"of the map that is best on {numbers['held']} validation {images} (t_edit "
+        f"of the map that is best on {numbers['validation']} validation {images} (t_edit "
         f"{numbers['best'][0]}, t_boost {numbers['best'][1]}) {shares(clean['best'])}; the "
         f"difference on the same {images} is {shares(as_estimate(lost))}, where up to "
         f"{100 * numbers['margin']:.0f} points count as near. With boosting the Frechet "
@@ -207,14 +209,10 @@ def _why(numbers: Numbers, near: bool | None, helps: bool | None) -> str:
     if not helps:
         energy = {k: one["energy"]["value"] for k, one in numbers["boosting"].items() if k in KINDS}
         lacking = 100 * (1 - energy["without"] / energy["faces"])
-        reason = (
-            " These are flat drawings with hard edges; what the paper's boosting restores is the "
-            "texture of photographs."
-        )
         does = "brings some of them back" if energy["with"] > energy["without"] else "adds none"
         parts.append(
             f"Boosting {'does harm' if helps is False else 'makes no difference that shows'}: "
             f"without it edits lack {lacking:.0f} % of the {noun(numbers)}s' high frequencies, and "
-            f"its noise {does}.{reason if is_drawn(numbers) else ''}"
+            f"its noise {does}."
         )
     return " ".join(parts)

@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from asyrp.domains.lab import edited, judged, train_direction
-from asyrp.domains.scenes import Scene
+from asyrp.domains.find_direction import fitted
+from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import at_block, blocks
+from asyrp.experiments.measure import judged
 from asyrp.experiments.studies.common import (
-    Bench,
     Numbers,
+    StudyContext,
     Verdict,
     as_estimate,
     as_saved,
     confidence,
     decided,
     difference,
-    is_drawn,
     means,
     noun,
     rank,
@@ -35,21 +35,21 @@ HELD_FACES = 12
 FID_DRAWS = 50
 
 
-def measure(bench: Bench, chosen: Sequence[str] | None = None) -> dict[str, Any]:
+def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[str, Any]:
     """An f_t of the same kind, faces and steps at each block, judged on the same test faces.
 
     The block that the bottleneck is compared with is chosen on validation faces.
     """
-    names = blocks(bench.lab.model) if chosen is None else list(chosen)
-    held = bench.held(HELD_FACES)
-    found = {name: _at(bench, held, name) for name in names}
+    names = blocks(context.domain.model) if chosen is None else list(chosen)
+    validation = context.validation_images(HELD_FACES)
+    found = {name: _at(context, validation, name) for name in names}
     clean = {name: one.pop("clean_rows") for name, one in found.items()}
     ranks = {name: one.pop("rank") for name, one in found.items() if name != MIDDLE}
     best = max(ranks, key=lambda name: ranks[name], default=None)
     return {
-        "task": bench.first.task.name,
-        "train_faces": min(TRAIN_FACES, len(bench.train.numbers)),
-        "held": len(held.numbers),
+        "task": context.first.task.name,
+        "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
+        "validation": len(validation.numbers),
         "blocks": found,
         "best_other": best,
         "mid_minus_best": difference(clean[MIDDLE], clean[best])
@@ -58,23 +58,25 @@ def measure(bench: Bench, chosen: Sequence[str] | None = None) -> dict[str, Any]
     }
 
 
-def _at(bench: Bench, held: Scene, block: str) -> dict[str, Any]:
+def _at(context: StudyContext, validation: InvertedImages, block: str) -> dict[str, Any]:
     """What an f_t at a block does on test faces, and its rank on those of validation."""
-    space, phases = at_block(bench.lab.model, block), bench.first.phases
-    few = bench.train.rows(range(min(TRAIN_FACES, len(bench.train.numbers))))
-    saved = train_direction(bench.lab, bench.first.task, phases, few, space)
-    scene, act = bench.scene(), saved.attribute(bench.first.saved.card.strength)
+    space, interval = at_block(context.domain.model, block), context.first.interval
+    few = context.train.rows(range(min(TRAIN_FACES, len(context.train.numbers))))
+    task, settings = context.first.task, context.settings
+    saved = fitted(context.domain, task, interval, few, settings, space).saved
+    images, act = context.test_images(), saved.attribute(context.first.saved.card.strength)
     tried, edits = (
-        as_saved(bench.lab, edited(space, kept, [act], phases.t_boost)) for kept in (held, scene)
+        as_saved(context.domain, edited(space, kept, [act], interval.t_boost))
+        for kept in (validation, images)
     )
-    values = judged(bench.lab, bench.first.task, scene, edits)
-    real, seen = (features_of(bench.lab.features, x) for x in (scene.images, edits))
+    values = judged(context.domain, context.first.task, images, edits)
+    real, seen = (features_of(context.features, x) for x in (images.images, edits))
     return {
         "shape": list(space.h_shape),
         **means(values),
         "clean_rows": np.nan_to_num(values["clean"]),
-        "rank": rank(judged(bench.lab, bench.first.task, held, tried)),
-        "confidence": of_mean(confidence(bench.lab, edits)),
+        "rank": rank(judged(context.domain, context.first.task, validation, tried)),
+        "confidence": of_mean(confidence(context.domain, edits)),
         **({"fid": fid(real, seen, draws=FID_DRAWS)} if len(real) >= LEAST_FID else {}),
     }
 
@@ -105,10 +107,10 @@ def verdict(numbers: Numbers) -> Verdict:
     ahead, best = as_estimate(numbers["mid_minus_best"]), numbers["best_other"]
     text = (
         f"Clean edits at the bottleneck: {shares(clean[MIDDLE])}; at {best}, the best other block "
-        f"on {numbers['held']} validation {noun(numbers)}s: {shares(clean[best])}; the bottleneck "
-        f"minus it on the same {noun(numbers)}s: {shares(ahead)}. Success (leakage) before the "
-        f"bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
-        f"{_listed(numbers, 'up')}."
+        f"on {numbers['validation']} validation {noun(numbers)}s: {shares(clean[best])}; the "
+        f"bottleneck minus it on the same {noun(numbers)}s: {shares(ahead)}. Success (leakage) "
+        f"before the bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; "
+        f"behind it: {_listed(numbers, 'up')}."
     )
     holds = decided(ahead)
     return Verdict(claim, holds, text, "" if holds else _why(numbers, best))
@@ -130,12 +132,8 @@ def _why(numbers: Numbers, best: str) -> str:
                 *fids[0][:3], *fids[1][:3]
             )
         )
-    reason = (
-        " A likely reason, not tested here: these drawings are simple and all in one place, so "
-        "that a shift near the output is enough to draw a mouth."
-    )
     return (
-        f"{text}.{reason if is_drawn(numbers) else ''} Every block was trained with the settings "
+        f"{text}. Every block was trained with the settings "
         f"that were tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
     )
 

@@ -7,55 +7,55 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from asyrp.domains.scenes import Scene
-from asyrp.domains.tasks import TASKS, Task
+from asyrp.domains.base import Task
+from asyrp.domains.inverted_images import InvertedImages
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies.common import (
-    Bench,
     Learned,
     Numbers,
+    StudyContext,
     Verdict,
     above,
     act_of,
     as_estimate,
     both,
-    edit_scene,
-    is_drawn,
-    log_odds,
+    edit_images,
     noun,
     shares,
+    value_log_odds,
 )
-from asyrp.metrics.answers import Answers, succeeded
+from asyrp.metrics.answers import succeeded
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.bootstrap import Estimate, of_mean, of_statistic
 from asyrp.reporting.figures import dots, lines, new_figure
+from asyrp.scorers.judge import Answers, answers, wanted
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
 RARE = 0.3  # success alone below which a sum says little
 LEAST_R2, LEAST_SHARE = 0.9, 0.7  # what counts as linear; of a sum's success in each one's alone
 
 
-def measure(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> dict[str, Any]:
+def measure(context: StudyContext, strengths: Sequence[float] = STRENGTHS) -> dict[str, Any]:
     """The judge's log-odds over strength, and sums of up to three directions."""
     return {
-        "task": bench.first.task.name,
-        **over_strength(bench, strengths),
-        "sums": sums(bench),
+        "task": context.first.task.name,
+        **over_strength(context, strengths),
+        "sums": sums(context),
     }
 
 
-def over_strength(bench: Bench, strengths: Sequence[float]) -> dict[str, Any]:
+def over_strength(context: StudyContext, strengths: Sequence[float]) -> dict[str, Any]:
     """Log-odds of the wanted value, change of the picture, and how straight their lines are.
 
     Images are those of the pool, whether they show the value or not, so that both signs have
     something to change.
     """
-    scene, task = bench.test.rows(range(bench.faces)), bench.first.task
+    images, task = context.test.rows(range(context.count)), context.first.task
     odds, moved = [], []
     for strength in strengths:
-        edits = edit_scene(bench, scene, [act_of(bench.first, strength)])
-        odds.append(log_odds(bench.lab, edits, task))
-        moved.append(distances(bench.lab.distance, scene.reconstructions, edits))
+        edits = edit_images(context, images, [act_of(context.first, strength)])
+        odds.append(value_log_odds(context.domain, edits, task))
+        moved.append(distances(context.domain.distance, images.reconstructions, edits))
     table = np.array(odds)
 
     def straight(rows: np.ndarray) -> float:
@@ -78,7 +78,7 @@ def r_squared(x: Sequence[float], y: np.ndarray) -> float:
     return float(1 - (residual**2).sum() / total) if total > 0 else 0.0
 
 
-def sums(bench: Bench) -> list[dict[str, Any]]:
+def sums(context: StudyContext) -> list[dict[str, Any]]:
     """Success of every attribute alone, in pairs and in threes, on images that lack them all.
 
     beyond_share: success minus LEAST_SHARE of that alone, image by image.
@@ -86,16 +86,16 @@ def sums(bench: Bench) -> list[dict[str, Any]]:
     Raises:
         AsyrpError: too few such images.
     """
-    learned = list(bench.learned[:3])
-    scene = _lacking_all(bench, learned)
+    learned = list(context.learned[:3])
+    images = _lacking_all(context, learned)
     rows: list[dict[str, Any]] = []
     alone: dict[str, np.ndarray] = {}
     for size in range(1, len(learned) + 1):
         for chosen in combinations(learned, size):
-            boost = min(one.phases.t_boost for one in chosen)
+            boost = min(one.interval.t_boost for one in chosen)
             acts = [act_of(one) for one in chosen]
-            seen = bench.lab.judging.answers(edit_scene(bench, scene, acts, boost))
-            made = {one.task.name: _succeeded(bench, one.task, seen) for one in chosen}
+            seen = answers(context.judge, edit_images(context, images, acts, boost))
+            made = {one.task.name: _succeeded(context, one.task, seen) for one in chosen}
             alone |= made if size == 1 else {}
             rows.append(
                 {
@@ -109,21 +109,21 @@ def sums(bench: Bench) -> list[dict[str, Any]]:
     return rows
 
 
-def _succeeded(bench: Bench, task: Task, seen: Answers) -> np.ndarray:
-    wanted = bench.lab.judging.wanted(task.factor, task.value)
-    return succeeded(seen, task.factor, wanted)
+def _succeeded(context: StudyContext, task: Task, seen: Answers) -> np.ndarray:
+    place = wanted(context.judge, task.attribute, task.value)
+    return succeeded(seen, task.attribute, place)
 
 
-def _lacking_all(bench: Bench, learned: Sequence[Learned]) -> Scene:
-    rows = set(range(len(bench.test.numbers)))
+def _lacking_all(context: StudyContext, learned: Sequence[Learned]) -> InvertedImages:
+    rows = set(range(len(context.test.numbers)))
     for one in learned:
-        rows &= set(bench.lacking(bench.test, one.task))
+        rows &= set(context.lacking(context.test, one.task))
     if len(rows) < 2:
         raise AsyrpError(
             f"sums of directions need at least 2 images that lack all of them; got {len(rows)} of "
-            f"{len(bench.test.numbers)}; draw more"
+            f"{len(context.test.numbers)}; draw more"
         )
-    return bench.test.rows(sorted(rows)[: bench.faces])
+    return context.test.rows(sorted(rows)[: context.count])
 
 
 def plot(numbers: Numbers) -> Figure:
@@ -204,8 +204,7 @@ def _adds(numbers: Numbers, alone: Mapping[str, Estimate]) -> bool | None:
 
 def _line_of(numbers: Numbers, r2: Estimate) -> str:
     """How straight the log-odds are, in words."""
-    task = numbers["task"]
-    target = TASKS[task].target if is_drawn(numbers) else task
+    target = numbers.get("target", numbers["task"])
     return (
         f"Log-odds of {target!r} over strengths {numbers['strengths'][0]:g} "
         f"to {numbers['strengths'][-1]:g}: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f}) for "

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from asyrp.domains.scenes import grid_from
+from asyrp.domains.inverted_images import grid_from
 from asyrp.editing_methods.other_spaces import epsilon_space
 from asyrp.experiments.studies.common import Numbers, Verdict, as_estimate
 from asyrp.finders.prepare import EDIT_STEPS
@@ -21,7 +21,7 @@ from asyrp.method.ddim import draw_noise, seeded_generators, sigma, step
 from asyrp.method.directions import GlobalDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance
-from asyrp.method.schedule import NoiseSchedule, Pair, paper_grid
+from asyrp.method.schedule import NoiseSchedule, Pair, Timesteps, paper_grid
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.bootstrap import of_mean
 from asyrp.reporting.figures import lines, new_figure
@@ -74,9 +74,10 @@ def final_changes(
 ) -> dict[str, Any]:
     """Size of the shift -> change of the final picture, in both halves and in P_t alone.
 
-    Shifts sum to the same on every grid from one timestep (S / S~).
+    Shifts sum to the same on every grid, each a whole one from one timestep (S / S~).
     """
     space, found = epsilon_space(model), {}
+    grid = Timesteps(tuple(grid), len(grid))
     trained = len(grid_from(grid[0].t, EDIT_STEPS, model.schedule.length))
     plain = _last(reverse_process(model, latents, grid))
     for size in SIZES:

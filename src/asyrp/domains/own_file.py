@@ -1,0 +1,185 @@
+"""The TOML file of a domain of the user's own: what it may say, and what each part is for."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from asyrp.domains.base import SPLITS, Networks, Split, Task
+from asyrp.errors import AsyrpError
+from asyrp.method.editing_interval import EditInterval
+from asyrp.metrics.zero_shot import CLIP_SCALE, Questions, check_questions
+
+TEMPLATE = """# A domain of your own, for --domain of compare, demo, train, edit, evaluate, study,
+# reproduce and app. Paths are relative to this file.
+name = "mine"
+noun = "image"                      # what one of your images is called in tables
+
+[model]
+name = "google/ddpm-ema-celebahq-256"   # whatever --model takes
+# prompt = "a photo of a face"      # of a text-to-image network, with guidance = 1.0
+# class_label = 0                   # of a class-conditional network
+
+[guides]                            # what edits are trained by, and t_edit is found by
+encoder = "clip"
+distance = "lpips-alex"
+
+[images]                            # folders; the splits must share no image
+train = "images/train"
+# validation = "images/validation"  # without it: every fourth image of train
+test = "images/test"
+
+[judge]                             # says what an edit changed; it should be no guide
+encoder = "openai/clip-vit-large-patch14"
+
+[judge.questions]                   # attribute = the texts of its values; two attributes or more
+mouth = ["a serious face", "a smiling face"]
+age = ["a young person", "an old person"]
+
+# [scorers]                         # all may be left out
+# features = "judge"                # of FID and KID: judge, encoder, or an image network
+# segmenter = "jonathandinu/face-parsing"
+# identity = "arcface.onnx"
+
+[[tasks]]                           # edits; the first is what most studies look at
+name = "smiling"
+source = "face"
+target = "smiling face"
+attribute = "mouth"                 # of the judge
+value = "a smiling face"            # one of its texts
+# t_start = 999                     # with t_edit and t_boost: in place of the LPIPS curves
+# prompt = "a photo of a smiling face"   # or class_label: lets a method swap the condition
+"""
+
+TOP: Mapping[str, type] = {
+    "name": str, "noun": str, "model": dict, "guides": dict, "images": dict, "judge": dict,
+    "scorers": dict, "tasks": list,
+}  # fmt: skip
+MODEL = {"name": str, "prompt": str, "guidance": float, "class_label": int}
+GUIDES = {"encoder": str, "distance": str}
+FOLDERS: Mapping[str, type] = dict.fromkeys(SPLITS, str)
+SCORERS = {"features": str, "segmenter": str, "identity": str}
+TIMES = {"t_start": int, "t_edit": int, "t_boost": int}
+TASK = {
+    "name": str, "source": str, "target": str, "attribute": str, "value": str, "unseen": bool,
+    "prompt": str, "class_label": int, **TIMES,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """What a file says. conditions: task -> (prompt, class) of its target."""
+
+    text: str
+    name: str
+    noun: str
+    networks: Networks
+    questions: Questions | None
+    tasks: Mapping[str, Task]
+    conditions: Mapping[str, tuple[str, int | None]]
+    features: str
+    segmenter: str
+    identity: str
+
+
+def read_own(path: Path) -> OwnFile:
+    """Read and check a file; nothing it names is loaded.
+
+    Raises:
+        AsyrpError: no such file, no TOML, or something in it that cannot be.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise AsyrpError(
+            f"needed a domain's TOML file; {str(path)!r} does not read ({error}); asyrp domain "
+            "init writes one"
+        ) from error
+    try:
+        return _checked(path.parent, text, content)
+    except AsyrpError as error:
+        raise AsyrpError(f"{str(path)!r} makes no domain: {error}") from error
+
+
+def _checked(base: Path, text: str, content: Mapping[str, Any]) -> OwnFile:
+    top = table(content, "the file", TOP, ("model", "images", "tasks"))
+    model = table(top["model"], "[model]", MODEL, ("name",))
+    guides = table(top.get("guides", {}), "[guides]", GUIDES, ("encoder", "distance"))
+    folders = table(top["images"], "[images]", FOLDERS, ("train", "test"))
+    scorers = table(top.get("scorers", {}), "[scorers]", SCORERS)
+    networks = Networks(
+        placed(base, model["name"]),
+        placed(base, guides["encoder"]),
+        placed(base, guides["distance"]),
+        model.get("prompt", ""),
+        float(model.get("guidance", 1.0)),
+        model.get("class_label"),
+        {cast(Split, split): base / folder for split, folder in folders.items()},
+    )
+    questions = _questions(base, top.get("judge"))
+    rows = [table(row, "[[tasks]]", TASK, ("name", "source", "target")) for row in top["tasks"]]
+    tasks = {row["name"]: _task(row, questions) for row in rows}
+    if not tasks or len(tasks) < len(rows):
+        raise AsyrpError("needed one of [[tasks]] or more, each with a name of its own")
+    conditions = {
+        row["name"]: (row.get("prompt", ""), row.get("class_label"))
+        for row in rows
+        if "prompt" in row or "class_label" in row
+    }
+    other = {name: placed(base, scorers.get(name, "")) for name in SCORERS}
+    return OwnFile(
+        text, top.get("name", "own"), top.get("noun", "image"), networks, questions, tasks,
+        conditions, other["features"] or "judge", other["segmenter"], other["identity"],
+    )  # fmt: skip
+
+
+def table(
+    content: Any, place: str, kinds: Mapping[str, type], needed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A table of a file, whose keys are known, of their kinds, and those needed there.
+
+    Raises:
+        AsyrpError: it is not so.
+    """
+    if not isinstance(content, dict):
+        raise AsyrpError(f"{place} must be a table")
+    for name in needed:
+        if name not in content:
+            raise AsyrpError(f"{place} lacks {name!r}")
+    for name, value in content.items():
+        if name not in kinds:
+            raise AsyrpError(f"{place} has {name!r}; it may have: {', '.join(kinds)}")
+        kind = (int, float) if kinds[name] is float else kinds[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kinds[name] is not bool):
+            raise AsyrpError(f"{name!r} of {place} must be of kind {kinds[name].__name__}")
+    return content
+
+
+def placed(base: Path, name: str) -> str:
+    """A name as it is, or the path beside the file that it means."""
+    return str(base / name) if name and (base / name).exists() else name
+
+
+def _questions(base: Path, judge: Any) -> Questions | None:
+    if judge is None:
+        return None
+    found = check_questions({**judge, "encoder": placed(base, str(judge.get("encoder", "")))})
+    return Questions(found.encoder, found.values, found.scale or CLIP_SCALE)
+
+
+def _task(row: Mapping[str, Any], questions: Questions | None) -> Task:
+    told = [name for name in TIMES if name in row]
+    if told and len(told) < len(TIMES):
+        raise AsyrpError(f"{row['name']!r} has {told[0]}; t_start, t_edit and t_boost go together")
+    attribute, value = row.get("attribute", ""), row.get("value", "")
+    if attribute and questions is not None and value not in questions.values.get(attribute, ()):
+        raise AsyrpError(
+            f"{row['name']!r} asks {attribute} = {value!r}, for which the judge has no question"
+        )
+    if bool(attribute) != bool(value) or (attribute and questions is None):
+        raise AsyrpError(f"{row['name']!r} needs attribute and value together, and a [judge]")
+    interval = EditInterval(*(row[name] for name in TIMES)) if told else None
+    texts = (row["name"], row["source"], row["target"])
+    return Task(*texts, attribute, value, row.get("unseen", False), interval=interval)

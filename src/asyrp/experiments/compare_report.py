@@ -1,0 +1,195 @@
+"""What a comparison writes: the page, a row a cell, and figures, from the results of its stages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from asyrp.domains.base import Domain, Task
+from asyrp.editing_methods.base import why_not
+from asyrp.editing_methods.catalogue import METHODS, method_of
+from asyrp.experiments import compare_table
+from asyrp.experiments import compare_words as words
+from asyrp.experiments.compare import cell_name
+from asyrp.experiments.compare_table import REFERENCE, Back, Cells
+from asyrp.experiments.compare_words import Doses
+from asyrp.experiments.dose_response import dose_stages
+from asyrp.experiments.plan import Plan, domain_of
+from asyrp.experiments.plots import save_figure
+from asyrp.metrics.table import METRICS
+from asyrp.reporting.tables import csv_text, markdown
+from asyrp.runtime.resumable import result_of
+from asyrp.storage.json_files import write_json, write_text
+
+
+class Compared(NamedTuple):
+    """The results of all cells, what reconstructions change, and what more strength does."""
+
+    domain: Domain
+    tasks: Sequence[Task]
+    cells: Cells
+    back: Back
+    doses: Doses
+
+
+def read_compared(plan: Plan, kept: Path) -> Compared:
+    """What the stages kept."""
+    domain = domain_of(plan)
+    tasks = [domain.tasks[name] for name in plan.tasks]
+    pairs = [(method, task) for method in plan.methods for task in plan.tasks]
+    cells = {(m, t): result_of(kept, cell_name(m, t)) for m, t in pairs}
+    drawn = "rendered_target" in domain.gives and REFERENCE in plan.methods
+    names = [stage.name.removeprefix("dose-") for stage in dose_stages(plan, tasks) if drawn]
+    doses = [(domain.tasks[name], result_of(kept, f"dose-{name}")) for name in names]
+    return Compared(domain, tasks, cells, result_of(kept, "reconstructed")["changed"], doses)
+
+
+def write_compared(plan: Plan, found: Compared, kept: Path, out: Path) -> None:
+    """table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
+    write_text(out / "table.md", "# Comparison\n\n" + page(plan, found))
+    write_text(out / "table.csv", csv_text(flat_rows(found.cells)))
+    write_json(out / "table.json", {f"{m} {t}": cell for (m, t), cell in found.cells.items()})
+    figures(plan, found, kept, out)
+
+
+def page(plan: Plan, found: Compared) -> str:
+    """The tables as Markdown."""
+    methods, tasks, cells = plan.methods, found.tasks, found.cells
+    parts = [notes(plan, found)]
+    if judged := compare_table.judged(cells):
+        parts += [words.summary(cells, methods, tasks)]
+    for name, some in compare_table.groups_of(tasks).items():
+        parts += [_GROUPS[name].format(len(some))]
+        parts += [markdown(compare_table.overall(cells, methods, some))]
+    parts += ["What it cost:", markdown(compare_table.costs(cells, methods, tasks)), _COSTS]
+    parts += [_TUNED[judged], markdown(compare_table.tuning(cells, methods, tasks))]
+    parts += [words.settings_at_the_edge(cells, methods, tasks)]
+    parts += _judged(plan, found) if judged else []
+    if "rendered_target" in found.domain.gives:
+        parts += [_DISTANCE, markdown(words.distance_rows(cells, methods, tasks))]
+        parts += [words.unseen(cells, methods, tasks)] if judged else []
+    if found.doses:
+        parts += [_DOSE, markdown(words.dose_rows(found.doses)), words.why_unseen(found.doses)]
+    if judged and REFERENCE in methods:
+        parts += [words.leaking(cells, tasks, found.back)]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _judged(plan: Plan, found: Compared) -> list[str]:
+    """What only a judge can tell."""
+    methods, tasks, cells, parts = plan.methods, found.tasks, found.cells, []
+    if REFERENCE in methods and len(methods) > 1:
+        for name, some in compare_table.groups_of(tasks).items():
+            parts += [f"Asyrp's f_t minus each method on the same images, {_OF[name]}:"]
+            parts += [markdown(compare_table.gains(cells, methods, some))]
+    for metric in compare_table.SHARES:
+        parts += [f"{metric.capitalize()} of each edit, %:"]
+        parts += [markdown(compare_table.by_task(cells, methods, tasks, metric))]
+    return parts
+
+
+_GROUPS = {
+    "all": "All {} edits:",
+    "seen": "The {} edits to values that the network was trained on:",
+    "unseen": "The {} edits to values that it never saw:",
+}
+_OF = {
+    "all": "all edits, percentage points",
+    "seen": "seen values, percentage points",
+    "unseen": "unseen values, percentage points",
+}
+_DISTANCE = (
+    "Share of the distance to the target, %: how far a picture moved towards the drawn target, in "
+    "the pixels where source and target differ (100 is the target, 0 no change towards it; of "
+    "equally good targets the nearest), with the setting that was tuned, over the images that the "
+    "sheets show:"
+)
+_DOSE = (
+    "Where an edit into a domain that the network never saw fails, is it the dose? The same f_t "
+    "with growing strength, for every edit of a colour; strength 0 is the reconstruction, and the "
+    "colour is the mean in the pixels that the target changes:"
+)
+_COSTS = (
+    "Seconds are those of this machine while other stages ran beside; evaluations do not depend on "
+    "it. What trains one dh from an f_t that exists lists its own work only."
+)
+_TUNED = {
+    True: "Tuned on validation images, the same number of settings for every method; the setting "
+    "with the most clean edits wins, then the most successes, then the smallest change:",
+    False: "Tuned on validation images, the same number of settings for every method; the setting "
+    "with the highest S_dir minus LPIPS wins:",
+}
+
+
+def notes(plan: Plan, found: Compared) -> str:
+    """How it was done."""
+    settings, domain = plan.settings, found.domain
+    left = {m.title: why for m in METHODS.values() if (why := why_not(m, domain))}
+    out = "; ".join(f"{title} ({why})" for title, why in left.items())
+    return (
+        f"Domain {domain.name}: {plan.test_images} test images an edit that do not show it. "
+        "Success, leakage and clean edits (success and nothing else changed) in % by the domain's "
+        "judge, with 95 % bootstrap intervals over images (seed 0). Leakage counts what the "
+        "reconstruction changes by itself too. All methods edit the same latents; those that train "
+        f"see the same {plan.train_images} images for as many optimiser steps (batch "
+        f"{settings.batch_size}, {settings.epochs} epochs, {settings.steps}-step grid; "
+        "DiffusionCLIP has no t_edit and spreads them over all timesteps below t_start), and all "
+        f"are tuned on the same {plan.validation_images} validation images, by the judge that "
+        "tests them on others, so that every row leans the same way towards what it sees. "
+        f"{domain.about} {_MEASURES}{f' Left out: {out}.' if out else ''}"
+    )
+
+
+_MEASURES = (
+    "FID and KID are between the originals and the edits of one task, mean over tasks, FID "
+    "comparable at this number of images only, KID a little below 0 where nothing changes (both "
+    "sets come from the same images). Evaluations: forward passes of the whole network for one "
+    "image, halves counted by their share of its multiplications, backward passes as one more (two "
+    "where weights are trained); a classifier itself is not counted. One thread a process."
+)
+
+
+def flat_rows(cells: Cells) -> list[dict[str, object]]:
+    """A row a cell with means, for programs."""
+    rows: list[dict[str, object]] = []
+    for (method, task), cell in cells.items():
+        means = {m: float(np.nanmean(compare_table.row(cell, m))) for m in cell["values"]}
+        sets = {name: one["value"] for name, one in cell["sets"].items()}
+        rows.append({"method": method, "task": task, **means, **sets, **dict(cell["setting"])})
+    return rows
+
+
+def figures(plan: Plan, found: Compared, kept: Path, out: Path) -> None:
+    """compare.png and leakage.png where a judge saw the edits, and a sheet for each task."""
+    methods, tasks, cells = plan.methods, found.tasks, found.cells
+    if compare_table.judged(cells):
+        save_figure(compare_table.plot_overall(cells, methods, tasks), out / "compare.png")
+        first = REFERENCE if REFERENCE in methods else methods[0]
+        plot = compare_table.plot_leaks(cells, first, tasks, found.back)
+        save_figure(plot, out / "leakage.png")
+    for task in tasks:
+        save_figure(sheet(plan, task, kept), out / f"edits-{task.name}.png")
+
+
+def sheet(plan: Plan, task: Task, kept: Path) -> Figure:
+    """The first test images, every method's edits of them, and the drawn target."""
+    strips = {"source": _pixels(kept / f"source-{task.name}.png")}
+    for name in plan.methods:
+        strips[method_of(name).title] = _pixels(kept / f"{cell_name(name, task.name)}.png")
+    if result_of(kept, f"shown-{task.name}")["target"]:
+        strips["the drawn target"] = _pixels(kept / f"target-{task.name}.png")
+    return compare_table.plot_sheet(list(strips), list(strips.values()))
+
+
+def _pixels(strip: Path) -> np.ndarray:
+    with Image.open(strip) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+def definitions(cells: Cells) -> str:
+    """What each metric of a table is."""
+    known = {name for cell in cells.values() for name in (*cell["values"], *cell["sets"])}
+    return "\n".join(f"- {name}: {what}" for name, what in METRICS.items() if name in known)

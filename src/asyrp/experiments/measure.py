@@ -1,0 +1,57 @@
+"""Edits of inverted images, measured by a domain's scorers."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asyrp.domains.base import Domain, Task, guide_of
+from asyrp.domains.inverted_images import InvertedImages
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_space import Pixels
+from asyrp.metrics.perceptual import distances
+from asyrp.metrics.table import Pictures, Scorers, Wish, features_in, of_sets, per_image
+from asyrp.reporting.bootstrap import Estimate
+
+
+class Measured(NamedTuple):
+    """metric -> value of each image, and metric -> estimate of whole sets."""
+
+    values: dict[str, np.ndarray]
+    sets: dict[str, Estimate]
+
+
+def wish_of(task: Task) -> Wish | None:
+    """What the judge should see; None for a task without a question."""
+    return Wish(task.attribute, task.value) if task.attribute else None
+
+
+def measured(domain: Domain, task: Task, images: InvertedImages, edits: Tensor) -> Measured:
+    """Every metric of the edits."""
+    pictures = Pictures(images.images, edits, images.reconstructions)
+    tools = domain.scorers._replace(guide=guide_of(domain, task))
+    values = per_image(pictures, tools, wish_of(task))
+    values["lpips"] = distances(domain.distance, images.images, edits)
+    return Measured(values, of_sets([pictures], tools, features_in([pictures], tools)))
+
+
+def judged(
+    domain: Domain, task: Task, images: InvertedImages, edits: Tensor
+) -> dict[str, np.ndarray]:
+    """success, leakage, clean and lpips of each image: what tuning and studies look at.
+
+    Without a judge s_dir and lpips.
+    """
+    pictures, judge = Pictures(images.images, edits), domain.scorers.judge
+    guide = None if judge else guide_of(domain, task)
+    tools = Scorers(guide=guide, judge=judge, distance=domain.distance)
+    return per_image(pictures, tools, wish_of(task))
+
+
+@torch.no_grad()
+def pictures_of(model: HSpaceUNet, x: Tensor) -> Tensor:
+    """Clean x as pictures, decoded one at a time where x is a latent."""
+    if isinstance(model.space, Pixels):
+        return x
+    return torch.cat([model.space.decode(one[None]) for one in x])

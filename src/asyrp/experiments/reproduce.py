@@ -1,0 +1,104 @@
+"""Compare and all studies on a domain, and the page of results."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from inspect import getdoc
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asyrp.domains.base import Task
+from asyrp.experiments import compare_table
+from asyrp.experiments.compare import SHOWN, compare_stages
+from asyrp.experiments.compare_report import Compared, figures, page, read_compared
+from asyrp.experiments.compare_words import claims
+from asyrp.experiments.plan import Plan
+from asyrp.experiments.plots import save_figure
+from asyrp.experiments.studies.catalogue import stage_name, study_of, study_stages, told
+from asyrp.experiments.studies.common import ranged
+from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.tables import markdown
+from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
+
+
+def stages_of(plan: Plan, names: Sequence[str], count: int) -> list[Stage]:
+    """Every stage once; shared ones first, the studies before the comparison's cells."""
+    both = [*study_stages(plan, names, count), *compare_stages(plan)]
+    return list({stage.name: stage for stage in both}.values())
+
+
+def results(
+    plan: Plan, names: Sequence[str], stages: Sequence[Stage], kept: Path, docs: Path, workers: int
+) -> str:
+    """results.md; its figures are written into docs/results."""
+    found, pictures = read_compared(plan, kept), docs / "results"
+    figures(plan, found, kept, pictures)
+    parts = [
+        "# Results",
+        _preface(plan, stages, kept, workers),
+        "## The claims of the paper",
+        markdown(_claims(plan, names, found, kept)),
+        _CLAIMS,
+        *(_section(name, result_of(kept, stage_name(name)), pictures) for name in names),
+        "## Asyrp beside other methods",
+        page(plan, found),
+        "![Success against leakage of every method](results/compare.png)",
+        "![Answers that Asyrp's f_t changed](results/leakage.png)",
+        *(_sheet(task) for task in found.tasks),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _preface(plan: Plan, stages: Sequence[Stage], kept: Path, workers: int) -> str:
+    work_seconds = sum(seconds_of(kept, stage.name) for stage in stages)
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    curves = result_of(kept, "curves")
+    error = ranged(of_mean(curves["reconstruction_mse"]), 5)
+    return (
+        "Written by `asyrp reproduce` (`make reproduce`); no number here is typed by hand. "
+        f"Domain: {plan.domain}. {len(stages)} stages, {work_seconds / 60:.0f} minutes of work by "
+        f"one thread each, in {workers} processes on a {platform.machine()} CPU with "
+        f"{versions}: {_runs(kept)}. Editing "
+        f"begins at t = {', '.join(map(str, curves['t_starts']))}; reconstructions from T have a "
+        f"mean squared error of {error} in [-1, 1]. Intervals are 95 % bootstrap intervals "
+        "over images, seed 0; every image draws its noise from a generator of its own."
+    )
+
+
+def _runs(kept: Path) -> str:
+    runs = runs_of(kept)
+    minutes = sum(run.seconds for run in runs) / 60
+    how = "one run" if len(runs) == 1 else f"{len(runs)} runs, the later ones going on,"
+    return f"{how} of {minutes:.0f} minutes by the clock"
+
+
+def _claims(plan: Plan, names: Sequence[str], found: Compared, kept: Path) -> list[dict[str, Any]]:
+    words = {True: "holds", False: "does not hold", None: "undecided"}
+    verdicts = [study_of(name).verdict(result_of(kept, stage_name(name))) for name in names]
+    rows = [
+        {"by": name, "claim": one.claim, "here": words[one.holds]}
+        for name, one in zip(names, verdicts, strict=True)
+    ]
+    judged = claims if compare_table.judged(found.cells) else lambda *_: []
+    compared = judged(found.cells, plan.methods, found.tasks)
+    return rows + [{"by": c.name, "claim": c.claim, "here": words[c.holds]} for c in compared]
+
+
+_CLAIMS = (
+    "*Undecided* means that the 95 % interval holds both answers, or that two measures disagree. "
+    "What fails on one domain may hold on another, and the other way round."
+)
+
+
+def _section(name: str, numbers: Mapping[str, Any], pictures: Path) -> str:
+    study = study_of(name)
+    save_figure(study.plot(numbers), pictures / f"{name}.png")
+    told_words = told(study.verdict(numbers))
+    picture = f"![{study.title}]({pictures.name}/{name}.png)"
+    return f"### {study.title}\n\n{told_words}\n\n{picture}\n\n*{getdoc(study.plot)}*"
+
+
+def _sheet(task: Task) -> str:
+    text = f"The first {SHOWN} test images, not chosen, with the setting that was tuned."
+    return f"### {task.target}\n\n{text}\n\n![{task.target}](results/edits-{task.name}.png)"

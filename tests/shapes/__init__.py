@@ -1,0 +1,1 @@
+"""A domain of coloured shapes for the tests: the third domain, one folder."""
