@@ -14,9 +14,9 @@ from torch import Tensor
 
 from asyrp.method.asymmetric_process import Attribute, check_phases
 from asyrp.method.ddim import draw_noise, seeded_generators, step
-from asyrp.method.editing import Report, silent
+from asyrp.method.editing import Report, inversion_grid, over_part, silent
 from asyrp.method.hspace import Encoded, HSpaceUNet
-from asyrp.method.schedule import Pair, paper_grid
+from asyrp.method.schedule import Pair
 from asyrp.runtime.batching import in_batches
 
 Edit = Sequence[Attribute]
@@ -62,16 +62,17 @@ def strip(
     Raises:
         AsyrpError: t_boost above a t_edit, or a number of steps the schedule does not have.
     """
-    grid = paper_grid(steps, model.schedule.length)
+    grid = inversion_grid(model, steps)
+    acting = [over_part(edit, len(grid), steps) for edit in edits]
     size = max(1, batch_size // max(1, len(edits)))
 
     def edited(rows: slice) -> Tensor:
         x = latents[rows]
         x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
         generators = seeded_generators(len(x), seed, first + rows.start)
-        walked = walk_strip(model, x, grid, edits, t_boost, generators)
+        walked = walk_strip(model, x, grid, acting, t_boost, generators)
         for k, done in enumerate(walked, start=1):
-            report(rows.start * steps + k * len(x), len(latents) * steps)
+            report(rows.start * len(grid) + k * len(x), len(latents) * len(grid))
             ends = done
         return ends.of_each()
 

@@ -41,7 +41,7 @@ def raised(
     seed: of n_t, which all images share; each is edited by itself, and none depends on its batch.
     """
     (generator,) = seeded_generators(1, seed)
-    below, maps = x0, []
+    below, maps = x0, list[Tensor]()
     for t, s in reversed(grid):
         n = torch.randn(x0.shape[1:], generator=generator).to(x0)
         x = signal(schedule, t) * x0 + math.sqrt(1 - schedule.alpha_bar(t)) * n
