@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from asyrp.domains.tasks import task_of
 from torch import Tensor, nn
 
 from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.score import answers, score
-from asyrp.domains.tasks import task_of
 from asyrp.finders.clip_training import new_direction
 from asyrp.finders.prepare import Pictures, sources_of, start_training
 from asyrp.method.asymmetric_process import Attribute, reverse_process

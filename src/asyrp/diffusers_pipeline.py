@@ -23,9 +23,10 @@ from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import draw_noise, invert_steps
 from asyrp.method.direction_file import SavedDirection
+from asyrp.method.editing import inversion_grid
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace, scale_of
-from asyrp.method.schedule import Pair, from_config, paper_grid
+from asyrp.method.schedule import Pair, from_config
 from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
 from asyrp.networks.direction_model import DirectionModel
 
@@ -147,7 +148,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         given = self._given(model, image, latents)
         generators = _generators(generator, batch_size if given is None else len(given))
         attributes = self._attributes(strength, t_edit, t_start)
-        grid = paper_grid(num_inference_steps, model.schedule.length)
+        grid = inversion_grid(model, num_inference_steps)
         with self.progress_bar(total=len(grid) + (0 if image is None else len(grid) - 1)) as bar:
             x = self._noise(model, generators) if given is None else given
             for step in () if image is None else self._inverted(model, x, grid, refinements):

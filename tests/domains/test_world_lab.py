@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.lab import (
     Generators,
     Lab,
@@ -22,6 +20,8 @@ from asyrp.domains.lab import (
 from asyrp.domains.scenes import Scene, load_scene, new_scene, save_scene
 from asyrp.domains.tasks import TASKS, lacking, task_of
 from asyrp.editing_methods.trained import STRENGTHS, strokes
+
+from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import seeded_generators

@@ -6,10 +6,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-
 from asyrp.domains.lab import Lab
 from asyrp.domains.scenes import Scene
 from asyrp.domains.tasks import task_of
+
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import consistency, homogeneity, intervals, layers, linearity
 from asyrp.experiments.studies.common import Bench, Learned

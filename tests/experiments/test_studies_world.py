@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-
 from asyrp.domains.lab import edited, open_lab, train_direction
 from asyrp.domains.scenes import grid_from, new_scene
 from asyrp.domains.tasks import task_of
+
 from asyrp.experiments.studies import (
     consistency,
     homogeneity,

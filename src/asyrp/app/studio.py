@@ -20,8 +20,8 @@ from asyrp.app.trajectories import Plan, Walks
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.ddim import invert_steps
-from asyrp.method.editing import random_latents
-from asyrp.method.schedule import Pair, paper_grid
+from asyrp.method.editing import inversion_grid, random_latents
+from asyrp.method.schedule import Pair
 from asyrp.options import Inverting
 from asyrp.runtime.generators import Running
 
@@ -48,7 +48,7 @@ class Studio:
         self.model = tools.model
         self.gallery = Gallery(self.model, folder, built_in)
         self.sessions = Sessions(habits.people)
-        self.grid = paper_grid(habits.steps, self.model.schedule.length)
+        self.grid = inversion_grid(self.model, habits.steps)
         self.top = self.grid[0].t
         self.samples = Samples(self.model, self.grid)
         self._training = threading.Lock()

@@ -21,7 +21,7 @@ from asyrp.finders.training_goal import TrainStep
 from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_process
 from asyrp.method.direction_file import save_direction
 from asyrp.method.directions import Direction
-from asyrp.method.editing import random_latents
+from asyrp.method.editing import inversion_grid, random_latents
 from asyrp.method.editing_interval import EditInterval, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
@@ -157,17 +157,18 @@ def gather(tools: Scorers, job: Job) -> Generator[Progress, None, Material]:
     faces = yield from _draw(tools.model, latents[cut:], job.steps)
     phases = yield from _phases(tools, guide, faces)
     length = tools.model.schedule.length
-    window = editing_window(phases.t_start, phases.t_edit, job.settings.steps, length)
+    top = tools.model.t_top
+    window = editing_window(phases.t_start, phases.t_edit, job.settings.steps, length, top)
     train = yield from _walk_sources(tools.model, guide, latents[:cut], window)
     held = yield from _walk_sources(tools.model, guide, latents[cut:], window)
-    tail = below(paper_grid(job.settings.steps, length), phases.t_start)
+    tail = below(paper_grid(job.settings.steps, length), min(phases.t_start, top))
     return Material(guide, phases, window, tail, train, held, faces, unknown)
 
 
 @torch.no_grad()
 def _draw(model: HSpaceUNet, latents: Tensor, steps: int) -> Generator[Progress, None, Held]:
     walked, few = [], slice(0, MEASURED)
-    grid = paper_grid(steps, model.schedule.length)
+    grid = inversion_grid(model, steps)
     for done in reverse_process(model, latents, grid):
         x, x0 = done.x[few].clone(), done.x0[few].clone()
         walked.append(done._replace(x=x, x0=x0, x0_source=x0))

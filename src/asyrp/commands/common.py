@@ -16,8 +16,9 @@ from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import boost_of, parse_direction
 from asyrp.method.asymmetric_process import Attribute, intervals_of
 from asyrp.method.direction_file import SavedDirection, load_direction
-from asyrp.method.editing import Inversion, Report, invert, latents_of
+from asyrp.method.editing import Inversion, Report, inversion_grid, invert, latents_of
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.inversion.choose import Name, inversion_of, top_of
 from asyrp.method.schedule import check_steps
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
@@ -85,6 +86,11 @@ def network(options: Network) -> HSpaceUNet:
     prompt = Prompt(options.prompt, options.guidance)
     label = options.class_label
     model = load_model(options.model, device, options.dtype, prompt=prompt, class_label=label)
+    if model.t_top < model.schedule.length - 1:
+        say(
+            f"inversion and editing begin at t = {model.t_top} or below, not at T: above it "
+            "alpha_bar is so small that P_t would be made of the errors of eps"
+        )
     return model
 
 
@@ -184,6 +190,7 @@ def inverted(
     batch_size: int,
     up_to: int | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
+    inversion: Name = "ddim",
 ) -> Inversion:
     """Invert with a progress bar, and say how well the latents lead back.
 
@@ -191,10 +198,11 @@ def inverted(
     """
     check_inverting(model, steps, options)
     own, how = images[processes.share(len(images))], (options.convention, options.refinements)
-    done = Inversion(own, own, torch.zeros(0))
+    parts = inversion_of(inversion).parts(len(inversion_grid(model, steps, up_to, inversion)))
+    done = Inversion(own.repeat(1, parts, 1, 1), own, torch.zeros(0))
     if len(own):
         with progress(f"inverting {len(own)} images") as report:
-            done = invert(model, own, steps, *how, batch_size, report, up_to)
+            done = invert(model, own, steps, *how, batch_size, report, up_to, inversion)
     done = Inversion(*(processes.whole(part.to(model.device), len(images)) for part in done))
     tell_errors(done.errors, names)
     return done
@@ -208,13 +216,15 @@ def latents(
     batch_size: int,
     up_to: int | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
+    inversion: Name = "ddim",
 ) -> Tensor:
-    """The latents of `inverted` alone, in about half its time."""
+    """x at the top of the latents of `inverted`, in about half its time."""
     check_inverting(model, steps, options)
     own, how = images[processes.share(len(images))], (options.convention, options.refinements)
     if len(own):
         with progress(f"inverting {len(own)} images") as report:
-            own = latents_of(model, own, steps, *how, batch_size, report, up_to)
+            own = latents_of(model, own, steps, *how, batch_size, report, up_to, inversion)
+        own = top_of(own, model.image_shape[0])
     return processes.whole(own.to(model.device), len(images))
 
 
@@ -234,7 +244,7 @@ def tell_errors(errors: Tensor, names: Sequence[str]) -> None:
     if poor:
         say(
             f"warning: {len(poor)} of {len(errors)} do not come back well ({', '.join(poor[:4])}); "
-            "their edits will not either; try --refinements 2"
+            "their edits will not either; try --refinements 2 or --inversion belm"
         )
 
 

@@ -1,6 +1,6 @@
 """asyrp edit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,6 @@ from asyrp.commands.common import (
 )
 from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
-from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing import edit
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import latents_from
@@ -75,6 +74,11 @@ def check(options: Edit) -> None:
         raise AsyrpError(
             f"--strengths must differ from each other in six digits; got {options.strengths}"
         )
+    if options.inversion != "ddim" and options.solver != "ddim":
+        raise AsyrpError(
+            f"latents of --inversion {options.inversion} are led back by it alone; leave --solver "
+            "out"
+        )
     if options.strengths and options.solver != "ddim":
         raise AsyrpError("--strengths are walked by ddim only; leave --solver out")
 
@@ -106,15 +110,21 @@ def _ways(
     """What is put behind a file's name -> its edits."""
     seed, size = options.applying.seed, options.network.batch_size
     how = (options.steps, chosen.t_boost, seed, size)
+    by = options.inversion
     if not options.strengths:
-        walker = reverse_process if options.solver == "ddim" else walk_second_order
-        return {"": edit(model, latents, chosen.attributes, *how, first=first, walker=walker)}
+        walker = walk_second_order if options.solver == "second-order" else None
+        acting = chosen.attributes
+        return {"": edit(model, latents, acting, *how, first=first, walker=walker, inversion=by)}
     edits = [
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
         for factor in options.strengths
     ]
-    endings = map(_ending, options.strengths)
-    return dict(zip(endings, strip(model, latents, edits, *how, first=first), strict=True))
+    made: Iterable[Tensor]
+    if by == "ddim":
+        made = strip(model, latents, edits, *how, first=first)
+    else:
+        made = [edit(model, latents, one, *how, first=first, inversion=by) for one in edits]
+    return dict(zip(map(_ending, options.strengths), made, strict=True))
 
 
 def _ending(factor: float) -> str:
@@ -123,12 +133,9 @@ def _ending(factor: float) -> str:
 
 
 def _from_folder(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
-    found, size, how = (
-        pictures(options.images, model),
-        options.network.batch_size,
-        options.inverting,
-    )
-    done = inverted(model, found.images, found.names, options.steps, how, size, processes=processes)
+    found, size = pictures(options.images, model), options.network.batch_size
+    how, by = options.inverting, options.inversion
+    done = inverted(model, found.images, found.names, options.steps, how, size, None, processes, by)
     errors = dict(zip(found.names, done.errors.tolist(), strict=True))
     return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
 
@@ -137,7 +144,8 @@ def _from_store(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> In
     check_inverting(model, options.steps, options.inverting)
     images, store = folder_images(options.images, model), open_store(_store_of(options), processes)
     size = options.network.batch_size
-    keys = keys_in(store, images, options.steps, options.inverting, size, processes)
+    how, by = options.inverting, options.inversion
+    keys = keys_in(store, images, options.steps, how, size, processes, None, by)
 
     def latents(rows: slice) -> Tensor:
         return latents_from(store, keys[rows])

@@ -30,6 +30,7 @@ def _of_file(path: Path) -> dict[str, object]:
     return {
         "latents": f"{shape[0]} of shape {shape[1:]}",
         "steps": latents.steps,
+        "inversion": latents.inversion,
         "fingerprint": latents.fingerprint,
         "mean error": f"{mean:.5f}",
     }

@@ -33,8 +33,9 @@ def run(options: Intervals) -> None:
         start=own.start if options.threshold_start is None else options.threshold_start,
     )
     size = options.network.batch_size
-    done = inverted(model, found.images, found.names, options.steps, options.inverting, size)
-    curves = curves_of(model, done.reconstructions, done.latents, distance, options.steps, size)
+    how, by = options.inverting, options.inversion
+    done = inverted(model, found.images, found.names, options.steps, how, size, inversion=by)
+    curves = curves_of(model, done.reconstructions, done.latents, distance, options.steps, size, by)
     result = find_intervals(curves, guide.cosine, thresholds)
     with atomic_folder(options.out) as out:
         write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))

@@ -32,12 +32,13 @@ def run(options: Invert) -> None:
         return _into_store(model, options, options.store)
     found, processes = pictures(options.images, model), assemble(options.network.device)
     size, how = options.network.batch_size, options.inverting
-    done = inverted(model, found.images, found.names, options.steps, how, size, processes=processes)
+    by = options.inversion
+    done = inverted(model, found.images, found.names, options.steps, how, size, None, processes, by)
     if processes.rank:
         return None
     names = tuple(found.names)
     errors = tuple(done.errors.tolist())
-    kept = Latents(done.latents, names, options.steps, model.fingerprint(), errors)
+    kept = Latents(done.latents, names, options.steps, model.fingerprint(), errors, by)
     by_name = dict(zip(names, errors, strict=True))
     with atomic_folder(options.out) as out:
         save_latents(out / "latents.safetensors", kept)
@@ -53,11 +54,12 @@ def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
     check_inverting(model, options.steps, options.inverting)
     processes, images = assemble(options.network.device), folder_images(options.images, model)
     store, size = open_store(folder, processes), options.network.batch_size
-    keys = keys_in(store, images, options.steps, options.inverting, size, processes)
+    by = options.inversion
+    keys = keys_in(store, images, options.steps, options.inverting, size, processes, None, by)
     if processes.rank:
         return
     few = images.part(slice(0, size))
-    back = with_reconstructions(store, few, keys[:size], options.steps, size)
+    back = with_reconstructions(store, few, keys[:size], options.steps, size, inversion=by)
     more = {"store": str(folder), "keys": dict(zip(images.names, keys, strict=True))}
     with atomic_folder(new_folder(options.out)) as out:
         for path, image in zip(few.paths, shown(model, back.images), strict=True):

@@ -65,7 +65,8 @@ class InMemory:
         if not names:
             return Pictures(images, images)
         how, size = self.options.inverting, self.options.network.batch_size
-        done = inverted(self.model, images, names, EDIT_STEPS, how, size, processes=self.processes)
+        by = self.options.inversion
+        done = inverted(self.model, images, names, EDIT_STEPS, how, size, None, self.processes, by)
         return Pictures(done.reconstructions, done.latents)
 
     def ready(self, rows: slice, at: int) -> Pictures:
@@ -74,7 +75,8 @@ class InMemory:
         if not len(images):
             return Pictures(images, images, at)
         how, size = self.options.inverting, self.options.network.batch_size
-        found = latents(self.model, images, steps, how, size, at, self.processes)
+        by = self.options.inversion
+        found = latents(self.model, images, steps, how, size, at, self.processes, by)
         return Pictures(images, found, at)
 
     def to_train(self, rows: slice, at: int) -> Pictures:

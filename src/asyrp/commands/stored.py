@@ -11,8 +11,9 @@ from torch import Tensor
 from asyrp.commands.common import progress, say, tell_errors
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import Pictures
-from asyrp.method.editing import inversion_grid
+from asyrp.method.editing import edit, inversion_grid
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.inversion.choose import Name
 from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, state_key, walk_into
 from asyrp.method.schedule import check_steps
 from asyrp.options import Inverting
@@ -73,6 +74,7 @@ def keys_in(
     batch_size: int,
     processes: ProcessGroup = SINGLE_PROCESS,
     up_to: int | None = None,
+    inversion: Name = "ddim",
 ) -> list[str]:
     """The keys of the latents of images, inverted where the store lacks them.
 
@@ -80,7 +82,8 @@ def keys_in(
     """
     model = images.model
     check_steps(steps, model.schedule.length)
-    recipe = recipe_of(model, steps, options.convention, options.refinements, up_to)
+    how = (options.convention, options.refinements, up_to, inversion)
+    recipe = recipe_of(model, steps, *how)
     own, new = images.part(processes.share(len(images))), 0
     keys = [""] * len(own)
     with progress(f"inverting {len(own)} images", "image") as report:
@@ -102,19 +105,26 @@ def with_reconstructions(
     steps: int,
     batch_size: int,
     processes: ProcessGroup = SINGLE_PROCESS,
+    inversion: Name = "ddim",
 ) -> Pictures:
-    """Images at T, as they come back; says how well they do."""
-    model = images.model
-    grid = inversion_grid(model, steps, None)
-    own = keys[processes.share(len(keys))]
-    with progress(f"reconstructing {len(own)} images") as report:
-        walked = walk_into(store, model, own, grid, (), batch_size)
-        for done in accumulate(walked):
-            report(done, len(own) * len(grid))
-    store.flush()
-    processes.wait()
-    store.refresh()
-    back = latents_from(store, [state_key(key, grid) for key in keys])
+    """Images at T, as they come back; says how well they do.
+
+    The walks of DDIM are kept in the store for training.
+    """
+    model, grid = images.model, inversion_grid(images.model, steps, None, inversion)
+    if inversion == "ddim":
+        own = keys[processes.share(len(keys))]
+        with progress(f"reconstructing {len(own)} images") as report:
+            walked = walk_into(store, model, own, grid, (), batch_size)
+            for done in accumulate(walked):
+                report(done, len(own) * len(grid))
+        store.flush()
+        processes.wait()
+        store.refresh()
+        back = latents_from(store, [state_key(key, grid) for key in keys])
+    else:
+        found = latents_from(store, keys)
+        back = edit(model, found, (), steps, batch_size=batch_size, inversion=inversion).cpu()
     tell_errors(errors_of(back, images), images.names)
     return Pictures(back.to(model.device), latents_from(store, keys).to(model.device))
 

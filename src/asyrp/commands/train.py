@@ -90,6 +90,11 @@ def check(options: Train) -> None:
         raise AsyrpError("needed either --images DIR or --random N to train on")
     if options.random < 0 or options.validation < 0:
         raise AsyrpError("--random and --validation must be 0 or more")
+    if options.inversion != "ddim" and (options.random or options.store):
+        raise AsyrpError(
+            "--inversion is for --images without --store: samples are not inverted, and a store "
+            "keeps walks of DDIM; leave it out"
+        )
     if options.t_edit is not None:
         edit_interval(options.t_start, options.t_edit, options.t_boost or 0)
 
@@ -262,7 +267,7 @@ def _preview(
         trained_steps=options.training.steps,
         t_start=phases.t_start,
     )
-    rows = [held.images, edit(model, held.latents, [act], EDIT_STEPS)]
+    rows = [held.images, edit(model, held.latents, [act], EDIT_STEPS, inversion=options.inversion)]
     sheet = contact_sheet([model.space.decode(row) for row in rows])
     several = len(options.target) > 1
     name = files_of(options)[goal].stem if several else "latest"

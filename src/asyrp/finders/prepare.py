@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import begin_from, digest, fit_together, new_direction
 from asyrp.finders.training_goal import TrainingGoal, TrainStep
-from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.cached_trajectory import CachedTrajectories, mark_of, prepare_into
 from asyrp.method.direction_file import DirectionCard, SavedDirection
+from asyrp.method.editing import inversion_grid
 from asyrp.method.editing_interval import Curves, EditInterval, measure_curves
 from asyrp.method.editing_interval import joined as joined_curves
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.inversion.choose import Name, inversion_of, top_of
 from asyrp.method.latent_cache import walk_into
 from asyrp.method.protocols import PerceptualDistance
-from asyrp.method.schedule import paper_grid
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import (
     UneditedTrajectories,
@@ -45,13 +45,16 @@ def curves_of(
     distance: PerceptualDistance,
     steps: int = 40,
     batch_size: int = 16,
+    inversion: Name = "ddim",
 ) -> Curves:
-    """LPIPS curves over at most 32 of the images, (n, c, height, width)."""
-    grid = paper_grid(steps, model.schedule.length)
+    """LPIPS curves over at most 32 of the images, (n, c, height, width), led back from latents."""
+    grid = inversion_grid(model, steps, None, inversion)
+    down = inversion_of(inversion).down
     parts = []
     most = slice(0, MOST_CURVE_IMAGES)
     for x0, x in zip(images[most].split(batch_size), latents[most].split(batch_size), strict=True):
-        parts.append(measure_curves(x0.to(x), x, reverse_process(model, x, grid), distance))
+        top = top_of(x, model.image_shape[0])
+        parts.append(measure_curves(x0.to(x), top, down(model, x, grid), distance))
     return joined_curves(parts)
 
 
@@ -152,7 +155,8 @@ def start_together(
 
     def window(part: Pictures | StoredPictures, end: int = t_edit) -> Window:
         start = wanted[0].phases.t_start
-        return editing_window(start, end, settings.steps, model.schedule.length, part.at)
+        top = model.t_top if part.at is None else part.at
+        return editing_window(start, end, settings.steps, model.schedule.length, top)
 
     goals, origin = [], "" if neighbour is None else digest(neighbour)
     for one in wanted:

@@ -119,7 +119,7 @@ def reverse_process(
     for pair in grid:
         active = [a for a in attributes if a.acts(pair.t)]
         encoded = model.encode(x, pair.t)
-        eps_x0, eps = _predictions(model, encoded, active, pair.t, full_length(grid), shift)
+        eps_x0, eps = predictions(model, encoded, active, pair.t, full_length(grid), shift)
         boosted = pair.t < t_boost
         noise = draw_noise(x, generators) if boosted else None
         done = step(x, eps_x0, eps, model.schedule, pair, noise, eta=float(boosted))
@@ -128,7 +128,7 @@ def reverse_process(
         x = done.x.detach()
 
 
-def _predictions(
+def predictions(
     model: HSpaceUNet,
     encoded: Encoded,
     active: Sequence[Attribute],
@@ -136,6 +136,10 @@ def _predictions(
     steps: int,
     shift: Shift,
 ) -> Predictions:
+    """eps for P_t and eps for D_t, with the attributes that act at t; the same one without any.
+
+    steps: S~, the length of the walk.
+    """
     if not active:
         eps = model.decode(encoded)
         return eps, eps

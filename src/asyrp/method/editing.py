@@ -1,6 +1,7 @@
 """Whole jobs on batches of images: invert and edit. The generators below them do the work."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -9,21 +10,17 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import (
     Attribute,
-    ReverseStep,
     Shift,
     asymmetric,
-    reverse_process,
 )
-from asyrp.method.ddim import Convention, draw_noise, invert_steps, seeded_generators
+from asyrp.method.ddim import Convention, draw_noise, seeded_generators
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.inversion.choose import Name, Riser, Walker, inversion_of
 from asyrp.method.schedule import Timesteps, below, paper_grid
 from asyrp.runtime.batching import in_batches
 
 Report = Callable[[int, int], None]
 """Called with (done, total) as a long job goes on; both count steps of single images."""
-
-Walker = Callable[..., Iterator[ReverseStep]]
-"""`process.walk`, or another with its arguments."""
 
 
 def silent(done: int, total: int) -> None:
@@ -33,8 +30,8 @@ def silent(done: int, total: int) -> None:
 class Inversion(NamedTuple):
     """Latents of images, and how well they lead back.
 
-    latents: x_T (or x where the inversion stopped), (n, c, height, width). reconstructions: same
-    shape, from there without an edit.
+    latents: x_T (or x where the inversion stopped), (n, c, height, width); of the exact inversions
+    k c channels, see `inversion.state`. reconstructions: from there without an edit.
     errors: mean squared error of each image's reconstruction in [-1, 1], (n,).
     """
 
@@ -53,33 +50,35 @@ def invert(
     batch_size: int = 16,
     report: Report = silent,
     up_to: int | None = None,
+    inversion: Name = "ddim",
 ) -> Inversion:
-    """Latents x_T of images by DDIM inversion, and their reconstructions.
+    """Latents x_T of images, and their reconstructions.
 
     Args:
         images: (n, c, height, width) in [-1, 1].
-        convention, refinements: see `ddim.invert_steps`.
+        convention, refinements: of DDIM, see `ddim.invert_steps`.
         batch_size: images at a time, halved where memory does not suffice.
         up_to: the timestep at which to stop, the grid's next one below it where it has none;
             None for T.
+        inversion: "ddim"; or "belm", "bdia", "edict" or "ddpm", whose latents lead back exactly.
 
     Raises:
         AsyrpError: images of another shape than the network's, or a negative `up_to`.
     """
     _check_images(model, images)
-    grid = inversion_grid(model, steps, up_to)
-    down = len(grid)
-    up = down - (convention != "target")
+    grid = inversion_grid(model, steps, up_to, inversion)
+    down, up = len(grid), _rises(len(grid), convention, inversion)
     total = len(images) * (up + down)
 
     def half(done: int, _: int) -> None:
         report(done, total)
 
-    latents = latents_of(model, images, steps, convention, refinements, batch_size, half, up_to)
+    how = (convention, refinements, batch_size, half, up_to, inversion)
+    latents = latents_of(model, images, steps, *how)
 
     def walked(rows: slice) -> Tensor:
         x = latents[rows]
-        for k, done in enumerate(reverse_process(model, x, grid), start=1):
+        for k, done in enumerate(inversion_of(inversion).down(model, x, grid), start=1):
             x = done.x
             report(len(images) * up + rows.start * down + k * len(x), total)
         return x
@@ -100,15 +99,16 @@ def latents_of(
     batch_size: int = 16,
     report: Report = silent,
     up_to: int | None = None,
+    inversion: Name = "ddim",
 ) -> Tensor:
     """The latents of `invert` alone, in about half its time."""
     _check_images(model, images)
-    grid = inversion_grid(model, steps, up_to)
-    up = len(grid) - (convention != "target")
+    grid = inversion_grid(model, steps, up_to, inversion)
+    up = _rises(len(grid), convention, inversion)
 
     def inverted(rows: slice) -> Tensor:
         x = _as_state(model, images[rows])
-        taken = invert_steps(model, model.schedule, x, grid, convention, refinements)
+        taken = riser(inversion, convention, refinements)(model, model.schedule, x, grid)
         for k, done in enumerate(taken, start=1):
             x = done.x
             report(rows.start * up + k * len(x), len(images) * up)
@@ -117,13 +117,32 @@ def latents_of(
     return torch.cat(list(in_batches(len(images), batch_size, inverted)))
 
 
-def inversion_grid(model: HSpaceUNet, steps: int, up_to: int | None) -> Timesteps:
-    """The grid of an inversion that ends at `up_to`.
+def riser(inversion: Name, convention: Convention = "source", refinements: int = 0) -> Riser:
+    """The way up of an inversion; convention and refinements are DDIM's."""
+    found = inversion_of(inversion).up
+    if inversion != "ddim":
+        return found
+    return partial(found, convention=convention, refinements=refinements)
+
+
+def _rises(levels: int, convention: Convention, inversion: Name) -> int:
+    """Steps of the way up; but for DDIM's "target", its image is x at the lowest timestep."""
+    return levels - (inversion == "ddim" and convention != "target")
+
+
+def inversion_grid(
+    model: HSpaceUNet, steps: int, up_to: int | None = None, inversion: Name = "ddim"
+) -> Timesteps:
+    """The grid of an inversion that ends at `up_to`, and of edits from there.
+
+    It begins at `model.t_top`, and for exact inversions at the schedule's steady top for any kind
+    of prediction, since they need a finite step from the timestep above.
 
     Raises:
         AsyrpError: no timestep of the grid lies there or below.
     """
-    grid = below(paper_grid(steps, model.schedule.length), up_to)
+    top = model.t_top if inversion == "ddim" else model.schedule.steady_top
+    grid = below(below(paper_grid(steps, model.schedule.length), top), up_to)
     if not grid:
         raise AsyrpError(f"an inversion ends at a timestep of 0 or more; got up_to {up_to}")
     return grid
@@ -141,23 +160,28 @@ def edit(
     shift: Shift = asymmetric,
     report: Report = silent,
     first: int = 0,
-    walker: Walker = reverse_process,
+    walker: Walker | None = None,
+    inversion: Name = "ddim",
 ) -> Tensor:
     """Edited images, (n, c, height, width); without attributes the plain reconstruction.
 
     Args:
-        latents: x_T, (n, c, height, width).
+        latents: of `invert` with the same steps and inversion; x_T, (n, c, height, width), of DDIM.
         attributes: directions with strength and interval; their shifts add up.
         t_boost: eta is 1 below it; image i draws from a generator of its own, seeded by (seed, i).
         batch_size: images at a time, halved where memory does not suffice.
         first: the i of the first latent, where they are part of a larger job.
-        walker: `process.walk`, or `multistep.walk_second_order` for few steps.
+        walker: None for the way down of the inversion; `second_order.walk_second_order` for few
+            steps from latents of DDIM.
+        inversion: the one that the latents come from.
 
     Raises:
-        AsyrpError: t_boost above a t_edit, or a number of steps the schedule does not have.
+        AsyrpError: t_boost above a t_edit, latents of another inversion or number of steps, or a
+            number of steps the schedule does not have.
     """
-    _check_images(model, latents)
-    grid = paper_grid(steps, model.schedule.length)
+    grid = inversion_grid(model, steps, None, inversion)
+    _check_images(model, latents, inversion_of(inversion).parts(len(grid)))
+    walker = walker or inversion_of(inversion).down
 
     def edited(rows: slice) -> Tensor:
         x = _as_state(model, latents[rows])
@@ -165,7 +189,7 @@ def edit(
         walked = walker(model, x, grid, attributes, t_boost, generators, shift)
         for k, done in enumerate(walked, start=1):
             x = done.x
-            report(rows.start * steps + k * len(x), len(latents) * steps)
+            report(rows.start * len(grid) + k * len(x), len(latents) * len(grid))
         return x
 
     return torch.cat(list(in_batches(len(latents), batch_size, edited)))
@@ -184,9 +208,13 @@ def _as_state(model: HSpaceUNet, x: Tensor) -> Tensor:
     return x.to(model.device, torch.promote_types(model.dtype, torch.float32))
 
 
-def _check_images(model: HSpaceUNet, images: Tensor) -> None:
-    if images.ndim != 4 or tuple(images.shape[1:]) != model.image_shape or not len(images):
+def _check_images(model: HSpaceUNet, images: Tensor, parts: int = 1) -> None:
+    """parts: x of each latent, side by side in channels."""
+    channels, *sides = model.image_shape
+    wanted = (parts * channels, *sides)
+    if images.ndim != 4 or tuple(images.shape[1:]) != wanted or not len(images):
+        what = "images" if parts == 1 else f"latents of this inversion, {parts} x each,"
         raise AsyrpError(
-            f"this network needs images of shape (n, {', '.join(map(str, model.image_shape))}); "
+            f"this network needs {what} of shape (n, {', '.join(map(str, wanted))}); "
             f"got {tuple(images.shape)}"
         )

@@ -109,6 +109,12 @@ class HSpaceUNet(nn.Module):
         return self.space.picture_shape(self.image_shape)
 
     @property
+    def t_top(self) -> int:
+        """Where walks begin: T - 1, or lower where P_t would be made of the errors of eps."""
+        whole = self.schedule.length - 1
+        return self.schedule.steady_top if self.prediction == "epsilon" else whole
+
+    @property
     def h_channels(self) -> int:
         """Channels of h."""
         return int(self.config["block_out_channels"][-1])

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import ReverseStep, reverse_process
-from asyrp.method.ddim import Convention, check_convention, invert_steps
-from asyrp.method.editing import inversion_grid
+from asyrp.method.ddim import Convention, check_convention
+from asyrp.method.editing import inversion_grid, riser
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.inversion.choose import Name, inversion_of
 from asyrp.method.schedule import Pair
 from asyrp.runtime.batching import in_batches
 from asyrp.storage.record_store import RecordStore, key_of
@@ -36,15 +37,22 @@ class Recipe:
     times: tuple[int, ...]
     convention: Convention = "source"
     refinements: int = 0
+    inversion: Name = "ddim"
 
     def __post_init__(self) -> None:
+        inversion_of(self.inversion)
         check_convention(self.convention)
         if self.refinements < 0:
             raise AsyrpError(f"refinements must be 0 or more; got {self.refinements}")
 
     def key(self, image: Tensor) -> str:
         """The key of the latent of an image (c, height, width) in [-1, 1]."""
-        return key_of("latent", asdict(self), hash_of(image))
+        said = asdict(self)
+        if self.inversion == "ddim":
+            del said["inversion"]  # the stores of before there were others keep their keys
+        else:
+            del said["convention"], said["refinements"]  # DDIM's
+        return key_of("latent", said, hash_of(image))
 
 
 def recipe_of(
@@ -53,14 +61,15 @@ def recipe_of(
     convention: Convention = "source",
     refinements: int = 0,
     up_to: int | None = None,
+    inversion: Name = "ddim",
 ) -> Recipe:
     """The recipe of `api.invert` with the same arguments.
 
     Raises:
         AsyrpError: no timestep of the grid lies at `up_to` or below.
     """
-    times = tuple(pair.t for pair in reversed(inversion_grid(model, steps, up_to)))
-    return Recipe(model.fingerprint(), str(model.dtype), times, convention, refinements)
+    times = tuple(pair.t for pair in reversed(inversion_grid(model, steps, up_to, inversion)))
+    return Recipe(model.fingerprint(), str(model.dtype), times, convention, refinements, inversion)
 
 
 def hash_of(image: Tensor) -> str:
@@ -112,12 +121,13 @@ def _inverted(
     recipe: Recipe,
     waiting: Sequence[tuple[int, str, Tensor]],
 ) -> Iterator[Kept]:
-    grid, how = _grid(recipe.times), (recipe.convention, recipe.refinements)
+    grid = _grid(recipe.times)
+    rise = riser(recipe.inversion, recipe.convention, recipe.refinements)
 
     def inverted(rows: slice) -> Tensor:
         x = torch.stack([image for _, _, image in waiting[rows]])
         x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
-        for step in invert_steps(model, model.schedule, x, grid, *how):
+        for step in rise(model, model.schedule, x, grid):
             x = step.x
         return x.cpu()
 

@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
+from asyrp.method.inversion.choose import Name, inversion_of
 from asyrp.storage.files import Kind, load_tensors, parse_json, save_tensors
 
 PRECISIONS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -18,8 +20,9 @@ KIND = Kind("latent", "asyrp-latents", 1, "asyrp invert")
 class Latents:
     """x_T of images.
 
-    x: (n, c, height, width). names: of the images. steps: length of the grid they were inverted
-    on. fingerprint: of the network. errors: mean squared reconstruction error of each.
+    x: (n, c, height, width), or of an exact inversion (n, k c, height, width). names: of the
+    images. steps: length of the grid they were inverted on. fingerprint: of the network. errors:
+    mean squared reconstruction error of each. inversion: what found them and leads them back.
     """
 
     x: Tensor
@@ -27,6 +30,7 @@ class Latents:
     steps: int
     fingerprint: str
     errors: tuple[float, ...]
+    inversion: Name = "ddim"
 
     def __post_init__(self) -> None:
         if self.x.ndim != 4 or not len(self.x) == len(self.names) == len(self.errors) > 0:
@@ -38,6 +42,7 @@ class Latents:
             raise AsyrpError("the names of latents must be texts")
         if not all(isinstance(error, float | int) for error in self.errors):
             raise AsyrpError("the errors of latents must be numbers")
+        inversion_of(self.inversion)
         if self.x.dtype not in PRECISIONS or not self.x.isfinite().all():
             raise AsyrpError("latents must be finite; got values that are not")
 
@@ -51,6 +56,7 @@ def save_latents(path: Path, latents: Latents) -> None:
         "steps": str(latents.steps),
         "fingerprint": latents.fingerprint,
         "errors": json.dumps(latents.errors),
+        "inversion": latents.inversion,
     }
     save_tensors(path, {"x": latents.x}, header)
 
@@ -69,6 +75,7 @@ def load_latents(path: Path) -> Latents:
             int(header["steps"]),
             header["fingerprint"],
             tuple(parse_json(header["errors"])),
+            cast(Name, header.get("inversion", "ddim")),  # of older files
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = str(error)[:300]

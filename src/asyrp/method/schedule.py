@@ -11,6 +11,8 @@ import numpy as np
 from asyrp.errors import AsyrpError
 
 LONGEST = 100_000  # timesteps
+STEEPEST = 200.0  # sqrt((1 - abar) / abar) where a walk may begin; the paper's schedule ends at 157
+LAST = 2.0**-24  # stands for alpha_bar = 0 at T, as in the solvers of diffusers
 CLEAN = -1  # the timestep of the image itself, where alpha_bar = 1
 
 
@@ -75,6 +77,16 @@ class NoiseSchedule:
             raise AsyrpError(f"a timestep lies in {CLEAN}..{self.length - 1}; got {t}")
         return 1.0 if t == CLEAN else self.alpha_bars[t]
 
+    @property
+    def steady_top(self) -> int:
+        """The highest timestep where P_t moves at most STEEPEST times as far as eps.
+
+        P_t = x_t / sqrt(abar) - sqrt((1 - abar) / abar) eps: near alpha_bar = 0, where the cosine
+        schedule ends, it is made of the errors of eps.
+        """
+        least = 1 / (1 + STEEPEST**2)
+        return max((t for t, bar in enumerate(self.alpha_bars) if bar >= least), default=0)
+
 
 def linear(length: int = 1000, start: float = 1e-4, end: float = 0.02) -> NoiseSchedule:
     """Linear betas: the default, and every network of the paper (Ho et al. 2020)."""
@@ -101,6 +113,17 @@ def from_betas(betas: Sequence[float] | np.ndarray) -> NoiseSchedule:
     return NoiseSchedule(tuple(np.cumprod(1.0 - np.asarray(betas, np.float64)).tolist()))
 
 
+def zero_terminal(schedule: NoiseSchedule) -> NoiseSchedule:
+    """A schedule moved to end at alpha_bar = 0 (Lin et al. 2024, algorithm 1); LAST stands for it.
+
+    sqrt(abar) falls by its last value, and is stretched so that the first stays. There v is -x0, so
+    that P_T is to be had; from eps it is not.
+    """
+    roots = np.sqrt(np.asarray(schedule.alpha_bars))
+    moved = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    return NoiseSchedule((*(moved[:-1] ** 2).tolist(), LAST))
+
+
 _NAMED = {"linear": linear, "scaled_linear": scaled_linear}
 
 
@@ -109,15 +132,19 @@ def from_config(config: Mapping[str, Any]) -> NoiseSchedule:
 
     Raises:
         AsyrpError: a beta_schedule other than linear, scaled_linear or squaredcos_cap_v2, or
-            zero-terminal-SNR rescaling (P_t does not exist where alpha_bar = 0).
+            zero-terminal-SNR rescaling of a network that predicts eps.
     """
-    if config.get("rescale_betas_zero_snr"):
-        raise AsyrpError(
-            "this scheduler ends at alpha_bar = 0, where no x0 can be predicted from noise; "
-            "use a scheduler without rescale_betas_zero_snr"
-        )
     try:
-        return _from_config(config)
+        found = _from_config(config)
+        if not config.get("rescale_betas_zero_snr"):
+            return found
+        if config.get("prediction_type", "epsilon") == "epsilon":
+            raise AsyrpError(
+                "this scheduler ends at alpha_bar = 0, where x_T is noise alone: the eps that its "
+                "network predicts there is x_T and says nothing of x0; needed: a network of "
+                "v_prediction or sample, or a scheduler without rescale_betas_zero_snr"
+            )
+        return zero_terminal(found)
     except AsyrpError:
         raise
     except (TypeError, ValueError, OverflowError) as error:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from asyrp.method.asymmetric_process import Attribute, intervals_of
 from asyrp.method.ddim import draw_noise, seeded_generators, step
-from asyrp.method.editing import Report, silent
+from asyrp.method.editing import Report, inversion_grid, silent
 from asyrp.method.hspace import Encoded, HSpaceUNet
-from asyrp.method.schedule import Pair, full_length, paper_grid
+from asyrp.method.schedule import Pair, full_length
 from asyrp.runtime.batching import in_batches
 
 Edit = Sequence[Attribute]
@@ -62,7 +62,7 @@ def strip(
     Raises:
         AsyrpError: t_boost above a t_edit, or a number of steps the schedule does not have.
     """
-    grid = paper_grid(steps, model.schedule.length)
+    grid = inversion_grid(model, steps)
     size = max(1, batch_size // max(1, len(edits)))
 
     def edited(rows: slice) -> Tensor:
@@ -71,7 +71,7 @@ def strip(
         generators = seeded_generators(len(x), seed, first + rows.start)
         walked = walk_strip(model, x, grid, edits, t_boost, generators)
         for k, done in enumerate(walked, start=1):
-            report(rows.start * steps + k * len(x), len(latents) * steps)
+            report(rows.start * len(grid) + k * len(x), len(latents) * len(grid))
             ends = done
         return ends.of_each()
 

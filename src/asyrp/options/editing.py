@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Applying, Flat, Guides, Inverting, Network, Repeated, unset
+from asyrp.options.shared import (
+    Applying,
+    Flat,
+    Guides,
+    InversionName,
+    Inverting,
+    Network,
+    Repeated,
+    unset,
+)
 from asyrp.settings import TrainSettings
 
 
@@ -23,6 +32,9 @@ class Invert:
     then gets run.json and the first batch of reconstructions."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
+    inversion: InversionName = "ddim"
+    """The way to the latents and back: ddim, with --convention and --refinements; or, without them
+    and exactly, belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise)."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
 
@@ -41,6 +53,9 @@ class Intervals:
     """Folder for intervals.json and the plot of the curves."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
+    inversion: InversionName = "ddim"
+    """The way to the latents and back: ddim, with --convention and --refinements; or, without them
+    and exactly, belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise)."""
     threshold_edit: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
     """LPIPS(x, P_t) at t_edit for texts of cosine 1."""
     threshold_boost: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
@@ -83,6 +98,8 @@ class Train:
     """Timestep below which noise is added (quality boosting); 0 for none."""
     strength: Annotated[float | None, unset("where held-out images saturate", "FLOAT")] = None
     """Factor on dh that --strength 1 of edit will stand for."""
+    inversion: InversionName = "ddim"
+    """How images get the latents that training begins at: see edit. Its steps are DDIM's always."""
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings
     )
@@ -106,6 +123,9 @@ class Edit:
     strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()
     """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png; what the edits
     share is computed once."""
+    inversion: InversionName = "ddim"
+    """The way to the latents and back: ddim, with --convention and --refinements; or, without them
+    and exactly, belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise)."""
     solver: Literal["ddim", "second-order"] = "ddim"
     """How a step is made; second-order is made for few --steps (8 to 20)."""
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)

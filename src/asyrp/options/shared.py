@@ -8,6 +8,8 @@ import tyro
 Repeated: Any = tyro.conf.UseAppendAction
 Flat = tyro.conf.arg(name="")
 
+InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method.inversion
+
 
 def unset(said: str, kind: str) -> Any:
     """What --help says of an option whose default is None: what happens then, and its kind."""

@@ -1,0 +1,1 @@
+"""Ways up from an image to a latent, each with the way down that retraces it."""

@@ -1,0 +1,77 @@
+"""What the exact inversions share: latents of several x, and an edit that moves any step.
+
+A method that remembers more than x_t keeps all of it in one tensor, side by side in channels, so
+that whoever stores, divides or gathers latents need not know. x itself comes first.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.method.asymmetric_process import Attribute, Shift, predictions
+from asyrp.method.ddim import predict_x0
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.schedule import NoiseSchedule, Pair
+
+
+def packed(*parts: Tensor) -> Tensor:
+    """k tensors (b, c, height, width), x first -> a latent (b, k c, height, width)."""
+    return torch.cat(parts, dim=1)
+
+
+class Predicted(NamedTuple):
+    """What the network says of x_t.
+
+    eps: unedited. x0, x0_source: P_t edited and unedited. edited: whether a direction acted.
+    """
+
+    eps: Tensor
+    x0: Tensor
+    x0_source: Tensor
+    edited: bool
+
+    @property
+    def move(self) -> Tensor:
+        """How far the edit moves P_t; zeros, exactly, where it does nothing.
+
+        The asymmetric process for any sampler. Equation 5 of Kwon et al. 2023 edits P_t inside
+        x_s = sqrt(abar_s) P_t + D_t. Whatever a sampler makes of the unedited eps, call D_t what
+        is left of its x_s without sqrt(abar_s) P_t; then the edit adds sqrt(abar_s) move to x_s,
+        and D_t stays. (DDIM's D_t is sqrt(1 - abar_s) eps, which is equation 5 itself.)
+        """
+        return self.x0 - self.x0_source
+
+
+def predicted(
+    model: HSpaceUNet,
+    x: Tensor,
+    t: int,
+    attributes: Sequence[Attribute],
+    steps: int,
+    shift: Shift,
+) -> Predicted:
+    """P_t of x with the attributes that act at t, each scaled by S / S~, where S~ is `steps`."""
+    active = [a for a in attributes if a.acts(t)]
+    eps_x0, eps = predictions(model, model.encode(x, t), active, t, steps, shift)
+    source = predict_x0(x, eps, model.schedule.alpha_bar(t))
+    x0 = predict_x0(x, eps_x0, model.schedule.alpha_bar(t)) if active else source
+    return Predicted(eps, x0, source, bool(active))
+
+
+def signal(schedule: NoiseSchedule, t: int) -> float:
+    """sqrt(abar_t), the share of x0 in x_t."""
+    return math.sqrt(schedule.alpha_bar(t))
+
+
+def noise_to_signal(schedule: NoiseSchedule, t: int) -> float:
+    """sigma = sqrt((1 - abar_t) / abar_t), 0 at CLEAN; along it d(x / sqrt(abar)) = eps d sigma."""
+    alpha_bar = schedule.alpha_bar(t)
+    return math.sqrt((1 - alpha_bar) / alpha_bar)
+
+
+def quiet_and_boosted(grid: Sequence[Pair], t_boost: int) -> tuple[Sequence[Pair], Sequence[Pair]]:
+    """The pairs that a method walks itself, and those below t_boost: DDIM's, with eta 1."""
+    return [p for p in grid if p.t >= t_boost], [p for p in grid if p.t < t_boost]
