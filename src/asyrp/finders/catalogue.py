@@ -1,0 +1,96 @@
+"""Every finder: its settings, and what it needs. Imports nothing heavy; the work is in a file of
+the finder's name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from asyrp.errors import AsyrpError
+
+if TYPE_CHECKING:
+    from asyrp.finders.base import FinderData, FinderStep
+    from asyrp.method.hspace import HSpaceUNet
+
+
+@dataclass(frozen=True)
+class Labels:
+    """From labels: the difference of class means, or the normal of a linear classifier on h."""
+
+    labels: str
+    """FILE.csv of labels, or a judge that gives them: avatars-64, or a FILE.json of questions."""
+    attribute: str
+    """Column of the CSV, or what the judge is asked about."""
+    value: str
+    """What the direction leads to; all other images are those it leads from."""
+    estimate: Literal["means", "logistic", "svm"] = "means"
+    """The difference of the class means, or the normal of a logistic regression or a linear SVM."""
+    inverse_penalty: float = 1.0
+    """C of the classifiers: smaller values pull the normal towards the difference of the means."""
+    name: ClassVar[str] = "labels"
+    needs: ClassVar[frozenset[str]] = frozenset({"images", "labels"})
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """One direction."""
+        return _work(self.name, self, model, data)
+
+
+@dataclass(frozen=True)
+class Pca:
+    """Without labels: principal components of h over images or random samples."""
+
+    components: int = 10
+    """How many."""
+    over: Literal["joint", "timestep"] = "joint"
+    """h of all timesteps of the interval as one vector, or each timestep by itself."""
+    name: ClassVar[str] = "pca"
+    needs: ClassVar[frozenset[str]] = frozenset({"images"})
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """One direction a component."""
+        return _work(self.name, self, model, data)
+
+
+@dataclass(frozen=True)
+class Jacobian:
+    """From one image, or a few: singular vectors of what h does to the image, or the image to h."""
+
+    of: Literal["prediction", "bottleneck"] = "prediction"
+    """dP_t/dh (Haas et al. 2024), or the pullback dh/dx_t (Park et al. 2023)."""
+    components: int = 5
+    """How many."""
+    timesteps: int = 4
+    """Timesteps of the interval at which they are found; others take the nearest one's."""
+    iterations: int = 15
+    """Most rounds of the power iteration; it ends sooner where the vectors no longer turn."""
+    length: float = 0.1
+    """Norm of dh at strength 1, as a share of the mean norm of h."""
+    mask: Path | None = None
+    """Picture that is white where P_t counts; only for --of prediction."""
+    start_seed: int = 0
+    """Seed of the vectors that the iteration starts from."""
+    name: ClassVar[str] = "jacobian"
+    needs: ClassVar[frozenset[str]] = frozenset({"images"})
+
+    def __post_init__(self) -> None:
+        for name in ("components", "timesteps", "iterations"):
+            if getattr(self, name) < 1:
+                raise AsyrpError(f"{name} must be 1 or more; got {getattr(self, name)}")
+        if self.mask is not None and self.of != "prediction":
+            raise AsyrpError("a mask limits P_t; leave it out, or take --of prediction")
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """One direction a singular vector."""
+        return _work(self.name, self, model, data)
+
+
+def _work(
+    module: str, settings: object, model: "HSpaceUNet", data: "FinderData"
+) -> "Iterator[FinderStep]":
+    """`find` of a finder's own file, which loads torch and more."""
+    steps: Iterator[FinderStep] = import_module(f"asyrp.finders.{module}").find(
+        settings, model, data
+    )
+    return steps
