@@ -6,6 +6,7 @@ of factor j; P_t is the posterior mean of the image, and DDIM with it is exact.
 """
 
 import math
+import re
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,13 @@ SPREADS = (4.0, 2.0, 1.0, 0.5)  # s_j; the first is the planted factor
 PLANTED = 0
 
 
+class NoLayers(nn.Module):
+    """In place of a U-Net."""
+
+    def disable_gradient_checkpointing(self) -> None:
+        pass
+
+
 class PlantedNetwork(nn.Module):
     """Has what a finder asks of an `HSpaceUNet`."""
 
@@ -31,7 +39,7 @@ class PlantedNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.schedule, self.space, self.unet = linear(), Pixels(), nn.Identity()
+        self.schedule, self.space, self.unet = linear(), Pixels(), NoLayers()
         count = len(SPREADS)
         self.spreads = torch.tensor(SPREADS)
         self.pictures = torch.linalg.qr(noise(math.prod(SHAPE), count, seed=1))[0]
@@ -71,7 +79,7 @@ class PlantedNetwork(nn.Module):
 
 
 class FactorEncoder:
-    """Looks at the factors of an image; a text is factor numbers, as in '0' or '0 -2'."""
+    """Looks at the factors of an image; a text names some, as in 'face +0 -2'."""
 
     name, text_common = "factors", 0.0
 
@@ -80,14 +88,14 @@ class FactorEncoder:
 
     def image_features(self, images: Tensor) -> Tensor:
         z = self.network.factors_of(images)
-        return functional.normalize(functional.pad(z, (1, 0), value=4.0), dim=1)
+        return functional.normalize(functional.pad(z, (1, 0), value=8.0), dim=1)
 
     def text_features(self, texts: Any) -> Tensor:
         rows = torch.zeros(len(texts), len(SPREADS) + 1)
-        rows[:, 0] = 1.0
+        rows[:, 0] = 8.0
         for row, text in zip(rows, texts, strict=True):
-            for word in str(text).split():
-                row[abs(int(word))] += math.copysign(1.0, int(word))
+            for sign, factor in re.findall(r"([+-])(\d)", text):
+                row[int(factor) + 1] += float(f"{sign}1")
         return functional.normalize(rows, dim=1)
 
 

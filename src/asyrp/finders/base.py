@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import SavedDirection
+from asyrp.method.directions import TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.unedited_trajectory import Window
@@ -55,14 +56,16 @@ class FinderData:
     """What a finder looks at.
 
     latents: x of the images where the window begins, (n, c, height, width). window: the pairs
-    before the editing interval, and those of it. labels: (n,), 1 where an image shows what the
-    direction should lead to, 0 where not. after: latents of the same images after the edit.
+    before the editing interval, and those of it. images: the clean x, for those who look at it.
+    labels: (n,), 1 where an image shows what the direction should lead to, 0 where not. after:
+    latents of the same images after the edit. mask: (height, width) of x, 0 to 1, where P_t counts.
     directions, without: for `compose`, the latter to be left out of the former. state: a folder for
     unfinished work; None to keep none.
     """
 
     latents: Tensor
     window: Window
+    images: Tensor | None = None
     labels: Tensor | None = None
     after: Tensor | None = None
     encoder: TextImageEncoder | None = None
@@ -111,6 +114,12 @@ def check_needs(finder: DirectionFinder, data: FinderData) -> None:
     """Raise AsyrpError where a finder needs what is not there."""
     for name in sorted(finder.needs - data.gives):
         raise AsyrpError(f"the finder {finder.name!r} needs {NEEDS[name]}; got none")
+
+
+def frozen_table(model: HSpaceUNet, table: Mapping[int, Tensor]) -> TimestepDirection:
+    """timestep -> dh (c, h', w') as a direction where the network is, without gradients."""
+    direction = TimestepDirection({t: dh.to(model.device) for t, dh in table.items()})
+    return direction.requires_grad_(False).eval()
 
 
 def last_of(steps: Iterator[FinderStep]) -> tuple[FoundDirection, ...]:

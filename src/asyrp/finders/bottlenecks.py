@@ -66,6 +66,24 @@ class Bottlenecks:
         return found
 
 
+class Predictions(NamedTuple):
+    """x where the editing interval begins, (n, c, height, width), and every P_t, (k, n, ...)."""
+
+    x: Tensor
+    x0: Tensor
+
+
+def predictions(model: HSpaceUNet, latents: Tensor, data: FinderData) -> Predictions:
+    """P_t of images along their unedited way down."""
+
+    def walked(rows: slice) -> Predictions:
+        steps = list(unedited_steps(model, latents[rows].to(model.device), data.window))
+        return Predictions(steps[0].x, torch.stack([one.x0 for one in steps]))
+
+    parts = list(in_batches(len(latents), data.batch_size, walked))
+    return Predictions(torch.cat([p.x for p in parts]), torch.cat([p.x0 for p in parts], dim=1))
+
+
 def recorded(
     model: HSpaceUNet, latents: Tensor, data: FinderData, total: int
 ) -> Generator[FinderStep, None, Bottlenecks]:

@@ -3,12 +3,13 @@ the finder's name.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from asyrp.errors import AsyrpError
+from asyrp.settings import TrainSettings
 
 if TYPE_CHECKING:
     from asyrp.finders.base import FinderData, FinderStep
@@ -83,6 +84,80 @@ class Jacobian:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction a singular vector."""
+        return _work(self.name, self, model, data)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How an f_t is trained, with Adam along the edited walk."""
+
+    epochs: int = 8
+    """Passes over the images."""
+    batch_size: int = 8
+    """Images of one optimiser step."""
+    learning_rate: float = 5e-3
+    """Learning rate of Adam; it falls to 0 linearly."""
+    seed: int = 0
+    """Seed of the order of the images and of f_t's initialisation."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise AsyrpError(f"{name} must be above 0; got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """From pairs of images, before and after: their mean difference in h, or an f_t between."""
+
+    after: Path
+    """Folder of the images after the edit, same stems as --images."""
+    estimate: Literal["mean", "f_t"] = "mean"
+    """One dh a timestep, the mean over the pairs; or an f_t trained so that P_t of the first meets
+    that of the second."""
+    fitting: Fitting = field(default_factory=Fitting)
+    name: ClassVar[str] = "pairs"
+    needs: ClassVar[frozenset[str]] = frozenset({"images", "after"})
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """One direction."""
+        return _work(self.name, self, model, data)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """From one text to another, as `asyrp train` does (Kwon et al. 2023)."""
+
+    source: str
+    """What the images show, as in 'face'."""
+    target: str
+    """What they should show, as in 'smiling face'."""
+    training: TrainSettings = field(default_factory=TrainSettings)
+    name: ClassVar[str] = "clip"
+    needs: ClassVar[frozenset[str]] = frozenset({"images", "text"})
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """One direction."""
+        return _work("clip", self, model, data)
+
+
+@dataclass(frozen=True)
+class Amortised:
+    """From many text pairs: one f_t that takes the text direction as input, and so answers others.
+
+    Each direction that it makes is an f_t like any other.
+    """
+
+    texts: Path
+    """FILE.csv of the text pairs to train on, with columns source and target."""
+    ask: tuple[str, ...] = ()
+    """Texts to make directions of, each as SOURCE:TARGET; trained on or not."""
+    fitting: Fitting = field(default_factory=Fitting)
+    name: ClassVar[str] = "amortised"
+    needs: ClassVar[frozenset[str]] = frozenset({"images", "text"})
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """One direction a text pair that is asked for."""
         return _work(self.name, self, model, data)
 
 

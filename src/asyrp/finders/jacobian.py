@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from asyrp.errors import AsyrpError
-from asyrp.finders.base import FinderData, FinderStep, FoundDirection
+from asyrp.finders.base import FinderData, FinderStep, FoundDirection, frozen_table
 from asyrp.finders.bottlenecks import per_image, unedited_steps
 from asyrp.finders.catalogue import Jacobian
 from asyrp.finders.matching import Matched, matched, upright
 from asyrp.finders.unfinished import kept, key_of
 from asyrp.method.ddim import predict_x0
-from asyrp.method.directions import TimestepDirection
 from asyrp.method.hspace import Encoded, HSpaceUNet
 from asyrp.method.schedule import Pair
 
@@ -62,8 +61,7 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
         found[step.t] = basis
         yield FinderStep(len(found), len(times))
     told = {"of": settings.of, "likeness_of_timesteps": [round(one, 4) for one in likeness]}
-    shape, count = model.h_shape, settings.components
-    answers = (_direction(i, shape, found, settings, told) for i in range(count))
+    answers = (_direction(i, model, found, settings, told) for i in range(settings.components))
     yield FinderStep(len(times), len(times), tuple(answers))
 
 
@@ -208,14 +206,15 @@ def reordered(basis: Basis, pairing: Matched) -> Basis:
 
 def _direction(
     i: int,
-    shape: tuple[int, ...],
+    model: HSpaceUNet,
     found: Mapping[int, Basis],
     settings: Jacobian,
     told: Mapping[str, object],
 ) -> FoundDirection:
     """Component i over the timesteps."""
+    shape = model.h_shape
     table = {t: settings.length * b.norm * b.rows[i].view(shape) for t, b in found.items()}
     values = {t: round(float(b.values[i]), 5) for t, b in found.items()}
     return FoundDirection(
-        f"jacobian-{i + 1}", TimestepDirection(table), {"singular_values": values, **told}
+        f"jacobian-{i + 1}", frozen_table(model, table), {"singular_values": values, **told}
     )

@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError, need
-from asyrp.finders.base import FinderData, FinderStep, FoundDirection
+from asyrp.finders.base import FinderData, FinderStep, FoundDirection, frozen_table
 from asyrp.finders.bottlenecks import recorded
 from asyrp.finders.catalogue import Labels
-from asyrp.method.directions import TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
 
 LEAST = 4  # images of each class
@@ -47,7 +46,7 @@ def find(settings: Labels, model: HSpaceUNet, data: FinderData) -> Iterator[Find
     table, found = {}, {}
     for k, t in enumerate(bottlenecks.times, start=1):
         found[t] = separated(bottlenecks.at(t), labels, settings)
-        table[t] = bottlenecks.shaped(found[t].dh).to(model.device)
+        table[t] = bottlenecks.shaped(found[t].dh)
         yield FinderStep(len(labels) + k, total)
     explains = {
         "accuracy": {t: round(one.accuracy, 4) for t, one in found.items()},
@@ -58,7 +57,7 @@ def find(settings: Labels, model: HSpaceUNet, data: FinderData) -> Iterator[Find
     }
     answer = FoundDirection(
         f"{settings.attribute}-{settings.value}",
-        TimestepDirection(table),
+        frozen_table(model, table),
         explains,
         (f"not {settings.value}", settings.value),
     )

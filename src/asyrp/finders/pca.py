@@ -9,11 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError, need
-from asyrp.finders.base import FinderData, FinderStep, FoundDirection
+from asyrp.finders.base import FinderData, FinderStep, FoundDirection, frozen_table
 from asyrp.finders.bottlenecks import Bottlenecks, recorded
 from asyrp.finders.catalogue import Pca
 from asyrp.finders.matching import matched, upright
-from asyrp.method.directions import TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
 
 
@@ -47,10 +46,13 @@ def find(settings: Pca, model: HSpaceUNet, data: FinderData) -> Iterator[FinderS
     found = []
     for i in range(components):
         table = {t: bottlenecks.shaped(c.spread[i] * c.rows[i]) for t, c in per_time.items()}
-        direction = TimestepDirection({t: dh.to(model.device) for t, dh in table.items()})
         shares = {t: round(float(c.share[i]), 5) for t, c in per_time.items()}
         explains = {"variance": next(iter(shares.values())) if joint else shares}
-        found.append(FoundDirection(f"pca-{i + 1}", direction, {**explains, "over": settings.over}))
+        found.append(
+            FoundDirection(
+                f"pca-{i + 1}", frozen_table(model, table), {**explains, "over": settings.over}
+            )
+        )
     yield FinderStep(total, total, tuple(found))
 
 
