@@ -58,9 +58,9 @@ class FinderData:
     latents: x of the images where the window begins, (n, c, height, width). window: the pairs
     before the editing interval, and those of it. images: the clean x, for those who look at it.
     labels: (n,), 1 where an image shows what the direction should lead to, 0 where not. after:
-    latents of the same images after the edit. mask: (height, width) of x, 0 to 1, where P_t counts.
-    directions, without: for `compose`, the latter to be left out of the former. state: a folder for
-    unfinished work; None to keep none.
+    latents of the same images after the edit. directions, without: for `compose`, the latter to be
+    left out of the former. steps: S, the length of the whole grid. state: a folder for unfinished
+    work; None to keep none. mask: (height, width) of x, 0 to 1, where to look.
     """
 
     latents: Tensor
@@ -71,6 +71,7 @@ class FinderData:
     encoder: TextImageEncoder | None = None
     directions: Sequence[SavedDirection] = ()
     without: Sequence[SavedDirection] = ()
+    steps: int = 20
     batch_size: int = 16
     state: Path | None = None
     mask: Tensor | None = field(default=None, repr=False)

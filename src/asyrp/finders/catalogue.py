@@ -161,6 +161,51 @@ class Amortised:
         return _work(self.name, self, model, data)
 
 
+@dataclass(frozen=True)
+class Compose:
+    """From directions that there are: their weighted sum, without others, between two, in places.
+
+    A direction that depends on the image is taken as its mean dh_t over --images or --random.
+    """
+
+    directions: tuple[str, ...]
+    """FILE or FILE:WEIGHT of each; they add up, and a weight below 0 turns one round."""
+    without: tuple[str, ...] = ()
+    """FILE of each direction that is projected out of the result, at every timestep."""
+    between: float | None = None
+    """Share of the way from the first to the second of two directions, by slerp at every timestep,
+    in place of their sum."""
+    polygon: tuple[float, ...] = ()
+    """X Y of each corner, 0 to 1 from the left and from the top, of the part to edit."""
+    mask: Path | None = None
+    """Picture that is white where to edit, in place of a polygon."""
+    segments: tuple[int, ...] = ()
+    """Classes of --segmenter to edit: each place as much as the images show them there."""
+    segmenter: str = ""
+    """Segmentation network, a folder or Hub id of transformers."""
+    name: ClassVar[str] = "compose"
+    needs: ClassVar[frozenset[str]] = frozenset({"directions"})
+
+    def __post_init__(self) -> None:
+        if self.between is not None and len(self.directions) != 2:
+            raise AsyrpError(
+                f"--between needs two directions; got {len(self.directions)}; give two, or leave "
+                "it out to add them up"
+            )
+        if len(self.polygon) % 2 or 0 < len(self.polygon) < 6:
+            raise AsyrpError(
+                f"a polygon needs X Y of three corners or more; got {len(self.polygon)} numbers"
+            )
+        if sum(map(bool, (self.polygon, self.mask, self.segments))) > 1:
+            raise AsyrpError("one of --polygon, --mask and --segments says where; got several")
+        if bool(self.segments) != bool(self.segmenter):
+            raise AsyrpError("--segments and --segmenter need each other; got one")
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """One direction."""
+        return _work(self.name, self, model, data)
+
+
 def _work(
     module: str, settings: object, model: "HSpaceUNet", data: "FinderData"
 ) -> "Iterator[FinderStep]":
