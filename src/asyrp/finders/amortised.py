@@ -1,0 +1,186 @@
+"""One f_t for many texts: it takes the text direction dT as input, and dh is linear in dT."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asyrp.errors import AsyrpError
+from asyrp.finders.base import FinderData, FinderStep, FoundDirection
+from asyrp.finders.catalogue import Amortised
+from asyrp.finders.fitting import Goal, fitted
+from asyrp.finders.pairs import told
+from asyrp.finders.unfinished import key_of
+from asyrp.method.clip_loss import loss_of
+from asyrp.method.directions import ImplicitDirection
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import TextImageEncoder
+from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.method.unedited_trajectory import UneditedTrajectory, joined, prepare
+from asyrp.settings import TrainSettings
+
+Texts = tuple[str, str]  # source, target
+
+
+class AmortisedDirection(nn.Module):
+    """f_t whose last layer a text direction scales and shifts, both linearly.
+
+    dh = W (A dT * phi(h, t)) + B dT with phi the layers of f_t before its last. So dh of a sum of
+    text directions is the sum of theirs, and for one dT it is an f_t like any other.
+    """
+
+    def __init__(self, f_t: ImplicitDirection, features: int):
+        super().__init__()
+        self.f_t, channels = f_t, f_t.conv_out.out_channels
+        self.scale = nn.Linear(features, channels, bias=False)
+        self.shift = nn.Linear(features, channels, bias=False)
+        nn.init.zeros_(self.shift.weight)
+
+    def folded(self, dT: Tensor) -> dict[str, Tensor]:
+        """The last layer of f_t for a text direction (d,)."""
+        weight = self.f_t.conv_out.weight * self.scale(dT)[None, :, None, None]
+        return {"conv_out.weight": weight, "conv_out.bias": self.shift(dT)}
+
+    def forward(self, dT: Tensor, h: Tensor, emb: Tensor, t: int) -> Tensor:
+        """dh of a text direction (d,), of h's shape."""
+        dh: Tensor = torch.func.functional_call(self.f_t, self.folded(dT), (h, emb, t))
+        return dh
+
+    @torch.no_grad()
+    def of(self, dT: Tensor) -> ImplicitDirection:
+        """The f_t of one text direction (d,)."""
+        sizes = (self.f_t.conv_out.out_channels, self.f_t.time_proj.in_features)
+        made = ImplicitDirection(*sizes, self.f_t.layout).to(dT.device)
+        made.load_state_dict({**self.f_t.state_dict(), **self.folded(dT)})
+        return made.requires_grad_(False).eval()
+
+
+def new_amortised(model: HSpaceUNet, features: int, seed: int) -> AmortisedDirection:
+    """An untrained one, which answers with small dh."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(seed)
+        f_t = ImplicitDirection(model.h_channels, model.emb_channels, zero_init=False)
+        return AmortisedDirection(f_t, features).to(model.device)
+
+
+class Lesson(NamedTuple):
+    """A text pair to train on."""
+
+    texts: Texts
+    guide: TextDirection
+
+
+def find(settings: Amortised, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
+    """Train on all text pairs, one a batch in a random order; then answer those that are asked.
+
+    Raises:
+        AsyrpError: fewer than two text pairs, or a text that is none.
+    """
+    if data.encoder is None:
+        raise AsyrpError("the finder 'amortised' needs a text-image encoder; got none")
+    lessons = lessons_of(data.encoder, read_text_pairs(settings.texts))
+    asked = lessons_of(data.encoder, [parsed(text) for text in settings.ask]) or lessons
+    parts = prepare(
+        model, lessons[0].guide, data.latents.to(model.device), data.window, data.batch_size
+    )
+    sources, fitting = joined(list(parts)), settings.fitting
+    features = len(lessons[0].guide.direction)
+    module = new_amortised(model, features, fitting.seed)
+    known = (settings.texts.name, [one.texts for one in lessons], fitting)
+    key = key_of("amortised", model.fingerprint(), *known, data.window, data.latents)
+    checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
+    losses, total = [], 1
+    goals = Goals(module, sources, lessons, fitting.seed)
+    for step in fitted(
+        model, module, sources.latents, data.window.grid, goals, fitting, checkpoint
+    ):
+        losses.append(step.loss)
+        total = step.batches
+        yield FinderStep(step.batch, total, loss=step.loss)
+    explains = {"text_pairs": len(lessons), **told(losses, fitting.epochs)}
+    found = [answer(module, one, lessons, explains) for one in asked]
+    yield FinderStep(total, total, tuple(found))
+
+
+class Goals:
+    """The text pair of each batch, drawn anew; called with the number of a batch."""
+
+    def __init__(
+        self,
+        module: AmortisedDirection,
+        sources: UneditedTrajectory,
+        lessons: Sequence[Lesson],
+        seed: int,
+    ):
+        self.module, self.sources, self.lessons, self.seed = module, sources, lessons, seed
+        self.settings = TrainSettings()
+
+    def __call__(self, batch: int) -> Goal:
+        """What that batch teaches."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + batch)
+        row = int(torch.randint(len(self.lessons), (), generator=generator))
+        guide = self.lessons[row].guide
+
+        def direction(h: Tensor, emb: Tensor, t: int) -> Tensor:
+            dh: Tensor = self.module(guide.direction, h, emb, t)
+            return dh
+
+        def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
+            source = self.sources.x0[k, rows], self.sources.features[k, rows]
+            return loss_of(x0, *source, guide, self.settings).total
+
+        return Goal(direction, loss)
+
+
+def answer(
+    module: AmortisedDirection,
+    asked: Lesson,
+    lessons: Sequence[Lesson],
+    explains: dict[str, object],
+) -> FoundDirection:
+    """The direction of a text pair."""
+    name = "-".join(asked.texts[1].lower().split())
+    about = {**explains, "trained_on": any(one.texts == asked.texts for one in lessons)}
+    guide = asked.guide
+    told = (about, asked.texts, guide.encoder.name, guide.cosine)
+    return FoundDirection(name, module.of(guide.direction), *told)
+
+
+def lessons_of(encoder: TextImageEncoder, pairs: Sequence[Texts]) -> list[Lesson]:
+    """The text pairs as an encoder reads them."""
+    return [Lesson(pair, new_text_direction(encoder, *pair)) for pair in pairs]
+
+
+def parsed(text: str) -> Texts:
+    """SOURCE:TARGET.
+
+    Raises:
+        AsyrpError: no colon, or nothing beside it.
+    """
+    source, _, target = (part.strip() for part in text.partition(":"))
+    if not (source and target):
+        raise AsyrpError(f"needed SOURCE:TARGET, as in 'face:smiling face'; got {text!r}")
+    return source, target
+
+
+def read_text_pairs(path: Path) -> list[Texts]:
+    """The pairs of a CSV with the columns source and target.
+
+    Raises:
+        AsyrpError: no such file, other columns, or fewer than two pairs.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(row["source"].strip(), row["target"].strip()) for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
+        raise AsyrpError(
+            f"needed a CSV with the columns source and target; {str(path)!r} is none: {error}"
+        ) from error
+    if len(rows) < 2:
+        raise AsyrpError(
+            f"{str(path)!r} needs two text pairs or more to learn from; got {len(rows)}"
+        )
+    return rows

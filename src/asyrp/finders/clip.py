@@ -1,0 +1,51 @@
+"""The paper's way, as a finder among others: a direction from one text to another."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from asyrp.errors import AsyrpError
+from asyrp.finders.base import FinderData, FinderStep, FoundDirection
+from asyrp.finders.catalogue import Clip
+from asyrp.finders.clip_training import fit, new_direction
+from asyrp.finders.unfinished import key_of
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.text_direction import new_text_direction
+from asyrp.method.unedited_trajectory import joined, prepare
+
+MOST_VALIDATION = 16
+
+
+def find(settings: Clip, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
+    """f_t, one dh a timestep or one for all, by the CLIP loss.
+
+    The last quarter of the images, at most 16, validates.
+    """
+    if data.encoder is None:
+        raise AsyrpError("the finder 'clip' needs a text-image encoder; got none")
+    guide = new_text_direction(data.encoder, settings.source, settings.target)
+    training, grid = settings.training, data.window.grid
+    clean = data.images if training.clip_source == "clean" else None
+    latents = data.latents.to(model.device)
+    parts = prepare(model, guide, latents, data.window, data.batch_size, clean)
+    sources = joined(list(parts))
+    cut = len(latents) - min(MOST_VALIDATION, len(latents) // 4)
+    held_out = sources.take(torch.arange(cut, len(latents))) if cut < len(latents) else None
+    direction = new_direction(model, grid, training)
+    key = key_of("clip", model.fingerprint(), settings, data.window, latents)
+    checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
+    if checkpoint is not None:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    explains, total = {}, 1
+    train = sources.take(torch.arange(cut))
+    training = replace(training, steps=max(2, len((*data.window.lead, *grid))))
+    for step in fit(model, direction, guide, train, grid, training, held_out, checkpoint):
+        total = step.batches
+        if step.t is None and step.best:
+            explains["validation_loss"] = round(step.total, 5)
+        yield FinderStep(step.batch, total, loss=step.total)
+    direction = direction.requires_grad_(False).eval()
+    texts = (settings.source, settings.target)
+    told = (explains, texts, data.encoder.name, guide.cosine)
+    yield FinderStep(total, total, (FoundDirection("clip", direction, *told),))

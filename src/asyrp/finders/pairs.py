@@ -1,0 +1,92 @@
+"""Directions from pairs of images, before and after: what of h sets them apart."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional
+
+from asyrp.errors import AsyrpError
+from asyrp.finders.base import FinderData, FinderStep, FoundDirection, frozen_table
+from asyrp.finders.bottlenecks import predictions, recorded
+from asyrp.finders.catalogue import Pairs
+from asyrp.finders.clip_training import new_direction
+from asyrp.finders.fitting import Goal, fitted
+from asyrp.finders.unfinished import key_of
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.settings import TrainSettings
+
+
+def find(settings: Pairs, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
+    """The mean difference of h along both ways down from the inversion, or an f_t between them.
+
+    Raises:
+        AsyrpError: not a second image for every image.
+    """
+    after = data.after
+    if after is None or len(after) != len(data.latents):
+        got = 0 if after is None else len(after)
+        raise AsyrpError(f"pairs need an image after each of {len(data.latents)}; got {got}")
+    search = _mean if settings.estimate == "mean" else _trained
+    yield from search(settings, model, data, after)
+
+
+def _mean(
+    settings: Pairs, model: HSpaceUNet, data: FinderData, after: Tensor
+) -> Iterator[FinderStep]:
+    """dh_t = mean over pairs of h_t after - h_t before.
+
+    explains: |mean|^2 / mean |difference|^2 at each timestep, 1 where all pairs differ alike.
+    """
+    total, count = 2 * len(after), len(after)
+    first = yield from recorded(model, data.latents, data, total)
+    steps = recorded(model, after, data, total)
+    try:
+        while True:
+            yield next(steps)._replace(done=count)
+    except StopIteration as ended:
+        second = ended.value
+    table, alike = {}, {}
+    for t in first.times:
+        difference = second.at(t) - first.at(t)
+        dh = difference.mean(0)
+        share = dh.square().sum() / difference.square().sum(1).mean().clamp_min(1e-12)
+        table[t], alike[t] = first.shaped(dh), round(float(share), 4)
+    explains = {"pairs": count, "alike": alike}
+    yield FinderStep(total, total, (_found(frozen_table(model, table), explains),))
+
+
+def _trained(
+    settings: Pairs, model: HSpaceUNet, data: FinderData, after: Tensor
+) -> Iterator[FinderStep]:
+    """f_t by the mean squared distance of P_t of the first, edited, to P_t of the second."""
+    source, target = predictions(model, data.latents, data), predictions(model, after, data)
+    seeded = TrainSettings(seed=settings.fitting.seed)
+    direction = new_direction(model, data.window.grid, seeded)
+
+    def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
+        return functional.mse_loss(x0, target.x0[k, rows])
+
+    key = key_of("pairs", model.fingerprint(), settings, data.window, data.latents, after)
+    checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
+    goal = Goal(direction, loss)
+    losses: list[float] = []
+    parts = (source.x, data.window.grid, lambda _: goal, settings.fitting, checkpoint)
+    for step in fitted(model, direction, *parts):
+        losses.append(step.loss)
+        yield FinderStep(step.batch, step.batches, loss=step.loss)
+    explains = {"pairs": len(after), **told(losses, settings.fitting.epochs)}
+    explains["loss_without"] = float(functional.mse_loss(source.x0, target.x0))
+    found = _found(direction.requires_grad_(False).eval(), explains)
+    total = max(1, len(losses))
+    yield FinderStep(total, total, (found,))
+
+
+def told(losses: list[float], epochs: int) -> dict[str, Any]:
+    """The mean loss of the last epoch; nothing where all of it was done before."""
+    last = losses[-max(1, len(losses) // epochs) :]
+    return {"loss": round(sum(last) / len(last), 6)} if last else {}
+
+
+def _found(direction: Any, explains: dict[str, Any]) -> FoundDirection:
+    return FoundDirection("pairs", direction, explains, ("before", "after"))
