@@ -46,7 +46,7 @@ def read_alignment(path: Path) -> AlignmentNote:
     """
     try:
         return _checked(parse_json(notes_of(path)[KEY]))
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise AsyrpError(
             f"needed a picture that asyrp align wrote, with its place in the photograph as text "
             f"{KEY!r}; {str(path)!r} has none to be read ({error!r}); align the photograph again"
