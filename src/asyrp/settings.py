@@ -10,6 +10,7 @@ Optimiser = Literal["adam", "sgd"]
 LossForm = Literal["mean", "log"]
 ClipSource = Literal["predicted", "clean"]
 FtLayout = Literal["ddpm", "adm"]
+Like = Literal["celeba", "celeba-hq", "ffhq"]  # whose cut an aligned face has
 
 
 LARGEST_SEED = 2**32 - 1  # a generator takes 64 bits, and epochs have seeds made of it

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from asyrp.cli import main
-from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.way import share_of_way, tiles, way_of
 from asyrp.domains.tasks import task_of
 from asyrp.editing_methods.trained import RIVALS
+
+from asyrp.cli import main
+from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.errors import AsyrpError
 from asyrp.experiments import compare_table
 from asyrp.experiments import compare_words as words

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from asyrp.commands.align import align
 from asyrp.commands.common import (
     Applied,
     applied,
@@ -21,6 +22,7 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
+from asyrp.commands.paste import paste
 from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
 from asyrp.method.editing import edit
@@ -30,8 +32,9 @@ from asyrp.method.second_order import walk_second_order
 from asyrp.method.strength_sweep import strip
 from asyrp.options import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
+from asyrp.settings import Like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import write_png
+from asyrp.storage.images import find_images, write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, record
 
@@ -50,7 +53,9 @@ def run(options: Edit) -> None:
     check(options)
     check_results(options.out, options.images)
     model, processes = network(options.network), assemble(options.network.device)
-    chosen = applied(model, options.applying)
+    chosen, asked = applied(model, options.applying), options
+    if options.align:
+        options = _on_aligned(model, options, options.align, processes)
     inputs = (_from_folder if options.store is None else _from_store)(model, options, processes)
     notes = edit_notes(chosen)
     cards = [asdict(one.card) for one in chosen.saved]
@@ -59,11 +64,29 @@ def run(options: Edit) -> None:
         for name, image in _edited(model, chosen, inputs, options, processes):
             write_png(out / name, image, notes)
         if processes.rank == 0:
-            write_json(out / "run.json", record("edit", options, model, **told))
+            write_json(out / "run.json", record("edit", asked, model, **told))
         processes.wait()  # no picture is put in place before all are made
     names = _names(inputs, options)
     say(f"wrote {len(names)} images and run.json to {options.out}")
     tell_others(options.out, names)
+    if options.align and processes.rank == 0:
+        edited = [options.out / name for name in names]
+        paste(asked.images, options.images, edited, options.out / "pasted")
+
+
+def _on_aligned(model: HSpaceUNet, options: Edit, like: Like, processes: ProcessGroup) -> Edit:
+    """The options for photographs whose faces lie aligned in OUT/aligned, which this makes."""
+    _, height, width = model.picture_shape
+    if height != width:
+        raise AsyrpError(f"--align needs a network of square pictures; this has {width} x {height}")
+    folder = options.out / "aligned"
+    if processes.rank == 0:
+        own = {path.stem for path in find_images(options.images)}
+        if {path.stem for path in folder.glob("*.png")} - own:
+            raise AsyrpError(f"{str(folder)!r} holds other photographs; give another --out")
+        align(options.images, folder, like, height)
+    processes.wait()
+    return replace(options, images=folder)
 
 
 def check(options: Edit) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asyrp.options.align import Align, Paste
 from asyrp.options.app import App
 from asyrp.options.compare import Compare, Domain, Reproduce, Study
 from asyrp.options.convert import Convert
@@ -13,6 +14,7 @@ from asyrp.options.world import Demo, World
 
 __all__ = [
     "COMMANDS",
+    "Align",
     "App",
     "Applying",
     "Compare",
@@ -29,6 +31,7 @@ __all__ = [
     "Inverting",
     "Network",
     "OnDomain",
+    "Paste",
     "Reproduce",
     "Sample",
     "Study",
@@ -39,10 +42,12 @@ __all__ = [
 # command -> its options; commands/NAME.py runs it
 COMMANDS: dict[str, Any] = {
     "demo": Demo,
+    "align": Align,
     "invert": Invert,
     "intervals": Intervals,
     "train": Train,
     "edit": Edit,
+    "paste": Paste,
     "app": App,
     "evaluate": Evaluate,
     "compare": Compare,

@@ -16,7 +16,7 @@ from asyrp.options.shared import (
     Repeated,
     unset,
 )
-from asyrp.settings import TrainSettings
+from asyrp.settings import Like, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,9 @@ class Edit:
     """Folder of images, or one image."""
     out: Path
     """Folder for the edited images."""
+    align: Annotated[Like | None, unset("images are aligned already", "LIKE")] = None
+    """Align photographs first, like celeba, celeba-hq or ffhq, into OUT/aligned, and put the edited
+    faces back into them, into OUT/pasted (extra align)."""
     store: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder of a latent store that keeps the latents; how well they lead back is not checked."""
     steps: int = 40

@@ -72,13 +72,18 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
     Raises:
         AsyrpError: not a picture, broken, smaller than 8 or larger than 64 million pixels.
     """
-    rgb = _upright(path)
+    rgb = upright(path)
     height, width = size
     fitted = rgb if rgb.size == (width, height) else ImageOps.fit(rgb, (width, height), 3)
     return from_uint8(np.asarray(fitted)[None])[0]
 
 
-def _upright(path: Path) -> Image.Image:
+def upright(path: Path) -> Image.Image:
+    """One picture as RGB in its own size, read as `read_image` says.
+
+    Raises:
+        AsyrpError: as `read_image`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
@@ -152,13 +157,25 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 def write_png(path: Path, image: Tensor, notes: dict[str, str] | None = None) -> None:
     """One image (3, height, width) as a PNG, whole or not at all; `notes` are its text chunks."""
+    save_png(path, Image.fromarray(to_uint8(image[None])[0]), notes)
+
+
+def save_png(path: Path, picture: Image.Image, notes: dict[str, str] | None = None) -> None:
+    """The same for a picture of Pillow."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
     for key, value in (notes or {}).items():
         info.add_text(key, value)
     with atomic_path(path) as temporary:
-        Image.fromarray(to_uint8(image[None])[0]).save(temporary, "PNG", pnginfo=info)
+        picture.save(temporary, "PNG", pnginfo=info)
+
+
+def notes_of(path: Path) -> dict[str, str]:
+    """The text chunks of a PNG; none for other files."""
+    with Image.open(path, formats=FORMATS) as opened:
+        opened.load()
+        return {key: str(value) for key, value in getattr(opened, "text", {}).items()}
 
 
 def contact_sheet(rows: Sequence[Tensor], pad: int = 2) -> Tensor:
