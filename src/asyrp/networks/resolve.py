@@ -23,7 +23,7 @@ from asyrp.runtime.download import (
     parse_source,
 )
 
-BUILT_IN = ("avatars-64",)
+BUILT_IN = {"avatars-64": "avatars", "photographs-64": "photographs"}  # network -> domain
 SUFFIXES = (*TORCH_SUFFIXES, ".bin", ".safetensors")  # of files, which Hub ids do not end in
 CONVERTER = 1  # raised when a converter changes what it writes, so that old copies are not used
 
@@ -38,7 +38,7 @@ def folder_of(spec: str, said: Said | None = None) -> Path:
         AsyrpError: nothing by that name, or it cannot be fetched or converted.
     """
     if spec in BUILT_IN:
-        return Path(str(files("asyrp.domains.avatars").joinpath("weights", spec)))
+        return Path(str(files(f"asyrp.domains.{BUILT_IN[spec]}").joinpath("weights", spec)))
     path = Path(spec)
     if path.is_dir():
         return path

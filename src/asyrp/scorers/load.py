@@ -16,7 +16,7 @@ from asyrp.scorers.st_lpips import load_perceptual
 from asyrp.scorers.word_encoder import load_encoder as load_words
 from asyrp.scorers.word_encoder import shipped_encoder
 
-BUILT_IN = {"avatars-64-clip": "avatars"}  # encoder -> domain
+BUILT_IN = {"avatars-64-clip": "avatars", "photographs-64-clip": "photographs"}  # its domain
 ENCODERS = (*BUILT_IN, "clip")
 DISTANCES = ("st-lpips-alex", "lpips-alex", "lpips-vgg")
 
