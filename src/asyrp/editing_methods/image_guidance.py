@@ -1,20 +1,14 @@
 """Image guidance: SDEdit (Meng et al. 2022) and ILVR (Choi et al. 2021)."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asyrp.method.ddim import Step, draw_noise, generate, step
+from asyrp.method.ddim import Step, draw_noise, generate, noised, step
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, below
-
-
-def noised(x0: Tensor, alpha_bar: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """x_t ~ q(x_t | x0) = sqrt(abar) x0 + sqrt(1 - abar) z, row i from generators[i]."""
-    return math.sqrt(alpha_bar) * x0 + math.sqrt(1 - alpha_bar) * draw_noise(x0, generators)
 
 
 def sdedit(
