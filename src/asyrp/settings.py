@@ -8,11 +8,13 @@ from asyrp.errors import AsyrpError
 Kind = Literal["implicit", "timestep", "global"]
 Optimiser = Literal["adam", "sgd"]
 LossForm = Literal["mean", "log"]
+Along = Literal["edited", "trajectory", "noised"]
 ClipSource = Literal["predicted", "clean"]
 FtLayout = Literal["ddpm", "adm"]
 Like = Literal["celeba", "celeba-hq", "ffhq"]  # whose cut an aligned face has
 
 
+RATES: dict[Kind, float] = {"implicit": 5e-3, "timestep": 5e-2, "global": 2e-2}
 LARGEST_SEED = 2**32 - 1  # a generator takes 64 bits, and epochs have seeds made of it
 
 
@@ -25,17 +27,21 @@ class TrainSettings:
     layout: FtLayout = "ddpm"
     """Order of f_t's layers: conv first (DDPM) or norm first (ADM)."""
     zero_init: bool = True
-    """Start from dh = 0; off is the official code's default initialisation of f_t."""
+    """Start from dh = 0; off is the official code's: PyTorch's default of f_t, noise in tables."""
     steps: int = 20
     """Length S of the timestep grid; editing on another S~ scales dh by S/S~."""
+    along: Along = "edited"
+    """Where P_t is edited: on the walk as edited so far (official code), on the inverted
+    trajectory, or at random timesteps of noised images, which need no inversion."""
     epochs: int = 3
     """Passes over the images."""
     batch_size: int = 8
     """Images of one optimiser step."""
     optimiser: Optimiser = "adam"
     """Adam, or plain SGD as in the official code."""
-    learning_rate: float = 2e-2
-    """Learning rate of the optimiser; the official code's SGD uses 0.5."""
+    learning_rate: float | None = None
+    """Learning rate of the optimiser; None is that of the kind of direction (RATES, Adam's). The
+    official code's SGD uses 0.5."""
     decay: bool = True
     """Let the learning rate fall to 0 linearly; off is the official code."""
     lambda_clip: float = 1.0
@@ -44,6 +50,9 @@ class TrainSettings:
     """Weight of the L1 loss, times cos(source text, target text)."""
     clip_source: ClipSource = "predicted"
     """Source image of the directional loss: P_t unedited (paper) or the clean image (official)."""
+    floor: float = 0.2
+    """Least |dI| that the directional loss divides by: below it progress along dT counts, above it
+    the angle. 0 is the paper's cosine, which has no gradient at dh = 0."""
     loss_form: LossForm = "mean"
     """1 - cos averaged over images (paper), or -log((2 - L)/2) (official code)."""
     validate_every: int = 9
@@ -64,11 +73,26 @@ class TrainSettings:
             raise AsyrpError(f"seed must lie in 0..{LARGEST_SEED}; got {self.seed}")
         if self.steps < 2:
             raise AsyrpError(f"steps must be 2 or more; got {self.steps}")
-        for name in ("lambda_clip", "lambda_recon", "validate_every"):
+        for name in ("lambda_clip", "lambda_recon", "floor", "validate_every"):
             if getattr(self, name) < 0:
                 raise AsyrpError(f"{name} must be 0 or more; got {getattr(self, name)}")
-        if not self.learning_rate > 0:
+        if not self.rate > 0:
             raise AsyrpError(f"learning_rate must be above 0; got {self.learning_rate}")
+        if self.zero_init:
+            self.check_start()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        return RATES[self.kind] if self.learning_rate is None else self.learning_rate
+
+    def check_start(self) -> None:
+        """Raise AsyrpError where training from an edit that does nothing has no gradient."""
+        if self.floor == 0 and self.clip_source == "predicted":
+            raise AsyrpError(
+                "the paper's loss (floor 0) has no gradient where nothing is edited yet; needed a "
+                "floor above 0, or for a direction zero_init off (--train.no-zero-init)"
+            )
 
 
 def official(kind: Kind = "implicit", layout: FtLayout = "ddpm") -> TrainSettings:
@@ -85,6 +109,7 @@ def official(kind: Kind = "implicit", layout: FtLayout = "ddpm") -> TrainSetting
         learning_rate=0.5,
         decay=False,
         clip_source="clean",
+        floor=0.0,
         loss_form="log",
         validate_every=0,
     )

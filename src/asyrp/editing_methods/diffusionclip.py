@@ -15,7 +15,7 @@ from torch import Tensor
 from asyrp.domains.base import Domain, Task, guide_of
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.base import Editor, Inputs, Setting
-from asyrp.finders.training_goal import rate_at
+from asyrp.finders.training_goal import remaining
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.clip_loss import loss_of
 from asyrp.method.cost import Cost, counted
@@ -55,13 +55,17 @@ def fine_tune(
     settings: TrainSettings,
     learning_rate: float = LEARNING_RATE,
 ) -> Iterator[TuneStep]:
-    """Train `tuned` in place with lambda_clip L_dir + lambda_recon cos L1 at every timestep."""
+    """Train `tuned` in place with lambda_clip L_dir + lambda_recon cos L1 at every timestep.
+
+    Raises:
+        AsyrpError: the settings' loss has no gradient at the untouched network.
+    """
+    settings.check_start()
     optimiser = torch.optim.Adam(tuned.unet.parameters(), lr=learning_rate)
     order = batches_of(len(sources.latents), settings)
     for batch, rows in enumerate(order):
-        factor = rate_at(batch, len(order), settings) / settings.learning_rate
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate * factor
+            group["lr"] = learning_rate * remaining(batch, len(order), settings)
         for k, done in enumerate(reverse_process(tuned, sources.latents[rows], grid)):
             x0, features = sources.x0[k, rows], sources.features[k, rows]
             losses = loss_of(done.x0, x0, features, guide, settings)

@@ -14,18 +14,13 @@ from asyrp.domains.base import Domain, Renderer, Task
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
 from asyrp.editing_methods.base import Editor, Inputs, Setting
 from asyrp.method.cost import Cost
-from asyrp.method.ddim import Step, draw_noise, generate, step
+from asyrp.method.ddim import Step, draw_noise, generate, noised, step
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, below
 from asyrp.storage.images import from_uint8, to_uint8
 
 BEGINS: tuple[Setting, ...] = tuple({"begin": b} for b in (0.125, 0.25, 0.5, 0.75))  # of t_start
 FACTORS: tuple[Setting, ...] = tuple({"factor": f} for f in (1.0, 2.0, 4.0, 8.0))
-
-
-def noised(x0: Tensor, alpha_bar: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """x_t ~ q(x_t | x0) = sqrt(abar) x0 + sqrt(1 - abar) z, row i from generators[i]."""
-    return math.sqrt(alpha_bar) * x0 + math.sqrt(1 - alpha_bar) * draw_noise(x0, generators)
 
 
 def sdedit(

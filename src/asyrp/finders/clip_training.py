@@ -26,20 +26,25 @@ from asyrp.method.unedited_trajectory import UneditedTrajectories, UneditedTraje
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from asyrp.settings import TrainSettings
 
+TABLE_NOISE = 0.2  # standard deviation of the official code's tables at the start
+
 
 def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
-    """An untrained direction for a network: f_t, or tables of zeros."""
+    """An untrained direction for a network: f_t, or tables."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(settings.seed)
+        return _begun(model, grid, settings).to(model.device)
+
+
+def _begun(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
     if settings.kind == "implicit":
-        with torch.random.fork_rng(devices=[]):
-            torch.random.manual_seed(settings.seed)
-            direction = ImplicitDirection(
-                model.h_channels, model.emb_channels, settings.layout, settings.zero_init
-            )
-        return direction.to(model.device)
-    zeros = torch.zeros(model.h_shape, device=model.device)
+        return ImplicitDirection(
+            model.h_channels, model.emb_channels, settings.layout, settings.zero_init
+        )
+    scale = 0.0 if settings.zero_init else TABLE_NOISE
     if settings.kind == "global":
-        return GlobalDirection(zeros)
-    return TimestepDirection({pair.t: zeros for pair in grid})
+        return GlobalDirection(scale * torch.randn(model.h_shape))
+    return TimestepDirection({pair.t: scale * torch.randn(model.h_shape) for pair in grid})
 
 
 def begin_from(direction: nn.Module, neighbour: nn.Module) -> None:

@@ -22,6 +22,7 @@ from asyrp.method.latent_cache import walk_into
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import (
+    Clean,
     UneditedTrajectories,
     UneditedTrajectory,
     Window,
@@ -168,7 +169,9 @@ def start_together(
     if len(validation):
         checked = sources_of(model, guide, validation, window(validation), settings, processes)
     found: UneditedTrajectories
-    if isinstance(pictures, StoredPictures):
+    if settings.along == "noised":
+        found = Clean(pictures.images, model.device)
+    elif isinstance(pictures, StoredPictures):
         found = stored_sources_of(model, guide, pictures, window(pictures), settings, processes)
     else:
         found = sources_of(model, guide, pictures, window(pictures), settings, processes)

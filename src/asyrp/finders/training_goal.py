@@ -11,13 +11,14 @@ from asyrp.errors import AsyrpError
 from asyrp.finders.training_checkpoint import Progress
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.clip_loss import Losses, combined, loss_of, means_of
+from asyrp.method.ddim import generator_of, noised
 from asyrp.method.directions import Direction, SideBySide
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, Timesteps, full_length
 from asyrp.method.text_direction import TextDirection
-from asyrp.method.unedited_trajectory import UneditedTrajectories, UneditedTrajectory
+from asyrp.method.unedited_trajectory import Compared, UneditedTrajectories, UneditedTrajectory
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
-from asyrp.settings import TrainSettings
+from asyrp.settings import Along, TrainSettings
 
 
 class TrainingGoal(NamedTuple):
@@ -50,13 +51,15 @@ class Edited(NamedTuple):
     """One timestep of images edited side by side.
 
     k: its place in the grid. lessons: those whose grid has it. x0: their edited P_t,
-    (lessons, b, c, height, width). x: after it, of all lessons of the walk.
+    (lessons, b, c, height, width). x0_source: P_t of the first one's x_t unedited. x: after it, of
+    all lessons of the walk.
     """
 
     k: int
     t: int
     goals: list[int]
     x0: Tensor
+    x0_source: Tensor
     x: Tensor
 
 
@@ -75,7 +78,7 @@ class Run:
         self.directions = nn.ModuleList([goal.direction for goal in goals])
         kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
         make: Callable[..., torch.optim.Optimizer] = kinds[settings.optimiser]
-        self.optimiser = make(self.directions.parameters(), lr=settings.learning_rate)
+        self.optimiser = make(self.directions.parameters(), lr=settings.rate)
         if settings.checkpointing:
             model.unet.enable_gradient_checkpointing()
         else:
@@ -85,47 +88,101 @@ class Run:
         """The lessons whose patience has not ended."""
         return [i for i, stale in enumerate(at.stale) if stale < self.settings.patience]
 
-    def walked(self, x: Tensor, learning: Sequence[int], first: int = 0) -> Iterator[Edited]:
+    def walked(
+        self, x: Tensor, learning: Sequence[int], first: int = 0, along: Along = "edited"
+    ) -> Iterator[Edited]:
         """Edit down the grid from its place `first`, each lesson (at strength 1) a row of x.
 
         Args:
             x: (learning, b, c, height, width).
+            along: x as edited so far, or the unedited trajectory.
         """
         for k, pair in enumerate(self.grid[first:], start=first):
-            rows = [r for r, i in enumerate(learning) if k < len(self.goals[i].grid)]
-            if not rows:
+            if not self._acting(k, learning):
                 return  # who has the longest interval has stopped learning
-            acting = [learning[r] for r in rows]
-            taught = [cast(Direction, self.directions[i]) for i in acting]
-            shift = SideBySide(taught, images=x.shape[1])
-            act = Attribute(shift, pair.t, trained_steps=full_length(self.grid))
-            one = Timesteps((pair,), full_length(self.grid))
-            (done,) = reverse_process(self.model, x[rows].flatten(0, 1), one, [act])
-            sizes = (len(rows), x.shape[1])
-            x = x.clone()
-            x[rows] = done.x.detach().unflatten(0, sizes)
-            yield Edited(k, pair.t, acting, done.x0.unflatten(0, sizes), x)
+            done = self._edited(x, k, pair, learning, along == "trajectory")
+            x = done.x
+            yield done
+
+    def noised(
+        self, images: Tensor, rows: Tensor, learning: Sequence[int], at: Progress
+    ) -> Iterator[Edited]:
+        """Edit noised images, for each place of the grid at a random t from there to the next.
+
+        Args:
+            images: clean, (b, c, height, width). rows: their numbers, (b,).
+        """
+        for k, pair in enumerate(self.grid[at.steps :], start=at.steps):
+            if not self._acting(k, learning):
+                return
+            drawn = self.settings.seed, at.batch, k
+            lowest = self.grid[k + 1].t + 1 if k + 1 < len(self.grid) else pair.t
+            t = int(torch.randint(lowest, pair.t + 1, (), generator=generator_of("t", *drawn)))
+            noises = [generator_of("x_t", *drawn, row) for row in rows.tolist()]
+            x = noised(images, self.model.schedule.alpha_bar(t), noises)
+            every = x.expand(len(learning), *x.shape)
+            yield self._edited(every, k, Pair(t, pair.s), learning)
+
+    def _acting(self, k: int, learning: Sequence[int]) -> list[int]:
+        """The places in `learning` of those whose grid has place k."""
+        return [r for r, i in enumerate(learning) if k < len(self.goals[i].grid)]
+
+    def _edited(
+        self, x: Tensor, k: int, pair: Pair, learning: Sequence[int], back: bool = False
+    ) -> Edited:
+        """One timestep of x, (learning, b, c, height, width). back: go on from unedited P_t."""
+        rows = self._acting(k, learning)
+        acting = [learning[r] for r in rows]
+        taught = [cast(Direction, self.directions[i]) for i in acting]
+        whole = full_length(self.grid)
+        act = Attribute(SideBySide(taught, images=x.shape[1]), pair.t, trained_steps=whole)
+        one = Timesteps((pair,), whole)
+        (done,) = reverse_process(self.model, x[rows].flatten(0, 1), one, [act])
+        after = done.x.detach()
+        if back:  # x_s = sqrt(alpha_bar_s) P_t + D_t
+            signal = math.sqrt(self.model.schedule.alpha_bar(pair.s))
+            after = after + signal * (done.x0_source - done.x0).detach()
+        sizes, x = (len(rows), x.shape[1]), x.clone()
+        x[rows] = after.unflatten(0, sizes)
+        source = done.x0_source[: sizes[1]]
+        return Edited(k, pair.t, acting, done.x0.unflatten(0, sizes), source, x)
 
     def train_batch(
         self, sources: UneditedTrajectories, order: Sequence[Tensor], at: Progress
     ) -> Iterator[tuple[list[TrainStep], Tensor]]:
         """One optimiser step of every lesson for each timestep not done yet, and x after it."""
-        rows, learning = order[at.batch], self.learning(at)
+        rows = order[at.batch]
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(at.batch, len(order), self.settings)
         own = rows[self.processes.share(len(rows))]
-        part = sources.take(own if len(own) else rows[:1])  # a process without rows weighs nothing
-        begun = torch.stack([part.latents] * len(learning))
-        x = begun if at.x is None else at.x.to(begun)
-        for done in self.walked(x, learning, at.steps):
+        some = own if len(own) else rows[:1]  # a process without rows weighs nothing
+        for done, compared in self._visited(sources.take(some), some, at):
             guides = [self.goals[i].guide for i in done.goals]
-            means = means_of(done.x0, part.x0[done.k], part.features[done.k], guides)
+            means = means_of(done.x0, *compared, guides, self.settings)
             means = self.processes.mean(means, len(own) / len(rows))
             losses = [combined(m, g, self.settings) for m, g in zip(means, guides, strict=True)]
             norms = self._step(done, losses)
             told = zip(done.goals, losses, norms, strict=True)
             numbers = (at.batch, len(order), done.t)
             yield [as_step(*numbers, loss, norm, False, i) for i, loss, norm in told], done.x
+
+    def _visited(
+        self, part: UneditedTrajectory, rows: Tensor, at: Progress
+    ) -> Iterator[tuple[Edited, Compared]]:
+        """The timesteps of a batch that are not done yet, and what each is compared with."""
+        learning, settings = self.learning(at), self.settings
+        if settings.along == "noised":
+            encoder = self.goals[0].guide.encoder
+            for done in self.noised(part.latents, rows, learning, at):
+                clean = settings.clip_source == "clean"
+                source = part.latents if clean else done.x0_source
+                with torch.no_grad():
+                    features = encoder.image_features(source.float())
+                yield done, Compared(done.x0_source, features)
+            return
+        x = torch.stack([part.latents] * len(learning)) if at.x is None else at.x
+        for done in self.walked(x.to(part.latents), learning, at.steps, settings.along):
+            yield done, part.at(done.k)
 
     def _step(self, done: Edited, losses: Sequence[Losses]) -> list[float]:
         """Move the directions of a timestep; returns the norm of each one's gradient."""
@@ -183,7 +240,12 @@ def common_grid(goals: Sequence[TrainingGoal]) -> Sequence[Pair]:
 
 def rate_at(batch: int, batches: int, settings: TrainSettings) -> float:
     """The learning rate of a batch."""
-    return settings.learning_rate * (1 - batch / batches if settings.decay else 1)
+    return settings.rate * remaining(batch, batches, settings)
+
+
+def remaining(batch: int, batches: int, settings: TrainSettings) -> float:
+    """The share of the learning rate that decay leaves at a batch, in (0, 1]."""
+    return 1 - batch / batches if settings.decay else 1.0
 
 
 def as_step(

@@ -5,29 +5,33 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from asyrp.method.text_direction import TextDirection
 from asyrp.settings import TrainSettings
 
-EPSILON = 1e-7  # keeps a vanishing image direction finite, as the official code does
+EPSILON = 1e-7  # least |dI| of the official code: keeps a vanishing image direction finite
 
 
-def image_direction(edited: Tensor, source: Tensor) -> Tensor:
-    """dI = E(edited) - E(source) over its norm; features (b, d) of unit norm."""
+def image_direction(edited: Tensor, source: Tensor, floor: float = 0.0) -> Tensor:
+    """dI = E(edited) - E(source) over its norm, or over `floor` where that is larger; (b, d)."""
     difference = edited - source
-    direction: Tensor = difference / (difference.norm(dim=1, keepdim=True) + EPSILON)
-    return direction
+    length: Tensor = difference.norm(dim=1, keepdim=True).clamp(min=max(floor, EPSILON))
+    return difference / length
 
 
-def directional_loss(edited: Tensor, source: Tensor, text: Tensor) -> Tensor:
-    """1 - cos(dI, dT) of each image, (b,), in [0, 2].
+def directional_loss(edited: Tensor, source: Tensor, text: Tensor, floor: float = 0.0) -> Tensor:
+    """1 - dI . dT / max(|dI|, floor) of each image, (b,), in [0, 2].
+
+    The paper's 1 - cos(dI, dT) has floor 0. It has no gradient where nothing is edited yet: that is
+    of size 1 / |dI|, and its direction is rounding. With a floor no gradient is larger than 1 /
+    floor, and at dI = 0 it is -dT / floor: below the floor progress along dT counts, above it the
+    angle.
 
     Args:
         edited, source: image features (b, d) of unit norm.
         text: dT, (d,), unit norm.
     """
-    return 1 - functional.cosine_similarity(image_direction(edited, source), text[None], dim=1)
+    return 1 - image_direction(edited, source, floor) @ text
 
 
 def log_form(directional: Tensor) -> Tensor:
@@ -46,7 +50,7 @@ def reconstruction_loss(edited: Tensor, source: Tensor) -> Tensor:
 
 
 class Losses(NamedTuple):
-    """The parts of the loss: total, 1 - cos averaged over images, L1."""
+    """The parts of the loss: total, the directional loss averaged over images, L1."""
 
     total: Tensor
     directional: Tensor
@@ -57,14 +61,18 @@ def loss_of(
     x0: Tensor, x0_source: Tensor, features: Tensor, guide: TextDirection, settings: TrainSettings
 ) -> Losses:
     """lambda_clip L_dir + lambda_recon cos L1 between edited and source P_t (section 3.4)."""
-    (means,) = means_of(x0[None], x0_source, features, [guide])
+    (means,) = means_of(x0[None], x0_source, features, [guide], settings)
     return combined(means, guide, settings)
 
 
 def means_of(
-    x0: Tensor, x0_source: Tensor, features: Tensor, guides: Sequence[TextDirection]
+    x0: Tensor,
+    x0_source: Tensor,
+    features: Tensor,
+    guides: Sequence[TextDirection],
+    settings: TrainSettings,
 ) -> Tensor:
-    """The means over images that each edit's loss is made of, (k, 2): 1 - cos, and L1.
+    """The means over images that each edit's loss is made of, (k, 2): directional, and L1.
 
     Args:
         x0: (k, b, c, height, width), P_t of the same images under k edits.
@@ -74,7 +82,7 @@ def means_of(
     looked = guides[0].encoder.image_features(x0.flatten(0, 1).float())
     edited = looked.unflatten(0, x0.shape[:2])
     directional = [
-        directional_loss(one, features, guide.direction).mean()
+        directional_loss(one, features, guide.direction, settings.floor).mean()
         for one, guide in zip(edited, guides, strict=True)
     ]
     recon = [reconstruction_loss(one.float(), x0_source.float()) for one in x0]

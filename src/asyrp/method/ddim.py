@@ -1,5 +1,6 @@
 """Plain DDIM (Song et al. 2021): one step, generation and inversion. Knows no editing."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -173,6 +174,17 @@ def draw_noise(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         torch.randn(shape, generator=g, device=g.device, dtype=torch.float32) for g in generators
     ]
     return torch.stack(rows).to(like)
+
+
+def noised(x0: Tensor, alpha_bar: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """x_t ~ q(x_t | x0) = sqrt(abar) x0 + sqrt(1 - abar) z, row i from generators[i]."""
+    return math.sqrt(alpha_bar) * x0 + math.sqrt(1 - alpha_bar) * draw_noise(x0, generators)
+
+
+def generator_of(purpose: str, *numbers: int) -> torch.Generator:
+    """A CPU generator of its own for each purpose and numbers, as (seed, image)."""
+    digest = hashlib.sha256(f"{purpose} {numbers}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
 
 
 def seeded_generators(count: int, seed: int = 0, first: int = 0) -> list[torch.Generator]:

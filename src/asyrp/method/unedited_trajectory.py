@@ -1,6 +1,7 @@
 """What training compares with: the unedited walk of every image, walked once and kept."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -12,6 +13,13 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import LONGEST, Timesteps, below, paper_grid
 from asyrp.method.text_direction import TextDirection
 from asyrp.runtime.batching import in_batches
+
+
+class Compared(NamedTuple):
+    """Unedited P_t, (n, c, height, width), and the encoder's view of a source image, (n, d)."""
+
+    x0: Tensor
+    features: Tensor
 
 
 class UneditedTrajectory(NamedTuple):
@@ -34,6 +42,10 @@ class UneditedTrajectory(NamedTuple):
         """Some of the images."""
         return UneditedTrajectory(self.latents[rows], self.x0[:, rows], self.features[:, rows])
 
+    def at(self, k: int) -> "Compared":
+        """What an edit is compared with at a place of the grid."""
+        return Compared(self.x0[k], self.features[k])
+
     def until(self, steps: int) -> "UneditedTrajectory":
         """The first steps of the walk alone."""
         return UneditedTrajectory(self.latents, self.x0[:steps], self.features[:steps])
@@ -44,7 +56,7 @@ class UneditedTrajectory(NamedTuple):
 
 
 class UneditedTrajectories(Protocol):
-    """Sources in memory, or in a store."""
+    """Sources in memory, in a store, or images alone."""
 
     @property
     def images(self) -> int:
@@ -58,6 +70,32 @@ class UneditedTrajectories(Protocol):
     def marks(self) -> list[float]:
         """A number for each image that tells it from others but forgives rounding."""
         ...
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Images to train on where they are noised: neither inverted nor walked, read when needed.
+
+    pictures: each (c, height, width).
+    """
+
+    pictures: Sequence[Tensor] | Tensor
+    device: torch.device
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return len(self.pictures)
+
+    def marks(self) -> list[float]:
+        """A number for each image that tells it from others but forgives rounding."""
+        return [float(image.double().mean()) for image in self.pictures]
+
+    def take(self, rows: Tensor) -> UneditedTrajectory:
+        """Some of the images, in the place of latents; without a walk."""
+        images = torch.stack([self.pictures[row] for row in rows.tolist()]).to(self.device)
+        none = images.new_zeros(0, len(images))
+        return UneditedTrajectory(images, none, none)
 
 
 class Window(NamedTuple):
