@@ -9,7 +9,7 @@ from asyrp.storage.images import write_png
 from conftest import noise
 from tiny_folders import save_clip
 
-SIDE, LENGTH = 24, 1000  # what the built-in distance needs is 21
+SIDE, LENGTH = 24, 48  # what the built-in distance needs is 21; what a demo needs is 40
 FILE = """
 name = "own"
 
@@ -37,9 +37,9 @@ source = "face"
 target = "sad face"
 attribute = "mouth"
 value = "sad face"
-t_start = 800
-t_edit = 400
-t_boost = 100
+t_start = 40
+t_edit = 20
+t_boost = 5
 """
 
 

@@ -27,12 +27,12 @@ TASKS = {
 
 
 class Encoder:
-    """Means of 2 x 2 pixels; a text is the mean of all shapes that it names."""
+    """Means of 4 x 4 pixels; a text is the mean of all shapes that it names."""
 
     name, text_common = "shapes", 0.0
 
     def image_features(self, images: Tensor) -> Tensor:
-        return functional.normalize(functional.avg_pool2d(images, 2).flatten(1) + 0.5, dim=1)
+        return functional.normalize(functional.avg_pool2d(images, 4).flatten(1) + 0.5, dim=1)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         return torch.cat([self._text(set(text.split())) for text in texts])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from torch import Tensor
 
-from asyrp.commands.common import inverted, network, on_domain, progress, say
+from asyrp.commands.common import inverted, on_domain, progress, say
 from asyrp.commands.report import summary, write_report
 from asyrp.commands.train import Material, checkpoint_of, gather, train
 from asyrp.domains.base import Domain, Images, Split, Task, guide_of, load_domain, task_of
@@ -23,6 +23,7 @@ from asyrp.method.strength_sweep import strip
 from asyrp.metrics.answers import changed, succeeded
 from asyrp.metrics.perceptual import distances
 from asyrp.options import Demo, Inverting, Network, Train
+from asyrp.runtime.cpu import settle
 from asyrp.scorers.judge import Judge, answers, shown, wanted
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json
@@ -65,6 +66,7 @@ def run(options: Demo) -> None:
     """Write report.html, report.json, the direction and the pictures."""
     check(options)
     seconds: dict[str, float] = {}
+    settle()
     with timed(seconds, "load networks"):
         domain = load_domain(options.domain)
         task = wanted_task(domain, options)
@@ -128,7 +130,7 @@ def _learn(
             network=Network(domain=options.domain),
         )
     )
-    guide, model = guide_of(domain, task), network(job.network)
+    guide, model = guide_of(domain, task), domain.model
     with timed(seconds, "invert, find intervals"):
         material = gather(model, [guide], job)
     with timed(seconds, "train"):

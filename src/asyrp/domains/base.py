@@ -189,7 +189,7 @@ def source_of(spec: str) -> Source:
         found = import_module(f"asyrp.domains.{folder}.domain" if inside else spec)
     except (ImportError, ValueError, TypeError):
         found = None
-    if found is None or (inside and spec != found.NAME) or not hasattr(found, "load"):
+    if found is None or (inside and spec != found.NAME) or not hasattr(found, "NETWORKS"):
         raise AsyrpError(
             f"unknown domain {spec!r}; needed one of: {', '.join(built_in())}, a FILE.toml "
             "(asyrp domain init writes one), or a module that makes one"

@@ -58,7 +58,8 @@ def swapped(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
         length = source.schedule.length
         whole = paper_grid(images.steps, length)
-        grid = below(whole, math.ceil(setting["begin"] * (length - 1)))
+        under = len(below(whole, math.ceil(setting["begin"] * (length - 1))))
+        grid = whole[-max(2, under) :]
 
         def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
             *_, last = swap_condition(source, target, images.images[rows], grid)
