@@ -191,7 +191,8 @@ def edit(
     acting = over_part(attributes, len(grid), steps)
 
     def edited(rows: slice) -> Tensor:
-        x = _as_state(model, latents[rows])
+        x = latents[rows].to(model.device)
+        x = _as_state(model, x) if inversion == "ddim" else x
         generators = seeded_generators(len(x), seed, first + rows.start)
         walked = walker(model, x, grid, acting, t_boost, generators, shift)
         for k, done in enumerate(walked, start=1):
