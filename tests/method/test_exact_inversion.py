@@ -229,6 +229,16 @@ def test_belm_has_order_two_and_bdia_and_edict_stay_near() -> None:
         assert found[name][-1] < 2 * found["ddim"][-1], name
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_latent_is_near_the_end_of_the_flow(name: Name) -> None:
+    """Of Gaussian images: x at the top, where DDIM without refinements errs by more."""
+    ideal, z = Gaussian(TABLE), noise(1, 3, 4, 4, dtype=torch.float64)
+    model, grid = Answering(ideal.eps), paper_grid(40)
+    wanted = ideal.at(z, 999)
+    ours, plain = (top_of(up(n, model, ideal.at(z, CLEAN), grid), 3) for n in (name, "ddim"))
+    assert (ours - wanted).norm() < (plain - wanted).norm()
+
+
 @pytest.mark.parametrize(("p", "t", "s"), [(999, 973, 948), (30, 20, 10), (51, 25, CLEAN)])
 def test_belm_cancels_the_second_order_term(p: int, t: int, s: int) -> None:
     """Of y = sigma^2, whose eps is 2 sigma: DDIM is wrong by h^2, BELM not at all."""
