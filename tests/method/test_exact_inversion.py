@@ -50,7 +50,7 @@ SHORT = paper_grid(8)
 class Answering:
     """A network of nothing but its eps(x, t), float64; h is x itself, and shifts eps."""
 
-    schedule = linear()
+    schedule, dtype = linear(), torch.float64
 
     def __init__(self, eps: Any) -> None:
         self.eps = eps
@@ -97,7 +97,7 @@ def test_an_image_comes_back_from_its_latent(name: Name, grid: str, prediction: 
     assert latent.shape[1] == 3 * INVERSIONS[name].parts(len(GRIDS[grid]))
     steps = down(name, model, latent, GRIDS[grid])
     assert [(s.t, s.s) for s in steps] == list(GRIDS[grid])
-    assert (steps[-1].x - x0).abs().max() < 1e-10
+    assert (steps[-1].x - x0).square().mean().sqrt() < 1e-10
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -106,7 +106,7 @@ def test_a_face_comes_back_over_40_steps_in_float32(name: Name) -> None:
     model, grid = load_model("avatars-64"), paper_grid(40)
     face = to_unit(draw(sample_face("test", 3))[None])
     back = down(name, model, up(name, model, face, grid), grid)[-1].x
-    assert (back - face).square().mean() <= 1e-9
+    assert (back - face).square().mean() <= (1e-9 if name == "ddpm" else 0)
 
 
 @torch.no_grad()
@@ -227,6 +227,16 @@ def test_belm_has_order_two_and_bdia_and_edict_stay_near() -> None:
     assert 0.8 < order(sizes, found["ddim"]) < 1.3
     for name in PAIRS:
         assert found[name][-1] < 2 * found["ddim"][-1], name
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_latent_is_near_the_end_of_the_flow(name: Name) -> None:
+    """Of Gaussian images: x at the top, where DDIM without refinements errs by more."""
+    ideal, z = Gaussian(TABLE), noise(1, 3, 4, 4, dtype=torch.float64)
+    model, grid = Answering(ideal.eps), paper_grid(40)
+    wanted = ideal.at(z, 999)
+    ours, plain = (top_of(up(n, model, ideal.at(z, CLEAN), grid), 3) for n in (name, "ddim"))
+    assert (ours - wanted).norm() < (plain - wanted).norm()
 
 
 @pytest.mark.parametrize(("p", "t", "s"), [(999, 973, 948), (30, 20, 10), (51, 25, CLEAN)])

@@ -1,3 +1,4 @@
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -185,3 +186,27 @@ def test_a_part_of_a_grid_knows_the_length_of_the_whole() -> None:
     assert full_length(grid[:7]) == 40
     assert full_length(list(grid[:7])) == 7
     assert isinstance(grid[0], Pair)
+
+
+# where alpha_bar nearly or wholly ends
+
+
+def test_the_steady_top() -> None:
+    assert linear().steady_top == 999
+    assert scaled_linear().steady_top == 999
+    top = cosine().steady_top
+    assert 990 < top < 999
+    ratios = [math.sqrt(1 / cosine().alpha_bars[t] - 1) for t in (top, top + 1)]
+    assert ratios[0] <= 200 < ratios[1]
+
+
+def test_zero_terminal_snr_is_that_of_diffusers() -> None:
+    said = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    said |= {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    theirs = DDIMScheduler(**said)
+    ours = from_config(theirs.config).alpha_bars
+    assert ours[:-1] == pytest.approx(theirs.alphas_cumprod[:-1].tolist(), rel=1e-3)
+    assert ours[-1] == 2**-24
+    assert theirs.alphas_cumprod[-1] == 0
+    with pytest.raises(AsyrpError, match="x_T is noise alone: the eps that its network predicts"):
+        from_config({**said, "prediction_type": "epsilon"})

@@ -5,8 +5,10 @@ import torch
 from diffusers import DDIMScheduler
 
 from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet, Prediction
-from asyrp.method.schedule import linear
+from asyrp.method.schedule import from_config, linear, trailing_grid
 from conftest import noise, tiny_model, tiny_unet
 
 R, A = "ResnetDownsampleBlock2D", "AttnDownBlock2D"
@@ -212,3 +214,26 @@ def test_fingerprint_does_not_tell_where_the_weights_lie() -> None:
     assert model.to("cpu").fingerprint() == before
     assert model.to(memory_format=torch.channels_last).fingerprint() == before
     assert model.requires_grad_(True).train().fingerprint() == before
+
+
+@torch.no_grad()
+def test_zero_terminal_snr_with_v_prediction_walks_as_in_diffusers() -> None:
+    """P_T = -v: diffusers takes alpha_bar_T = 0 itself, we a number next to it."""
+    theirs = DDIMScheduler(
+        rescale_betas_zero_snr=True,
+        prediction_type="v_prediction",
+        clip_sample=False,
+        timestep_spacing="trailing",
+    )
+    model = HSpaceUNet(tiny_unet(), from_config(theirs.config), "v_prediction")
+    x = noise(1, 3, 16, 16)
+    theirs.set_timesteps(8)
+    wanted = x
+    steps = list(reverse_process(model, x, trailing_grid(8)))
+    assert (steps[0].x0 + model.unet(x, 999).sample).square().mean().sqrt() < 2e-3
+    for done, t in zip(steps, theirs.timesteps, strict=True):
+        assert done.t == int(t)
+        wanted = theirs.step(model.unet(wanted, t).sample, t, wanted).prev_sample
+    assert (steps[-1].x - wanted).square().mean().sqrt() < 5e-3
+    back = invert(model, steps[-1].x, 40, refinements=4)
+    assert back.errors.max() < 1e-2

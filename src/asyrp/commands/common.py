@@ -198,8 +198,8 @@ def inverted(
     """
     check_inverting(model, steps, options)
     own, how = images[processes.share(len(images))], (options.convention, options.refinements)
-    parts = inversion_of(inversion).parts(len(inversion_grid(model, steps, up_to, inversion)))
-    done = Inversion(own.repeat(1, parts, 1, 1), own, torch.zeros(0))
+    grid = inversion_grid(model, steps, up_to, inversion)
+    done = Inversion(inversion_of(inversion).empty(own, len(grid)), own, torch.zeros(0))
     if len(own):
         with progress(f"inverting {len(own)} images") as report:
             done = invert(model, own, steps, *how, batch_size, report, up_to, inversion)

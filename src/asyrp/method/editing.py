@@ -184,7 +184,8 @@ def edit(
     walker = walker or inversion_of(inversion).down
 
     def edited(rows: slice) -> Tensor:
-        x = _as_state(model, latents[rows])
+        x = latents[rows].to(model.device)
+        x = _as_state(model, x) if inversion == "ddim" else x
         generators = seeded_generators(len(x), seed, first + rows.start)
         walked = walker(model, x, grid, attributes, t_boost, generators, shift)
         for k, done in enumerate(walked, start=1):

@@ -12,7 +12,9 @@ from asyrp.errors import AsyrpError
 
 LONGEST = 100_000  # timesteps
 STEEPEST = 200.0  # sqrt((1 - abar) / abar) where a walk may begin; the paper's schedule ends at 157
-LAST = 2.0**-24  # stands for alpha_bar = 0 at T, as in the solvers of diffusers
+LAST = (
+    2.0**-24
+)  # stands for alpha_bar = 0 at T, as in the solvers of diffusers, or half its neighbour
 CLEAN = -1  # the timestep of the image itself, where alpha_bar = 1
 
 
@@ -114,14 +116,15 @@ def from_betas(betas: Sequence[float] | np.ndarray) -> NoiseSchedule:
 
 
 def zero_terminal(schedule: NoiseSchedule) -> NoiseSchedule:
-    """A schedule moved to end at alpha_bar = 0 (Lin et al. 2024, algorithm 1); LAST stands for it.
+    """A schedule moved to end at alpha_bar = 0 (Lin et al. 2024, algorithm 1).
 
-    sqrt(abar) falls by its last value, and is stretched so that the first stays. There v is -x0, so
-    that P_T is to be had; from eps it is not.
+    sqrt(abar) falls by its last value, and is stretched so that the first stays. At T then v = -x0,
+    and P_T = -v. A number next to 0 stands for alpha_bar_T, so that P_T can be had from eps like
+    any other P_t: to about 1e-3 in float32.
     """
     roots = np.sqrt(np.asarray(schedule.alpha_bars))
-    moved = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
-    return NoiseSchedule((*(moved[:-1] ** 2).tolist(), LAST))
+    moved = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
+    return NoiseSchedule((*moved[:-1].tolist(), min(LAST, float(moved[-2]) / 2)))
 
 
 _NAMED = {"linear": linear, "scaled_linear": scaled_linear}

@@ -33,8 +33,8 @@ class Invert:
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     inversion: InversionName = "ddim"
-    """The way to the latents and back: ddim, with --convention and --refinements; or, without them
-    and exactly, belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise)."""
+    """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
+    them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
 
@@ -54,8 +54,8 @@ class Intervals:
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     inversion: InversionName = "ddim"
-    """The way to the latents and back: ddim, with --convention and --refinements; or, without them
-    and exactly, belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise)."""
+    """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
+    them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
     threshold_edit: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
     """LPIPS(x, P_t) at t_edit for texts of cosine 1."""
     threshold_boost: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
@@ -127,8 +127,8 @@ class Edit:
     """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png; what the edits
     share is computed once."""
     inversion: InversionName = "ddim"
-    """The way to the latents and back: ddim, with --convention and --refinements; or, without them
-    and exactly, belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise)."""
+    """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
+    them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
     solver: Literal["ddim", "second-order"] = "ddim"
     """How a step is made; second-order is made for few --steps (8 to 20)."""
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)

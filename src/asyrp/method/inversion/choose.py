@@ -11,6 +11,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import ReverseStep, reverse_process
 from asyrp.method.ddim import InversionStep, invert_steps
 from asyrp.method.inversion import bdia, belm, edict, noise_maps, two_step
+from asyrp.method.inversion.state import widened
 
 Name = Literal["ddim", "belm", "bdia", "edict", "ddpm"]
 
@@ -25,12 +26,18 @@ class Inversion:
     """A way from images to latents and back.
 
     up, down: see `Riser` and `Walker`. parts: steps of the grid -> x that a latent holds, side by
-    side in channels, x at the top first.
+    side in channels, x at the top first. wide: whether latents are float64.
     """
 
     up: Riser
     down: Walker
     parts: Callable[[int], int]
+    wide: bool = False
+
+    def empty(self, images: Tensor, steps: int) -> Tensor:
+        """Latents of no images."""
+        none = images[:0].repeat(1, self.parts(steps), 1, 1)
+        return widened(none) if self.wide else none
 
 
 def _two(steps: int) -> int:
@@ -40,12 +47,12 @@ def _two(steps: int) -> int:
 INVERSIONS: Mapping[Name, Inversion] = {
     "ddim": Inversion(invert_steps, reverse_process, lambda steps: 1),
     "belm": Inversion(
-        partial(two_step.raised, belm.weight), partial(two_step.reverse, belm.weight), _two
+        partial(two_step.raised, belm.weight), partial(two_step.reverse, belm.weight), _two, True
     ),
     "bdia": Inversion(
-        partial(two_step.raised, bdia.weight), partial(two_step.reverse, bdia.weight), _two
+        partial(two_step.raised, bdia.weight), partial(two_step.reverse, bdia.weight), _two, True
     ),
-    "edict": Inversion(edict.raised, edict.reverse, _two),
+    "edict": Inversion(edict.raised, edict.reverse, _two, True),
     "ddpm": Inversion(noise_maps.raised, noise_maps.reverse, lambda steps: 1 + steps),
 }
 

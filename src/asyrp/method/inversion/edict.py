@@ -29,7 +29,14 @@ from asyrp.method.asymmetric_process import (
 )
 from asyrp.method.ddim import InversionStep, NoisePredictor, predict_x0, step_up
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.inversion.state import packed, predicted, quiet_and_boosted, signal
+from asyrp.method.inversion.state import (
+    narrowed,
+    packed,
+    predicted,
+    quiet_and_boosted,
+    signal,
+    widened,
+)
 from asyrp.method.schedule import NoiseSchedule, Pair, full_length
 
 MIXING = 0.93  # p, the paper's
@@ -42,7 +49,7 @@ def raised(
 
     Two network calls a pair.
     """
-    x, y = x0, x0
+    x = y = widened(x0)
     for t, s in reversed(grid):
         y = (y - (1 - MIXING) * x) / MIXING
         x = (x - (1 - MIXING) * y) / MIXING
@@ -68,7 +75,7 @@ def reverse(
     Below t_boost the steps are DDIM's with noise, of x alone.
     """
     intervals_of(attributes, t_boost)
-    x, y = x.chunk(2, dim=1)
+    x, y = widened(x).chunk(2, dim=1)
     schedule = model.schedule
     quiet, boosted = quiet_and_boosted(grid, t_boost)
     for t, s in quiet:
@@ -79,6 +86,7 @@ def reverse(
         y = step_up(y, of_x.eps, schedule, t, s) + signal(schedule, s) * of_x.move
         x = MIXING * x + (1 - MIXING) * y
         y = MIXING * y + (1 - MIXING) * x
-        yield ReverseStep(t, s, x, source + of_y.move, source, of_y.edited)
+        yield narrowed(model, ReverseStep(t, s, x, source + of_y.move, source, of_y.edited))
         x, y = x.detach(), y.detach()
+    x = x.to(torch.promote_types(model.dtype, torch.float32))
     yield from reverse_process(model, x, boosted, (), t_boost, generators)

@@ -29,7 +29,14 @@ from asyrp.method.asymmetric_process import (
 )
 from asyrp.method.ddim import InversionStep, NoisePredictor, step_up
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.inversion.state import packed, predicted, quiet_and_boosted, signal
+from asyrp.method.inversion.state import (
+    narrowed,
+    packed,
+    predicted,
+    quiet_and_boosted,
+    signal,
+    widened,
+)
 from asyrp.method.schedule import CLEAN, NoiseSchedule, Pair, full_length, times
 
 Weight = Callable[[NoiseSchedule, int, int, int], float]
@@ -48,7 +55,7 @@ def raised(
     n + 1 network calls for n pairs: x at the lowest timestep takes two, DDIM's step and one
     refinement, so that it and the image lie on one trajectory; what they do not is amplified.
     """
-    levels = (CLEAN, *times(grid))
+    levels, x0 = (CLEAN, *times(grid)), widened(x0)
     first = levels[1]
     x = step_up(x0, model(x0, first), schedule, CLEAN, first)
     x = step_up(x0, model(x, first), schedule, CLEAN, first)
@@ -79,7 +86,7 @@ def reverse(
     Below t_boost the steps are DDIM's with noise, from where the exact ones end.
     """
     intervals_of(attributes, t_boost)
-    x, following = x.chunk(2, dim=1)
+    x, following = widened(x).chunk(2, dim=1)
     schedule, above = model.schedule, None
     quiet, boosted = quiet_and_boosted(grid, t_boost)
     for t, s in quiet:
@@ -89,7 +96,9 @@ def reverse(
             rest = above[1] - step_up(x, found.eps, schedule, t, above[0])
             following = following + weight(schedule, above[0], t, s) * rest
         x_s = following + signal(schedule, s) * found.move
-        yield ReverseStep(t, s, x_s, found.x0, found.x0_source, found.edited)
+        made = ReverseStep(t, s, x_s, found.x0, found.x0_source, found.edited)
+        yield narrowed(model, made)
         above = t, (x + signal(schedule, t) * found.move).detach()
         x = x_s.detach()
+    x = x.to(torch.promote_types(model.dtype, torch.float32))
     yield from reverse_process(model, x, boosted, (), t_boost, generators)
