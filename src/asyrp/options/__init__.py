@@ -8,6 +8,7 @@ from asyrp.options.convert import Convert
 from asyrp.options.data import Gather
 from asyrp.options.editing import Edit, Inspect, Intervals, Invert, Sample, Train
 from asyrp.options.evaluate import Evaluate
+from asyrp.options.finding import Find
 from asyrp.options.shared import Applying, Guides, Inverting, Network
 from asyrp.options.world import Demo, World
 
@@ -20,6 +21,7 @@ __all__ = [
     "Demo",
     "Edit",
     "Evaluate",
+    "Find",
     "Gather",
     "Guides",
     "Inspect",
@@ -40,6 +42,7 @@ COMMANDS: dict[str, Any] = {
     "invert": Invert,
     "intervals": Intervals,
     "train": Train,
+    "find": Find,
     "edit": Edit,
     "app": App,
     "evaluate": Evaluate,
