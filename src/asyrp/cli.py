@@ -9,6 +9,7 @@ import tyro
 
 from asyrp.errors import AsyrpError
 from asyrp.options import COMMANDS
+from asyrp.options.finding import finder_first
 from asyrp.runtime.waiting import wait_passively
 
 DESCRIPTION = (
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"asyrp {__version__}")
         return 0
     options = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="asyrp", description=DESCRIPTION, args=list(argv)
+        COMMANDS, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
     )
     name = next(name for name, kind in COMMANDS.items() if isinstance(options, kind))
     return _guarded(name, options)

@@ -86,7 +86,7 @@ def find(settings: Amortised, model: HSpaceUNet, data: FinderData) -> Iterator[F
     parts = prepare(
         model, lessons[0].guide, data.latents.to(model.device), data.window, data.batch_size
     )
-    sources, fitting = joined(list(parts)), settings.fitting
+    sources, fitting = joined(list(parts)), settings.train
     features = len(lessons[0].guide.direction)
     module = new_amortised(model, features, fitting.seed)
     known = (settings.texts.name, [one.texts for one in lessons], fitting)

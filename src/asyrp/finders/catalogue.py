@@ -21,7 +21,7 @@ class Labels:
     """From labels: the difference of class means, or the normal of a linear classifier on h."""
 
     labels: str
-    """FILE.csv of labels, or a judge that gives them: avatars-64, or a FILE.json of questions."""
+    """FILE.csv of labels, or a judge that gives them: avatars-64 or a FILE.json of questions."""
     attribute: str
     """Column of the CSV, or what the judge is asked about."""
     value: str
@@ -115,7 +115,7 @@ class Pairs:
     estimate: Literal["mean", "f_t"] = "mean"
     """One dh a timestep, the mean over the pairs; or an f_t trained so that P_t of the first meets
     that of the second."""
-    fitting: Fitting = field(default_factory=Fitting)
+    train: Fitting = field(default_factory=Fitting)
     name: ClassVar[str] = "pairs"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "after"})
 
@@ -132,7 +132,7 @@ class Clip:
     """What the images show, as in 'face'."""
     target: str
     """What they should show, as in 'smiling face'."""
-    training: TrainSettings = field(default_factory=TrainSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
     name: ClassVar[str] = "clip"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "text"})
 
@@ -152,7 +152,7 @@ class Amortised:
     """FILE.csv of the text pairs to train on, with columns source and target."""
     ask: tuple[str, ...] = ()
     """Texts to make directions of, each as SOURCE:TARGET; trained on or not."""
-    fitting: Fitting = field(default_factory=Fitting)
+    train: Fitting = field(default_factory=Fitting)
     name: ClassVar[str] = "amortised"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "text"})
 
@@ -182,7 +182,7 @@ class Compose:
     segments: tuple[int, ...] = ()
     """Classes of --segmenter to edit: each place as much as the images show them there."""
     segmenter: str = ""
-    """Segmentation network, a folder or Hub id of transformers."""
+    """Who tells the classes: avatars-64, or a network of transformers in a folder or on the Hub."""
     name: ClassVar[str] = "compose"
     needs: ClassVar[frozenset[str]] = frozenset({"directions"})
 

@@ -25,7 +25,7 @@ def find(settings: Clip, model: HSpaceUNet, data: FinderData) -> Iterator[Finder
     if data.encoder is None:
         raise AsyrpError("the finder 'clip' needs a text-image encoder; got none")
     guide = new_text_direction(data.encoder, settings.source, settings.target)
-    training, grid = settings.training, data.window.grid
+    training, grid = settings.train, data.window.grid
     clean = data.images if training.clip_source == "clean" else None
     latents = data.latents.to(model.device)
     parts = prepare(model, guide, latents, data.window, data.batch_size, clean)

@@ -61,7 +61,7 @@ def _trained(
 ) -> Iterator[FinderStep]:
     """f_t by the mean squared distance of P_t of the first, edited, to P_t of the second."""
     source, target = predictions(model, data.latents, data), predictions(model, after, data)
-    seeded = TrainSettings(seed=settings.fitting.seed)
+    seeded = TrainSettings(seed=settings.train.seed)
     direction = new_direction(model, data.window.grid, seeded)
 
     def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
@@ -71,11 +71,11 @@ def _trained(
     checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
     goal = Goal(direction, loss)
     losses: list[float] = []
-    parts = (source.x, data.window.grid, lambda _: goal, settings.fitting, checkpoint)
+    parts = (source.x, data.window.grid, lambda _: goal, settings.train, checkpoint)
     for step in fitted(model, direction, *parts):
         losses.append(step.loss)
         yield FinderStep(step.batch, step.batches, loss=step.loss)
-    explains = {"pairs": len(after), **told(losses, settings.fitting.epochs)}
+    explains = {"pairs": len(after), **told(losses, settings.train.epochs)}
     explains["loss_without"] = float(functional.mse_loss(source.x0, target.x0))
     found = _found(direction.requires_grad_(False).eval(), explains)
     total = max(1, len(losses))

@@ -9,6 +9,7 @@ from asyrp.options.convert import Convert
 from asyrp.options.data import Gather
 from asyrp.options.editing import Edit, Inspect, Intervals, Invert, Sample, Train
 from asyrp.options.evaluate import Evaluate
+from asyrp.options.finding import Find
 from asyrp.options.shared import Applying, Guides, Inverting, Network, OnDomain
 from asyrp.options.world import Demo, World
 
@@ -23,6 +24,7 @@ __all__ = [
     "Domain",
     "Edit",
     "Evaluate",
+    "Find",
     "Gather",
     "Guides",
     "Inspect",
@@ -46,6 +48,7 @@ COMMANDS: dict[str, Any] = {
     "invert": Invert,
     "intervals": Intervals,
     "train": Train,
+    "find": Find,
     "edit": Edit,
     "paste": Paste,
     "app": App,

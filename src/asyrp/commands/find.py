@@ -1,0 +1,218 @@
+"""asyrp find: directions by any finder, each with a card, a sheet of strips, and a name."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from asyrp.commands.common import network, say, warn_of_guides
+from asyrp.commands.find_data import Looked, look, without_images
+from asyrp.domains.tasks import TASKS
+from asyrp.errors import AsyrpError, need
+from asyrp.finders.base import FoundDirection, check_needs
+from asyrp.finders.catalogue import Clip
+from asyrp.finders.naming import Name, movement, name_of, read_texts, text_directions
+from asyrp.finders.prepare import EDIT_STEPS, Pictures
+from asyrp.method.asymmetric_process import check_phases, check_start
+from asyrp.method.direction_file import DirectionCard, SavedDirection, save_direction
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import TextImageEncoder
+from asyrp.method.strength_sweep import strip
+from asyrp.options.finding import Find
+from asyrp.runtime.distributed import assemble
+from asyrp.scorers.load import BUILT_IN, encoder_for
+from asyrp.storage.files import atomic_folder
+from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.json_files import plain, write_json
+from asyrp.storage.results import check_results, record
+
+STRIP = (-2.0, -1.0, 0.0, 1.0, 2.0)  # strengths of a sheet's columns
+MOST_SHOWN = 4  # images of a sheet, one a row
+LONGEST_NAME = 80  # letters of a file named after a text
+NAMED_ON = 8  # images that a name is chosen on
+
+
+def run(options: Find) -> None:
+    """Write NAME.safetensors and NAME.png of every direction, and find.json."""
+    check(options)
+    model = network(options.network)
+    texts = texts_of(options)
+    encoder = None
+    if texts or "text" in options.by.needs:
+        warn_of_guides(options.network.model, options.guides)
+        encoder = encoder_for(model, options.guides.encoder)
+    state = options.out.with_name(f"{options.out.name}.unfinished")
+    if state.is_dir():
+        say(f"continuing with what {state} holds")
+    looked = without_images(look(model, options, encoder, state), options)
+    if looked.left_out:
+        say(f"{len(looked.left_out)} images have no label, such as {looked.left_out[0]!r}")
+    found = searched(model, options, looked)
+    saved = []
+    for file, one in zip(files_of(found), found, strict=True):
+        name = (
+            None if one.texts[1] or encoder is None else named(model, one, looked, encoder, options)
+        )
+        saved.append(SavedDirection(one.direction, card_of(model, one, looked, options, name)))
+        say(told(file, name))
+    write(model, options, looked, files_of(found), saved)
+    shutil.rmtree(state, ignore_errors=True)
+    say(f"wrote {len(found)} directions with their sheets, and find.json, to {options.out}")
+
+
+def check(options: Find) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    check_results(options.out, options.images)
+    if options.out.suffix == ".safetensors":
+        raise AsyrpError(f"--out must be a folder; got {str(options.out)!r}")
+    if options.random < 0:
+        raise AsyrpError(f"--random must be 0 or more; got {options.random}")
+    if options.images is not None and options.random:
+        raise AsyrpError("--images and --random were given; needed one of them")
+    if "images" in options.by.needs and options.images is None and not options.random:
+        raise AsyrpError(f"--by {options.by.name} needs --images DIR or --random N to look at")
+    if "after" in options.by.needs and options.images is None:
+        raise AsyrpError("--by pairs needs --images DIR, the images before the edit")
+    if options.t_edit is not None:
+        check_start(options.t_start, options.t_edit)
+        check_phases([options.t_edit], options.t_boost or 0)
+    if isinstance(options.by, Clip) and options.by.train.steps not in (20, options.steps):
+        raise AsyrpError("the grid of find is --steps; leave --train.steps out")
+    if options.by.name in ("labels", "pca", "jacobian"):
+        need("sklearn", "find")
+    if assemble(options.network.device).size > 1:
+        raise AsyrpError("find works in one process; start it without accelerate launch")
+
+
+def searched(model: HSpaceUNet, options: Find, looked: Looked) -> Sequence[FoundDirection]:
+    """The directions, found with a progress bar."""
+    check_needs(options.by, looked.data)
+    found: Sequence[FoundDirection] = ()
+    with tqdm(desc=f"finding by {options.by.name}") as bar:
+        for step in options.by.find(model, looked.data):
+            bar.total = step.total
+            bar.update(step.done - bar.n)
+            if step.loss is not None:
+                bar.set_postfix(loss=f"{step.loss:.4f}")
+            found = step.directions
+    return found
+
+
+def files_of(found: Sequence[FoundDirection]) -> list[str]:
+    """A file's stem for each direction, after its name; several of one name are numbered."""
+    stems: list[str] = []
+    for one in found:
+        stem = "-".join(re.findall(r"\w+", one.name))[:LONGEST_NAME] or "direction"
+        same = sum(other == stem or other.startswith(f"{stem}--") for other in stems)
+        stems.append(f"{stem}--{same + 1}" if same else stem)
+    return stems
+
+
+def texts_of(options: Find) -> list[str]:
+    """The texts that names are chosen among; none where there are none for this encoder."""
+    if options.names is not None:
+        return read_texts(options.names)
+    own = options.guides.encoder in BUILT_IN
+    return [task.target for task in TASKS.values()] if own else []
+
+
+def named(
+    model: HSpaceUNet,
+    found: FoundDirection,
+    looked: Looked,
+    encoder: TextImageEncoder,
+    options: Find,
+) -> Name | None:
+    """The texts that editing moves towards; None without texts or with a single image."""
+    texts, few = texts_of(options), looked.few.latents[:NAMED_ON]
+    if not texts or len(few) < 2:
+        return None
+    act = SavedDirection(found.direction, card_of(model, found, looked, options, None)).attribute()
+    moved = movement(model, act, few, encoder, EDIT_STEPS, options.network.batch_size)
+    return name_of(moved, text_directions(encoder, texts, options.noun), texts)
+
+
+def told(file: str, name: Name | None) -> str:
+    """One line of what a direction is."""
+    if name is None:
+        return f"{file}: found"
+    if not name.plus:
+        return f"{file}: no text is near"
+    best, ties = name.plus[0], [one.text for one in name.plus if one.tie]
+    line = f"{file}: {best.text} (cosine {best.cosine:.2f}, {best.low:.2f} to {best.high:.2f})"
+    return line + (f", tied with {', '.join(ties)}" if ties else "")
+
+
+def card_of(
+    model: HSpaceUNet, found: FoundDirection, looked: Looked, options: Find, name: Name | None
+) -> DirectionCard:
+    """The card: the finder, its settings, what it looked at, and what the direction explains."""
+    source, target = found.texts
+    if not target:
+        source = options.noun or "image"
+        target = name.plus[0].text if name is not None and name.plus else found.name
+    data = {"images": len(looked.data.latents), "left_out": len(looked.left_out)}
+    data["samples"] = options.random
+    about: dict[str, Any] = {
+        "finder": options.by.name,
+        "settings": _without_folders(asdict(options.by)),
+        "data": data,
+        "explains": found.explains,
+    }
+    if name is not None:
+        about["name"] = {**name.as_json(), "encoder": options.guides.encoder}
+    return DirectionCard(
+        source,
+        target,
+        *(looked.phases.t_edit, looked.phases.t_boost),
+        trained_steps=options.steps,
+        fingerprint=model.fingerprint(),
+        encoder=found.encoder,
+        text_cosine=found.text_cosine,
+        strength=options.strength,
+        t_start=looked.phases.t_start,
+        training=plain(about),
+    )
+
+
+def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with files by their names alone: a card travels, and folders tell whose it was."""
+    return {k: _without_folder(v) for k, v in settings.items()}
+
+
+def _without_folder(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_without_folder(one) for one in value]
+    return Path(value).name if isinstance(value, str | Path) and str(value) else value
+
+
+def write(
+    model: HSpaceUNet,
+    options: Find,
+    looked: Looked,
+    names: Sequence[str],
+    saved: Sequence[SavedDirection],
+) -> None:
+    """All files of a search, or none."""
+    few = replace(looked.few, latents=looked.few.latents[:MOST_SHOWN])
+    with atomic_folder(options.out) as out:
+        for name, one in zip(names, saved, strict=True):
+            save_direction(out / f"{name}.safetensors", *one)
+            write_png(out / f"{name}.png", sheet(model, one, few, options))
+        cards = {name: asdict(one.card) for name, one in zip(names, saved, strict=True)}
+        told_more = {"directions": cards, "strengths": STRIP}
+        write_json(out / "find.json", record("find", options, model, **told_more))
+
+
+@torch.no_grad()
+def sheet(model: HSpaceUNet, saved: SavedDirection, few: Pictures, options: Find) -> torch.Tensor:
+    """Strips of a few images, one a row, from strength -2 to 2, as one picture (3, H, W)."""
+    edits = [[saved.attribute(saved.card.strength * factor)] for factor in STRIP]
+    how = (EDIT_STEPS, saved.card.t_boost, options.seed, options.network.batch_size)
+    strips = strip(model, few.latents, edits, *how)
+    return contact_sheet([model.space.decode(strips[:, i]) for i in range(strips.shape[1])])

@@ -1,0 +1,219 @@
+"""What `find` gives to its finder: latents, interval, labels, pairs, masks, directions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.commands.common import Gallery, inverted, latents, pictures, progress, say
+from asyrp.commands.find_labels import labels_for
+from asyrp.commands.intervals import describe
+from asyrp.commands.judges import WORLD
+from asyrp.errors import AsyrpError
+from asyrp.finders.base import FinderData
+from asyrp.finders.catalogue import Clip, Compose, Jacobian, Labels, Pairs
+from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
+from asyrp.finders.prepare import EDIT_STEPS, Phases, Pictures, curves_of, parse_direction
+from asyrp.method.direction_file import SavedDirection, load_direction
+from asyrp.method.editing import edit, random_latents
+from asyrp.method.editing_interval import Given, find_intervals
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import TextImageEncoder, text_cosine
+from asyrp.method.unedited_trajectory import editing_window
+from asyrp.metrics.structure import Segmenting
+from asyrp.options.finding import Find
+from asyrp.scorers.load import distance_for
+
+MOST_MEASURED = 16  # images for the LPIPS curves, the strips and the names
+FEW_SAMPLES = 4  # where a finder looks at none of its own
+
+
+class Looked(NamedTuple):
+    """What a finder is given; its phases; and a few images at T, to show and name directions with.
+
+    left_out: names of images without a label.
+    """
+
+    data: FinderData
+    phases: Phases
+    few: Pictures
+    left_out: Sequence[str] = ()
+
+
+def look(model: HSpaceUNet, options: Find, encoder: TextImageEncoder | None, state: Path) -> Looked:
+    """Read, label and invert; everything that may be refused is refused before the long work."""
+    saved = directions_of(model, options)
+    found = _samples(model, options) if options.images is None else _folder(model, options)
+    labels: Tensor | None = None
+    left_out: Sequence[str] = ()
+    if isinstance(options.by, Labels):
+        labels, rows, left_out = labels_for(model, options.by, found)
+        found = found.at(rows)
+    few = found.few(model, options)
+    phases = phases_for(model, options, few, encoder, saved[0])
+    at = None if found.names is None else phases.t_start
+    window = editing_window(phases.t_start, phases.t_edit, options.steps, model.schedule.length, at)
+    data = FinderData(
+        found.latents(model, options, phases.t_start),
+        window,
+        found.images,
+        labels,
+        _after(model, options, found, phases.t_start),
+        encoder,
+        *saved,
+        options.steps,
+        options.network.batch_size,
+        state,
+        mask_of(model, options, found.images),
+    )
+    return Looked(data, phases, few, left_out)
+
+
+class Source(NamedTuple):
+    """Images as x of the network, (n, c, height, width).
+
+    names: of their files, None for samples. noise: x_T of samples.
+    """
+
+    images: Tensor
+    names: list[str] | None = None
+    noise: Tensor | None = None
+
+    def at(self, rows: Tensor) -> "Source":
+        """Some of them."""
+        names = None if self.names is None else [self.names[i] for i in rows.tolist()]
+        return Source(self.images[rows], names, None if self.noise is None else self.noise[rows])
+
+    def few(self, model: HSpaceUNet, options: Find) -> Pictures:
+        """The last of them at T on the grid of editing."""
+        images, names = self.images[-MOST_MEASURED:], (self.names or [])[-MOST_MEASURED:]
+        if self.noise is not None:
+            return Pictures(images, self.noise[-MOST_MEASURED:])
+        size = options.network.batch_size
+        done = inverted(model, images, names, EDIT_STEPS, options.inverting, size)
+        return Pictures(done.reconstructions, done.latents)
+
+    def latents(self, model: HSpaceUNet, options: Find, t_start: int) -> Tensor:
+        """At t_start on the grid of finding, or x_T of samples."""
+        if self.noise is not None:
+            return self.noise
+        size = options.network.batch_size
+        return latents(model, self.images, options.steps, options.inverting, size, t_start)
+
+
+def _samples(model: HSpaceUNet, options: Find) -> Source:
+    count = options.random or FEW_SAMPLES
+    noise = random_latents(model, count, options.seed)
+    with progress(f"drawing {count} samples") as report:
+        size = options.network.batch_size
+        images = edit(model, noise, (), EDIT_STEPS, batch_size=size, report=report)
+    return Source(images, None, noise)
+
+
+def _folder(model: HSpaceUNet, options: Find) -> Source:
+    gallery = pictures(options.images or Path(), model)
+    return Source(gallery.images, gallery.names)
+
+
+def phases_for(
+    model: HSpaceUNet,
+    options: Find,
+    few: Pictures,
+    encoder: TextImageEncoder | None,
+    parts: Sequence[SavedDirection],
+) -> Phases:
+    """The timesteps asked for; the rest from the parts of `compose`, or from the LPIPS curves."""
+    given = Given(options.t_start, options.t_edit, options.t_boost)
+    if isinstance(options.by, Compose):
+        top = model.schedule.length - 1
+        own = Given(
+            max(top if one.card.t_start is None else one.card.t_start for one in parts),
+            min(one.card.t_edit for one in parts),
+            min(one.card.t_boost for one in parts),
+        )
+        given = Given(*(o if g is None else g for g, o in zip(given, own, strict=True)))
+    if given.t_start is not None and given.t_edit is not None and given.t_boost is not None:
+        return Phases(given.t_start, given.t_edit, given.t_boost)
+    cosine = 1.0
+    if isinstance(options.by, Clip) and encoder is not None:
+        cosine = text_cosine(encoder, options.by.source, options.by.target)
+    distance = distance_for(model, options.guides.distance)
+    curves = curves_of(model, few.images, few.latents, distance, EDIT_STEPS)
+    found = find_intervals(curves, cosine, distance.thresholds, given)
+    say(describe(found, cosine))
+    return Phases(found.t_start, found.t_edit.t, found.t_boost.t)
+
+
+def _after(model: HSpaceUNet, options: Find, found: Source, t_start: int) -> Tensor | None:
+    """Latents of the second image of each pair."""
+    if not isinstance(options.by, Pairs):
+        return None
+    second = pictures(options.by.after, model)
+    rows = _rows_of(second, found.names or [], options.by.after)
+    size = options.network.batch_size
+    return latents(model, second.images[rows], options.steps, options.inverting, size, t_start)
+
+
+def _rows_of(second: Gallery, names: Sequence[str], folder: Path) -> list[int]:
+    """The row of the image of the same stem for each name.
+
+    Raises:
+        AsyrpError: an image has none.
+    """
+    rows = {Path(name).stem: row for row, name in enumerate(second.names)}
+    missing = [name for name in names if Path(name).stem not in rows]
+    if missing:
+        raise AsyrpError(
+            f"pairs need an image of the same stem in {str(folder)!r} for each one; "
+            f"{len(missing)} of {len(names)} have none, such as {missing[0]!r}"
+        )
+    return [rows[Path(name).stem] for name in names]
+
+
+def directions_of(
+    model: HSpaceUNet, options: Find
+) -> tuple[list[SavedDirection], list[SavedDirection]]:
+    """What `compose` adds up, and what it leaves out."""
+    if not isinstance(options.by, Compose):
+        return [], []
+    files = [parse_direction(text)[0] for text in options.by.directions]
+    if not files:
+        raise AsyrpError("--by compose needs --directions FILE[:WEIGHT] ...; got none")
+    names = (files, [Path(text) for text in options.by.without])
+    parts, others = ([load_direction(path, model) for path in some] for some in names)
+    return parts, others
+
+
+@torch.no_grad()
+def mask_of(model: HSpaceUNet, options: Find, images: Tensor) -> Tensor | None:
+    """Where to look or edit, (height, width) of x; None for everywhere."""
+    by, size = options.by, model.image_shape[1:]
+    if isinstance(by, Jacobian | Compose) and by.mask is not None:
+        return picture_mask(by.mask, size)
+    if isinstance(by, Compose) and by.polygon:
+        return polygon_mask(by.polygon, size)
+    if isinstance(by, Compose) and by.segments:
+        shown = torch.cat([model.space.decode(one[None]) for one in images])
+        return segment_mask(segmenter_of(by.segmenter, options), shown, by.segments)
+    return None
+
+
+def segmenter_of(name: str, options: Find) -> Segmenting:
+    """A segmentation network by name."""
+    if name == WORLD:
+        from asyrp.domains.avatars.segmenter import load_segmenter as load_parts
+
+        return load_parts()
+    from asyrp.scorers.segmentation import load_segmenter
+
+    return load_segmenter(name, options.network.device)
+
+
+def without_images(looked: Looked, options: Find) -> Looked:
+    """For a composition of tables alone, which looks at no image."""
+    if options.images is not None or options.random:
+        return looked
+    return looked._replace(data=replace(looked.data, latents=looked.data.latents[:0]))
