@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from asyrp.commands.common import network, say, warn_of_guides
+from asyrp.commands.common import network, on_domain, say, warn_of_guides
 from asyrp.commands.find_data import Looked, look, without_images
-from asyrp.domains.tasks import TASKS
+from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError, need
 from asyrp.finders.base import FoundDirection, check_needs
 from asyrp.finders.catalogue import Clip
 from asyrp.finders.naming import Name, movement, name_of, read_texts, text_directions
 from asyrp.finders.prepare import EDIT_STEPS, Pictures
-from asyrp.method.asymmetric_process import check_phases, check_start
 from asyrp.method.direction_file import DirectionCard, SavedDirection, save_direction
+from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.strength_sweep import strip
 from asyrp.options.finding import Find
 from asyrp.runtime.distributed import assemble
-from asyrp.scorers.load import BUILT_IN, encoder_for
+from asyrp.scorers.load import encoder_for
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import plain, write_json
@@ -39,6 +39,7 @@ NAMED_ON = 8  # images that a name is chosen on
 
 def run(options: Find) -> None:
     """Write NAME.safetensors and NAME.png of every direction, and find.json."""
+    options = on_domain(options)
     check(options)
     model = network(options.network)
     texts = texts_of(options)
@@ -79,8 +80,7 @@ def check(options: Find) -> None:
     if "after" in options.by.needs and options.images is None:
         raise AsyrpError("--by pairs needs --images DIR, the images before the edit")
     if options.t_edit is not None:
-        check_start(options.t_start, options.t_edit)
-        check_phases([options.t_edit], options.t_boost or 0)
+        edit_interval(options.t_start, options.t_edit, options.t_boost or 0)
     if isinstance(options.by, Clip) and options.by.train.steps not in (20, options.steps):
         raise AsyrpError("the grid of find is --steps; leave --train.steps out")
     if options.by.name in ("labels", "pca", "jacobian"):
@@ -117,8 +117,12 @@ def texts_of(options: Find) -> list[str]:
     """The texts that names are chosen among; none where there are none for this encoder."""
     if options.names is not None:
         return read_texts(options.names)
-    own = options.guides.encoder in BUILT_IN
-    return [task.target for task in TASKS.values()] if own else []
+    own = next((name for name in built_in() if _guided_by(name, options.guides.encoder)), None)
+    return list(source_of(own).TARGETS) if own else []
+
+
+def _guided_by(domain: str, encoder: str) -> bool:
+    return source_of(domain).NETWORKS.encoder == encoder
 
 
 def named(
@@ -169,13 +173,13 @@ def card_of(
     return DirectionCard(
         source,
         target,
-        *(looked.phases.t_edit, looked.phases.t_boost),
+        *(looked.interval.t_edit, looked.interval.t_boost),
         trained_steps=options.steps,
         fingerprint=model.fingerprint(),
         encoder=found.encoder,
         text_cosine=found.text_cosine,
         strength=options.strength,
-        t_start=looked.phases.t_start,
+        t_start=looked.interval.t_start,
         training=plain(about),
     )
 

@@ -11,15 +11,15 @@ from torch import Tensor
 from asyrp.commands.common import Gallery, inverted, latents, pictures, progress, say
 from asyrp.commands.find_labels import labels_for
 from asyrp.commands.intervals import describe
-from asyrp.commands.judges import WORLD
+from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData
 from asyrp.finders.catalogue import Clip, Compose, Jacobian, Labels, Pairs
 from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
-from asyrp.finders.prepare import EDIT_STEPS, Phases, Pictures, curves_of, parse_direction
+from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, parse_direction
 from asyrp.method.direction_file import SavedDirection, load_direction
 from asyrp.method.editing import edit, random_latents
-from asyrp.method.editing_interval import Given, find_intervals
+from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, text_cosine
 from asyrp.method.unedited_trajectory import editing_window
@@ -32,13 +32,13 @@ FEW_SAMPLES = 4  # where a finder looks at none of its own
 
 
 class Looked(NamedTuple):
-    """What a finder is given; its phases; and a few images at T, to show and name directions with.
+    """What a finder is given, its interval, and a few images at T to show and name directions.
 
     left_out: names of images without a label.
     """
 
     data: FinderData
-    phases: Phases
+    interval: EditInterval
     few: Pictures
     left_out: Sequence[str] = ()
 
@@ -53,15 +53,17 @@ def look(model: HSpaceUNet, options: Find, encoder: TextImageEncoder | None, sta
         labels, rows, left_out = labels_for(model, options.by, found)
         found = found.at(rows)
     few = found.few(model, options)
-    phases = phases_for(model, options, few, encoder, saved[0])
-    at = None if found.names is None else phases.t_start
-    window = editing_window(phases.t_start, phases.t_edit, options.steps, model.schedule.length, at)
+    interval = interval_for(model, options, few, encoder, saved[0])
+    at = None if found.names is None else interval.t_start
+    window = editing_window(
+        interval.t_start, interval.t_edit, options.steps, model.schedule.length, at
+    )
     data = FinderData(
-        found.latents(model, options, phases.t_start),
+        found.latents(model, options, interval.t_start),
         window,
         found.images,
         labels,
-        _after(model, options, found, phases.t_start),
+        _after(model, options, found, interval.t_start),
         encoder,
         *saved,
         options.steps,
@@ -69,7 +71,7 @@ def look(model: HSpaceUNet, options: Find, encoder: TextImageEncoder | None, sta
         state,
         mask_of(model, options, found.images),
     )
-    return Looked(data, phases, few, left_out)
+    return Looked(data, interval, few, left_out)
 
 
 class Source(NamedTuple):
@@ -118,13 +120,13 @@ def _folder(model: HSpaceUNet, options: Find) -> Source:
     return Source(gallery.images, gallery.names)
 
 
-def phases_for(
+def interval_for(
     model: HSpaceUNet,
     options: Find,
     few: Pictures,
     encoder: TextImageEncoder | None,
     parts: Sequence[SavedDirection],
-) -> Phases:
+) -> EditInterval:
     """The timesteps asked for; the rest from the parts of `compose`, or from the LPIPS curves."""
     given = Given(options.t_start, options.t_edit, options.t_boost)
     if isinstance(options.by, Compose):
@@ -136,7 +138,7 @@ def phases_for(
         )
         given = Given(*(o if g is None else g for g, o in zip(given, own, strict=True)))
     if given.t_start is not None and given.t_edit is not None and given.t_boost is not None:
-        return Phases(given.t_start, given.t_edit, given.t_boost)
+        return EditInterval(given.t_start, given.t_edit, given.t_boost)
     cosine = 1.0
     if isinstance(options.by, Clip) and encoder is not None:
         cosine = text_cosine(encoder, options.by.source, options.by.target)
@@ -144,7 +146,7 @@ def phases_for(
     curves = curves_of(model, few.images, few.latents, distance, EDIT_STEPS)
     found = find_intervals(curves, cosine, distance.thresholds, given)
     say(describe(found, cosine))
-    return Phases(found.t_start, found.t_edit.t, found.t_boost.t)
+    return found.interval
 
 
 def _after(model: HSpaceUNet, options: Find, found: Source, t_start: int) -> Tensor | None:
@@ -203,10 +205,11 @@ def mask_of(model: HSpaceUNet, options: Find, images: Tensor) -> Tensor | None:
 
 def segmenter_of(name: str, options: Find) -> Segmenting:
     """A segmentation network by name."""
-    if name == WORLD:
-        from asyrp.domains.avatars.segmenter import load_segmenter as load_parts
-
-        return load_parts()
+    if name in built_in():
+        found = source_of(name).scorers(options.network.device).segmenter
+        if found is None:
+            raise AsyrpError(f"{name} has no segmenter; give a folder or a Hub id of one")
+        return found
     from asyrp.scorers.segmentation import load_segmenter
 
     return load_segmenter(name, options.network.device)

@@ -7,12 +7,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from asyrp.commands.judges import WORLD, questions_in
+from asyrp.commands.judges import questions_of
+from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.finders.catalogue import Labels
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.metrics.answers import Judging
-from asyrp.metrics.zero_shot import ZeroShotJudging
+from asyrp.metrics.zero_shot import ZeroShotJudge
+from asyrp.scorers.judge import Judge, answers, wanted
 from asyrp.scorers.load import load_encoder
 from asyrp.storage.image_sources import csv_table
 
@@ -78,19 +79,23 @@ def in_table(
 
 @torch.no_grad()
 def _judged(model: HSpaceUNet, settings: Labels, images: Tensor) -> Tensor:
-    judging = judge_named(settings.labels, model)
-    wanted = judging.wanted(settings.attribute, settings.value)
+    judge = judge_named(settings.labels, model)
+    place = wanted(judge, settings.attribute, settings.value)
     shown = [model.space.decode(one[None].to(model.device)) for one in images]
-    answers = judging.answers(torch.cat(shown))[settings.attribute]
-    return (torch.as_tensor(answers) == wanted).long()
+    found = answers(judge, torch.cat(shown))[settings.attribute]
+    return (torch.as_tensor(found) == place).long()
 
 
-def judge_named(name: str, model: HSpaceUNet) -> Judging:
-    """A judge by name, or made of the questions in a file."""
-    if name == WORLD:
-        from asyrp.domains.avatars.judge import load_judge
-        from asyrp.domains.avatars.judging import AvatarJudging
+def judge_named(name: str, model: HSpaceUNet) -> Judge:
+    """The judge of a domain, or one made of the questions in a file.
 
-        return AvatarJudging(load_judge())
-    questions = questions_in(name, f"a FILE.csv, {WORLD}, or ")
-    return ZeroShotJudging(load_encoder(questions.encoder, model.device), questions)
+    Raises:
+        AsyrpError: no such file or domain, or a domain without a judge.
+    """
+    questions = questions_of(name)
+    if questions is not None:
+        return ZeroShotJudge(load_encoder(questions.encoder, model.device), questions)
+    judge = source_of(name).scorers(str(model.device)).judge
+    if judge is None:
+        raise AsyrpError(f"{name} has no judge; give a FILE.csv or a FILE.json of questions")
+    return judge

@@ -156,6 +156,7 @@ class Source(Protocol):
 
     NAME: str
     NETWORKS: Networks
+    TARGETS: Sequence[str]  # the target texts of its tasks
 
     def load(self, device: str, dtype: Precision) -> Domain:
         """The domain with its networks loaded."""

@@ -111,6 +111,11 @@ class OwnSource:
         """Its networks and folders."""
         return self.file.networks
 
+    @property
+    def TARGETS(self) -> tuple[str, ...]:
+        """The target texts of its tasks."""
+        return tuple(task.target for task in self.file.tasks.values())
+
     def load(self, device: str = "cpu", dtype: Precision = "float32") -> OwnDomain:
         """The domain with its networks loaded."""
         file, names = self.file, self.file.networks
