@@ -21,6 +21,7 @@ from asyrp.method.editing import inversion_grid
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair
 from asyrp.runtime.batching import in_batches
+from asyrp.storage.finite import check_result
 from asyrp.storage.record_store import RecordStore, key_of
 
 
@@ -236,6 +237,7 @@ def _keep(
     predicted: bool,
     state: bool,
 ) -> None:
+    check_result(step.x, "the unedited walk")
     for latent, x, x0 in zip(latents, step.x.cpu(), step.x0.cpu(), strict=True):
         if predicted:
             store.add(x0_key(latent, walked), {"x": x0.clone()})

@@ -81,14 +81,17 @@ _NAMED = {"linear": linear, "scaled_linear": scaled_linear}
 def from_config(config: Mapping[str, Any]) -> NoiseSchedule:
     """The schedule of a diffusers scheduler's config.
 
+    What else a config says `scheduler_config.read_scheduler` refuses or names.
+
     Raises:
         AsyrpError: a beta_schedule other than linear, scaled_linear or squaredcos_cap_v2, or
             zero-terminal-SNR rescaling (P_t does not exist where alpha_bar = 0).
     """
     if config.get("rescale_betas_zero_snr"):
         raise AsyrpError(
-            "this scheduler ends at alpha_bar = 0, where no x0 can be predicted from noise; "
-            "use a scheduler without rescale_betas_zero_snr"
+            "this network was trained down to alpha_bar = 0, where no x0 can be predicted from "
+            "noise, and on any other schedule it draws something else; needed: a network that was "
+            "trained without rescale_betas_zero_snr"
         )
     try:
         return _from_config(config)
