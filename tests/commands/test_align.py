@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from asyrp.scorers.face_detector import Face
-from asyrp.storage.images import notes_of, upright
+from asyrp.storage.images import notes_of, read_upright
 from places import Place, call, edit_of, furnished, picture, place_in, tree
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "docs" / "images" / "photographs"
@@ -86,7 +86,7 @@ def test_photographs_are_aligned_edited_and_pasted_back(
     assert call(*paste) == 0
     names = ["photo0.png", "photo1_+1.5.png", "photo1_-2.png"]
     assert sorted(path.name for path in out.iterdir()) == names
-    whole = np.asarray(upright(photos / "photo1.png"))
+    whole = np.asarray(read_upright(photos / "photo1.png"))
     assert np.array_equal(picture(out / "photo0.png"), picture(photos / "photo0.png"))
     assert np.array_equal(picture(out / "photo1_+1.5.png"), whole)
     lighter = picture(out / "photo1_-2.png").astype(int) - whole

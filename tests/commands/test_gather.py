@@ -16,7 +16,9 @@ from asyrp.storage.images import to_uint8
 
 
 @pytest.mark.parametrize("make", [in_folder, in_csv, in_lsun, in_celeba, in_hugging_face])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore:passed over"
+)
 def test_a_gathered_source_has_the_same_pictures_and_labels(
     tmp_path: Path, make: Callable[[Path], str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -245,7 +245,7 @@ def test_folders_that_do_not_fit_are_refused_in_one_line(
     shutil.rmtree(mute / "text_encoder")
     for folder, prompt, message in (
         (wide, Prompt(), "takes 4 channels and its autoencoder makes 3"),
-        (cut, Prompt(), "does not load as a UNet2DModel"),
+        (cut, Prompt(), "is no whole safetensors file"),
         (foreign, Prompt(), "it has SD3Transformer2DModel"),
         (unscheduled, Prompt(), "needed scheduler/scheduler_config.json"),
         (mute, Prompt(), "needed a CLIP tokenizer and text encoder"),

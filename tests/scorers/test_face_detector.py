@@ -10,7 +10,7 @@ from asyrp.errors import MissingExtra
 from asyrp.scorers import face_detector
 from asyrp.scorers.face_detector import DlibFaces, Face, face_of, load_face_detector
 from asyrp.storage.face_alignment import CELEBA, Square, cut, similarity, square_like
-from asyrp.storage.images import upright
+from asyrp.storage.images import read_upright
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "docs" / "images" / "photographs"
 NAMES = ["astronaut", "obama", "biden"]
@@ -25,7 +25,7 @@ def detect() -> DlibFaces:
 
 
 def photograph(name: str) -> Image.Image:
-    return upright(PHOTOGRAPHS / f"{name}.jpg")
+    return read_upright(PHOTOGRAPHS / f"{name}.jpg")
 
 
 def only(faces: list[Face]) -> Face:

@@ -228,7 +228,10 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     wanted = ["10.png", "9.webp", "a.PNG", "b.png", "c.jpg"]
-    assert [path.name for path in find_images(tmp_path)] == wanted
+    with pytest.warns(UserWarning, match=r"1 file \('notes.txt'\).* 1 folder \('folder.png'\)"):
+        assert [path.name for path in find_images(tmp_path)] == wanted
+    (tmp_path / "notes.txt").unlink()
+    (tmp_path / "folder.png").rmdir()
     found = read_folder(tmp_path, SIZE, most=3)
     assert [one.path.name for one in found] == wanted[:3]
     assert np.array_equal(to_uint8(found[2].image[None])[0], pixels(seed=1))

@@ -14,7 +14,7 @@ from asyrp.settings import Like
 from asyrp.storage.alignment_note import AlignmentNote
 from asyrp.storage.face_alignment import cut, square_like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import find_images, save_png, upright
+from asyrp.storage.images import find_images, read_upright, save_png
 from asyrp.storage.results import check_results
 
 SIZES: dict[Like, int] = {"celeba": 64, "celeba-hq": 256, "ffhq": 256}
@@ -81,7 +81,7 @@ def aligned(path: Path, detect: FaceDetector, like: Like, size: int, face: int |
     Raises:
         AsyrpError: no readable picture, not one face to choose, or one too turned or too small.
     """
-    photo = upright(path)
+    photo = read_upright(path)
     found = chosen(detect(photo), path.name, face)
     square = square_like(like, found.points)
     if abs(found.turn) > MOST_TURNED:

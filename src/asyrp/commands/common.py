@@ -26,6 +26,7 @@ from asyrp.options import Applying, Guides, Inverting, Network
 from asyrp.runtime.cpu import settle
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble, is_first
 from asyrp.runtime.resumable import Stage, recorded, run_stages
+from asyrp.scorers.load import check_rgb
 from asyrp.storage.images import MARK, SUFFIXES, read_folder
 
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
@@ -166,9 +167,8 @@ class Gallery(NamedTuple):
 
 def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Gallery:
     """Read a folder (or one picture); a network of latents gets their codes."""
-    channels, height, width = model.picture_shape
-    if channels != 3:
-        raise AsyrpError(f"this command edits RGB pictures; the network has {channels} channels")
+    check_rgb(model)
+    _, height, width = model.picture_shape
     found = read_folder(folder, (height, width), most)
     images = model.space.encode(torch.stack([one.image for one in found]))
     return Gallery([one.path for one in found], images)
@@ -240,7 +240,7 @@ def tell_errors(errors: Tensor, names: Sequence[str]) -> None:
     say(
         f"reconstruction error (MSE in [-1, 1]): mean {errors.mean():.5f}, worst {errors.max():.5f}"
     )
-    poor = [name for name, e in zip(names, errors, strict=True) if e > POOR_RECONSTRUCTION]
+    poor = [name for name, e in zip(names, errors, strict=True) if not e <= POOR_RECONSTRUCTION]
     if poor:
         say(
             f"warning: {len(poor)} of {len(errors)} do not come back well ({', '.join(poor[:4])}); "

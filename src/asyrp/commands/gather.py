@@ -12,8 +12,16 @@ from asyrp.errors import AsyrpError
 from asyrp.options.data import Gather
 from asyrp.reporting.tables import csv_text
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_sources import SHARES, Record, Skipped, open_source, split_of, stream
-from asyrp.storage.images import write_png
+from asyrp.storage.image_sources import (
+    SHARES,
+    Record,
+    Skipped,
+    is_folder,
+    open_source,
+    split_of,
+    stream,
+)
+from asyrp.storage.images import passed_over, write_png
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
 
@@ -22,11 +30,15 @@ SHOWN = 3  # unreadable pictures that are named in the last line; gathered.json 
 
 def run(options: Gather) -> None:
     """Write a PNG a picture, labels.csv and gathered.json, or nothing."""
-    for name, value in (("--most", options.most), ("--size", options.size)):
-        if value is not None and value < 1:
-            raise AsyrpError(f"{name} must be 1 or more; got {value}")
+    if options.most is not None and options.most < 1:
+        raise AsyrpError(f"--most must be 1 or more; got {options.most}")
+    size_of(options)
     check_results(options.out, Path(options.images))
-    skipped: list[Skipped] = []
+    skipped = [
+        Skipped(path.name, "a folder, not looked into" if path.is_dir() else "no kind that is read")
+        for path in passed_over(Path(options.images))
+        if is_folder(options.images)
+    ]
     with atomic_folder(options.out) as out:
         rows = _written(islice(_records(options, skipped), options.most), out)
         if not rows:
@@ -44,9 +56,21 @@ def run(options: Gather) -> None:
     tell_others(options.out, (row["file_name"] for row in rows))
 
 
+def size_of(options: Gather) -> tuple[int, int] | None:
+    """(height, width) of the pictures; None for that of the first one.
+
+    Raises:
+        AsyrpError: more than two numbers, or one below 1.
+    """
+    if len(options.size) > 2 or any(side < 1 for side in options.size):
+        told = " ".join(map(str, options.size))
+        raise AsyrpError(f"--size is one side, or height and width, of 1 or more; got {told}")
+    return (options.size[0], options.size[-1]) if options.size else None
+
+
 def _records(options: Gather, skipped: list[Skipped]) -> Iterator[Record]:
     """What can be read; the rest is added to `skipped`."""
-    size = None if options.size is None else (options.size, options.size)
+    size = size_of(options)
     items = open_source(options.images, size)
     if options.split != "all":
         items = (item for item in items if split_of(item.name) == options.split)

@@ -13,7 +13,7 @@ from asyrp.options import Paste
 from asyrp.storage.alignment_note import AlignmentNote, read_alignment
 from asyrp.storage.face_alignment import put_back
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import find_images, notes_of, save_png, upright
+from asyrp.storage.images import find_images, notes_of, read_upright, save_png
 from asyrp.storage.results import check_results
 
 FACTOR = re.compile(r"_[+-]\d[\d.e+-]*$")  # of --strengths, behind a file's name
@@ -60,13 +60,13 @@ def aligned_of(edited: Path, by_stem: Mapping[str, Path]) -> Path:
 
 def pasted(photos: Path, aligned: Path, edited: Path) -> Image.Image:
     """The photograph with an edited face."""
-    note, face = read_alignment(aligned), upright(edited)
+    note, face = read_alignment(aligned), read_upright(edited)
     if face.width != face.height:
         raise AsyrpError(
             f"needed a square edit of {aligned.name!r}; "
             f"{str(edited)!r} is {face.width} x {face.height}"
         )
-    return put_back(photograph_of(photos, note), note.square, upright(aligned), face)
+    return put_back(photograph_of(photos, note), note.square, read_upright(aligned), face)
 
 
 def photograph_of(photos: Path, note: AlignmentNote) -> Image.Image:
@@ -78,7 +78,7 @@ def photograph_of(photos: Path, note: AlignmentNote) -> Image.Image:
     path = photos / note.photograph if photos.is_dir() else photos
     if not path.is_file():
         raise AsyrpError(f"needed the photograph {note.photograph!r}; {str(path)!r} does not exist")
-    photo = upright(path)
+    photo = read_upright(path)
     if photo.size != note.size:
         raise AsyrpError(
             f"{str(path)!r} is {photo.width} x {photo.height}, and was {note.size[0]} x "

@@ -16,8 +16,9 @@ from asyrp.commands.common import (
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.schedule import check_steps
 from asyrp.options import Sample
+from asyrp.scorers.load import check_rgb
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.images import SHEET, contact_sheet, write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, new_folder, record
 
@@ -27,6 +28,7 @@ def run(options: Sample) -> None:
     options = on_domain(options)
     check_results(options.out)
     model = network(options.network)
+    check_rgb(model, also=(1,))
     check_steps(options.steps, model.schedule.length)
     chosen = applied(model, options.applying)
     latents = random_latents(model, options.count, options.applying.seed)
@@ -46,14 +48,14 @@ def run(options: Sample) -> None:
     with atomic_folder(options.out) as out:
         for index, image in enumerate(images):
             write_png(out / f"{index:04d}.png", image, notes)
-        write_png(new_folder(out / "sheet") / "sheet.png", contact_sheet(rows_of(images)), notes)
+        write_png(new_folder(out / SHEET) / "sheet.png", contact_sheet(rows_of(images)), notes)
         write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
     say(f"wrote {len(images)} samples to {options.out}")
     tell_others(options.out, (f"{index:04d}.png" for index in range(len(images))))
 
 
 def rows_of(images: Tensor, columns: int = 8) -> list[Tensor]:
-    """(n, 3, height, width) in rows of equal length, the last filled up with white."""
+    """(n, c, height, width) in rows of equal length, the last filled up with white."""
     first, *rest = images.split(columns)
     white = torch.ones_like(first)
     return [first, *(torch.cat([row, white[len(row) :]]) for row in rest)]

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from asyrp.commands.common import progress, say, tell_errors
-from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import Pictures
 from asyrp.method.editing import edit, inversion_grid
 from asyrp.method.hspace import HSpaceUNet
@@ -18,6 +17,7 @@ from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, stat
 from asyrp.method.schedule import check_steps
 from asyrp.options import Inverting
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.scorers.load import check_rgb
 from asyrp.storage.images import find_images, read_image
 from asyrp.storage.record_store import RecordStore
 
@@ -52,9 +52,7 @@ def folder_images(folder: Path, model: HSpaceUNet) -> FolderImages:
     Raises:
         AsyrpError: none there, or a network of other than RGB pictures.
     """
-    channels, _, _ = model.picture_shape
-    if channels != 3:
-        raise AsyrpError(f"this command edits RGB pictures; the network has {channels} channels")
+    check_rgb(model)
     return FolderImages(tuple(find_images(folder)), model)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.schedule import CLEAN, NoiseSchedule, Pair
+from asyrp.storage.finite import check_result
 
 NoisePredictor = Callable[[Tensor, int], Tensor]
 Convention = Literal["source", "target", "extrapolated"]
@@ -117,6 +118,9 @@ def invert_steps(
             term of the noise before it, which costs no call (see `second_order`).
         refinements: fixed-point iterations a step, eps <- eps(x_t, t), each one network call; they
             converge to the x_t from which the reverse step leads back to x_s exactly.
+
+    Raises:
+        AsyrpError: x is no longer finite.
     """
     check_convention(convention)
     x, before = x0, None
@@ -131,7 +135,7 @@ def invert_steps(
             before = here
         for _ in range(refinements):
             raised = step_up(x, model(raised, t), schedule, s, t)
-        x = raised
+        x = check_result(raised, f"the inversion at timestep {t}")
         yield InversionStep(s, t, x)
 
 

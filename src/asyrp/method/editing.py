@@ -16,8 +16,12 @@ from asyrp.method.asymmetric_process import (
 from asyrp.method.ddim import Convention, draw_noise, seeded_generators
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, Riser, Walker, inversion_of
+from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import Timesteps, below, paper_grid
 from asyrp.runtime.batching import in_batches
+from asyrp.storage.finite import check_result, is_finite
+
+FARTHEST = 2.0  # of a pixel from grey; samples of a network may leave [-1, 1] by a little
 
 Report = Callable[[int, int], None]
 """Called with (done, total) as a long job goes on; both count steps of single images."""
@@ -63,9 +67,10 @@ def invert(
         inversion: "ddim"; or "belm", "bdia", "edict" or "ddpm", whose latents lead back exactly.
 
     Raises:
-        AsyrpError: images of another shape than the network's, or a negative `up_to`.
+        AsyrpError: images of another shape or range than the network's, or a negative `up_to`.
     """
     _check_images(model, images)
+    _check_range(model, images)
     grid = inversion_grid(model, steps, up_to, inversion)
     down, up = len(grid), _rises(len(grid), convention, inversion)
     total = len(images) * (up + down)
@@ -81,7 +86,7 @@ def invert(
         for k, done in enumerate(inversion_of(inversion).down(model, x, grid), start=1):
             x = done.x
             report(len(images) * up + rows.start * down + k * len(x), total)
-        return x
+        return check_result(x, "the reconstruction")
 
     reconstructions = list(in_batches(len(images), batch_size, walked))
     back = torch.cat(reconstructions)
@@ -103,6 +108,7 @@ def latents_of(
 ) -> Tensor:
     """The latents of `invert` alone, in about half its time."""
     _check_images(model, images)
+    _check_range(model, images)
     grid = inversion_grid(model, steps, up_to, inversion)
     up = _rises(len(grid), convention, inversion)
 
@@ -191,7 +197,7 @@ def edit(
         for k, done in enumerate(walked, start=1):
             x = done.x
             report(rows.start * len(grid) + k * len(x), len(latents) * len(grid))
-        return x
+        return check_result(x, "the walk")
 
     return torch.cat(list(in_batches(len(latents), batch_size, edited)))
 
@@ -218,4 +224,16 @@ def _check_images(model: HSpaceUNet, images: Tensor, parts: int = 1) -> None:
         raise AsyrpError(
             f"this network needs {what} of shape (n, {', '.join(map(str, wanted))}); "
             f"got {tuple(images.shape)}"
+        )
+
+
+def _check_range(model: HSpaceUNet, images: Tensor) -> None:
+    """Refuse bytes, and pixels in [0, 255] or without a value; latents may have any size."""
+    pixels = isinstance(model.space, Pixels)
+    usual = images.is_floating_point() and is_finite(images)
+    if not usual or (pixels and images.abs().max() > FARTHEST):
+        low, high = images.min().item(), images.max().item()
+        raise AsyrpError(
+            f"this network needs images in [-1, 1], as floating-point numbers; got "
+            f"{str(images.dtype).removeprefix('torch.')} from {low:.6g} to {high:.6g}"
         )

@@ -19,6 +19,8 @@ from asyrp.method.schedule import NoiseSchedule
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 
+VECTORS = "the classes of this network are embeddings (b, e) and no numbers"
+
 
 class Encoded(NamedTuple):
     """What the decoder needs: the bottleneck h (b, c, h', w'), the skips, and the inputs.
@@ -124,9 +126,12 @@ class HSpaceUNet(nn.Module):
         """(c, h', w'), found by one pass of the encoder."""
         with torch.no_grad():
             zeros = torch.zeros(1, *self.image_shape, device=self.device, dtype=self.dtype)
-            labels = torch.zeros(1, device=self.device, dtype=torch.long)
-            conditional = self.unet.class_embedding is not None
-            return tuple(self.encode(zeros, 0, labels if conditional else None).h.shape[1:])
+            labels: Tensor | None = torch.zeros(1, device=self.device, dtype=torch.long)
+            if self.config.get("class_embed_type") == "identity":
+                labels = zeros.new_zeros(1, self.emb_channels)
+            elif self.unet.class_embedding is None:
+                labels = None
+            return tuple(self.encode(zeros, 0, labels).h.shape[1:])
 
     @property
     def emb_channels(self) -> int:
@@ -139,7 +144,8 @@ class HSpaceUNet(nn.Module):
         Args:
             x: (b, c, height, width), in the precision that `decode` answers in.
             t: timestep in 0..T-1, one for all or (b,).
-            class_labels: (b,), for class-conditional networks only.
+            class_labels: (b,), for class-conditional networks only; (b, e) for those whose
+                class_embed_type is "identity".
         """
         t = torch.as_tensor(t, device=x.device).expand(x.shape[0])
         emb = self._embed(t, class_labels)
@@ -221,6 +227,9 @@ class HSpaceUNet(nn.Module):
                 "load_model(..., class_label=N), --class-label N"
             )
             raise AsyrpError(f"this network {needs if wanted else 'takes no class_labels'}")
+        vectors = self.config.get("class_embed_type") == "identity"
+        if class_labels is not None and vectors and class_labels.ndim != 2:
+            raise AsyrpError(f"{VECTORS}; got class_labels of shape {tuple(class_labels.shape)}")
         t = t if self.time_scale == 1.0 else t * self.time_scale
         emb: Tensor = self.unet.time_embedding(self.unet.time_proj(t).to(self.dtype))
         if class_labels is None:
@@ -236,6 +245,13 @@ def _check(unet: UNet2DModel, prediction: str) -> None:
         raise AsyrpError(f"prediction must be one of {known}; got {prediction!r}")
     if unet.mid_block is None:
         raise AsyrpError("h-space is the output of the mid block, and this network has none")
+    wide, made = unet.config["in_channels"], unet.config["out_channels"]
+    if made not in (wide, 2 * wide):  # the second half is a learned variance
+        raise AsyrpError(
+            f"needed a network that answers x of {wide} channels with as many, or twice as many "
+            f"for a learned variance; this one makes {made}, so it takes a condition beside x or "
+            "predicts something else"
+        )
     _check_size(unet.config)
     if unet.config["time_embedding_type"] == "fourier" or _has_skip_convs(unet):
         raise AsyrpError(
@@ -248,6 +264,8 @@ def _check_label(unet: UNet2DModel, label: int) -> None:
     count = unet.config.get("num_class_embeds")
     if unet.class_embedding is None:
         raise AsyrpError(f"this network takes no class; got class_label {label}")
+    if unet.config["class_embed_type"] == "identity":
+        raise AsyrpError(f"{VECTORS}; got class_label {label}")
     if label < 0 or (count is not None and label >= count):
         top = "0 or more" if count is None else f"0..{count - 1}"
         raise AsyrpError(f"a class of this network lies in {top}; got class_label {label}")

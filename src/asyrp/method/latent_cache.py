@@ -22,6 +22,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of
 from asyrp.method.schedule import Pair
 from asyrp.runtime.batching import in_batches
+from asyrp.storage.finite import check_result
 from asyrp.storage.record_store import RecordStore, key_of
 
 
@@ -246,6 +247,7 @@ def _keep(
     predicted: bool,
     state: bool,
 ) -> None:
+    check_result(step.x, "the unedited walk")
     for latent, x, x0 in zip(latents, step.x.cpu(), step.x0.cpu(), strict=True):
         if predicted:
             store.add(x0_key(latent, walked), {"x": x0.clone()})

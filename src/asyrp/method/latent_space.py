@@ -1,5 +1,6 @@
 """Where a network's x lives: pixels, or the latent space of an autoencoder (latent diffusion)."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 
+LEVELS = ("block_out_channels", "down_block_types", "up_block_types")
 Shape = tuple[int, int, int]  # channels, height, width
 
 
@@ -44,13 +46,14 @@ class Pixels:
 
 
 class LatentSpace(nn.Module):
-    """A frozen autoencoder: x = scale * (code - shift) (Rombach et al. 2022).
+    """A frozen autoencoder: x = scale * (code - shift) / spread (Rombach et al. 2022).
 
-    A VQModel's code is taken before quantisation and quantised on the way back; an AutoencoderKL's
+    shift is the config's shift_factor or its latents_mean, spread its latents_std, else 0 and 1. A
+    VQModel's code is taken before quantisation and quantised on the way back; an AutoencoderKL's
     is the mode of its posterior. So both ways are deterministic.
 
     Args:
-        coder: as diffusers loads it.
+        coder: as diffusers loads it; one in float16 whose config says force_upcast becomes float32.
     """
 
     def __init__(self, coder: VQModel | AutoencoderKL):
@@ -60,9 +63,20 @@ class LatentSpace(nn.Module):
                 "needed a VQModel or an AutoencoderKL to decode latents with; "
                 f"got a {type(coder).__name__}"
             )
+        config = coder.config
+        if config["in_channels"] != config["out_channels"]:
+            raise AsyrpError(
+                f"needed an autoencoder that makes pictures like those it takes; this one takes "
+                f"{config['in_channels']} channels and makes {config['out_channels']}"
+            )
+        if config.get("force_upcast") and coder.dtype == torch.float16:
+            coder.float()  # it overflows in half precision
+        if len({len(config[n]) for n in LEVELS}) > 1:
+            raise AsyrpError(f"needed an autoencoder with as many {' as '.join(LEVELS)}")
         self.coder: Any = coder.eval().requires_grad_(False)
         self.scale = scale_of(coder)
-        self.shift = float(coder.config.get("shift_factor") or 0.0)
+        self.shift = channels_of(config, "shift_factor", "latents_mean") or [0.0]
+        self.spread = channels_of(config, "latents_std") or [1.0]
 
     def picture_shape(self, x_shape: Shape) -> Shape:
         """3 channels, and twice the size for every level of the autoencoder but one."""
@@ -73,7 +87,9 @@ class LatentSpace(nn.Module):
     def encode(self, pictures: Tensor) -> Tensor:
         """(n, 3, height, width) in [-1, 1] -> x, one picture at a time to save memory."""
         codes = [self._code(self._ready(picture[None])) for picture in pictures]
-        return ((torch.cat(codes) - self.shift) * self.scale).to(pictures.dtype)
+        code = torch.cat(codes)
+        shift, spread = self._rows(code)
+        return ((code - shift) / spread * self.scale).to(pictures.dtype)
 
     def _code(self, picture: Tensor) -> Tensor:
         encoded = self.coder.encode(picture)
@@ -83,9 +99,15 @@ class LatentSpace(nn.Module):
 
     def decode(self, x: Tensor) -> Tensor:
         """x -> pictures (b, 3, height, width), differentiable."""
-        code = self._ready(x / self.scale + self.shift)
+        shift, spread = self._rows(x)
+        code = self._ready(x / self.scale * spread + shift)
         pictures: Tensor = self.coder.decode(code).sample
         return pictures.to(x.dtype)
+
+    def _rows(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """shift and spread, (1, channels or 1, 1, 1)."""
+        one, other = (like.new_tensor(v).view(1, -1, 1, 1) for v in (self.shift, self.spread))
+        return one, other
 
     def _ready(self, values: Tensor) -> Tensor:
         """In the autoencoder's precision and place; an offloaded one comes to the values."""
@@ -93,6 +115,26 @@ class LatentSpace(nn.Module):
         if weight.is_meta or hasattr(self.coder, "_hf_hook"):
             return values.to(weight.dtype)
         return values.to(weight)
+
+
+def channels_of(config: Mapping[str, Any], *names: str) -> list[float] | None:
+    """The numbers of the one field that a config sets, one or one a channel; None for none.
+
+    Raises:
+        AsyrpError: several are set, or there are as many as no channel has.
+    """
+    found = [name for name in names if config.get(name) is not None]
+    if not found:
+        return None
+    values = config[found[0]]
+    numbers = list(values) if isinstance(values, list | tuple) else [values]
+    real = all(isinstance(value, int | float) for value in numbers)
+    if len(found) > 1 or not real or len(numbers) not in (1, config["latent_channels"]):
+        raise AsyrpError(
+            f"needed one of {', '.join(names)} of the autoencoder, a number or one for each of "
+            f"its {config['latent_channels']} channels; got {', '.join(found)} = {values!r:.100}"
+        )
+    return [float(value) for value in numbers]
 
 
 def scale_of(coder: VQModel | AutoencoderKL) -> float:

@@ -133,6 +133,8 @@ _NAMED = {"linear": linear, "scaled_linear": scaled_linear}
 def from_config(config: Mapping[str, Any]) -> NoiseSchedule:
     """The schedule of a diffusers scheduler's config.
 
+    What else a config says `scheduler_config.read_scheduler` refuses or names.
+
     Raises:
         AsyrpError: a beta_schedule other than linear, scaled_linear or squaredcos_cap_v2, or
             zero-terminal-SNR rescaling of a network that predicts eps.

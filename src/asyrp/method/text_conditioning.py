@@ -19,6 +19,8 @@ _FOREIGN = (
     "time_embedding_act_fn",
     "timestep_post_act",
 )
+# What diffusers builds and cannot run without them.
+_OFF = ("class_embeddings_concat", "dual_cross_attention")
 
 
 class FixedPrompt(nn.Module):
@@ -147,6 +149,7 @@ class Prompted:
 
 def _check(config: Mapping[str, Any], context: Tensor, guidance: float) -> None:
     foreign = [name for name in _FOREIGN if config.get(name) is not None]
+    foreign += [name for name in _OFF if config.get(name)]
     if foreign or config.get("conv_in_kernel", 3) != 3 or config["norm_num_groups"] is None:
         raise AsyrpError(
             "needed a network as in Stable Diffusion 1.x or 2.x, with x, t and a prompt as its "
@@ -159,6 +162,14 @@ def _check(config: Mapping[str, Any], context: Tensor, guidance: float) -> None:
     multiple = 2 ** (len(config["block_out_channels"]) - 1)
     if any(side % multiple for side in sides):
         raise AsyrpError(f"needed latents with sides that {multiple} divides; got {sides}")
+    widths = config["cross_attention_dim"]
+    wide = {widths} if isinstance(widths, int) else {*widths}
+    if wide != {context.shape[-1]}:
+        raise AsyrpError(
+            f"the text encoder's states have {context.shape[-1]} numbers a token, and the network "
+            f"attends to {', '.join(map(str, sorted(wide)))} (cross_attention_dim); they belong "
+            "to different pipelines: take all parts from one"
+        )
     needed = 1 if guidance == 1 else 2
     if context.ndim != 3 or len(context) != needed:
         raise AsyrpError(

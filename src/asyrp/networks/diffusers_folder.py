@@ -1,29 +1,42 @@
 """Networks in diffusers folders on this machine."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import diffusers
 import torch
 from diffusers import UNet2DModel
-from safetensors.torch import load_file
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.config_sizes import (
-    check_config,
-    check_sample_size,
-    check_values,
-    count_pickled,
-    count_safe,
-)
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.latent_space import Space
+from asyrp.networks.config_sizes import check_config, check_sample_size, check_values
 from asyrp.networks.convert.adm import split
-from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.original_unet import OriginalUNet2DModel
+from asyrp.networks.scheduler_config import Noise
+from asyrp.networks.weights import fill, read_weights
+from asyrp.runtime.fast_blocks import use_fast_blocks
+from asyrp.storage.config_fields import defaults_of, name_passed_over, refuse_others, said
 from asyrp.storage.files import read_object
 
-SAFE = "diffusion_pytorch_model.safetensors"
-PICKLED = "diffusion_pytorch_model.bin"
+Precision = Literal["float32", "bfloat16"]
+
+ONLY = {"quantization_config": None}
+WHY = {"quantization_config": "means weights in another form; needed: the folder before quantising"}
+# what an average over training keeps beside its network (diffusers' EMAModel)
+AVERAGE = {
+    "decay",
+    "inv_gamma",
+    "min_decay",
+    "optimization_step",
+    "power",
+    "update_after_step",
+    "use_ema_warmup",
+}
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
@@ -35,6 +48,27 @@ def read_json(path: Path) -> Mapping[str, Any]:
     return read_object(path) if path.is_file() else {}
 
 
+def unet_folder(folder: Path) -> Path:
+    """Where the network of a pipeline's folder lies: its average where training left one.
+
+    Raises:
+        AsyrpError: nowhere.
+    """
+    places = [folder / name for name in ("unet_ema", "unet")] + [folder]
+    root = next((place for place in places if (place / "config.json").is_file()), None)
+    if root is None:
+        raise AsyrpError(
+            f"{str(folder)!r} is not a diffusers folder: it has neither config.json nor unet/"
+        )
+    if root.name == "unet_ema" and root != folder and (folder / "unet").is_dir():
+        warnings.warn(
+            f"{str(root)!r} is taken, the average over the training; name {str(folder / 'unet')!r} "
+            "for the weights of its last step",
+            stacklevel=3,
+        )
+    return root
+
+
 def open_unet(root: Path) -> UNet2DModel:
     """The network of a folder with config.json and weights, every tensor accounted for.
 
@@ -42,43 +76,58 @@ def open_unet(root: Path) -> UNet2DModel:
         AsyrpError: no UNet2DModel, or weights that do not fit the config.
     """
     config = read_json(root / "config.json")
-    check_config(config, root)
-    check_sample_size(config, root)
-    try:
-        if config.get("attention_legacy_order"):
+    if config.get("attention_legacy_order"):
+        with refusing(root, "UNet2DModel"):
             return _of_the_fork(root, config)
-        return _of_diffusers(root, config)
+    return open_part(root, config, _kind_of(root, config))
+
+
+def _kind_of(root: Path, config: Mapping[str, Any]) -> type[UNet2DModel]:
+    name = config.get("_class_name", "UNet2DModel")
+    if name not in ("UNet2DModel", "OriginalUNet2DModel"):
+        part = "; give the folder of its whole pipeline, with vae/, text_encoder/ and tokenizer/"
+        more = part if name == "UNet2DConditionModel" else ""
+        raise AsyrpError(f"needed a UNet2DModel in {str(root)!r}; it holds a {name!s:.80}{more}")
+    original = isinstance(config.get("attention_head_dim"), list) and "time_scale" in config
+    return OriginalUNet2DModel if original else UNet2DModel
+
+
+def open_part(root: Path, config: Mapping[str, Any], kind: Any) -> Any:
+    """A part of a pipeline, of a class of diffusers, with every field and tensor accounted for.
+
+    Raises:
+        AsyrpError: a config that no network has, or weights that do not fit it.
+    """
+    refuse_others(config, ONLY, WHY)
+    known = {k: v for k, v in config.items() if k in defaults_of(kind) or k.startswith("_")}
+    check_config(known, root)
+    if "UNet" in kind.__name__:
+        check_sample_size(known, root)
+    rest = {k: v for k, v in said(config).items() if k not in known and k not in AVERAGE}
+    version = f"{kind.__name__} of diffusers {diffusers.__version__} has no such fields"
+    name_passed_over(rest, str(root / "config.json"), version)
+    with refusing(root, kind.__name__):
+        return _filled(root, lambda: kind.from_config(known), read_weights(root))
+
+
+def _filled(root: Path, build: Callable[[], Any], weights: Mapping[str, Tensor]) -> Any:
+    """The network, built only where its weights are as large as its config says."""
+    check_values(build, sum(value.numel() for value in weights.values()), root)
+    net = build()
+    fill(net, weights, root)
+    return net.eval()
+
+
+@contextmanager
+def refusing(root: Path, kind: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a damaged or unsafe file into one line."""
+    try:
+        yield
     except AsyrpError:
         raise
-    except Exception as error:  # a damaged or unsafe file fails in any way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise AsyrpError(f"{str(root)!r} does not load as a UNet2DModel: {reason}") from error
-
-
-def _of_diffusers(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
-    kind = UNet2DModel
-    if isinstance(config.get("attention_head_dim"), list) and "time_scale" in config:
-        kind = OriginalUNet2DModel
-    pickled = not any(root.glob("diffusion_pytorch_model*.safetensors"))
-    if pickled and (root / PICKLED).is_file():
-        stored = count_pickled(read_checkpoint(root / PICKLED))  # refuses what is unsafe
-    else:
-        stored = count_safe(root)
-    check_values(lambda: kind.from_config(dict(config)), stored, root)
-    unet, report = kind.from_pretrained(
-        str(root),
-        use_safetensors=not pickled,
-        low_cpu_mem_usage=False,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    wrong = [*report["missing_keys"], *report["unexpected_keys"]]
-    if wrong:
-        raise AsyrpError(
-            f"the weights in {str(root)!r} are not those of its config.json: {len(wrong)} keys are "
-            f"missing or too many, as {wrong[0]!r}; get the folder from its source again"
-        )
-    return unet
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise AsyrpError(f"{str(root)!r} does not load as a {kind}: {reason}") from error
 
 
 def _of_the_fork(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
@@ -86,20 +135,41 @@ def _of_the_fork(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
 
     Its to_q, to_k and to_v are the thirds of ADM's matrix, whose rows are (head, [q, k, v], d).
     """
-    file = root / SAFE if (root / SAFE).is_file() else root / PICKLED
-    state: dict[str, Tensor] = load_file(file) if file.name == SAFE else read_checkpoint(file)
+    check_config(config, root)
+    check_sample_size(config, root)
+    state = read_weights(root)
     plain = {k: v for k, v in config.items() if k not in ("attention_legacy_order", "_class_name")}
     if plain.get("time_embedding_type") == "adm":
         plain |= {"time_embedding_type": "positional", "flip_sin_to_cos": True, "freq_shift": 0}
     if "mid_block.attentions.0.group_norm.weight" in state:
         plain["attn_norm_num_groups"] = plain.get("attn_norm_num_groups") or 32
-    check_values(lambda: UNet2DModel.from_config(plain), count_pickled(state), root)
-    unet = UNet2DModel.from_config(plain)
-    heads = {name: layer.heads for name, layer in unet.named_modules() if hasattr(layer, "to_q")}
-    for layer, count in heads.items():
-        for kind in ("weight", "bias"):
-            keys = [f"{layer}.to_{name}.{kind}" for name in "qkv"]
-            parts = split(torch.cat([state[key] for key in keys]), count, new_order=False)
-            state |= dict(zip(keys, parts, strict=True))
-    unet.load_state_dict(state, strict=True)
+    unet: Any = _filled(root, lambda: UNet2DModel.from_config(plain), state)
+    with torch.no_grad():
+        for layer in (one for one in unet.modules() if hasattr(one, "to_q")):
+            projections = (layer.to_q, layer.to_k, layer.to_v)
+            for kind in ("weight", "bias"):
+                thirds = [getattr(one, kind) for one in projections]
+                parts = split(torch.cat(thirds), layer.heads, new_order=False)
+                for third, part in zip(thirds, parts, strict=True):
+                    third.copy_(part)
     return unet
+
+
+def wrapped(
+    unet: Any,
+    noise: Noise,
+    device: str | torch.device,
+    dtype: Precision,
+    space: Space | None = None,
+    class_label: int | None = None,
+) -> HSpaceUNet:
+    """A network ready to edit with, whose fingerprint is that of its weights in float32."""
+    model = HSpaceUNet(unet, *noise, space=space, class_label=class_label)
+    if dtype != "float32":
+        origin = model.fingerprint()
+        model = HSpaceUNet(unet, *noise, origin=origin, space=space, class_label=class_label)
+    if str(device) == "cpu":
+        model.unet.to(memory_format=torch.channels_last)
+    use_fast_blocks(model.unet)
+    moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
+    return moved

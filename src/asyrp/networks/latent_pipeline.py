@@ -1,7 +1,7 @@
 """Pipelines of latent diffusion: a network, its autoencoder, and for Stable Diffusion the text."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
@@ -9,21 +9,22 @@ from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
-from asyrp.method.schedule import from_config
 from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
-from asyrp.networks.config_sizes import (
-    check_config,
-    check_sample_size,
-    check_values,
-    count_pickled,
-    count_safe,
+from asyrp.networks.config_sizes import check_config, check_values
+from asyrp.networks.diffusers_folder import (
+    Precision,
+    open_part,
+    open_unet,
+    read_json,
+    refusing,
+    unet_folder,
+    wrapped,
 )
-from asyrp.networks.convert.read import read_checkpoint
-from asyrp.networks.diffusers_folder import open_unet, read_json
-from asyrp.runtime.fast_blocks import use_fast_blocks
+from asyrp.networks.scheduler_config import read_scheduler
+from asyrp.networks.weights import read_weights
 from asyrp.runtime.offline import is_offline
-
-Precision = Literal["float32", "bfloat16"]
+from asyrp.storage.strict_loading import load_strictly
+from asyrp.storage.weight_files import HUB_FILES, has_weights
 
 _CODERS = ("vqvae", "vae")  # folders, as pipelines name them
 _CLASSES: dict[str, Any] = {
@@ -32,9 +33,7 @@ _CLASSES: dict[str, Any] = {
     "UNet2DConditionModel": UNet2DConditionModel,
 }
 _TEXTS = ("*.json", "*/*.json", "*/*.txt")
-_WEIGHTS = ("unet/{}", "vae/{}", "vqvae/{}", "text_encoder/{}")
-_SAFE = ("diffusion_pytorch_model.safetensors", "model.safetensors")
-_PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
+_PARTS = ("unet", "vae", "vqvae", "text_encoder")
 
 
 class Prompt(NamedTuple):
@@ -59,7 +58,8 @@ def is_latent(folder: Path) -> bool:
 def download(spec: str) -> Path | None:
     """The folder of a Hub id's pipeline with an autoencoder; None where the Hub shows none.
 
-    Takes safetensors where there are some, and else pickles, of which only tensors are read.
+    Takes safetensors where there are some, whole or in shards, and else pickles, of which only
+    tensors are read, or the one variant that there is.
 
     Raises:
         AsyrpError: there is one, and it does not download.
@@ -75,19 +75,15 @@ def download(spec: str) -> Path | None:
     if not any(index.get(name) for name in _CODERS):
         return None
     try:
-        for names in (_SAFE, _PICKLED):
-            wanted = _patterns(names)
+        for names in HUB_FILES:
+            wanted = [*_TEXTS, *(f"{part}/{name}" for part in _PARTS for name in names)]
             folder = Path(snapshot_download(spec, allow_patterns=wanted, local_files_only=local))
-            if any((folder / "unet" / name).is_file() for name in names):
+            if all(has_weights(folder / part) for part in _PARTS):
                 break
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise AsyrpError(f"the parts of {spec!r} do not download: {reason}") from error
     return folder
-
-
-def _patterns(names: tuple[str, ...]) -> list[str]:
-    return [*_TEXTS, *(place.format(name) for place in _WEIGHTS for name in names)]
 
 
 def load_latent(
@@ -106,8 +102,8 @@ def load_latent(
             network that takes none.
     """
     coder = next(folder / name for name in _CODERS if (folder / name).is_dir())
-    space = LatentSpace(_part(coder).float())
-    network = _part(folder / "unet").float()
+    space = LatentSpace(_part(coder))
+    network = _part(unet_folder(folder))
     if isinstance(network, UNet2DConditionModel):
         network = _with_prompt(folder, network, prompt)
     elif prompt != NO_PROMPT:
@@ -115,17 +111,8 @@ def load_latent(
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     if not scheduler:
         raise AsyrpError(f"needed scheduler/scheduler_config.json in {str(folder)!r}")
-    schedule, kind = from_config(scheduler), scheduler.get("prediction_type", "epsilon")
-    model = HSpaceUNet(network, schedule, kind, space=space)
-    _check_fits(model, space, folder)
-    if dtype != "float32":
-        origin = model.fingerprint()
-        model = HSpaceUNet(network, schedule, kind, origin=origin, space=space)
-    if str(device) == "cpu":
-        model.unet.to(memory_format=torch.channels_last)
-    use_fast_blocks(model.unet)
-    moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
-    return moved
+    _check_fits(network, space, folder)
+    return wrapped(network, read_scheduler(scheduler), device, dtype, space)
 
 
 def _part(folder: Path) -> Any:
@@ -137,26 +124,7 @@ def _part(folder: Path) -> Any:
     if not isinstance(name, str) or name not in _CLASSES:
         known = ", ".join(["UNet2DModel", *_CLASSES])
         raise AsyrpError(f"needed one of {known} in {str(folder)!r}; it has {str(name)[:80]}")
-    safe = any(folder.glob("*.safetensors"))
-    check_config(config, folder)
-    if name == "UNet2DConditionModel":
-        check_sample_size(config, folder)
-    try:
-        stored = count_safe(folder) if safe else _count_pickled(folder)
-        check_values(lambda: _CLASSES[name].from_config(dict(config)), stored, folder)
-        return _CLASSES[name].from_pretrained(
-            str(folder), use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True
-        )
-    except AsyrpError:
-        raise
-    except Exception as error:  # a damaged or unsafe file fails in any way
-        reason = " ".join(str(error).split())[:200]
-        raise AsyrpError(f"{str(folder)!r} does not load as a {name}: {reason}") from error
-
-
-def _count_pickled(folder: Path) -> int:
-    found = (folder / name for name in _PICKLED if (folder / name).is_file())
-    return sum(count_pickled(read_checkpoint(path)) for path in found)
+    return open_part(folder, config, _CLASSES[name])
 
 
 def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
@@ -169,26 +137,21 @@ def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
         )
     config = read_json(place / "config.json")
     check_config(config, place)
-    try:
-        safe = any(place.glob("*.safetensors"))
-        stored = count_safe(place) if safe else _count_pickled(place)
-        check_values(lambda: CLIPTextModel(CLIPTextConfig(**config)), stored, place)
+    with refusing(folder, "CLIP tokenizer and text encoder"):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
-        text_encoder = CLIPTextModel.from_pretrained(str(place), local_files_only=True)
-    except AsyrpError:
-        raise
-    except Exception as error:  # as above
-        reason = " ".join(str(error).split())[:200]
-        raise AsyrpError(
-            f"needed a CLIP tokenizer and text encoder in {str(folder)!r} ({reason})"
-        ) from error
+        weights, told = read_weights(place), CLIPTextConfig(**config)
+        stored = sum(value.numel() for value in weights.values())
+        check_values(lambda: CLIPTextModel(told), stored, place)
+        text_encoder = load_strictly(
+            CLIPTextModel, None, where=str(place), config=told, state_dict=weights
+        )
     encode = text_states(tokenizer, text_encoder.float().eval())
     context = prompt_states(encode, prompt.text, prompt.negative, prompt.guidance)
     return FixedPrompt(network, context, prompt.guidance)
 
 
-def _check_fits(model: HSpaceUNet, space: LatentSpace, folder: Path) -> None:
-    wanted, has = model.image_shape[0], int(space.coder.config["latent_channels"])
+def _check_fits(network: Any, space: LatentSpace, folder: Path) -> None:
+    wanted, has = network.config["in_channels"], int(space.coder.config["latent_channels"])
     if wanted != has:
         raise AsyrpError(
             f"the network of {str(folder)!r} takes {wanted} channels and its autoencoder makes "

@@ -3,24 +3,22 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import from_config, linear
+from asyrp.method.schedule import linear
 from asyrp.networks.convert.hyperparameters import read_said
-from asyrp.networks.diffusers_folder import open_unet, read_json
+from asyrp.networks.diffusers_folder import Precision, open_unet, read_json, unet_folder, wrapped
 from asyrp.networks.latent_pipeline import NO_PROMPT, Prompt, is_latent, load_latent
 from asyrp.networks.resolve import BUILT_IN, folder_of
-from asyrp.runtime.fast_blocks import use_fast_blocks
+from asyrp.networks.scheduler_config import Noise, read_scheduler
 from asyrp.runtime.offline import hub
 from asyrp.runtime.waiting import warn_if_overbooked
 
 __all__ = ["BUILT_IN", "Precision", "load_model"]
-
-Precision = Literal["float32", "bfloat16"]
 
 
 def load_model(
@@ -55,17 +53,17 @@ def load_model(
         return load_latent(folder, device, dtype, prompt)
     if prompt != NO_PROMPT:
         raise AsyrpError(f"{str(spec)!r} takes no prompt: its network is unconditional")
-    return _from_folder(folder, device, dtype, class_label)
+    return _from_folder(folder, device, dtype, class_label, quiet=str(spec) in BUILT_IN)
 
 
 def _from_folder(
-    folder: Path, device: str | torch.device, dtype: Precision, class_label: int | None
+    folder: Path,
+    device: str | torch.device,
+    dtype: Precision,
+    class_label: int | None,
+    quiet: bool = False,
 ) -> HSpaceUNet:
-    root = folder / "unet" if (folder / "unet" / "config.json").is_file() else folder
-    if not (root / "config.json").is_file():
-        raise AsyrpError(
-            f"{str(folder)!r} is not a diffusers folder: it has neither config.json nor unet/"
-        )
+    root = unet_folder(folder)
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     scheduler = scheduler or read_json(folder / "scheduler_config.json")
     if not scheduler:
@@ -74,25 +72,5 @@ def _from_folder(
             "are assumed; a network of another kind will draw noise",
             stacklevel=2,
         )
-    return _wrapped(root, scheduler, device, dtype, class_label)
-
-
-def _wrapped(
-    root: Path,
-    scheduler: Mapping[str, Any],
-    device: str | torch.device,
-    dtype: Precision,
-    class_label: int | None,
-) -> HSpaceUNet:
-    unet = open_unet(root).float()
-    schedule = from_config(scheduler) if scheduler else linear()
-    prediction = scheduler.get("prediction_type", "epsilon")
-    model = HSpaceUNet(unet, schedule, prediction, class_label=class_label)
-    if dtype != "float32":
-        origin = model.fingerprint()
-        model = HSpaceUNet(unet, schedule, prediction, origin=origin, class_label=class_label)
-    if str(device) == "cpu":
-        model.unet.to(memory_format=torch.channels_last)
-    use_fast_blocks(model.unet)
-    moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
-    return moved
+    noise = read_scheduler(scheduler, quiet) if scheduler else Noise(linear(), "epsilon")
+    return wrapped(open_unet(root), noise, device, dtype, class_label=class_label)

@@ -13,12 +13,12 @@ from asyrp.method.direction_file import KIND, DirectionCard, restored
 from asyrp.method.directions import Layout, TimestepDirection
 from asyrp.networks.convert.detect import Detected
 from asyrp.networks.convert.hyperparameters import switch
-from asyrp.networks.convert.verify import check_finite
 from asyrp.networks.presets import EVERY, AttributePreset, Preset
 from asyrp.networks.released_dh_tables import to_entries, to_table
 from asyrp.networks.released_tables import implied_cosine, released_intervals
 from asyrp.networks.released_texts import bare_name
 from asyrp.storage.files import load_tensors, parse_json
+from asyrp.storage.finite import check_finite
 
 CLIP = "openai/clip-vit-base-patch16"
 UNKNOWN_COSINE = 0.9  # as of most pairs of the paper's table 2

@@ -20,5 +20,5 @@ class Gather:
     """Which part: 80, 10 and 10 % by the hash of the names, the same on every machine."""
     most: Annotated[int | None, unset("all", "INT")] = None
     """Stop after so many readable pictures."""
-    size: Annotated[int | None, unset("that of the first picture", "INT")] = None
-    """Side in pixels to crop and resize to."""
+    size: Annotated[tuple[int, ...], unset("that of the first picture", "INT [INT]")] = ()
+    """Pixels to crop and resize to: a side, or height and width."""

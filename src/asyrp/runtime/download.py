@@ -14,6 +14,7 @@ from urllib.parse import urldefrag, urlparse
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.files import atomic_path
+from asyrp.storage.weight_files import HUB_FILES, has_weights
 
 SECONDS = 60  # without an answer before a link counts as dead
 CHUNK = 1 << 20
@@ -22,13 +23,7 @@ FOLDER_FILES = (
     "*config.json",
     "unet/config.json",
     "scheduler/scheduler_config.json",
-    "diffusion_pytorch_model.safetensors*",
-    "diffusion_pytorch_model-*.safetensors",
-    "unet/diffusion_pytorch_model.safetensors*",
-    "unet/diffusion_pytorch_model-*.safetensors",
 )
-PICKLED = ("diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.bin")
-
 
 Came = Callable[[int], object]
 """Told how many bytes came."""
@@ -180,9 +175,11 @@ def hub_folder(repository: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    folder = _from_hub(repository, snapshot_download, allow_patterns=list(FOLDER_FILES))
-    if not any(folder.rglob("diffusion_pytorch_model*.safetensors")):
-        folder = _from_hub(repository, snapshot_download, allow_patterns=[*FOLDER_FILES, *PICKLED])
+    for names in HUB_FILES:
+        wanted = [*FOLDER_FILES, *(f"{place}{name}" for place in ("", "unet/") for name in names)]
+        folder = _from_hub(repository, snapshot_download, allow_patterns=wanted)
+        if has_weights(folder) and has_weights(folder / "unet"):
+            break
     return folder
 
 

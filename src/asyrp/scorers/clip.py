@@ -12,6 +12,7 @@ from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.scorers.templates import imagenet_templates
+from asyrp.storage.strict_loading import load_strictly
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
@@ -96,6 +97,22 @@ def _unit(features: Any) -> Tensor:
     return functional.normalize(found.float(), dim=1)
 
 
+def check_is_transformers(source: str | Path) -> None:
+    """Refuse a file, and a folder of another library, naming what it is."""
+    folder, what = Path(source), ""
+    if folder.is_file():
+        what = "is a single file"
+    elif any(folder.glob("open_clip_*")) and not (folder / "config.json").is_file():
+        what = "is a folder of open_clip"
+    if what:
+        raise AsyrpError(
+            f"{str(source)!r} {what}; needed a CLIP-like model in the form of transformers, with "
+            "config.json and model.safetensors: most have one on the Hub (of OpenCLIP's, "
+            "laion/CLIP-ViT-B-32-laion2B-s34B-b79K), and transformers' script "
+            "convert_clip_original_pytorch_to_hf.py makes one of OpenAI's"
+        )
+
+
 def load_clip(
     source: str | Path = DEFAULT,
     device: str | torch.device = "cpu",
@@ -108,9 +125,10 @@ def load_clip(
     """
     from transformers import AutoModel, AutoTokenizer
 
+    check_is_transformers(source)
     try:
         with hub() as local:
-            model = AutoModel.from_pretrained(str(source), local_files_only=local)
+            model = load_strictly(AutoModel, source, local_files_only=local)
             tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
             settings = processor_settings(source)
     except Exception as error:  # a damaged or unsafe file fails in any way
@@ -123,6 +141,11 @@ def load_clip(
         raise AsyrpError(
             f"needed a CLIP-like encoder with an image and a text tower; {str(source)!r} is a "
             f"{type(model).__name__}"
+        )
+    if not settings and model.config.model_type != "clip":
+        raise AsyrpError(
+            f"{str(source)!r} has no preprocessor_config.json, which says how its pictures are "
+            f"normalised, and only CLIP's is known here; add the one of this {type(model).__name__}"
         )
     view = view_of(settings, int(model.config.vision_config.image_size))
     return ClipEncoder(model.to(device=device, dtype=dtype), tokenizer, view, str(source))

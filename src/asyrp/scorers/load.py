@@ -73,8 +73,30 @@ def load_distance(name: str, device: str | torch.device = "cpu") -> PerceptualDi
     )
 
 
+def check_rgb(model: HSpaceUNet, also: tuple[int, ...] = ()) -> None:
+    """Refuse a network whose pictures have other channels than red, green and blue.
+
+    Args:
+        also: other numbers of channels that will do.
+
+    Raises:
+        AsyrpError: saying how many it has.
+    """
+    channels = model.picture_shape[0]
+    if channels not in (3, *also):
+        greys = " or one of greys" if 1 in also else ""
+        raise AsyrpError(
+            f"needed a network of RGB pictures{greys}; this one has {channels} channels"
+        )
+
+
 def encoder_for(model: HSpaceUNet, name: str) -> TextImageEncoder:
-    """An encoder of a network's x: on its device, and behind its decoder in a latent space."""
+    """An encoder of a network's x: on its device, and behind its decoder in a latent space.
+
+    Raises:
+        AsyrpError: see `load_encoder`; or its pictures are not RGB.
+    """
+    check_rgb(model)
     encoder = load_encoder(name, model.device)
     return encoder if isinstance(model.space, Pixels) else DecodedEncoder(encoder, model.space)
 
@@ -83,8 +105,9 @@ def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:
     """A distance of a network's x: on its device, and behind its decoder in a latent space.
 
     Raises:
-        AsyrpError: see `load_distance`; or its pictures are too small for it.
+        AsyrpError: see `load_distance`; or its pictures are not RGB, or too small for it.
     """
+    check_rgb(model)
     distance = load_distance(name, model.device)
     _try(distance, model)
     return distance if isinstance(model.space, Pixels) else DecodedDistance(distance, model.space)

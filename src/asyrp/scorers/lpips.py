@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.runtime.offline import is_offline
+from asyrp.storage.finite import check_finite
 
 Net = Literal["alex", "vgg"]
 
@@ -165,6 +166,7 @@ def load_lpips(
     network = LPIPS(found)
     try:
         network.load_state_dict({**_shipped_heads(network.net), **tensors})
+        check_finite(network.state_dict(), repr(str(source)))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise AsyrpError(f"{str(source)!r} does not fit {network.name}: {reason}") from error

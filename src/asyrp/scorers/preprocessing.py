@@ -1,6 +1,5 @@
 """Pictures as a network of transformers wants them, from its own processor's file, in torch."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -10,9 +9,33 @@ from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import is_offline
+from asyrp.storage.config_fields import name_passed_over, refuse_others, said
+from asyrp.storage.files import read_object
 
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP
 _MODES = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
+
+
+OBEYED = {"size", "crop_size", "do_center_crop", "resample"}
+OBEYED |= {"do_normalize", "image_mean", "image_std"}
+ONLY: dict[str, Any] = {
+    "do_resize": True,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_pad": False,
+    "do_flip_channel_order": False,
+    "do_grayscale": False,
+    "keep_aspect_ratio": False,
+    "ensure_multiple_of": 1,
+    "crop_pct": None,
+    "max_num_patches": None,
+}
+WHY = "of a processor makes other pictures than any that are made here"
+# what says nothing of values: pictures are RGB here, and labels are not read
+SILENT = {"do_convert_rgb", "do_reduce_labels", "processor_class", "data_format"}
+SILENT |= {"image_processor_type", "feature_extractor_type", "input_data_format", "patch_size"}
+# processors to whom one number is the shorter side; to all others it is both
+_SHORTER = ("CLIP", "ChineseCLIP", "Bit", "ConvNext", "Levit", "MobileNet", "PoolFormer")
 
 
 class View(NamedTuple):
@@ -63,9 +86,12 @@ def view_of(settings: Mapping[str, Any], size: int) -> View:
     Raises:
         AsyrpError: a resampling other than bilinear or bicubic, or what else is not known here.
     """
-    for name in ("do_resize", "do_rescale"):
-        if settings.get(name) is False:
-            raise AsyrpError(f"a processor with {name} off is not known here; needed: on")
+    refuse_others(settings, ONLY, dict.fromkeys(ONLY, WHY))
+    name_passed_over(
+        {k: v for k, v in said(settings).items() if k not in (*OBEYED, *ONLY, *SILENT)},
+        "preprocessor_config.json",
+        "nothing here knows such a setting",
+    )
     mode = _MODES.get(settings.get("resample", 3))
     if mode is None:
         known = ", ".join(map(str, _MODES))
@@ -75,7 +101,8 @@ def view_of(settings: Mapping[str, Any], size: int) -> View:
     try:
         return _checked(View(*_sides(settings, size), *_statistics(settings), mode))
     except (KeyError, TypeError, ValueError) as error:
-        told = {k: settings[k] for k in ("size", "crop_size", "image_mean") if k in settings}
+        names = ("size", "crop_size", "image_mean", "image_std")
+        told = {k: settings.get(k) for k in names}
         raise AsyrpError(f"a processor's settings are not known here: {told!r:.200}") from error
 
 
@@ -85,15 +112,23 @@ def _sides(
     resize = settings.get("size", size)
     if isinstance(resize, Mapping):
         resize = resize.get("shortest_edge") or (resize["height"], resize["width"])
-    crop = _pair(settings.get("crop_size", size)) if settings.get("do_center_crop", True) else None
-    if "crop_size" not in settings and crop is not None and not _fits(crop, resize):
-        crop = None  # a processor that names no crop makes none
-    return cast(Any, resize), crop
+    elif not _kind_of(settings).startswith(_SHORTER):
+        resize = _pair(resize)
+    crops = settings.get("do_center_crop", "crop_size" in settings or "size" not in settings)
+    return cast(Any, resize), _pair(settings.get("crop_size", size)) if crops else None
+
+
+def _kind_of(settings: Mapping[str, Any]) -> str:
+    """The class of a processor; CLIP's where a file does not say."""
+    names = ("image_processor_type", "feature_extractor_type")
+    return next((str(settings[name]) for name in names if settings.get(name)), "CLIP")
 
 
 def _statistics(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if settings.get("do_normalize") is False:
         return (0.0,) * 3, (1.0,) * 3
+    if not _kind_of(settings).startswith("CLIP"):
+        return tuple(settings["image_mean"]), tuple(settings["image_std"])
     return tuple(settings.get("image_mean", _MEAN)), tuple(settings.get("image_std", _STD))
 
 
@@ -127,8 +162,8 @@ def processor_settings(source: str | Path) -> Mapping[str, Any]:
         )
         if path is None:
             continue
-        content = json.loads(Path(path).read_text())
+        content = read_object(Path(path))
         content = content.get("image_processor", content)
-        if "image_mean" in content:
-            return cast(Mapping[str, Any], content)
+        if isinstance(content, dict) and content.keys() & {*OBEYED, *ONLY}:
+            return content
     return {}

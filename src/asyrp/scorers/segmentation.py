@@ -11,6 +11,7 @@ from torch.nn import functional
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
+from asyrp.storage.strict_loading import load_strictly
 
 
 class SemanticSegmenter(nn.Module):
@@ -70,9 +71,8 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
 
     try:
         with hub() as local:
-            model = AutoModelForSemanticSegmentation.from_pretrained(
-                str(source), local_files_only=local
-            )
+            kind = AutoModelForSemanticSegmentation
+            model = load_strictly(kind, source, local_files_only=local)
             settings = processor_settings(source)
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
+from asyrp.storage.strict_loading import load_strictly
+
+HEADS = ("classifier.", "head.", "fc.")  # of what classifies, left aside for its features
 
 
 class VisionFeatures(nn.Module):
@@ -54,7 +57,7 @@ def load_vision(source: str | Path, device: str | torch.device = "cpu") -> Visio
 
     try:
         with hub() as local:
-            model = AutoModel.from_pretrained(str(source), local_files_only=local)
+            model = load_strictly(AutoModel, source, spare=HEADS, local_files_only=local)
             settings = processor_settings(source)
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from PIL import ExifTags, Image
 from torch import Tensor
 
 from asyrp.errors import AsyrpError, need
-from asyrp.storage.images import FORMATS, find_images, read_image
+from asyrp.storage.images import find_images, read_image, upright_shape
 
 NAME_COLUMNS = ("image_id", "file_name", "filename", "file", "image", "path", "name")
 
@@ -100,9 +99,14 @@ def open_source(spec: str | Path, size: tuple[int, int] | None = None) -> Iterat
     path = Path(text)
     if path.suffix.lower() == ".csv":
         return csv_table(path)
-    if (path / "data.mdb").is_file() or path.suffix == ".lmdb":
-        return lmdb_folder(path, size)
-    return folder(path)
+    return folder(path) if is_folder(text) else lmdb_folder(path, size)
+
+
+def is_folder(spec: str | Path) -> bool:
+    """Whether a source is a folder of picture files, or one picture."""
+    path, text = Path(spec), str(spec)
+    other = text.startswith("hf:") or path.suffix.lower() in (".csv", ".lmdb")
+    return not other and not (path / "data.mdb").is_file()
 
 
 def folder(path: Path) -> Iterator[Item]:
@@ -210,21 +214,13 @@ def stream(items: Iterable[Item], size: tuple[int, int] | None) -> Iterator[Reco
     """Decode one by one: upright, on white, RGB, cropped to `size` (None: the first one's)."""
     for item in items:
         try:
-            own = upright_size(item)
+            own = upright_shape(_as_path(item))
             size = size or own
             image = read_image(_as_path(item), size)
         except Exception as error:  # a damaged file fails in any way
             yield Skipped(item.name, " ".join(str(error).split()))
             continue
         yield Record(item.name, image, item.labels, own)
-
-
-def upright_size(item: Item) -> tuple[int, int]:
-    """(height, width) after EXIF rotation, from the header alone."""
-    with Image.open(_as_path(item), formats=FORMATS) as opened:
-        width, height = opened.size
-        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    return (width, height) if turned else (height, width)
 
 
 class _Bytes(io.BytesIO):

@@ -1,20 +1,30 @@
 """Pictures in files <-> tensors (b, 3, height, width) in [-1, 1]; uint8 ends here."""
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, features
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
+from asyrp.storage.finite import check_result
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow runs programs for some others
+_AVIF = features.check("avif") is True  # Pillow reads it since 11.3
+_JPEG = (".jpg", ".jpeg", ".jfif", ".jpe")
+_MAYBE = ("AVIF",) if _AVIF else ()
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", *_MAYBE)  # some others run programs
+SUFFIXES = (".png", *_JPEG, ".webp", ".bmp", ".gif", ".tif", ".tiff", *([".avif"] * _AVIF))
+RECORDS = (".json", ".csv", ".safetensors")  # what commands write beside pictures
+SHEET = "sheet"  # the folder of overviews, in which no reader looks
+LONGEST_STEM = 220  # bytes of a name without suffix; outputs add theirs, and a disk allows 255
+KEYS = {"L;2": 85, "L;4": 17}  # what Pillow multiplies shallow greys with, but not their hidden one
 BAND = 256  # rows
 SMALLEST = 8  # pixels; anything smaller is no picture
 LARGEST = 64_000_000  # pixels; anything larger is refused before it is decoded
@@ -29,27 +39,71 @@ class Picture(NamedTuple):
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The picture files directly in a folder, sorted by name.
+    """The picture files directly in a folder, sorted by name; a warning names what else it holds.
 
     Raises:
-        AsyrpError: no such folder, no picture in it, or two pictures of one stem.
+        AsyrpError: no such folder, no picture in it, two pictures of one stem, or a name that is
+            too long for outputs.
     """
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise AsyrpError(f"needed a folder of images; {str(folder)!r} does not exist")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = sorted(p for p in folder.iterdir() if _is_picture(p))
+    rest = passed_over(folder)
     if not paths:
         raise AsyrpError(
             f"needed at least one image ({', '.join(SUFFIXES)}) in {str(folder)!r}; it has none"
+            + (f", but {told_of(rest)}" if rest else "")
         )
-    _check_stems(paths)
+    if rest:
+        warnings.warn(f"passed over in {str(folder)!r}: {told_of(rest)}", stacklevel=2)
+    _check_names(paths)
     return paths
 
 
-def _check_stems(paths: Sequence[Path]) -> None:
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def passed_over(folder: Path) -> list[Path]:
+    """What a folder holds besides pictures, its folders included, by name.
+
+    Left out are records of commands and what a file manager hides, but for hidden pictures.
+    """
+    rest = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in rest if not _is_picture(path) and _counts(path)]
+
+
+def _counts(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if path.name[0] == ".":
+        return suffix in SUFFIXES
+    return suffix not in RECORDS and path.name != SHEET
+
+
+def told_of(rest: Sequence[Path]) -> str:
+    """How many files and folders were passed over, the first ones by name, and what to do."""
+    kinds = {
+        "file": ([p for p in rest if not p.is_dir()], "no kind that is read here, convert to PNG"),
+        "folder": ([p for p in rest if p.is_dir()], "name it itself to read what it holds"),
+    }
+    return "; ".join(
+        f"{len(paths)} {kind}{'s' * (len(paths) > 1)} ({', '.join(repr(p.name) for p in paths[:4])}"
+        f"{', ...' * (len(paths) > 4)}): {why}"
+        for kind, (paths, why) in kinds.items()
+        if paths
+    )
+
+
+def _check_names(paths: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in paths:
+        if len(os.fsencode(path.stem)) > LONGEST_STEM:
+            raise AsyrpError(
+                f"outputs are named after inputs, so a name may have {LONGEST_STEM} bytes without "
+                f"its suffix; rename {path.name[:40]!r}..., which has more"
+            )
         if path.stem in seen:
             raise AsyrpError(
                 f"outputs are named after inputs, and {seen[path.stem].name!r} and {path.name!r} "
@@ -72,26 +126,31 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
     Raises:
         AsyrpError: not a picture, broken, smaller than 8 or larger than 64 million pixels.
     """
-    rgb = upright(path)
+    return fit(read_upright(path), size)
+
+
+def fit(rgb: Image.Image, size: tuple[int, int]) -> Tensor:
+    """An RGB picture, centre-cropped to the shape of `size` and resized to it: see `read_image`."""
     height, width = size
     fitted = rgb if rgb.size == (width, height) else ImageOps.fit(rgb, (width, height), 3)
     return from_uint8(np.asarray(fitted)[None])[0]
 
 
-def upright(path: Path) -> Image.Image:
-    """One picture as RGB in its own size, read as `read_image` says.
+def read_upright(path: Path) -> Image.Image:
+    """One picture as RGB in its own size, read as `read_image` says."""
+    with _opened(path) as picture:
+        return upright(picture)
 
-    Raises:
-        AsyrpError: as `read_image`.
-    """
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture whose header was read; whatever is wrong with it becomes one line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
             with Image.open(path, formats=FORMATS) as opened:
                 _check_pixels(path, opened.size)
-                opened.load()
-                ImageOps.exif_transpose(opened, in_place=True)
-                return _on_white(opened)
+                yield opened
     except AsyrpError:
         raise
     except Image.DecompressionBombError as error:
@@ -100,15 +159,62 @@ def upright(path: Path) -> Image.Image:
         ) from error
     except Exception as error:  # a damaged file fails in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise AsyrpError(f"{str(path)!r} is not a readable image ({reason}); remove it") from error
+        suffix = path.suffix.lower() if isinstance(path, Path) else ""
+        do = (
+            "remove it" if suffix in ("", *SUFFIXES) else f"{suffix} is not read; convert it to PNG"
+        )
+        raise AsyrpError(f"{str(path)!r} is not a readable image ({reason}); {do}") from error
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
-    """RGB, transparency laid on white; in bands, since the largest pictures would fill 1 GB."""
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture as it is seen: EXIF rotation applied, on white, RGB; the one given may be loaded.
+
+    Raises:
+        ValueError: its pixels are floating-point numbers.
+    """
+    key, deep = picture.info.get("transparency"), _raw_mode(picture)
+    if isinstance(key, int):
+        key *= KEYS.get(deep, 1)
+    elif isinstance(key, tuple) and deep.startswith("RGB;16"):
+        key = tuple(value >> 8 for value in key)
+    picture.load()
+    turned = picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    return _on_white(ImageOps.exif_transpose(picture) if turned else picture, key)
+
+
+def upright_shape(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture after EXIF rotation, from its header alone.
+
+    Raises:
+        AsyrpError: see `read_image`.
+    """
+    with _opened(path) as picture:
+        width, height = picture.size
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        if picture.format == "TIFF":  # of which newer Pillows tell the size after rotation
+            tags: Any = picture
+            names = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
+            width, height = (int(tags.tag_v2[name]) for name in names)
+    return (width, height) if turned else (height, width)
+
+
+def _raw_mode(picture: Image.Image) -> str:
+    """How the pixels lie in the file, as in "RGB;16B"; "" once they were read."""
+    tiles = getattr(picture, "tile", None)
+    return str(tiles[0][3]) if tiles and isinstance(tiles[0][3], str) else ""
+
+
+def _on_white(picture: Image.Image, key: Any) -> Image.Image:
+    """RGB, transparency laid on white; in bands, since the largest pictures would fill 1 GB.
+
+    key: the colour that is transparent, as Pillow has it; None for none.
+    """
     width, height = picture.size
     rgb = Image.new("RGB", picture.size)
     for top in range(0, height, BAND):
         band = picture.crop((0, top, width, min(top + BAND, height)))
+        if key is not None:
+            band.info["transparency"] = key
         rgba = _eight_bits(band).convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         rgb.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
@@ -121,8 +227,11 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
         raise ValueError("its pixels are floating-point numbers of unknown range")
     if not picture.mode.startswith("I"):
         return picture
-    scaled = np.asarray(picture).astype(np.float64) / 257
-    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+    values, key = np.asarray(picture), picture.info.get("transparency")
+    grey = Image.fromarray((values / 257.0).round().clip(0, 255).astype(np.uint8))
+    if key is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray((values != key).astype(np.uint8) * 255)))
 
 
 def _check_pixels(path: Path, size: tuple[int, int]) -> None:
@@ -150,14 +259,31 @@ def from_uint8(pictures: np.ndarray) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """(b, 3, height, width) -> (b, height, width, 3) uint8; values outside [-1, 1] are clipped."""
-    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
+    """(b, c, height, width) -> (b, height, width, c) uint8; values outside [-1, 1] are clipped.
+
+    Raises:
+        AsyrpError: a pixel is no finite number.
+    """
+    scaled = (
+        check_result(images.detach(), "a picture").float().add(1).mul(127.5).round().clamp(0, 255)
+    )
     return scaled.byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def write_png(path: Path, image: Tensor, notes: dict[str, str] | None = None) -> None:
-    """One image (3, height, width) as a PNG, whole or not at all; `notes` are its text chunks."""
-    save_png(path, Image.fromarray(to_uint8(image[None])[0]), notes)
+    """One image (3 or 1, height, width) as a PNG of colours or greys, whole or not at all.
+
+    Args:
+        notes: its text chunks.
+
+    Raises:
+        AsyrpError: other channels, or a pixel that is no finite number.
+    """
+    pixels = to_uint8(image[None])[0]
+    if pixels.shape[-1] not in (1, 3):
+        raise AsyrpError(f"a PNG needs 1 or 3 channels; this image has {pixels.shape[-1]}")
+    grey = pixels.shape[-1] == 1
+    save_png(path, Image.fromarray(pixels[..., 0] if grey else pixels), notes)
 
 
 def save_png(path: Path, picture: Image.Image, notes: dict[str, str] | None = None) -> None:

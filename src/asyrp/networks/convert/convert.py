@@ -24,8 +24,9 @@ from asyrp.networks.convert.hyperparameters import Said, Settled
 from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.convert.rename import structure_of, to_diffusers, to_original
 from asyrp.networks.convert.structure import Structure
-from asyrp.networks.convert.verify import Proof, check_finite, prove
+from asyrp.networks.convert.verify import Proof, prove
 from asyrp.storage.files import atomic_path, read_object, save_tensors
+from asyrp.storage.finite import check_finite
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"

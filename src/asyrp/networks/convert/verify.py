@@ -1,7 +1,6 @@
 """Proof of a conversion: the original formulation against the converted network."""
 
 import math
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +14,6 @@ from asyrp.networks.convert.hyperparameters import Settled
 from asyrp.networks.convert.structure import Structure, Weights
 
 LIMIT = 1e-4
-PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SMALLEST = 8  # pixels; attention needs more than one position to be told apart
 
 
@@ -56,24 +54,6 @@ def prove(weights: Weights, structure: Structure, settled: Settled, unet: Any) -
             "this checkpoint, or it is of a network that was changed"
         )
     return Proof(difference, tuple(t.tolist()), (x.shape[2], x.shape[3]))
-
-
-def check_finite(weights: Weights) -> None:
-    """Raise AsyrpError at the first tensor that is no weight, or with a NaN or an infinity."""
-    odd = next((k for k, v in weights.items() if v.dtype not in PRECISIONS or not v.numel()), None)
-    if odd is not None:
-        kind = str(weights[odd].dtype).removeprefix("torch.")
-        raise AsyrpError(
-            f"{odd[:100]!r} is {kind} of shape {tuple(weights[odd].shape)}; needed: weights in "
-            "float16, bfloat16, float32 or float64"
-        )
-    bad = next((key for key, value in weights.items() if not _is_finite([value])), None)
-    if bad is not None:
-        raise AsyrpError(f"{bad[:100]!r} holds values that are not finite; download the file again")
-
-
-def _is_finite(values: Iterable[Tensor]) -> bool:
-    return all(bool(torch.isfinite(value).all()) for value in values)
 
 
 def _inputs(structure: Structure, timesteps: int) -> tuple[Tensor, Tensor, Tensor | None]:

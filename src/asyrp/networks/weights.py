@@ -1,0 +1,62 @@
+"""The weights of a diffusers folder, every key accounted for.
+
+diffusers itself fills whatever a file lacks with random numbers, which an edit would then be made
+of; so the tensors are read, named and counted here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from asyrp.errors import AsyrpError
+from asyrp.networks.convert.read import read_checkpoint
+from asyrp.storage.finite import check_finite
+from asyrp.storage.strict_loading import check_report
+from asyrp.storage.weight_files import chosen_in
+
+OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder's weights, by their keys.
+
+    Raises:
+        AsyrpError: no weights, a damaged or unsafe file, or one that is no flat dict of tensors.
+    """
+    weights: dict[str, Tensor] = {}
+    for name in chosen_in(folder).names:
+        content = read_checkpoint(folder / name)
+        if not isinstance(content, Mapping) or not all(isinstance(k, str) for k in content):
+            raise AsyrpError(f"{str(folder / name)!r} holds no names and tensors")
+        weights |= {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    return weights
+
+
+def fill(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Give a network the weights of its file, in place.
+
+    Raises:
+        AsyrpError: keys or shapes are not those of the network, or values are no finite numbers.
+    """
+    wanted = net.state_dict()
+    found = {_renamed(key, wanted): value for key, value in weights.items()}
+    report: dict[str, Any] = {
+        "missing_keys": wanted.keys() - found.keys(),
+        "unexpected_keys": found.keys() - wanted.keys(),
+        "mismatched_keys": [
+            k for k, v in found.items() if k in wanted and v.shape != wanted[k].shape
+        ],
+    }
+    check_report(report, repr(str(where)))
+    check_finite(found, repr(str(where)))
+    net.load_state_dict(found)
+
+
+def _renamed(key: str, wanted: Mapping[str, Tensor]) -> str:
+    """The key that diffusers gives attention today, where a file is older than that."""
+    layer, _, last = key.rpartition(".")
+    block, _, old = layer.rpartition(".")
+    new = f"{block}.{OLD_ATTENTION.get(old, old)}.{last}"
+    return new if key not in wanted and new in wanted else key
