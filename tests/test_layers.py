@@ -26,6 +26,8 @@ LAYERS = {
         "stages",
         "record_store",
         "team",
+        "unfinished",
+        "untrusted",
     },
     1: {"unet", "unet_condition", "latent_space"},
     2: {

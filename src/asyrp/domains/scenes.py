@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, below, pairs, paper_grid
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 REFINEMENTS = 1  # of the inversion, as `asyrp edit` has by default
 
@@ -139,7 +140,7 @@ def load_scene(path: Path) -> Scene:
         AsyrpError: missing or damaged.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             header = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         numbers = tuple(json.loads(header["numbers"]))

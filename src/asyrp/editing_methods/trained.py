@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from safetensors.torch import load_file
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, Face, draw
@@ -37,6 +36,7 @@ from asyrp.method.directions import global_direction
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import editing_window, joined, prepare
 from asyrp.runtime.resumable import result_of, seconds_of
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 Setting = Mapping[str, float]
 STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.5, 0.8, 1.3, 2.1))
@@ -247,7 +247,7 @@ def classified(job: Job) -> Prepared:
     """Guidance by a classifier that was trained on labelled noisy faces, unseen values included."""
     classifier = new_classifier()
     path = classifier_path(job.folder)
-    classifier.load_state_dict(load_file(path))
+    classifier.load_state_dict(load_safetensors(path))
     values = list(FACTORS[job.task.factor])
     wanted = (job.task.factor, values.index(job.task.value))
 

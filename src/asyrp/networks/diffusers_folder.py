@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DModel
-from safetensors.torch import load_file
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
@@ -21,6 +20,7 @@ from asyrp.networks.convert.adm import split
 from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.original_unet import OriginalUNet2DModel
 from asyrp.storage.files import read_object
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 SAFE = "diffusion_pytorch_model.safetensors"
 PICKLED = "diffusion_pytorch_model.bin"
@@ -70,6 +70,7 @@ def _of_diffusers(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
         use_safetensors=not pickled,
         low_cpu_mem_usage=False,
         local_files_only=True,
+        trust_remote_code=False,
         output_loading_info=True,
     )
     wrong = [*report["missing_keys"], *report["unexpected_keys"]]
@@ -87,7 +88,9 @@ def _of_the_fork(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
     Its to_q, to_k and to_v are the thirds of ADM's matrix, whose rows are (head, [q, k, v], d).
     """
     file = root / SAFE if (root / SAFE).is_file() else root / PICKLED
-    state: dict[str, Tensor] = load_file(file) if file.name == SAFE else read_checkpoint(file)
+    state: dict[str, Tensor] = (
+        load_safetensors(file) if file.name == SAFE else read_checkpoint(file)
+    )
     plain = {k: v for k, v in config.items() if k not in ("attention_legacy_order", "_class_name")}
     if plain.get("time_embedding_type") == "adm":
         plain |= {"time_embedding_type": "positional", "flip_sin_to_cos": True, "freq_shift": 0}

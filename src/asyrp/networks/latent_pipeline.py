@@ -145,7 +145,11 @@ def _part(folder: Path) -> Any:
         stored = count_safe(folder) if safe else _count_pickled(folder)
         check_values(lambda: _CLASSES[name].from_config(dict(config)), stored, folder)
         return _CLASSES[name].from_pretrained(
-            str(folder), use_safetensors=safe, low_cpu_mem_usage=False, local_files_only=True
+            str(folder),
+            use_safetensors=safe,
+            low_cpu_mem_usage=False,
+            local_files_only=True,
+            trust_remote_code=False,
         )
     except AsyrpError:
         raise
@@ -173,8 +177,12 @@ def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
         safe = any(place.glob("*.safetensors"))
         stored = count_safe(place) if safe else _count_pickled(place)
         check_values(lambda: CLIPTextModel(CLIPTextConfig(**config)), stored, place)
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
-        text_encoder = CLIPTextModel.from_pretrained(str(place), local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(
+            str(folder / "tokenizer"), local_files_only=True, trust_remote_code=False
+        )
+        text_encoder = CLIPTextModel.from_pretrained(
+            str(place), local_files_only=True, trust_remote_code=False
+        )
     except AsyrpError:
         raise
     except Exception as error:  # as above

@@ -12,6 +12,7 @@ from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.scorers.templates import imagenet_templates
+from asyrp.storage.untrusted.pretrained import check_pretrained
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
@@ -110,9 +111,16 @@ def load_clip(
 
     try:
         with hub() as local:
-            model = AutoModel.from_pretrained(str(source), local_files_only=local)
-            tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
+            check_pretrained(AutoModel, source, local)
+            model = AutoModel.from_pretrained(
+                str(source), local_files_only=local, trust_remote_code=False
+            )
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(source), local_files_only=local, trust_remote_code=False
+            )
             settings = processor_settings(source)
+    except AsyrpError:
+        raise
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(

@@ -11,6 +11,7 @@ from torch.nn import functional
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
+from asyrp.storage.untrusted.pretrained import check_pretrained
 
 
 class SemanticSegmenter(nn.Module):
@@ -70,10 +71,13 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
 
     try:
         with hub() as local:
+            check_pretrained(AutoModelForSemanticSegmentation, source, local)
             model = AutoModelForSemanticSegmentation.from_pretrained(
-                str(source), local_files_only=local
+                str(source), local_files_only=local, trust_remote_code=False
             )
             settings = processor_settings(source)
+    except AsyrpError:
+        raise
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
+from asyrp.storage.untrusted.pretrained import check_pretrained
 
 
 class VisionFeatures(nn.Module):
@@ -54,8 +55,13 @@ def load_vision(source: str | Path, device: str | torch.device = "cpu") -> Visio
 
     try:
         with hub() as local:
-            model = AutoModel.from_pretrained(str(source), local_files_only=local)
+            check_pretrained(AutoModel, source, local)
+            model = AutoModel.from_pretrained(
+                str(source), local_files_only=local, trust_remote_code=False
+            )
             settings = processor_settings(source)
+    except AsyrpError:
+        raise
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(

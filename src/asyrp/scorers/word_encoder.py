@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +17,7 @@ from asyrp.domains.avatars.avatars import SIZE
 from asyrp.domains.avatars.captions import ALIASES, FUNCTION_WORDS, split_words, vocabulary
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 NAME = "avatars-64-clip"
 DIM = 128
@@ -173,7 +174,7 @@ def load_encoder(path: Path | None = None) -> AvatarEncoder:
         with importlib.resources.as_file(package / "weights" / "encoder.safetensors") as shipped:
             return load_encoder(shipped)
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             words = json.loads((file.metadata() or {}).get("vocabulary", "null"))
             encoder = AvatarEncoder(words)
             encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})

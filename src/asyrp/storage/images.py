@@ -12,12 +12,12 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.bounds import MOST_PIXELS as LARGEST
+from asyrp.storage.untrusted.pictures import open_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow runs programs for some others
 BAND = 256  # rows
 SMALLEST = 8  # pixels; anything smaller is no picture
-LARGEST = 64_000_000  # pixels; anything larger is refused before it is decoded
 MARK = "edited with asyrp"  # what edited pictures say of their software
 
 
@@ -82,8 +82,8 @@ def _upright(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
-            with Image.open(path, formats=FORMATS) as opened:
-                _check_pixels(path, opened.size)
+            with open_picture(path) as opened:
+                _check_smallest(path, opened.size)
                 opened.load()
                 ImageOps.exif_transpose(opened, in_place=True)
                 return _on_white(opened)
@@ -120,16 +120,12 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
 
 
-def _check_pixels(path: Path, size: tuple[int, int]) -> None:
+def _check_smallest(path: Path, size: tuple[int, int]) -> None:
     width, height = size
     if min(width, height) < SMALLEST:
         raise AsyrpError(
             f"an image must be at least {SMALLEST} pixels wide and high; {str(path)!r} is "
             f"{width} x {height}; remove it or use a larger one"
-        )
-    if width * height > LARGEST:
-        raise AsyrpError(
-            f"an image may have at most {LARGEST:,} pixels; {str(path)!r} has {width * height:,}"
         )
 
 

@@ -27,7 +27,7 @@ def train(
     data: np.ndarray, begun: Path | None, steps: int, checkpoint: Path | None
 ) -> Iterator[LoopStep]:
     """Train on (n, 64, 64, 3) uint8 pictures; the last step's `ema` is the network to keep."""
-    unet: UNet2DModel = UNet2DModel.from_pretrained(begun).float()
+    unet: UNet2DModel = UNet2DModel.from_pretrained(begun, trust_remote_code=False).float()
     unet = unet.train().to(memory_format=torch.channels_last)
     loss: Callable[[int], Tensor] = v_loss(unet, mirrored(data), BATCH, 1)
     settings = LoopSettings(steps, learning_rate=4e-4, ema_decay=0.9995, warmup_steps=100)
