@@ -134,6 +134,9 @@ def test_converting_twice_replaces_and_other_folders_stay(
     capsys.readouterr()
     assert "something else" in refused(capsys, *words, str(tmp_path / "mine" / "full"))
     assert (tmp_path / "mine" / "full" / "notes.txt").read_text() == "mine"
+    (tmp_path / "out" / "notes.txt").write_text("mine")  # beside a network of ours
+    assert "something else" in refused(capsys, *words, str(tmp_path / "out"))
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
 class Grow:

@@ -23,12 +23,12 @@ from asyrp.networks import load_model
 from asyrp.networks.convert.convert import convert, convert_back
 from asyrp.networks.convert.detect import detect
 from asyrp.networks.convert.hyperparameters import Said, read_said
-from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.diffusers_folder import read_json
 from asyrp.networks.released_directions import convert_direction, read_known, to_original
 from asyrp.storage.files import header_of
 from asyrp.storage.images import read_image
 from asyrp.storage.record_store import MARKER, RecordStore, digest, key_of
+from asyrp.storage.untrusted.tensors import read_checkpoint
 from conftest import noise, tiny_model, tiny_unet
 from doubles import every_direction, full_card, random_f_t
 from faults import pickled, pictures, tensors

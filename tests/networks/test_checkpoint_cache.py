@@ -1,7 +1,5 @@
 """The cache of converted networks: two processes at once, and after a kill."""
 
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from asyrp.networks import resolve
 from asyrp.networks.convert.hyperparameters import Said
 from asyrp.networks.resolve import converted
 from converted import write_original
+from leftovers import abandoned, aged
 from originals import Ddpm, ddpm_weights
 
 
@@ -48,12 +47,11 @@ def test_another_process_that_is_faster_is_no_harm(
 def test_what_a_killed_process_left_is_not_used_and_goes_after_a_day(file: Path) -> None:
     folder = converted(file, Said())
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
-    left = folder.rename(folder.with_name(f".{folder.name}.abcd"))
-    (left / "diffusion_pytorch_model.safetensors").write_bytes(b"half")
+    left = abandoned(folder.parent, lambda place: folder.rename(place / "new"), seconds=60)
+    (left / "new" / "diffusion_pytorch_model.safetensors").write_bytes(b"half")
     assert {p.name: p.read_bytes() for p in converted(file, Said()).iterdir()} == whole
     assert kept(file) == [left, folder]
-    day = time.time() - 25 * 3600
-    os.utime(left, (day, day))
+    aged(left)
     folder.rename(file.parent / "elsewhere")
     assert converted(file, Said()) == folder
     assert kept(file) == [folder]
@@ -69,10 +67,3 @@ def test_a_conversion_that_is_stopped_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         converted(file, Said())
     assert kept(file) == []
-
-
-def test_what_another_process_moves_away_meanwhile_is_no_harm(file: Path) -> None:
-    folder = converted(file, Said())
-    (folder.parent / f".{folder.name}.gone").symlink_to(file.parent / "nowhere")
-    folder.rename(file.parent / "elsewhere")
-    assert converted(file, Said()) == folder

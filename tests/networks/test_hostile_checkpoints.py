@@ -19,8 +19,8 @@ from asyrp.networks import load_model
 from asyrp.networks.convert.convert import convert
 from asyrp.networks.convert.detect import detect
 from asyrp.networks.convert.hyperparameters import Said
-from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.released_directions import to_direction
+from asyrp.storage.untrusted.tensors import read_checkpoint
 from conftest import tiny_unet
 from originals import Ddpm, ddpm_weights
 

@@ -110,7 +110,9 @@ def test_damaged_and_unsafe_encoders_are_refused(kind: str, tmp_path: Path) -> N
         torch.save({"x": Touch(tmp_path / "touched")}, folder / "pytorch_model.bin")
     if kind == "cut pickle":
         (folder / "pytorch_model.bin").write_bytes(b"PK\x03\x04")
-    with pytest.raises(AsyrpError, match="needed a CLIP-like encoder") as caught:
+    with pytest.raises(
+        AsyrpError, match="needed a CLIP-like encoder|asks to run posix.mkdir|is cut short"
+    ) as caught:
         load_encoder(str(folder))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "touched").exists()

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import struct
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from asyrp.method.schedule import from_config
 from asyrp.networks.convert.convert import write_weights
 from asyrp.networks.convert.hyperparameters import read_said
 from asyrp.runtime.download import Digest, fetch
-from asyrp.storage.files import STALE_SECONDS, atomic_folder, atomic_path, parse_json, read_object
+from asyrp.storage.files import atomic_folder, parse_json, read_object
 from asyrp.storage.images import read_image
 from asyrp.storage.record_store import RecordStore, key_of
 from asyrp.storage.training_state import load_state
@@ -270,16 +269,3 @@ def test_a_new_folder_appears_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not moved
     assert {path.name for path in out.iterdir()} == {"a", "b"}
     assert out.stat().st_mode & 0o777 == (tmp_path / "deep").stat().st_mode & 0o777
-
-
-def test_what_killed_writers_left_is_removed_after_a_day(tmp_path: Path) -> None:
-    path, age = tmp_path / "a[1].txt", time.time() - 2 * STALE_SECONDS
-    old, young, other = (tmp_path / n for n in (".a[1].txt.abcdefgh", ".a[1].txt.ijklmnop",
-                                                ".b.txt.abcdefgh"))  # fmt: skip
-    for one in (old, young, other):
-        one.write_text("half")
-    for one in (old, other):
-        os.utime(one, (age, age))
-    with atomic_path(path) as temporary:
-        temporary.write_text("whole")
-    assert [old.exists(), young.exists(), other.exists()] == [False, True, True]

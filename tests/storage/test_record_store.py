@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.storage import record_store
 from asyrp.storage.record_store import MARKER, RecordStore, digest, key_of
 from conftest import noise
+from leftovers import abandoned
 
 FORK = multiprocessing.get_context("fork")
 
@@ -220,15 +222,15 @@ def test_keys_say_all_parts() -> None:
 
 def test_files_of_writers_long_dead_are_removed(folder: Path) -> None:
     RecordStore(folder)
-    old, young = folder / ".1.safetensors.new.abc", folder / ".2.safetensors.new"
-    for path, age in ((old, 2 * record_store.STALE_SECONDS), (young, 60)):
-        path.write_bytes(b"half")
-        os.utime(path, (time.time() - age, time.time() - age))
+    mine = folder / ".1.safetensors.backup"
+    mine.write_bytes(b"a user's")
+    left = abandoned(folder, lambda place: save_file(record(0), place / "new.safetensors"))
+    os.utime(mine, (1, 1))
     assert len(RecordStore(folder)) == 0
-    assert [old.exists(), young.exists()] == [False, True]
+    assert [left.exists(), mine.exists()] == [False, True]
 
 
-@pytest.mark.parametrize("fails", ["save_tensors", "reach_disk"])
+@pytest.mark.parametrize("fails", ["record_store.save_tensors", "files.reach_disk"])
 def test_a_full_disk_leaves_no_shard_and_loses_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
@@ -238,7 +240,7 @@ def test_a_full_disk_leaves_no_shard_and_loses_nothing(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(record_store, fails, full)
+    monkeypatch.setattr(f"asyrp.{fails}", full)
     with pytest.raises(OSError, match="No space"):
         store.flush()
     monkeypatch.undo()

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import SIZE, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.errors import AsyrpError, MissingExtra
-from asyrp.storage.images import FORMATS, read_image, to_uint8
+from asyrp.storage.images import read_image, to_uint8
+from asyrp.storage.untrusted.pictures import FORMATS, open_picture
 
 LONGEST_NAME = 60
 
@@ -72,17 +73,13 @@ def _check(file: Path, limits: Limits) -> None:
             f"{file.name!r} has {size / 1e6:.1f}; make it smaller"
         )
     try:
-        with Image.open(file, formats=FORMATS) as opened:
-            width, height = opened.size
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        open_picture(file, limits.pixels).close()
+    except AsyrpError:
+        raise
+    except Exception as error:  # a damaged file fails in any way
         raise AsyrpError(
             f"needed a picture ({', '.join(FORMATS)}); {file.name!r} is none that can be read"
         ) from error
-    if width * height > limits.pixels:
-        raise AsyrpError(
-            f"an upload may have at most {limits.pixels:,} pixels; {file.name!r} has "
-            f"{width * height:,}; make it smaller"
-        )
 
 
 def short(name: str) -> str:

@@ -21,7 +21,6 @@ from asyrp.networks.convert.convert import (
 )
 from asyrp.networks.convert.detect import Detected, detect
 from asyrp.networks.convert.hyperparameters import Said, read_said
-from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.convert.verify import LIMIT, Proof
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.networks.presets import find_preset
@@ -29,6 +28,7 @@ from asyrp.networks.released_directions import convert_direction, foreign, read_
 from asyrp.options import Convert
 from asyrp.runtime.download import fetch_url, is_url
 from asyrp.storage.files import read_object
+from asyrp.storage.untrusted.tensors import read_checkpoint
 
 
 def run(options: Convert) -> None:

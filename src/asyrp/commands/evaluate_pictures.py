@@ -1,6 +1,5 @@
 """The pictures of `asyrp evaluate`: folders lined up by stem."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from asyrp.errors import AsyrpError
 from asyrp.metrics.table import Pictures
 from asyrp.options.evaluate import Evaluate
+from asyrp.storage.files import read_object
 from asyrp.storage.image_sources import Loaded, load
 
 
@@ -74,9 +74,8 @@ def gather(options: Evaluate) -> Material:
 def seed_of(folder: Path) -> int | None:
     """The seed of the noise that `asyrp edit` wrote down beside its edits."""
     try:
-        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return int(told["options"]["applying"]["seed"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_object(folder / "run.json")["options"]["applying"]["seed"])
+    except (AsyrpError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

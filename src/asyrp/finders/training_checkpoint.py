@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from asyrp.storage.training_state import load_state, save_state
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 SECONDS = 15.0  # between checkpoints within a batch; a timestep that is under way comes on top
 
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
 
 def outcomes_of(path: Path) -> list[Outcome | None]:
     """The best try of each lesson by a checkpoint; None for those that were never validated."""
-    with safe_open(path, "pt") as file:
+    with open_safetensors(path) as file:
         header = file.metadata()
     pairs = zip(json.loads(header["best"]), json.loads(header["lowest"]), strict=True)
     return [Outcome(*pair) if math.isfinite(pair[1]) else None for pair in pairs]

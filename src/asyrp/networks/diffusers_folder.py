@@ -14,7 +14,6 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import Space
-from asyrp.networks.config_sizes import check_config, check_sample_size, check_values
 from asyrp.networks.convert.adm import split
 from asyrp.networks.original_unet import OriginalUNet2DModel
 from asyrp.networks.scheduler_config import Noise
@@ -22,6 +21,7 @@ from asyrp.networks.weights import fill, read_weights
 from asyrp.runtime.fast_blocks import use_fast_blocks
 from asyrp.storage.config_fields import defaults_of, name_passed_over, refuse_others, said
 from asyrp.storage.files import read_object
+from asyrp.storage.untrusted.configs import check_config, check_sample_size, check_values
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -10,7 +10,6 @@ from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
 from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
-from asyrp.networks.config_sizes import check_config, check_values
 from asyrp.networks.diffusers_folder import (
     Precision,
     open_part,
@@ -24,6 +23,7 @@ from asyrp.networks.scheduler_config import read_scheduler
 from asyrp.networks.weights import read_weights
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.strict_loading import load_strictly
+from asyrp.storage.untrusted.configs import check_config, check_values
 from asyrp.storage.weight_files import HUB_FILES, has_weights
 
 _CODERS = ("vqvae", "vae")  # folders, as pipelines name them
@@ -138,7 +138,9 @@ def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
     config = read_json(place / "config.json")
     check_config(config, place)
     with refusing(folder, "CLIP tokenizer and text encoder"):
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(
+            str(folder / "tokenizer"), local_files_only=True, trust_remote_code=False
+        )
         weights, told = read_weights(place), CLIPTextConfig(**config)
         stored = sum(value.numel() for value in weights.values())
         check_values(lambda: CLIPTextModel(told), stored, place)

@@ -11,7 +11,6 @@ from asyrp.networks import latent_pipeline as latent
 from asyrp.networks.convert.convert import TORCH_SUFFIXES, convert, digest_of, keep_folder
 from asyrp.networks.convert.detect import detect
 from asyrp.networks.convert.hyperparameters import Said
-from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.presets import OTHER, PRESETS, Preset, Source
 from asyrp.runtime.download import (
     cache_folder,
@@ -22,6 +21,7 @@ from asyrp.runtime.download import (
     is_url,
     parse_source,
 )
+from asyrp.storage.untrusted.tensors import read_checkpoint
 
 BUILT_IN = {"avatars-64": "avatars", "photographs-64": "photographs"}  # network -> domain
 SUFFIXES = (*TORCH_SUFFIXES, ".bin", ".safetensors")  # of files, which Hub ids do not end in

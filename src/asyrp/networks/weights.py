@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert.read import read_checkpoint
 from asyrp.storage.finite import check_finite
 from asyrp.storage.strict_loading import check_report
+from asyrp.storage.untrusted.tensors import read_checkpoint
 from asyrp.storage.weight_files import chosen_in
 
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

@@ -1,7 +1,6 @@
 """Long work in stages: each writes one JSON file, and is not done again while that file fits."""
 
 import hashlib
-import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import torch
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.cpu import settle
+from asyrp.storage.files import read_object
 from asyrp.storage.json_files import write_json
 
 Work = Callable[[Path], Mapping[str, Any]]
@@ -174,7 +174,6 @@ def _worked(stage: Stage, folder: Path, mark: str) -> Done:
 def _read(folder: Path, name: str) -> dict[str, Any]:
     path = folder / f"{name}.json"
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path)
+    except AsyrpError:
         return {}
-    return kept if isinstance(kept, dict) else {}

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError, need
+from asyrp.storage.untrusted.onnx import open_onnx
 
 SIDE = 112  # pixels of ArcFace's crop
 
@@ -75,11 +76,11 @@ def load_identity(
     Raises:
         AsyrpError: no such file, no ONNX network, or one that does not take 112 x 112 RGB.
     """
-    runtime = need("onnxruntime", "identity")
+    need("onnxruntime", "identity")
     if not path.is_file():
         raise AsyrpError(f"needed an ONNX file of a face-recognition network; no {str(path)!r}")
     try:
-        session = runtime.InferenceSession(str(path), providers=list(providers))
+        session = open_onnx(path, providers)
     except Exception as error:  # onnxruntime's errors share no class
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise AsyrpError(f"{str(path)!r} is no ONNX network ({reason})") from error

@@ -13,6 +13,7 @@ from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.scorers.templates import imagenet_templates
 from asyrp.storage.strict_loading import load_strictly
+from asyrp.storage.untrusted.pretrained import check_pretrained
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
@@ -128,9 +129,14 @@ def load_clip(
     check_is_transformers(source)
     try:
         with hub() as local:
+            check_pretrained(AutoModel, source, local)
             model = load_strictly(AutoModel, source, local_files_only=local)
-            tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(source), local_files_only=local, trust_remote_code=False
+            )
             settings = processor_settings(source)
+    except AsyrpError:
+        raise
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(

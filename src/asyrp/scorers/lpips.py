@@ -1,19 +1,19 @@
 """LPIPS version 0.1: the perceptual distance of the paper (Zhang et al., CVPR 2018)."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.finite import check_finite
+from asyrp.storage.untrusted.tensors import load_safetensors, read_checkpoint, tensor_dicts
 
 Net = Literal["alex", "vgg"]
 
@@ -187,23 +187,13 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _shipped_heads(net: Net) -> dict[str, Tensor]:
     path = Path(str(files("asyrp.scorers").joinpath("data", "lpips_lin.safetensors")))
     prefix = f"{net}."
-    state = load_file(path).items()
+    state = load_safetensors(path).items()
     return renamed({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {k: v for k, v in _items(state) if isinstance(v, Tensor)}
-    except Exception as error:  # torch.load raises many kinds
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise AsyrpError(f"{str(path)!r} is no readable file of weights ({reason})") from error
-
-
-def _items(state: object) -> Iterable[tuple[str, object]]:
-    return state.items() if isinstance(state, Mapping) else ()
+    """The tensors at the top of a file."""
+    return next((found for place, found in tensor_dicts(read_checkpoint(path)) if not place), {})
 
 
 def _downloaded(net: Net) -> Path:

@@ -11,6 +11,8 @@ from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.config_fields import name_passed_over, refuse_others, said
 from asyrp.storage.files import read_object
+from asyrp.storage.untrusted.bounds import MOST_SIDE
+from asyrp.storage.untrusted.pretrained import find_file
 
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP
 _MODES = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
@@ -134,6 +136,11 @@ def _statistics(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[f
 
 def _checked(view: View) -> View:
     """The view, if its crop lies within what is resized: a processor would fill up with black."""
+    sides = [view.size] if isinstance(view.size, int) else [*view.size]
+    if not all(
+        isinstance(side, int) and 0 < side <= MOST_SIDE for side in (*sides, *(view.crop or ()))
+    ):
+        raise ValueError(f"sides from 1 to {MOST_SIDE} pixels are needed")
     if view.crop is not None and not _fits(view.crop, view.size):
         raise ValueError("a crop larger than the picture")
     return view
@@ -150,19 +157,11 @@ def _pair(size: Any) -> tuple[int, int]:
 
 def processor_settings(source: str | Path) -> Mapping[str, Any]:
     """The image half of a folder's or Hub id's processor files; empty where it has none."""
-    from transformers.utils import cached_file
-
     for name in ("processor_config.json", "preprocessor_config.json"):
-        path = cached_file(
-            str(source),
-            name,
-            local_files_only=is_offline(),
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
+        path = find_file(source, name, is_offline())
         if path is None:
             continue
-        content = read_object(Path(path))
+        content = read_object(path)
         content = content.get("image_processor", content)
         if isinstance(content, dict) and content.keys() & {*OBEYED, *ONLY}:
             return content

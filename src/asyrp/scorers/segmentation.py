@@ -12,6 +12,7 @@ from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.storage.strict_loading import load_strictly
+from asyrp.storage.untrusted.pretrained import check_pretrained
 
 
 class SemanticSegmenter(nn.Module):
@@ -72,8 +73,11 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
     try:
         with hub() as local:
             kind = AutoModelForSemanticSegmentation
+            check_pretrained(kind, source, local)
             model = load_strictly(kind, source, local_files_only=local)
             settings = processor_settings(source)
+    except AsyrpError:
+        raise
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(

@@ -6,13 +6,13 @@ from typing import NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.scorers.lpips import MEAN, STD, check_pictures, difference
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 NAME = "st-lpips-alex"
 SMALLEST = 21  # pixels a side; below it a reflecting border is wider than what it reflects
@@ -118,7 +118,7 @@ def load_perceptual(path: Path | None = None) -> ShiftTolerantLPIPS:
     path = path or Path(str(files("asyrp.scorers").joinpath("data", "stlpips_alex.safetensors")))
     network = ShiftTolerantLPIPS()
     try:
-        network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+        network.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise AsyrpError(

@@ -10,6 +10,7 @@ from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import hub
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.storage.strict_loading import load_strictly
+from asyrp.storage.untrusted.pretrained import check_pretrained
 
 HEADS = ("classifier.", "head.", "fc.")  # of what classifies, left aside for its features
 
@@ -57,8 +58,11 @@ def load_vision(source: str | Path, device: str | torch.device = "cpu") -> Visio
 
     try:
         with hub() as local:
+            check_pretrained(AutoModel, source, local)
             model = load_strictly(AutoModel, source, spare=HEADS, local_files_only=local)
             settings = processor_settings(source)
+    except AsyrpError:
+        raise
     except Exception as error:  # a damaged or unsafe file fails in any way
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise AsyrpError(

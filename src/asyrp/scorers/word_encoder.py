@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 DIM = 128
 LONGEST = 32  # words of a text
@@ -197,7 +198,7 @@ def load_encoder(path: Path) -> WordEncoder:
         AsyrpError: there is no such file, or it holds something else.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             told = json.loads((file.metadata() or {}).get("language", "null"))
             lists = {k: tuple(v) for k, v in told.items() if isinstance(v, list)}
             encoder = WordEncoder(Language(**{**told, **lists}))

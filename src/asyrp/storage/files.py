@@ -1,46 +1,38 @@
 """Files that are whole or absent."""
 
 import errno
-import glob
 import json
 import os
 import re
-import secrets
-import shutil
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-
-LARGEST_JSON = 64_000_000  # bytes of a settings file; ours have some thousand
-STALE_SECONDS = 24 * 3600.0  # age at which what was half written has lost its writer
+from asyrp.storage.unfinished import unfinished
+from asyrp.storage.untrusted.bounds import LARGEST_JSON
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the place of `path` on success.
+    """A temporary path on the same disk that takes the place of `path` on success.
 
     On any error the temporary file is removed and what stood at `path` stays as it was.
     """
-    _remove_stale(path.parent, path.name)
-    temporary = _temporary(path.parent, path.name)
-    temporary.touch(exist_ok=False)
-    rights = temporary.stat().st_mode & 0o777  # as the user asked: safetensors writes for its owner
-    try:
+    with unfinished(path.parent) as place:
+        temporary = place / f"new{path.suffix}"
+        temporary.touch(exist_ok=False)
+        rights = temporary.stat().st_mode & 0o777  # safetensors writes for its owner alone
         yield temporary
         temporary.chmod(rights)
         reach_disk(temporary)  # a disk may find only now that it is full
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -49,30 +41,37 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Where `path` holds files already they stay, and each new one takes its place whole. On any
     error the temporary folder is removed and `path` stays as it was.
+
+    Raises:
+        AsyrpError: a folder stands where a file belongs, or the other way round.
     """
-    base = _beside(path)
-    _remove_stale(base, path.name)
-    temporary = _temporary(base, path.name)
-    temporary.mkdir()
-    try:
+    with unfinished(beside(path)) as place:
+        temporary = place / "new"
+        temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):
             reach_disk(file)
+        _check_places(temporary, path)
         _put_in_place(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _temporary(folder: Path, name: str) -> Path:
-    """Where nothing is yet; `_remove_stale` knows such names."""
-    return folder / f".{name}.{secrets.token_hex(4)}"
-
-
-def _beside(path: Path) -> Path:
-    """A folder on the disk of `path`, from where it can be reached by a rename."""
+def beside(path: Path) -> Path:
+    """A folder that can be written to, and from where a rename reaches `path`: its own at best."""
     parent = next(parent for parent in path.absolute().parents if parent.is_dir())
-    other_disk = path.is_dir() and path.stat().st_dev != parent.stat().st_dev
-    return path if other_disk else parent
+    if not path.is_dir():
+        return parent
+    reached = path.stat().st_dev == parent.stat().st_dev and os.access(parent, os.W_OK)
+    return parent if reached and not path.is_symlink() else path
+
+
+def _check_places(temporary: Path, path: Path) -> None:
+    for file in temporary.rglob("*"):
+        place = path / file.relative_to(temporary)
+        if place.exists() and place.is_dir() != file.is_dir():
+            kind = "folder" if place.is_dir() else "file"
+            raise AsyrpError(
+                f"{str(place)!r} is a {kind} already; rename it, or give another --out"
+            )
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
@@ -104,17 +103,6 @@ def reach_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _remove_stale(folder: Path, name: str) -> None:
-    """Remove what writers of `name` left behind that were killed long ago."""
-    with suppress(OSError):
-        for path in list(folder.glob(f".{glob.escape(name)}.????????")):
-            if time.time() - path.lstat().st_mtime > STALE_SECONDS:
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
@@ -190,7 +178,7 @@ def load_tensors(path: Path, kind: Kind) -> Loaded:
     if not path.is_file():
         raise AsyrpError(f"needed a {kind.name} file; {str(path)!r} does not exist")
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             header = dict(file.metadata() or {})
             if header.get("format") != kind.format:
                 raise AsyrpError(
@@ -217,7 +205,7 @@ def header_of(path: Path) -> dict[str, str]:
         AsyrpError: it is none, or cut short.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             return dict(file.metadata() or {})
     except SafetensorError as error:
         raise AsyrpError(

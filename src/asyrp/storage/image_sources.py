@@ -6,6 +6,7 @@ All are streamed. A file that cannot be read is passed on as `Skipped`, for the 
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError, need
 from asyrp.storage.images import find_images, read_image, upright_shape
+from asyrp.storage.untrusted.databases import Database
 
 NAME_COLUMNS = ("image_id", "file_name", "filename", "file", "image", "path", "name")
 
@@ -183,27 +185,22 @@ def lmdb_folder(path: Path, size: tuple[int, int] | None = None) -> Iterator[Ite
     Of several resolutions the smallest that covers `size` is read, or the largest there is.
 
     Raises:
-        AsyrpError: it is no LMDB.
+        AsyrpError: it is no LMDB, or damaged.
     """
-    library: Any = need("lmdb", "data")
-    try:
-        database = library.open(str(path), readonly=True, lock=False, readahead=False)
-    except library.Error as error:
-        raise AsyrpError(f"{str(path)!r} is not a readable LMDB: {error}") from error
-    with database, database.begin() as transaction:
-        prefix = _resolution(transaction, size)
-        for key, value in transaction.cursor():
-            name = bytes(key).decode("latin-1")
+    with Database(path) as database:
+        prefix = _resolution(database, size)
+        for key, value in database.items():
+            name = key.decode("latin-1")
             if name != "length" and name.startswith(prefix):
-                yield Item(name, bytes(value), {})
+                yield Item(name, value, {})
 
 
-def _resolution(transaction: Any, size: tuple[int, int] | None) -> str:
+def _resolution(database: Database, size: tuple[int, int] | None) -> str:
     """The prefix of the keys to read: "256-" of CelebA-HQ's, "" of LSUN's."""
-    if transaction.get(b"length") is None:
+    if b"length" not in database:
         return ""
-    names = (bytes(key).decode("latin-1") for key in transaction.cursor().iternext(values=False))
-    sides = sorted({int(name.split("-")[0]) for name in names if name[:1].isdigit()})
+    found = (re.match(rb"([0-9]{1,5})-", key) for key in database.keys())
+    sides = sorted({int(one[1]) for one in found if one})
     if not sides:
         return ""
     wanted = max(size) if size else 0
@@ -235,7 +232,7 @@ class _Bytes(io.BytesIO):
 
 
 def _as_path(item: Item) -> Path:
-    # Image.open, which this ends in, takes an open file wherever it takes a path
+    # what opens it in the end takes an open file wherever it takes a path
     if isinstance(item.data, Path):
         return item.data
     return cast(Path, _Bytes(item.name, item.data))

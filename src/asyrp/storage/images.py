@@ -9,25 +9,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, features
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
 from asyrp.storage.finite import check_result
+from asyrp.storage.untrusted.bounds import MOST_PIXELS as LARGEST
+from asyrp.storage.untrusted.pictures import FORMATS, HAS_AVIF, open_picture
 
-_AVIF = features.check("avif") is True  # Pillow reads it since 11.3
-_JPEG = (".jpg", ".jpeg", ".jfif", ".jpe")
-_MAYBE = ("AVIF",) if _AVIF else ()
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", *_MAYBE)  # some others run programs
-SUFFIXES = (".png", *_JPEG, ".webp", ".bmp", ".gif", ".tif", ".tiff", *([".avif"] * _AVIF))
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".jpe",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    *([".avif"] * HAS_AVIF),
+)
 RECORDS = (".json", ".csv", ".safetensors")  # what commands write beside pictures
 SHEET = "sheet"  # the folder of overviews, in which no reader looks
 LONGEST_STEM = 220  # bytes of a name without suffix; outputs add theirs, and a disk allows 255
 KEYS = {"L;2": 85, "L;4": 17}  # what Pillow multiplies shallow greys with, but not their hidden one
+
 BAND = 256  # rows
 SMALLEST = 8  # pixels; anything smaller is no picture
-LARGEST = 64_000_000  # pixels; anything larger is refused before it is decoded
 MARK = "edited with asyrp"  # what edited pictures say of their software
 
 
@@ -148,8 +158,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
-            with Image.open(path, formats=FORMATS) as opened:
-                _check_pixels(path, opened.size)
+            with open_picture(path) as opened:
+                _check_smallest(path, opened.size)
                 yield opened
     except AsyrpError:
         raise
@@ -234,16 +244,12 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.merge("LA", (grey, Image.fromarray((values != key).astype(np.uint8) * 255)))
 
 
-def _check_pixels(path: Path, size: tuple[int, int]) -> None:
+def _check_smallest(path: Path, size: tuple[int, int]) -> None:
     width, height = size
     if min(width, height) < SMALLEST:
         raise AsyrpError(
             f"an image must be at least {SMALLEST} pixels wide and high; {str(path)!r} is "
             f"{width} x {height}; remove it or use a larger one"
-        )
-    if width * height > LARGEST:
-        raise AsyrpError(
-            f"an image may have at most {LARGEST:,} pixels; {str(path)!r} has {width * height:,}"
         )
 
 

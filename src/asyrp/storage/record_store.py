@@ -7,21 +7,28 @@ the same time without locks, and a kill loses only records that were not flushed
 
 import hashlib
 import json
-import os
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.storage.files import Kind, atomic_path, reach_disk, save_tensors
+from asyrp.storage.files import (
+    Kind,
+    atomic_path,
+    parse_json,
+    reach_disk,
+    read_object,
+    save_tensors,
+)
+from asyrp.storage.unfinished import remove_abandoned
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 KIND = Kind("shard of a store", "asyrp-store", 1, "asyrp invert --store")
 MARKER = "store.json"  # says that a folder is a store
@@ -29,7 +36,6 @@ SUFFIX = ".safetensors"
 SHARD_BYTES = 64 * 2**20
 SHARD_SECONDS = 30.0
 MOST_OPEN = 8  # shards that stay open for reading; their pages count as memory of the process
-STALE_SECONDS = 24 * 3600.0  # age at which a half-written file has lost its writer
 
 Record = dict[str, Tensor]
 
@@ -65,7 +71,7 @@ class RecordStore:
         self._pending: dict[str, Record] = {}
         self._pending_bytes, self._written = 0, time.monotonic()
         self._open: OrderedDict[Path, Shard] = OrderedDict()
-        _remove_stale(folder)
+        remove_abandoned(folder)
         self.refresh()
 
     def __contains__(self, key: str) -> bool:
@@ -120,10 +126,7 @@ class RecordStore:
         path, digests = self.folder / name, {k: digest(r) for k, r in self._pending.items()}
         tensors = {f"{k}.{n}": v for k, r in self._pending.items() for n, v in r.items()}
         header = {"format": KIND.format, "version": str(KIND.version)}
-        hidden = self.folder / f".{name}.new"
-        save_tensors(hidden, tensors, header | {"records": json.dumps(digests)})
-        reach_disk(hidden)  # before its name does, so that a power cut leaves no hollow shard
-        os.replace(hidden, path)
+        save_tensors(path, tensors, header | {"records": json.dumps(digests)})
         reach_disk(self.folder)
         self._index |= dict.fromkeys(map(bytes.fromhex, digests), len(self._shards))
         self._shards.append(path)
@@ -190,10 +193,10 @@ def _check_folder(folder: Path) -> None:
             content = {"format": KIND.format, "version": KIND.version}
             temporary.write_text(json.dumps(content) + "\n")
     try:
-        found = json.loads(marker.read_text())
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("format") != KIND.format:
+        found = read_object(marker)
+    except AsyrpError:
+        found = {}
+    if found.get("format") != KIND.format:
         raise AsyrpError(f"{str(marker)!r} is not that of a store; give another folder")
     if found.get("version") != KIND.version:
         raise AsyrpError(
@@ -205,7 +208,7 @@ def _check_folder(folder: Path) -> None:
 def _opened(path: Path) -> Shard:
     names: dict[str, list[str]] = {}
     try:
-        file = safe_open(path, "pt").__enter__()
+        file = open_safetensors(path).__enter__()
         for key, _, name in (full.partition(".") for full in file.keys()):
             names.setdefault(key, []).append(name)
         return Shard(file, _digests(file), names)
@@ -219,10 +222,7 @@ def _digests(file: Any) -> dict[str, str]:
     Raises:
         ValueError: the header of the shard says something else.
     """
-    try:
-        found: dict[str, str] = json.loads((file.metadata() or {}).get("records", "{}"))
-    except RecursionError as error:
-        raise ValueError("its records are nested") from error
+    found: dict[str, str] = parse_json((file.metadata() or {}).get("records", "{}"))
     if not isinstance(found, dict) or not all(len(bytes.fromhex(key)) == 32 for key in found):
         raise ValueError("its records have no proper keys")
     return found
@@ -233,10 +233,3 @@ def _damaged(path: Path, reason: str) -> AsyrpError:
         f"the shard {str(path)!r} is damaged ({reason[:300]}); delete it, and what it held is "
         "made again"
     )
-
-
-def _remove_stale(folder: Path) -> None:
-    for path in folder.glob(f".*{SUFFIX}.*"):
-        with suppress(FileNotFoundError):  # its writer has just put it in place
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()

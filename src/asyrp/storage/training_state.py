@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import save_tensors
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 
 def save_state(
@@ -48,7 +49,7 @@ def load_state(
         AsyrpError: the file is broken, or of other networks.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             header = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         for name, module in modules.items():

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import FACTORS, SIZE
 from asyrp.errors import AsyrpError
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 SIZES = {factor: len(values) for factor, values in FACTORS.items()}
 
@@ -92,7 +92,7 @@ def load_judge(path: Path | None = None) -> Judge:
     )
     judge = Judge()
     try:
-        state = load_file(path)
+        state = load_safetensors(path)
         judge.load_state_dict({k: v.float() for k, v in state.items()})
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

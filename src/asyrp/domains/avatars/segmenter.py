@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import SIZE
 from asyrp.domains.avatars.masks import PARTS
 from asyrp.errors import AsyrpError
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 NAME = "avatars-64-parts"
 
@@ -88,7 +88,7 @@ def load_segmenter(path: Path | None = None) -> Segmenter:
     )
     segmenter = Segmenter()
     try:
-        segmenter.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+        segmenter.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise AsyrpError(

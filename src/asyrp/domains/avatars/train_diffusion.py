@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from asyrp.domains.avatars.diffusion import (
@@ -26,6 +25,7 @@ from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import from_config
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 FACES, BATCH, STEPS, MEASURED = 32_000, 16, 14_000, 64
 
@@ -63,7 +63,7 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
         yield step
     pace = (time.monotonic() - started) / done if done else 0.0
     unet = new_unet()
-    state = load_file(checkpoint)
+    state = load_safetensors(checkpoint)
     unet.load_state_dict({k.removeprefix("ema."): v for k, v in state.items() if k[:4] == "ema."})
     save_pipeline(unet, out / "avatars-64")
     unet.half().float()  # measure the network that was written

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +19,7 @@ from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.scorers.word_encoder import WordEncoder, save_encoder
 from asyrp.storage.files import atomic_path
 from asyrp.storage.images import from_uint8
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 FACES, SWAPS, UNSEEN, BATCH, PAIRS, SEED = 16_000, 4_000, 0.12, 96, 48, 7
 STEPS = 920  # of the shipped weights
@@ -154,7 +154,7 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
 
 def finish(checkpoint: Path, out: Path, cache: Path, steps: int, pace: str) -> None:
     """Write the averaged network of a checkpoint and its measured card."""
-    state = load_file(checkpoint)
+    state = load_safetensors(checkpoint)
     encoder = WordEncoder(language())
     ema = {key.removeprefix("ema."): v for key, v in state.items() if key.startswith("ema.")}
     encoder.load_state_dict({key: v.half().float() for key, v in ema.items()})

@@ -13,6 +13,7 @@ from PIL import Image
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.pictures import open_picture
 
 SIZE = 64
 BOX = (10, 26, 80, 96)  # of the 89 x 109 photographs: the face, and some hair
@@ -103,10 +104,10 @@ def read(images: Path, attributes: Path, cache: Path, crop: Crop | None = None) 
 def _cropped(images: Path, names: Sequence[str], crop: Crop) -> Iterator[np.ndarray]:
     try:
         if images.is_dir():
-            yield from (crop(Image.open(images / name)) for name in names)
+            yield from (crop(open_picture(images / name)) for name in names)
             return
         with ZipFile(images) as archive:
-            yield from (crop(Image.open(BytesIO(archive.read(name)))) for name in names)
+            yield from (crop(open_picture(BytesIO(archive.read(name)))) for name in names)
     except (OSError, KeyError, BadZipFile) as error:
         raise AsyrpError(
             f"the table names a picture that {str(images)!r} does not give ({error}); needed every "

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DModel
-from safetensors.torch import load_file
 from torch import Tensor
 
 from asyrp.domains.avatars.diffusion import v_loss
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 BATCH, STEPS = 32, 12_500  # 400 thousand pictures
 
@@ -47,7 +47,7 @@ def train(
         torch.default_generator.manual_seed(0)
         unet = new_unet()
     if begun is not None:
-        state = load_file(begun / "diffusion_pytorch_model.safetensors")
+        state = load_safetensors(begun / "diffusion_pytorch_model.safetensors")
         unet.load_state_dict({key: value.float() for key, value in state.items()})
     loss: Callable[[int], Tensor] = v_loss(unet, mirrored(data), BATCH, 1)
     settings = LoopSettings(steps, learning_rate=4e-4, ema_decay=0.9995, warmup_steps=100)

@@ -5,9 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,24 +14,24 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.schedule import LONGEST
-from asyrp.networks.config_sizes import check_config, check_values, count_pickled
 from asyrp.networks.convert.build import new_unet, structure_of_config, unet_config
 from asyrp.networks.convert.defaults import ORDERS, settle
 from asyrp.networks.convert.detect import Detected
 from asyrp.networks.convert.hyperparameters import Said, Settled
-from asyrp.networks.convert.read import read_checkpoint
 from asyrp.networks.convert.rename import structure_of, to_diffusers, to_original
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.convert.verify import Proof, prove
 from asyrp.storage.files import atomic_path, read_object, save_tensors
 from asyrp.storage.finite import check_finite
+from asyrp.storage.unfinished import unfinished
+from asyrp.storage.untrusted.configs import check_config, check_values, count_pickled
+from asyrp.storage.untrusted.tensors import read_checkpoint
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SCHEDULER = "scheduler_config.json"
 RECORD = "conversion.json"  # what the other files cannot hold; its presence marks our folders
-
-DAY = 24 * 3600  # seconds
+PARTS = {CONFIG, WEIGHTS, SCHEDULER, RECORD}
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
 
@@ -102,14 +100,7 @@ def write_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) 
 
 
 def keep_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) -> None:
-    """`write_folder` for a cache: of several processes that write the same, the first one's stays.
-
-    What a process that was killed left there goes away after a day.
-    """
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        with suppress(FileNotFoundError):  # its writer has just put it in place
-            if time.time() - left.stat().st_mtime > DAY:
-                shutil.rmtree(left, ignore_errors=True)
+    """`write_folder` for a cache: of processes that write the same, the first one's stays."""
     _write(folder, converted, record, _put_first)
 
 
@@ -120,18 +111,15 @@ def _write(
     put: Callable[[Path, Path], None],
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    temporary.chmod(0o755)
-    try:
+    with unfinished(folder.parent) as place:
+        temporary = place / "new"
+        temporary.mkdir()
         converted.unet.save_config(temporary)
         tensors = {key: value.contiguous() for key, value in converted.state.items()}
         write_weights(temporary / WEIGHTS, tensors)
         _write_json(temporary / SCHEDULER, scheduler_config(converted.settled))
         _write_json(temporary / RECORD, {**_described(converted), **record})
         put(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _put_in_place(new: Path, folder: Path) -> None:
@@ -139,15 +127,16 @@ def _put_in_place(new: Path, folder: Path) -> None:
     if not folder.exists():
         new.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    # no name that is ever taken for an unfinished one: a kill from here on must lose nothing
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:100]}.before-"))
     folder.rename(old / "old")
     try:
         new.rename(folder)
     except BaseException:
         (old / "old").rename(folder)
+        old.rmdir()
         raise
-    finally:
-        shutil.rmtree(old)
+    shutil.rmtree(old)
 
 
 def _put_first(new: Path, folder: Path) -> None:
@@ -157,13 +146,13 @@ def _put_first(new: Path, folder: Path) -> None:
     except OSError:
         if not (folder / CONFIG).is_file():
             raise
-        shutil.rmtree(new)
 
 
 def _check_free(folder: Path) -> None:
     if folder.is_file():
         raise AsyrpError(f"needed a folder to write to; {str(folder)!r} is a file")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORD).is_file():
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held and not {RECORD} <= held <= PARTS:
         raise AsyrpError(
             f"{str(folder)!r} holds something else; name a new folder, or empty this one"
         )

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert.read import tensor_dicts
+from asyrp.storage.untrusted.tensors import open_safetensors, tensor_dicts
 
 Family = Literal["ddpm", "adm"]
 Kind = Literal["ddpm", "adm", "ddpm direction", "adm direction", "table direction"]
@@ -112,7 +112,7 @@ def is_original(path: Path) -> bool:
     if head == b"PK" or head[:1] == b"\x80":
         return True
     try:
-        with safe_open(path, "pt") as tensors:
+        with open_safetensors(path) as tensors:
             names = tensors.keys()
     except (SafetensorError, OSError):
         return False

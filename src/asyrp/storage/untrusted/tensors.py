@@ -10,10 +10,31 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert.pickles import foreign_names
+from asyrp.storage.untrusted.bounds import DEEPEST_CHECKPOINT, LARGEST_HEADER, MOST_VIEWS
+from asyrp.storage.untrusted.pickles import foreign_names
 
-MOST_VIEWS = 4  # times that the bytes of a file may be read as tensors; EMA weights are shared
-DEEPEST = 4  # nested dicts and lists that are looked into; released checkpoints need 2
+
+def open_safetensors(path: Path | str) -> Any:
+    """`safe_open`, a context manager, after a look at how long the header is.
+
+    Raises:
+        SafetensorError, OSError: as `safe_open` itself.
+    """
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise SafetensorError(f"HeaderTooLarge: {length:,} bytes")
+    return safe_open(path, "pt")
+
+
+def load_safetensors(path: Path | str) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file.
+
+    Raises:
+        SafetensorError, OSError: it is damaged.
+    """
+    with open_safetensors(path) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -53,7 +74,7 @@ def tensor_dicts(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
 def _tensor_dicts(
     content: Any, place: str, depth: int, seen: set[int]
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    if depth > DEEPEST or isinstance(content, Tensor) or id(content) in seen:
+    if depth > DEEPEST_CHECKPOINT or isinstance(content, Tensor) or id(content) in seen:
         return
     seen.add(id(content))  # a list may hold itself, a thousand times
     if isinstance(content, Mapping):
@@ -114,8 +135,7 @@ def _damaged(path: Path, error: Exception) -> str:
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}
+        return load_safetensors(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise AsyrpError(
             f"{str(path)!r} is no whole safetensors file ({error}); download it again"

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-LARGEST = 2_000_000  # bytes of a checkpoint's index; released ones have some 100,000
+from asyrp.storage.untrusted.bounds import LARGEST_INDEX
+
 OLD_PICKLES = 5  # before torch 1.6: magic number, version, machine, content, storage keys
 
 # all that tensors in dicts and lists are made of
@@ -41,16 +42,18 @@ def foreign_names(path: Path) -> list[str]:
 def _names(path: Path) -> Iterator[str]:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
-            first = io.BytesIO(file.read(LARGEST))  # in memory: no length in it can ask for more
+            first = io.BytesIO(
+                file.read(LARGEST_INDEX)
+            )  # in memory: no length in it can ask for more
         for _ in range(OLD_PICKLES):
             yield from _of_pickle(first)
         return
     with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.filename.endswith(".pkl"):
-                if entry.file_size > LARGEST:
-                    raise OverflowError(entry.filename)
-                yield from _of_pickle(io.BytesIO(archive.read(entry)))
+        indices = [entry for entry in archive.infolist() if entry.filename.endswith(".pkl")]
+        if sum(entry.file_size for entry in indices) > LARGEST_INDEX:
+            raise OverflowError(indices[0].filename)
+        for entry in indices:
+            yield from _of_pickle(io.BytesIO(archive.read(entry)))
 
 
 def _of_pickle(file: IO[bytes]) -> Iterator[str]:

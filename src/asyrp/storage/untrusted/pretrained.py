@@ -1,0 +1,67 @@
+"""Folders and Hub ids of transformers, looked at before the library builds anything from them."""
+
+from pathlib import Path
+from typing import Any
+
+from asyrp.storage.files import read_object
+from asyrp.storage.untrusted.bounds import MOST_NAMES
+from asyrp.storage.untrusted.configs import check_config, check_values, count_pickled, count_values
+from asyrp.storage.untrusted.tensors import read_checkpoint
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the library's own order
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def check_pretrained(kind: Any, source: str | Path, local: bool) -> None:
+    """Refuse a network whose config says more than its weights hold, or whose pickle would run.
+
+    Args:
+        kind: the auto class of transformers that is to load it.
+        local: whether the Hub must not be asked.
+
+    Raises:
+        AsyrpError: it is such a one.
+        Exception: any of transformers, for what it cannot load anyway.
+    """
+    from transformers import AutoConfig
+
+    place = find_file(source, "config.json", local)
+    if place is None:
+        return  # the library has a line of its own for that
+    check_config(read_object(place), source, MOST_NAMES)
+    stored = sum(
+        count_values(path)
+        if path.suffix == ".safetensors"
+        else count_pickled(read_checkpoint(path))
+        for path in _weights(source, local)
+    )
+    config = AutoConfig.from_pretrained(
+        str(source), local_files_only=local, trust_remote_code=False
+    )
+    check_values(lambda: kind.from_config(config, trust_remote_code=False), stored, source)
+
+
+def find_file(source: str | Path, name: str, local: bool) -> Path | None:
+    """A file of a folder or Hub id, fetched if need be; None where there is none."""
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        str(source),
+        name,
+        local_files_only=local,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+def _weights(source: str | Path, local: bool) -> list[Path]:
+    for name in (*WEIGHTS, *PICKLED):
+        place = find_file(source, name, local)
+        if place is None:
+            continue
+        if place.suffix != ".json":
+            return [place]
+        parts = sorted({str(part) for part in read_object(place).get("weight_map", {}).values()})
+        return [path for part in parts if (path := find_file(source, part, local))]
+    return []
