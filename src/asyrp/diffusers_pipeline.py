@@ -157,14 +157,8 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             for i, pair in enumerate(grid):
                 if self.interrupt:
                     continue
-                (done,) = reverse_process(
-                    model,
-                    x,
-                    grid[i : i + 1],
-                    attributes,
-                    self._boost(t_boost, attributes),
-                    generators,
-                )
+                phases = attributes, self._boost(t_boost, attributes)
+                (done,) = reverse_process(model, x, grid[i : i + 1], *phases, generators)
                 changed = callback(self, i, pair.t, dict.fromkeys(names, done.x))
                 x = changed.get("latents", done.x)
                 bar.update()

@@ -14,7 +14,8 @@ from asyrp.settings import Like
 from asyrp.storage.alignment_note import AlignmentNote
 from asyrp.storage.face_alignment import cut, square_like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import find_images, read_upright, save_png
+from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import read_upright, save_png
 from asyrp.storage.results import check_results
 
 SIZES: dict[Like, int] = {"celeba": 64, "celeba-hq": 256, "ffhq": 256}

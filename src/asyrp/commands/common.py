@@ -27,7 +27,8 @@ from asyrp.runtime.cpu import settle
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble, is_first
 from asyrp.runtime.resumable import Stage, recorded, run_stages
 from asyrp.scorers.load import check_rgb
-from asyrp.storage.images import MARK, SUFFIXES, read_folder
+from asyrp.storage.image_folders import SUFFIXES
+from asyrp.storage.images import MARK, read_folder
 
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 

@@ -34,7 +34,8 @@ from asyrp.options import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
 from asyrp.settings import Like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import find_images, write_png
+from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, record
 

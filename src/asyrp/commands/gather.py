@@ -12,6 +12,7 @@ from asyrp.errors import AsyrpError
 from asyrp.options.data import Gather
 from asyrp.reporting.tables import csv_text
 from asyrp.storage.files import atomic_folder
+from asyrp.storage.image_folders import passed_over
 from asyrp.storage.image_sources import (
     SHARES,
     Record,
@@ -21,7 +22,7 @@ from asyrp.storage.image_sources import (
     split_of,
     stream,
 )
-from asyrp.storage.images import passed_over, write_png
+from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
 

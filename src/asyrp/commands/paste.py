@@ -13,7 +13,8 @@ from asyrp.options import Paste
 from asyrp.storage.alignment_note import AlignmentNote, read_alignment
 from asyrp.storage.face_alignment import put_back
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import find_images, notes_of, read_upright, save_png
+from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import notes_of, read_upright, save_png
 from asyrp.storage.results import check_results
 
 FACTOR = re.compile(r"_[+-]\d[\d.e+-]*$")  # of --strengths, behind a file's name

@@ -18,7 +18,8 @@ from asyrp.method.schedule import check_steps
 from asyrp.options import Sample
 from asyrp.scorers.load import check_rgb
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import SHEET, contact_sheet, write_png
+from asyrp.storage.image_folders import SHEET
+from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, new_folder, record
 

@@ -18,7 +18,8 @@ from asyrp.method.schedule import check_steps
 from asyrp.options import Inverting
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from asyrp.scorers.load import check_rgb
-from asyrp.storage.images import find_images, read_image
+from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import read_image
 from asyrp.storage.record_store import RecordStore
 
 

@@ -26,7 +26,8 @@ from asyrp.scorers.judge import answers, wanted
 from asyrp.scorers.load import distance_for, encoder_for, load_encoder, same_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
-from asyrp.storage.images import find_images, read_image
+from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import read_image
 
 EVERY = 4  # without a folder of validation, every fourth training image is held out
 

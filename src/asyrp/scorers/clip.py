@@ -143,15 +143,20 @@ def load_clip(
             f"needed a CLIP-like encoder; {str(source)!r} does not load ({reason}); give a local "
             f"folder or a Hub id such as {DEFAULT}, and {network_hint()}"
         ) from error
+    _check_towers(model, source, bool(settings))
+    view = view_of(settings, int(model.config.vision_config.image_size))
+    return ClipEncoder(model.to(device=device, dtype=dtype), tokenizer, view, str(source))
+
+
+def _check_towers(model: Any, source: str | Path, told: bool) -> None:
+    """told: whether a file says how pictures are normalised."""
     if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
         raise AsyrpError(
             f"needed a CLIP-like encoder with an image and a text tower; {str(source)!r} is a "
             f"{type(model).__name__}"
         )
-    if not settings and model.config.model_type != "clip":
+    if not told and model.config.model_type != "clip":
         raise AsyrpError(
             f"{str(source)!r} has no preprocessor_config.json, which says how its pictures are "
             f"normalised, and only CLIP's is known here; add the one of this {type(model).__name__}"
         )
-    view = view_of(settings, int(model.config.vision_config.image_size))
-    return ClipEncoder(model.to(device=device, dtype=dtype), tokenizer, view, str(source))

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor
 
 from asyrp.errors import AsyrpError, need
-from asyrp.storage.images import find_images, read_image, upright_shape
+from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import read_image, upright_shape
 from asyrp.storage.untrusted.databases import Database
 
 NAME_COLUMNS = ("image_id", "file_name", "filename", "file", "image", "path", "name")
