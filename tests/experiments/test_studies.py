@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from asyrp.domains.scenes import grid_from
+from asyrp.domains.inverted_images import grid_from
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import (
     consistency,
