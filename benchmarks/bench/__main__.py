@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from asyrp.commands.common import say
-from asyrp.commands.compare import work
+from asyrp.commands.common import say, work
 from asyrp.experiments.plots import save_figure
 from asyrp.options.shared import unset
 from asyrp.runtime.resumable import result_of, seconds_of

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.domains.tasks import Task, lacking
+from asyrp.domains.base import Task
 from asyrp.method.editing import latents_of
 from asyrp.method.hspace import HSpaceUNet
 
@@ -33,5 +33,5 @@ def held(model: HSpaceUNet, task: Task, split: str, count: int, steps: int) -> H
 def _lacking(task: Task, split: str) -> Iterator[Face]:
     for number in numbers():
         face = sample_face(split, number)
-        if lacking([face], task):
+        if face.label(task.attribute) not in (None, task.value):
             yield face

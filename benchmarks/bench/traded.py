@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from asyrp.domains.tasks import task_of
 from torch import Tensor, nn
 
 from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
+from asyrp.domains.avatars.domain import TASKS
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.score import answers, score
 from asyrp.finders.clip_training import new_direction
@@ -154,9 +154,9 @@ class Bench(NamedTuple):
             edits[:] = self._edited(act, way, held.latents)
 
         seconds = meter.seconds_of(work)
-        edited, judge, task = torch.cat(edits), load_judge(), task_of(TASK)
+        edited, judge, task = torch.cat(edits), load_judge(), TASKS[TASK]
         before, after = answers(judge, held.images), answers(judge, edited)
-        found = score(before, after, held.faces, task.factor, task.value)
+        found = score(before, after, held.faces, task.attribute, task.value)
         distance = load_distance("st-lpips-alex")(held.images, edited)
         return {
             "name": way.name,
@@ -231,7 +231,7 @@ class Bench(NamedTuple):
 
 def opened(plan: Traded, naive: Any) -> Bench:
     """Load networks, draw faces and invert those to judge on."""
-    model, task = load_model("avatars-64"), task_of(TASK)
+    model, task = load_model("avatars-64"), TASKS[TASK]
     guide = new_text_direction(load_encoder("avatars-64-clip"), task.source, task.target)
     test = held(model, task, "test", plan.faces, plan.steps)
     validation = held(model, task, "validation", plan.chosen_on, plan.steps)

@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 
 from asyrp.cli import main
-from asyrp.commands.demo import _draw_training_faces as draw_faces
-from asyrp.commands.demo import test_faces as held_out_faces
+from asyrp.commands.demo import _write_training_images as draw_faces
+from asyrp.commands.demo import test_images as lacking_images
+from asyrp.commands.demo import wanted_task
 from asyrp.domains.avatars.avatars import FACTORS, sample_face
+from asyrp.domains.avatars.domain import TASKS
+from asyrp.domains.base import Domain, load_domain
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import read_card
 from asyrp.options import Demo
@@ -23,31 +26,45 @@ PROMISED |= {"perceptual_distance", "seconds"}
 FEW = ["--train-faces", "8", "--validation-faces", "4", "--test-faces", "4"]
 
 
-def test_the_demo_edits_faces_of_the_test_split_that_lack_the_value() -> None:
-    faces = held_out_faces(Demo(test_faces=30))
-    assert len(faces) == 30
+@pytest.fixture(scope="module")
+def domain() -> Domain:
+    pytest.importorskip("resvg_py")
+    return load_domain("avatars-64")
+
+
+def test_the_demo_edits_faces_of_the_test_split_that_lack_the_value(domain: Domain) -> None:
+    found = lacking_images(domain, TASKS["smiling"], 30)
+    assert (found.split, len(found.numbers)) == ("test", 30)
+    faces = [sample_face("test", number) for number in found.numbers]
     assert all(face.label("mouth") not in (None, "smiling") for face in faces)
     first = next(i for i in range(100) if sample_face("test", i).values["mouth"] != "smiling")
-    assert faces[0] == sample_face("test", first)
-    hidden = held_out_faces(Demo(factor="eyes", value="closed", test_faces=30))
-    assert all(face.values["eyewear"] != "sunglasses" for face in hidden)
+    assert found.numbers[0] == first
+    hidden = lacking_images(domain, TASKS["closed"], 30)
+    shown = [sample_face("test", number).values["eyewear"] for number in hidden.numbers]
+    assert "sunglasses" not in shown
 
 
-def test_the_demo_replaces_its_own_faces_only(tmp_path: Path) -> None:
-    pytest.importorskip("resvg_py")
-    draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
-    for name in ("mine.png", "00007.png", "validation-00009.png"):
+def test_an_edit_that_is_no_task_is_asked_for_in_words(domain: Domain) -> None:
+    task = wanted_task(domain, Demo(target="person with a beard", factor="mouth", value="sad"))
+    assert (task.source, task.target) == ("face", "person with a beard")
+    assert (task.attribute, task.value) == ("mouth", "sad")
+    assert wanted_task(domain, Demo(task="bald")) == TASKS["bald"]
+
+
+def test_the_demo_replaces_its_own_faces_only(domain: Domain, tmp_path: Path) -> None:
+    draw_faces(domain, tmp_path, Demo(train_faces=1, validation_faces=1))
+    for name in ("mine.png", "train-00007.png", "validation-00009.png"):
         (tmp_path / name).write_bytes(b"old")
-    draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
-    names = {"mine.png", "00000.png", "validation-00000.png", "labels.json", "labels.csv"}
+    draw_faces(domain, tmp_path, Demo(train_faces=1, validation_faces=1))
+    names = {"mine.png", "train-00000.png", "validation-00000.png"}
     assert {path.name for path in tmp_path.iterdir()} == {*names, ".drawn-by-demo"}
 
 
-def test_the_demo_leaves_pictures_of_others_alone(tmp_path: Path) -> None:
-    photo = tmp_path / "00007.png"  # as FFHQ names its own
+def test_the_demo_leaves_pictures_of_others_alone(domain: Domain, tmp_path: Path) -> None:
+    photo = tmp_path / "train-00007.png"
     photo.write_bytes(b"a photograph")
     with pytest.raises(AsyrpError, match="holds pictures that no demo drew"):
-        draw_faces(tmp_path, Demo(train_faces=1, validation_faces=1))
+        draw_faces(domain, tmp_path, Demo(train_faces=1, validation_faces=1))
     assert list(tmp_path.iterdir()) == [photo]
 
 
@@ -66,10 +83,10 @@ def test_the_demo_writes_its_report(tmp_path: Path) -> None:
     assert report["seconds"]["total"] == pytest.approx(
         sum(v for k, v in report["seconds"].items() if k != "total"), abs=0.1
     )
-    assert (report["train_faces"], report["validation_faces"]) == (8 + 4 - 3, 3)  # a quarter
-    assert report["test_faces"] == 4
+    assert (report["train_images"], report["validation_images"]) == (8 + 4 - 3, 3)  # a quarter
+    assert report["test_images"] == 4
     others = set(FACTORS) - {"mouth"}
-    assert report["leakage_by_factor"].keys() == others
+    assert report["leakage_by_attribute"].keys() == others
     card = read_card(out / "direction.safetensors")
     assert (card.target, card.t_edit) == ("smiling face", report["t_edit"])
     assert_page(out, report["success_after"])

@@ -6,20 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asyrp.domains.avatars.way import share_of_way, tiles, way_of
-from asyrp.domains.tasks import task_of
-from asyrp.editing_methods.trained import RIVALS
 
 from asyrp.cli import main
-from asyrp.domains.avatars.avatars import draw, sample_face
+from asyrp.domains.avatars.domain import TASKS as EVERY
+from asyrp.editing_methods.catalogue import METHODS
 from asyrp.errors import AsyrpError
 from asyrp.experiments import compare_table
 from asyrp.experiments import compare_words as words
 from asyrp.experiments.compare import Trial, compare_stages
-from asyrp.experiments.plan import Plan
+from asyrp.experiments.distance_to_target import share_of_distance
+from asyrp.experiments.plan import Plan, settled
 from asyrp.reporting.bootstrap import of_mean
 from asyrp.settings import TrainSettings
-from asyrp.storage.images import contact_sheet, from_uint8, write_png
 from asyrp.storage.json_files import plain
 
 pytest.importorskip("resvg_py")
@@ -47,6 +45,7 @@ def cell(success: float, numbers: range) -> dict[str, object]:
         "values": values,
         "sets": {"fid": SET, "kid": {**SET, "value": 1.5}},
         "changed": {"eyes": [1.0, None, 0.0, 0.0], "hair": [None] * 4},
+        "distance_to_target": RNG.random(4).tolist(),
         "stored": 1000,
         "training": spent,
         "tuning": spent,
@@ -54,19 +53,19 @@ def cell(success: float, numbers: range) -> dict[str, object]:
     }
 
 
-TASKS = ("smiling", "green")
+TASKS = (EVERY["smiling"], EVERY["green"])
 
 
 @pytest.fixture
 def cells() -> compare_table.Cells:
     places = {"smiling": range(4), "green": range(2, 6)}
     rates = {"asyrp": 0.9, "sdedit": 0.3}
-    return {(r, t): cell(rates[r], places[t]) for r in rates for t in TASKS}
+    return {(m, t): cell(rates[m], places[t]) for m in rates for t in places}
 
 
 def test_pooling_averages_tasks_and_resamples_faces(cells: compare_table.Cells) -> None:
     found = compare_table.pooled(cells, "asyrp", TASKS, "success")
-    means = [np.mean(cells["asyrp", t]["values"]["success"]) for t in TASKS]
+    means = [np.mean(cells["asyrp", t.name]["values"]["success"]) for t in TASKS]
     assert found.value == pytest.approx(np.mean(means))
     assert found.images == 6
     gain = compare_table.gain(cells, "sdedit", TASKS, "success")
@@ -75,7 +74,7 @@ def test_pooling_averages_tasks_and_resamples_faces(cells: compare_table.Cells) 
 
 
 def test_the_leakage_matrix_leaves_hidden_factors_empty(cells: compare_table.Cells) -> None:
-    rows = [cells["asyrp", task]["changed"] for task in TASKS]
+    rows = [cells["asyrp", task.name]["changed"] for task in TASKS]
     table, factors = compare_table.leaks(rows)
     assert factors == ["eyes", "hair"]
     assert table[:, 0].tolist() == pytest.approx([100 / 3] * 2)
@@ -83,98 +82,101 @@ def test_the_leakage_matrix_leaves_hidden_factors_empty(cells: compare_table.Cel
 
 
 def test_tables_have_a_row_a_method(cells: compare_table.Cells) -> None:
-    rivals = ("asyrp", "sdedit")
-    rows = compare_table.overall(cells, rivals, TASKS)
-    assert [row["method"] for row in rows] == [RIVALS[r].title for r in rivals]
-    assert compare_table.costs(cells, rivals, TASKS)[1]["evaluations an edit"] == "250.0"
-    assert compare_table.tuning(cells, rivals, TASKS)[0]["value: times chosen"] == "0.7: 0, 1: 2"
-    assert [row["f_t against"] for row in compare_table.gains(cells, rivals, TASKS)] == ["SDEdit"]
-    assert "(unseen)" in compare_table.by_task(cells, rivals, TASKS, "success")[1]["edit"]
-    compare_table.plot_overall(cells, rivals, TASKS).canvas.draw()
+    methods = ("asyrp", "sdedit")
+    rows = compare_table.overall(cells, methods, TASKS)
+    assert [row["method"] for row in rows] == [METHODS[m].title for m in methods]
+    assert compare_table.costs(cells, methods, TASKS)[1]["evaluations an edit"] == "250.0"
+    assert compare_table.tuning(cells, methods, TASKS)[0]["value: times chosen"] == "0.7: 0, 1: 2"
+    assert [row["f_t against"] for row in compare_table.gains(cells, methods, TASKS)] == ["SDEdit"]
+    assert "(unseen)" in compare_table.by_task(cells, methods, TASKS, "success")[1]["edit"]
+    compare_table.plot_overall(cells, methods, TASKS).canvas.draw()
     compare_table.plot_leaks(cells, "asyrp", TASKS, {"eyes": [0.0, None]}).canvas.draw()
 
 
-def test_the_share_of_the_way_is_a_projection() -> None:
+def test_the_share_of_the_distance_is_a_projection() -> None:
     source, answer = np.zeros((4, 4, 3)), np.zeros((4, 4, 3))
     answer[:2] = (0, 0, 200)
     for share in (0.0, 0.25, 1.0):
-        assert share_of_way(source, source + share * (answer - source), answer) == share
+        assert share_of_distance(source, source + share * (answer - source), answer) == share
     other = np.zeros((4, 4, 3))
-    other[...] = (90, 0, 0)  # red is no way to blue, and what lies outside does not count
-    assert share_of_way(source, other, answer) == 0
-    assert np.isnan(share_of_way(source, other, source))
-
-
-def test_the_way_is_read_off_a_strip(tmp_path: Path) -> None:
-    task = task_of("blue")
-    faces = [sample_face("test", number) for number in (3, 5)]
-    answers = np.stack([draw(face.replaced(task.factor, task.value)) for face in faces])
-    write_png(tmp_path / "strip.png", contact_sheet([from_uint8(answers)]))
-    assert np.array_equal(tiles(tmp_path / "strip.png"), answers)
-    found = way_of(tmp_path / "strip.png", task, [3, 5, 8])
-    assert (found.value, found.images) == (pytest.approx(1), 2)
+    other[...] = (90, 0, 0)  # red is not nearer to blue, and what lies outside does not count
+    assert share_of_distance(source, other, answer) == 0
+    assert np.isnan(share_of_distance(source, other, source))
 
 
 def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:
-    rivals = ("asyrp", "sdedit")
-    ways = {key: of_mean([0.1, 0.3]) for key in cells} | {("sdedit", "green"): of_mean([0.8, 0.9])}
-    assert "farthest on 'person with green skin' is SDEdit" in words.unseen(
-        cells, rivals, TASKS, ways
+    methods = ("asyrp", "sdedit")
+    near = {key: {**one, "distance_to_target": [0.1, 0.3]} for key, one in cells.items()}
+    near["sdedit", "green"]["distance_to_target"] = [0.8, 0.9]
+    assert "farthest on 'person with green skin' is SDEdit with 85" in words.unseen(
+        near, methods, TASKS
     )
-    row = {"strength": 1.0, "way": plain(of_mean([0.0, 0.1])), "colour": [255, 0, 16]}
+    row = {"strength": 1.0, "share": plain(of_mean([0.0, 0.1])), "colour": [255, 0, 16]}
     row["s_dir"] = plain(of_mean([0.2, 0.2]))
-    reached = {"green": {"rows": [{**row, "strength": 0.0}, row], "answer": [0, 255, 0]}}
-    assert "does not get there at any strength: 5 [0, 10] %" in words.why_unseen(reached)
-    far = {**row, "strength": 8.0, "s_dir": plain(of_mean([0.0, 0.1])), "way": row["way"]}
-    ends = [{**one, "lpips": plain(of_mean([0.4, 0.4]))} for one in (row, row, far)]
-    longer = {"green": {**reached["green"], "rows": ends}}
+    one = {"rows": [{**row, "strength": 0.0}, row], "answer": [0, 255, 0]}
+    doses = [(EVERY["green"], one)]
+    assert "does not get there at any strength: 5 [0, 10] %" in words.why_unseen(doses)
+    far = {**row, "strength": 8.0, "s_dir": plain(of_mean([0.0, 0.1])), "share": row["share"]}
+    ends = [{**each, "lpips": plain(of_mean([0.4, 0.4]))} for each in (row, row, far)]
+    longer = [(EVERY["green"], {**one, "rows": ends})]
     assert "From strength 1 to 8 S_dir goes from 0.20 to 0.05" in words.why_unseen(longer)
-    rows = words.reach_rows(reached)
+    rows = words.dose_rows(doses)
     assert [one["mean colour"] for one in rows] == ["#FF0010", "#FF0010", "#00FF00"]
-    found = {claim.claim: claim.holds for claim in words.claims(cells, rivals, TASKS)}
+    found = {claim.claim: claim.holds for claim in words.claims(cells, methods, TASKS)}
     assert found["f_t makes more clean edits than SDEdit"] in (True, None)
     assert len(found) == 2
     back = {"eyes": [0.0, 0.0], "hair": [0.0]}
     assert "eyes by 'smiling face' (33 %)" in words.leaking(cells, TASKS, back)
     edge = "at the largest for Asyrp, f_t (2 of 2), at the largest for SDEdit (2 of 2)"
-    told = words.settings_at_the_edge(cells, rivals, TASKS)
+    told = words.settings_at_the_edge(cells, methods, TASKS)
     assert told == f"Of the values tried, tuning ended {edge}."
     low = {key: {**one, "setting": {"strength": 0.7}} for key, one in cells.items()}
-    assert "at the smallest for SDEdit" in words.settings_at_the_edge(low, rivals, TASKS)
+    assert "at the smallest for SDEdit" in words.settings_at_the_edge(low, methods, TASKS)
     middle = {key: {**one, "setting": {"strength": 0.8}} for key, one in cells.items()}
-    assert words.settings_at_the_edge(middle, rivals, TASKS) == ""
+    assert words.settings_at_the_edge(middle, methods, TASKS) == ""
 
 
 def test_the_cleanest_setting_wins_then_success_then_the_smaller_change() -> None:
     trials = [
-        Trial({"s": 1}, 0.5, 0.9, 0.1, 0.2),
-        Trial({"s": 2}, 0.6, 0.7, 0.0, 0.3),
-        Trial({"s": 3}, 0.6, 0.7, 0.0, 0.2),
+        Trial({"s": 1}, 0.5, 0.9, 0.1, 0.2, 0.0),
+        Trial({"s": 2}, 0.6, 0.7, 0.0, 0.3, 0.0),
+        Trial({"s": 3}, 0.6, 0.7, 0.0, 0.2, 0.0),
     ]
     assert max(trials, key=lambda trial: trial.rank).setting == {"s": 3}
 
 
+def test_without_a_judge_the_guide_chooses() -> None:
+    nan = float("nan")
+    trials = [Trial({"s": s}, nan, nan, nan, s / 10, s_dir) for s, s_dir in ((1, 0.3), (2, 0.5))]
+    assert max(trials, key=lambda trial: trial.rank).setting == {"s": 2}
+
+
 def test_a_plan_refuses_what_it_cannot_do() -> None:
     with pytest.raises(AsyrpError, match="unknown task 'x'"):
-        Plan(tasks=("x",))
+        settled(Plan(tasks=("x",)))
     with pytest.raises(AsyrpError, match="unknown method 'y'"):
-        Plan(rivals=("y",))
+        settled(Plan(methods=("y",)))
+    with pytest.raises(AsyrpError, match="'swap' does not run here: avatars-64 gives no condition"):
+        settled(Plan(methods=("swap",)))
     with pytest.raises(AsyrpError, match="pool"):
-        Plan(test_faces=64, pool=30)
-    with pytest.raises(AsyrpError, match="train_faces must be 2"):
-        Plan(train_faces=1)
+        Plan(test_images=64, pool=30)
+    with pytest.raises(AsyrpError, match="train_images must be 2"):
+        Plan(train_images=1)
 
 
 def test_stages_change_with_the_plan_and_only_as_far_as_needed() -> None:
     from asyrp.runtime.resumable import identities
 
-    plan = Plan(tasks=("smiling", "sad"))
+    plan = Plan("shapes.domain", ("square",), ("asyrp", "sdedit", "classifier"))
     marks = identities(compare_stages(plan))
-    assert len(marks) == 4 + 1 + 1 + 2 + 2 * len(RIVALS)
-    more = identities(compare_stages(Plan(tasks=("smiling", "sad", "angry"))))
+    assert len(marks) == 4 + 1 + 1 + 1 + 1 + 3
+    more = identities(compare_stages(replace(plan, tasks=("square", "red"))))
     assert marks.items() <= more.items()
+    assert {"direction-red", "dose-red", "shown-red"} <= more.keys()
     other = replace(plan, settings=replace(TrainSettings(), seed=1))
     assert not set(marks.values()) & set(identities(compare_stages(other)).values())
+    elsewhere = identities(compare_stages(replace(plan, device="cuda:0", domain=plan.domain)))
+    assert elsewhere == marks
 
 
 @pytest.mark.slow
@@ -214,20 +216,16 @@ def test_reproduce_writes_a_page_and_goes_on_where_it_was(tmp_path: Path) -> Non
     [
         (["compare", "--tasks", "x"], "unknown task 'x'"),
         (["compare", "--methods", "x"], "unknown method 'x'"),
+        (["compare", "--methods", "swap"], "'swap' does not run here: avatars-64 gives no"),
+        (["compare", "--domain", "x-64"], "unknown domain 'x-64'; needed one of: avatars-64"),
         (["compare", "--workers", "0"], "--workers must be 1"),
-        (["compare", "--test-faces", "10"], "needs at least 16 test faces; got 10"),
-        (["compare", "--pool", "70"], "'smiling' needs 64 test faces that lack it; among 70 are"),
-        (["study", "robustness", "--faces", "9"], "'robustness' needs 16 to 64 faces"),
-        (["study", "linearity", "--faces", "99"], "'linearity' needs 2 to 64 faces"),
-        (["study", "linearity", "--model", "google/x"], "'linearity' on a network of your own"),
-        (["study", "diagnose", "--direction", "d.safetensors"], "needs --images"),
-        (["compare", "--device", "cuda"], "--device is for a network of your own"),
-        (["compare", "--encoder", "clip"], "--encoder is for a network of your own"),
-        (["compare", "--labels", "1", "2"], "--labels is for a network of your own"),
-        (["study", "theorem1", "--dtype", "bfloat16"], "--dtype is for a network of your own"),
-        (["compare", "--compile"], "--compile is for a network of your own"),
-        (["study", "linearity", "--refinements", "2"], "--refinements is for a network of your"),
-        (["study", "linearity", "--steps", "10"], "--steps is for a network of your own"),
+        (["compare", "--test-faces", "10"], "needs at least 16 test images; got 10"),
+        (["compare", "--pool", "70"], "'smiling' needs 64 test images that lack it; among 70 are"),
+        (["study", "robustness", "--faces", "9"], "'robustness' needs 16 to 64 images"),
+        (["study", "linearity", "--faces", "99"], "'linearity' needs 2 to 64 images"),
+        (["study", "nothing"], "unknown study 'nothing'"),
+        (["study", "diagnose", "--direction", "d.safetensors"], "diagnose --images FOLDER with"),
+        (["study", "linearity", "--images", "x"], "other studies look at a domain's own images"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from asyrp.domains.scenes import grid_from
 from scipy import stats
 from torch import Tensor
 
+from asyrp.domains.inverted_images import grid_from
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import (
     consistency,

@@ -268,7 +268,7 @@ def test_the_command_measures_a_perfect_edit_and_repeats_itself(tmp_path: Path) 
         ("size", "001.png of --edits is 32 x 40"),
         ("back", "000.png of --reconstructions is 32 x 40"),
         ("few", "FID needs at least 16"),
-        ("attribute", "unknown factor 'nose'"),
+        ("attribute", "no question about 'nose'"),
         ("value", "mouth has no value"),
         ("judge", "needs a judge"),
         ("text", "both --source and --target"),

@@ -17,9 +17,12 @@ from asyrp.cli import main
 from asyrp.commands.evaluate_report import Result, notes_of, page
 from asyrp.errors import AsyrpError
 from asyrp.metrics.features import EncoderFeatures
-from asyrp.metrics.table import Pictures, Scorers, Wish, judge
-from asyrp.metrics.zero_shot import CLIP_SCALE, Questions, ZeroShotJudging, read_questions
+from asyrp.metrics.table import Pictures, Scorers, Wish, judge_edits
+from asyrp.metrics.zero_shot import CLIP_SCALE, Questions, ZeroShotJudge, read_questions
 from asyrp.options.evaluate import Evaluate
+from asyrp.scorers.judge import answers, log_odds, probabilities
+from asyrp.scorers.judge import shown as shown_in
+from asyrp.scorers.judge import wanted as wanted_value
 from asyrp.scorers.load import load_encoder, same_encoder
 from asyrp.storage.images import read_folder, write_png
 from conftest import noise
@@ -59,28 +62,28 @@ def plain(*colours: Sequence[float]) -> Tensor:
     return torch.tensor(colours)[:, :, None, None].expand(-1, 3, 4, 4)
 
 
-def judging(scale: float = CLIP_SCALE) -> ZeroShotJudging:
-    return ZeroShotJudging(Colours(), Questions("colours", VALUES, scale))
+def zero_shot(scale: float = CLIP_SCALE) -> ZeroShotJudge:
+    return ZeroShotJudge(Colours(), Questions("colours", VALUES, scale))
 
 
 def test_the_nearest_text_is_the_answer() -> None:
-    one = judging()
-    found = one.answers(plain((0.9, 0.5, 0.1), (-0.2, -0.1, -0.9), (0.1, 0.2, 0.3)))
+    one = zero_shot()
+    found = answers(one, plain((0.9, 0.5, 0.1), (-0.2, -0.1, -0.9), (0.1, 0.2, 0.3)))
     assert found["light"].tolist() == [1, 0, 1]
     assert found["colour"].tolist() == [0, 1, 2]
-    assert [one.value("colour", i) for i in found["colour"]] == ["red", "green", "blue"]
-    assert one.wanted("colour", "blue") == 2
+    assert [one.values["colour"][i] for i in found["colour"]] == ["red", "green", "blue"]
+    assert wanted_value(one, "colour", "blue") == 2
     assert one.audited == ("light", "colour")
     assert one.name == "zero-shot colours"
-    shown = one.shown(found, "light", "bright")
+    shown = shown_in(one, found, "light", "bright")
     assert list(shown) == ["colour"]
     assert shown["colour"].all()
 
 
 @pytest.mark.parametrize("scale", [1.0, CLIP_SCALE])
 def test_probabilities_are_a_softmax_of_cosines(scale: float) -> None:
-    images, one = 0.3 * noise(3, 3, 4, 4) + plain((0.2, 0.3, -0.1)), judging(scale)
-    likely = one.probabilities(images)
+    images, one = 0.3 * noise(3, 3, 4, 4) + plain((0.2, 0.3, -0.1)), zero_shot(scale)
+    likely = probabilities(one, images)
     for row, image in enumerate(images.double().numpy()):
         seen = image.mean((1, 2))
         for name, texts in VALUES.items():
@@ -94,16 +97,16 @@ def test_probabilities_are_a_softmax_of_cosines(scale: float) -> None:
             for place, text in enumerate(texts):
                 others = [weight for at, weight in enumerate(weights) if at != place]
                 odds = math.log(weights[place] / sum(others))
-                found = one.log_odds(images, name, text)[row]
+                found = log_odds(one, images, name, text)[row]
                 assert found == pytest.approx(odds, rel=1e-3, abs=1e-4)
 
 
 def test_texts_are_encoded_once_and_images_in_batches() -> None:
     encoder = Colours()
-    one = ZeroShotJudging(encoder, Questions("colours", VALUES))
+    one = ZeroShotJudge(encoder, Questions("colours", VALUES))
     images = noise(130, 3, 2, 2)
-    whole = one.answers(images)
-    assert one.answers(images[100:])["colour"].tolist() == whole["colour"][100:].tolist()
+    whole = answers(one, images)
+    assert answers(one, images[100:])["colour"].tolist() == whole["colour"][100:].tolist()
     assert encoder.texts == [text for texts in VALUES.values() for text in texts]
     assert encoder.batches == [64, 64, 2, 30]
 
@@ -111,7 +114,7 @@ def test_texts_are_encoded_once_and_images_in_batches() -> None:
 def test_success_and_leakage_follow_its_answers() -> None:
     before = plain((0.9, -0.9, -0.9), (0.5, -0.9, -0.9), (-0.9, -0.9, 0.5))
     after = plain((0.9, 0.5, 0.5), (0.5, 0.6, 0.5), (-0.9, -0.9, 0.5))
-    found = judge(Pictures(before, after), judging(), Wish("light", "bright"))
+    found = judge_edits(Pictures(before, after), zero_shot(), Wish("light", "bright"))
     assert found["success"].tolist() == [1, 1, 0]
     assert found["success_before"].tolist() == [0, 0, 0]
     assert found["leakage"].tolist() == [0, 1, 0]  # the second went from red to green
@@ -212,9 +215,9 @@ def test_evaluate_with_questions(tmp_path: Path, capsys: pytest.CaptureFixture[s
     line += ["--leave-out", "diversity", "--encoder", str(clip), "--out", str(tmp_path / "out")]
     assert main(line) == 0
     kept = json.loads((tmp_path / "out" / "table.json").read_text())
-    one = ZeroShotJudging(load_encoder("avatars-64-clip"), Questions("", ASKED))
+    one = ZeroShotJudge(load_encoder("avatars-64-clip"), Questions("", ASKED))
     before, after = (
-        one.answers(torch.stack([p.image for p in read_folder(tmp_path / name, (40, 32))]))
+        answers(one, torch.stack([p.image for p in read_folder(tmp_path / name, (40, 32))]))
         for name in ("images", "edits")
     )
     table = kept["table"]

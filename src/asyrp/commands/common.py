@@ -65,8 +65,6 @@ def progress(what: str, unit: str = "step") -> Iterator[Report]:
 
 def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
     """Work the stages with a progress bar; a run that was stopped goes on where it was."""
-    if workers < 1:
-        raise AsyrpError(f"--workers must be 1 or more; got {workers}")
     with tqdm(total=len(stages), unit="stage", dynamic_ncols=True) as bar:
         for done in recorded(run_stages(stages, kept, workers), kept):
             bar.set_postfix_str(f"{done.name}, {done.seconds:.0f} s")

@@ -1,6 +1,7 @@
 """asyrp compare: every method on every task of a domain, in stages that a stopped run continues."""
 
 from asyrp.commands.common import say, work
+from asyrp.errors import AsyrpError
 from asyrp.experiments.compare import compare_stages
 from asyrp.experiments.compare_report import read_compared, write_compared
 from asyrp.experiments.plan import Plan, settled
@@ -31,6 +32,8 @@ def plan_of(
     training: TrainSettings,
 ) -> Plan:
     """The plan of some options."""
+    if on.workers < 1:
+        raise AsyrpError(f"--workers must be 1 or more; got {on.workers}")
     return Plan(
         domain=on.domain,
         tasks=tasks,

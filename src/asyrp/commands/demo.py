@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -92,9 +93,6 @@ def check(options: Demo) -> None:
         raise AsyrpError(
             "--train-faces and --test-faces must be 1 or more, --validation-faces 0 or more"
         )
-    told = [bool(getattr(options, name)) for name in ("source", "target", "factor", "value")]
-    if any(told) and not all(told):
-        raise AsyrpError("--source, --target, --factor and --value go together; or name a --task")
 
 
 def wanted_task(domain: Domain, options: Demo) -> Task:
@@ -105,11 +103,14 @@ def wanted_task(domain: Domain, options: Demo) -> Task:
     """
     if domain.scorers.judge is None:
         raise AsyrpError(f"a demo is measured by a judge, and {domain.name} has none; give it one")
-    if options.source:
-        attribute, value = options.factor, options.value
-        task = Task(options.target, options.source, options.target, attribute, value)
-    else:
-        task = task_of(domain, options.task or next(iter(domain.tasks)))
+    task = task_of(domain, options.task or next(iter(domain.tasks)))
+    asked = {
+        "source": options.source,
+        "target": options.target,
+        "attribute": options.factor,
+        "value": options.value,
+    }
+    task = replace(task, **{name: text for name, text in asked.items() if text})
     wanted(domain.scorers.judge, task.attribute, task.value)
     guide_of(domain, task)
     return task

@@ -12,7 +12,14 @@ from asyrp.errors import AsyrpError
 from asyrp.experiments.plan import domain_of, settled
 from asyrp.experiments.plots import save_figure
 from asyrp.experiments.studies import diagnose, theorem1
-from asyrp.experiments.studies.catalogue import stage_name, study_of, study_stages, tasks_of, told
+from asyrp.experiments.studies.catalogue import (
+    check_study,
+    stage_name,
+    study_of,
+    study_stages,
+    tasks_of,
+    told,
+)
 from asyrp.finders.prepare import parse_direction
 from asyrp.method.direction_file import load_direction
 from asyrp.method.schedule import paper_grid
@@ -40,6 +47,7 @@ def run(options: Study) -> None:
 def of_domain(options: Study) -> Mapping[str, Any]:
     """The study on a domain, in stages."""
     plan = plan_of(options.on, (), (), options.counts, options.training)
+    check_study(plan, options.name, options.faces)
     tasks = tasks_of(options.name, domain_of(plan)) or tuple(domain_of(plan).tasks)[:1]
     plan = settled(plan_of(options.on, tasks, ("asyrp",), options.counts, options.training))
     stages = study_stages(plan, [options.name], options.faces)

@@ -49,7 +49,7 @@ class Demo:
     task: Annotated[str, unset("the domain's first", "STR")] = ""
     """The edit to make, as in glasses."""
     source: Annotated[str, unset("the task's", "STR")] = ""
-    """What the images show, where it is no task of the domain; with the three below."""
+    """What the images show."""
     target: Annotated[str, unset("the task's", "STR")] = ""
     """What they should show."""
     factor: Annotated[str, unset("the task's", "STR")] = ""

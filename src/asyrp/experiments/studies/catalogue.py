@@ -180,22 +180,26 @@ def stage_name(name: str) -> str:
     return f"study-{name.replace(':', '.')}"
 
 
-def study_stages(plan: Plan, names: Sequence[str], count: int) -> list[Stage]:
-    """Shared stages, the directions, and the studies.
+def check_study(plan: Plan, name: str, count: int) -> None:
+    """Refuse what a domain cannot run, or fewer images than a study needs or more than there are.
 
     Raises:
-        AsyrpError: a study that the domain cannot run, or fewer images than one needs or more than
-            there are.
+        AsyrpError: why.
     """
+    if not study_of(name).least <= count <= plan.test_images:
+        raise AsyrpError(
+            f"the study {name!r} needs {study_of(name).least} to {plan.test_images} images "
+            f"(the test images); got {count}; change --faces or --test-faces"
+        )
+    if reason := why_no_study(name, domain_of(plan)):
+        raise AsyrpError(f"the study {name!r} does not run here: {reason}")
+
+
+def study_stages(plan: Plan, names: Sequence[str], count: int) -> list[Stage]:
+    """Shared stages, the directions, and the studies; see `check_study` for what is refused."""
     domain = domain_of(plan)
     for name in names:
-        if reason := why_no_study(name, domain):
-            raise AsyrpError(f"the study {name!r} does not run here: {reason}")
-        if not study_of(name).least <= count <= plan.test_images:
-            raise AsyrpError(
-                f"the study {name!r} needs {study_of(name).least} to {plan.test_images} images "
-                f"(the test images); got {count}; change --faces or --test-faces"
-            )
+        check_study(plan, name, count)
     tasks = list(dict.fromkeys(task for name in names for task in tasks_of(name, domain)))
     stages = shared_stages(plan) + direction_stages(plan, tasks)
     for task in tasks:
