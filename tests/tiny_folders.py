@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
 from torch import Tensor
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 from asyrp.method.ddim import generate
 from asyrp.method.hspace import HSpaceUNet
@@ -173,3 +180,29 @@ def leading_walk(model: HSpaceUNet, x: Tensor, offset: int = 0) -> Tensor:
     """Pictures by ten steps on diffusers' default grid, clamped to [-1, 1]."""
     *_, done = generate(model, model.schedule, x, leading_grid(10, offset=offset))
     return model.space.decode(done.x).clamp(-1, 1)
+
+
+def tiny_xl_unet(**changes: Any) -> UNet2DConditionModel:
+    """A network as Stable Diffusion XL's, of 8 x 8 latents: pooled texts of 12, sizes of 8 each."""
+    text_time = {
+        "cross_attention_dim": 32,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 12 + 6 * 8,
+        "transformer_layers_per_block": (1, 2),
+        "use_linear_projection": True,
+    }
+    return tiny_condition_unet(**{**text_time, **changes})
+
+
+def save_stable_diffusion_xl(folder: Path) -> Path:
+    """Parts of a StableDiffusionXLPipeline."""
+    save_stable_diffusion(folder)
+    tiny_xl_unet().save_pretrained(folder / "unet")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(26)
+        CLIPTextModelWithProjection(text_config()).save_pretrained(folder / "text_encoder_2")
+    save_tokenizer(folder / "tokenizer_2")
+    index = {"_class_name": "StableDiffusionXLPipeline", "vae": ["diffusers", "AutoencoderKL"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder

@@ -1,7 +1,7 @@
-"""Text-to-image networks of Stable Diffusion 1.x and 2.x, with the prompt fixed."""
+"""Text-to-image networks of Stable Diffusion 1.x, 2.x and XL, with the prompt fixed."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -11,7 +11,6 @@ from asyrp.errors import AsyrpError
 
 # What would need inputs besides x, t and the prompt.
 _FOREIGN = (
-    "addition_embed_type",
     "class_embed_type",
     "num_class_embeds",
     "encoder_hid_dim_type",
@@ -35,16 +34,26 @@ class FixedPrompt(nn.Module):
         context: hidden states of the prompt (1, tokens, d), or of the negative prompt and the
             prompt (2, tokens, d) for guidance other than 1.
         guidance: w; 1 is the prompt alone.
+        added: of Stable Diffusion XL, `text_and_sizes` of each row of the context.
     """
 
     context: Tensor
     weight: Tensor
+    added: Tensor | None
 
-    def __init__(self, network: UNet2DConditionModel, context: Tensor, guidance: float = 1.0):
+    def __init__(
+        self,
+        network: UNet2DConditionModel,
+        context: Tensor,
+        guidance: float = 1.0,
+        added: Tensor | None = None,
+    ):
         super().__init__()
         _check(network.config, context, guidance)
+        _check_added(network.config, added, len(context))
         self.network: Any = network
         self.register_buffer("context", context.detach().to(network.dtype))
+        self.register_buffer("added", None if added is None else added.detach().to(network.dtype))
         self.guidance = guidance  # the buffer is rounded with the weights; fingerprints see it
         self.register_buffer("weight", torch.tensor(guidance, dtype=torch.float64))
 
@@ -69,9 +78,12 @@ class FixedPrompt(nn.Module):
         return None
 
     @property
-    def time_embedding(self) -> nn.Module:
-        """Of the network."""
-        return cast(nn.Module, self.network.time_embedding)
+    def time_embedding(self) -> "nn.Module | AddedEmbedding":
+        """Of the network; of Stable Diffusion XL with that of the prompt and the sizes added."""
+        own = cast(nn.Module, self.network.time_embedding)
+        if self.added is None:
+            return own
+        return AddedEmbedding(own, self.network.add_embedding, self.added)
 
     @property
     def conv_norm_out(self) -> nn.Module:
@@ -127,6 +139,24 @@ class FixedPrompt(nn.Module):
         return torch.cat([values] * len(self.context))
 
 
+class AddedEmbedding:
+    """The embedding of t, plus that of what is the same for all images (SDXL's `text_time`)."""
+
+    def __init__(self, of_time: Any, of_added: Any, added: Tensor):
+        self._of_time, self._of_added, self._added = of_time, of_added, added
+
+    @property
+    def linear_2(self) -> nn.Module:
+        """Its last layer."""
+        return cast(nn.Module, self._of_time.linear_2)
+
+    def __call__(self, sinusoids: Tensor) -> Tensor:
+        """(rows, d) -> (rows, e), a copy of what is added for each image."""
+        emb: Tensor = self._of_time(sinusoids)
+        rows = self._added.repeat_interleave(len(emb) // len(self._added), dim=0)
+        return emb + cast(Tensor, self._of_added(rows))
+
+
 class Prompted:
     """A block of the network that is called as a block of a `UNet2DModel` is."""
 
@@ -178,7 +208,31 @@ def _check(config: Mapping[str, Any], context: Tensor, guidance: float) -> None:
         )
 
 
+def _check_added(config: Mapping[str, Any], added: Tensor | None, rows: int) -> None:
+    kind = config.get("addition_embed_type")
+    if kind not in (None, "text_time"):
+        raise AsyrpError(
+            "needed a network whose only other inputs are the pooled prompt and the sizes of "
+            f"Stable Diffusion XL (text_time); this one has addition_embed_type {kind!r}"
+        )
+    width = config.get("projection_class_embeddings_input_dim") if kind else None
+    has = None if added is None else tuple(added.shape)
+    if has != (None if kind is None else (rows, width)):
+        raise AsyrpError(
+            f"a network with addition_embed_type {kind} needs "
+            f"{'nothing' if kind is None else f'{(rows, width)} numbers'} besides its prompt; got "
+            f"{'nothing' if has is None else has}; load it as a whole folder of its pipeline"
+        )
+
+
 TextStates = Callable[[list[str]], Tensor]
+
+
+class PooledStates(NamedTuple):
+    """Texts as Stable Diffusion XL reads them: (n, tokens, d) and (n, p)."""
+
+    states: Tensor
+    pooled: Tensor
 
 
 def prompt_states(encode: TextStates, prompt: str, negative: str, guidance: float) -> Tensor:
@@ -188,17 +242,49 @@ def prompt_states(encode: TextStates, prompt: str, negative: str, guidance: floa
 
 def text_states(tokenizer: Any, text_encoder: Any) -> TextStates:
     """How Stable Diffusion reads a prompt: padded to the full length, last hidden states."""
-    longest = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
 
     @torch.no_grad()
     def encode(texts: list[str]) -> Tensor:
-        tokens = tokenizer(texts, padding="max_length", max_length=longest, return_tensors="pt")
-        count = tokens.input_ids.shape[1]
-        if count > longest:
-            raise AsyrpError(
-                f"this network reads at most {longest} tokens of a prompt; {texts[-1][:40]!r}... "
-                f"has {count}; shorten it"
-            )
-        return cast(Tensor, text_encoder(tokens.input_ids.to(text_encoder.device))[0])
+        return cast(Tensor, text_encoder(_tokens(tokenizer, text_encoder, texts))[0])
 
     return encode
+
+
+def _tokens(tokenizer: Any, text_encoder: Any, texts: list[str]) -> Tensor:
+    """(n, longest), where the text encoder is."""
+    longest = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+    tokens = tokenizer(texts, padding="max_length", max_length=longest, return_tensors="pt")
+    count = tokens.input_ids.shape[1]
+    if count > longest:
+        raise AsyrpError(
+            f"this network reads at most {longest} tokens of a prompt; {texts[-1][:40]!r}... "
+            f"has {count}; shorten it"
+        )
+    return cast(Tensor, tokens.input_ids.to(text_encoder.device))
+
+
+@torch.no_grad()
+def pooled_states(parts: Sequence[tuple[Any, Any]], texts: list[str]) -> PooledStates:
+    """How Stable Diffusion XL reads texts: the last hidden states but one of both encoders, side by
+    side, and the projected end token of the second (Podell et al. 2023, section 2.1).
+
+    parts: (tokenizer, text encoder) of each.
+    """
+    outs = [
+        encoder(_tokens(tokenizer, encoder, texts), output_hidden_states=True)
+        for tokenizer, encoder in parts
+    ]
+    states = torch.cat([out.hidden_states[-2] for out in outs], dim=-1)
+    return PooledStates(states, outs[-1].text_embeds)
+
+
+def text_and_sizes(network: Any, pooled: Tensor, size: tuple[int, int]) -> Tensor:
+    """What Stable Diffusion XL adds to the embedding of t, before its layers: (n, p + 6 d).
+
+    The pooled texts (n, p), then sinusoids of six numbers: height and width of the original, the
+    corner of its crop, height and width of the picture; here of pictures that were not cropped.
+    """
+    height, width = size
+    numbers = torch.tensor([height, width, 0, 0, height, width], device=pooled.device)
+    sizes = network.add_time_proj(numbers).reshape(1, -1).to(pooled.dtype)
+    return torch.cat([pooled, sizes.expand(len(pooled), -1)], dim=-1)

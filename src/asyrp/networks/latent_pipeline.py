@@ -9,7 +9,13 @@ from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
-from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
+from asyrp.method.text_conditioning import (
+    FixedPrompt,
+    pooled_states,
+    prompt_states,
+    text_and_sizes,
+    text_states,
+)
 from asyrp.networks.diffusers_folder import (
     Precision,
     open_part,
@@ -33,7 +39,7 @@ _CLASSES: dict[str, Any] = {
     "UNet2DConditionModel": UNet2DConditionModel,
 }
 _TEXTS = ("*.json", "*/*.json", "*/*.txt")
-_PARTS = ("unet", "vae", "vqvae", "text_encoder")
+_PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2")
 
 
 class Prompt(NamedTuple):
@@ -105,7 +111,7 @@ def load_latent(
     space = LatentSpace(_part(coder))
     network = _part(unet_folder(folder))
     if isinstance(network, UNet2DConditionModel):
-        network = _with_prompt(folder, network, prompt)
+        network = _with_prompt(folder, network, prompt, space)
     elif prompt != NO_PROMPT:
         raise AsyrpError(f"{str(folder)!r} takes no prompt: its network is unconditional")
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
@@ -127,29 +133,51 @@ def _part(folder: Path) -> Any:
     return open_part(folder, config, _CLASSES[name])
 
 
-def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+def _with_prompt(folder: Path, network: Any, prompt: Prompt, space: LatentSpace) -> FixedPrompt:
+    parts = [_text_part(folder, "")]
+    if network.config.get("addition_embed_type") is None:
+        encode = text_states(*parts[0])
+        context = prompt_states(encode, prompt.text, prompt.negative, prompt.guidance)
+        return FixedPrompt(network, context, prompt.guidance)
+    parts.append(_text_part(folder, "_2"))
+    texts = [prompt.text] if prompt.guidance == 1 else [prompt.negative, prompt.text]
+    states, pooled = pooled_states(parts, texts)
+    index = read_json(folder / "model_index.json")
+    if len(texts) == 2 and not prompt.negative and index.get("force_zeros_for_empty_prompt", True):
+        states[0], pooled[0] = 0, 0  # as it was trained to go without a prompt
+    side = network.config["sample_size"]
+    sides = (side, side) if isinstance(side, int) else tuple(side)
+    _, *size = space.picture_shape((space.coder.config["latent_channels"], *sides))
+    added = text_and_sizes(network, pooled, (size[0], size[1]))
+    return FixedPrompt(network, states, prompt.guidance, added)
 
-    place = folder / "text_encoder"
+
+def _text_part(folder: Path, suffix: str) -> tuple[Any, Any]:
+    """Tokenizer and text encoder of a pipeline; the second of Stable Diffusion XL is "_2"."""
+    from transformers import (
+        CLIPTextConfig,
+        CLIPTextModel,
+        CLIPTextModelWithProjection,
+        CLIPTokenizer,
+    )
+
+    place, names = folder / f"text_encoder{suffix}", folder / f"tokenizer{suffix}"
+    kind: Any = CLIPTextModelWithProjection if suffix else CLIPTextModel
     if not (place / "config.json").is_file():
         raise AsyrpError(
-            f"needed a CLIP tokenizer and text encoder in {str(folder)!r}; it has none"
+            f"needed a CLIP tokenizer and text encoder in {str(folder)!r}; it has no {place.name}"
         )
     config = read_json(place / "config.json")
     check_config(config, place)
     with refusing(folder, "CLIP tokenizer and text encoder"):
         tokenizer = CLIPTokenizer.from_pretrained(
-            str(folder / "tokenizer"), local_files_only=True, trust_remote_code=False
+            str(names), local_files_only=True, trust_remote_code=False
         )
         weights, told = read_weights(place), CLIPTextConfig(**config)
         stored = sum(value.numel() for value in weights.values())
-        check_values(lambda: CLIPTextModel(told), stored, place)
-        text_encoder = load_strictly(
-            CLIPTextModel, None, where=str(place), config=told, state_dict=weights
-        )
-    encode = text_states(tokenizer, text_encoder.float().eval())
-    context = prompt_states(encode, prompt.text, prompt.negative, prompt.guidance)
-    return FixedPrompt(network, context, prompt.guidance)
+        check_values(lambda: kind(told), stored, place)
+        text_encoder = load_strictly(kind, None, str(place), config=told, state_dict=weights)
+    return tokenizer, text_encoder.float().eval()
 
 
 def _check_fits(network: Any, space: LatentSpace, folder: Path) -> None:
