@@ -34,6 +34,7 @@ from asyrp.storage.results import check_results, record
 STRIP = (-2.0, -1.0, 0.0, 1.0, 2.0)  # strengths of a sheet's columns
 MOST_SHOWN = 4  # images of a sheet, one a row
 LONGEST_NAME = 80  # letters of a file named after a text
+FILES = ("labels", "directions", "without", "segmenter")  # settings that name files as text
 NAMED_ON = 8  # images that a name is chosen on
 
 
@@ -186,13 +187,15 @@ def card_of(
 
 def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings with files by their names alone: a card travels, and folders tell whose it was."""
-    return {k: _without_folder(v) for k, v in settings.items()}
+    return {
+        k: _file_name(v) if k in FILES or isinstance(v, Path) else v for k, v in settings.items()
+    }
 
 
-def _without_folder(value: Any) -> Any:
+def _file_name(value: str | Path | tuple[str, ...]) -> Any:
     if isinstance(value, tuple):
-        return [_without_folder(one) for one in value]
-    return Path(value).name if isinstance(value, str | Path) and str(value) else value
+        return [_file_name(one) for one in value]
+    return Path(value).name
 
 
 def write(

@@ -15,6 +15,7 @@ from asyrp.finders.fitting import Goal, fitted
 from asyrp.finders.pairs import told
 from asyrp.finders.unfinished import key_of
 from asyrp.method.clip_loss import loss_of
+from asyrp.method.direction_file import restored
 from asyrp.method.directions import ImplicitDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
@@ -52,9 +53,8 @@ class AmortisedDirection(nn.Module):
     @torch.no_grad()
     def of(self, dT: Tensor) -> ImplicitDirection:
         """The f_t of one text direction (d,)."""
-        sizes = (self.f_t.conv_out.out_channels, self.f_t.time_proj.in_features)
-        made = ImplicitDirection(*sizes, self.f_t.layout).to(dT.device)
-        made.load_state_dict({**self.f_t.state_dict(), **self.folded(dT)})
+        tensors = {**self.f_t.state_dict(), **self.folded(dT)}
+        made = restored(tensors, self.f_t.layout, self.f_t.use_time)
         return made.requires_grad_(False).eval()
 
 
@@ -79,8 +79,7 @@ def find(settings: Amortised, model: HSpaceUNet, data: FinderData) -> Iterator[F
     Raises:
         AsyrpError: fewer than two text pairs, or a text that is none.
     """
-    if data.encoder is None:
-        raise AsyrpError("the finder 'amortised' needs a text-image encoder; got none")
+    assert data.encoder is not None
     lessons = lessons_of(data.encoder, read_text_pairs(settings.texts))
     asked = lessons_of(data.encoder, [parsed(text) for text in settings.ask]) or lessons
     parts = prepare(

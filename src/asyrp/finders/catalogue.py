@@ -12,7 +12,7 @@ from asyrp.errors import AsyrpError
 from asyrp.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from asyrp.finders.base import FinderData, FinderStep
+    from asyrp.finders.base import DirectionFinder, FinderData, FinderStep
     from asyrp.method.hspace import HSpaceUNet
 
 
@@ -35,7 +35,7 @@ class Labels:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction."""
-        return _work(self.name, self, model, data)
+        return _work(self, model, data)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Pca:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction a component."""
-        return _work(self.name, self, model, data)
+        return _work(self, model, data)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Jacobian:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction a singular vector."""
-        return _work(self.name, self, model, data)
+        return _work(self, model, data)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Pairs:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction."""
-        return _work(self.name, self, model, data)
+        return _work(self, model, data)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Clip:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction."""
-        return _work("clip", self, model, data)
+        return _work(self, model, data)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Amortised:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction a text pair that is asked for."""
-        return _work(self.name, self, model, data)
+        return _work(self, model, data)
 
 
 @dataclass(frozen=True)
@@ -203,14 +203,14 @@ class Compose:
 
     def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
         """One direction."""
-        return _work(self.name, self, model, data)
+        return _work(self, model, data)
 
 
 def _work(
-    module: str, settings: object, model: "HSpaceUNet", data: "FinderData"
+    finder: "DirectionFinder", model: "HSpaceUNet", data: "FinderData"
 ) -> "Iterator[FinderStep]":
-    """`find` of a finder's own file, which loads torch and more."""
-    steps: Iterator[FinderStep] = import_module(f"asyrp.finders.{module}").find(
-        settings, model, data
-    )
+    """`find` of a finder's own file, which loads torch and more, if all it needs is there."""
+    import_module("asyrp.finders.base").check_needs(finder, data)
+    own = import_module(f"asyrp.finders.{finder.name}")
+    steps: Iterator[FinderStep] = own.find(finder, model, data)
     return steps

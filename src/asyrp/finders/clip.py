@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import torch
 
-from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData, FinderStep, FoundDirection
 from asyrp.finders.catalogue import Clip
 from asyrp.finders.clip_training import fit, new_direction
@@ -22,8 +21,7 @@ def find(settings: Clip, model: HSpaceUNet, data: FinderData) -> Iterator[Finder
 
     The last quarter of the images, at most 16, validates.
     """
-    if data.encoder is None:
-        raise AsyrpError("the finder 'clip' needs a text-image encoder; got none")
+    assert data.encoder is not None
     guide = new_text_direction(data.encoder, settings.source, settings.target)
     training, grid = settings.train, data.window.grid
     clean = data.images if training.clip_source == "clean" else None

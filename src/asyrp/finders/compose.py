@@ -33,8 +33,6 @@ def find(settings: Compose, model: HSpaceUNet, data: FinderData) -> Iterator[Fin
         AsyrpError: a part that depends on images without any, or nothing is left.
     """
     total = len(data.directions) + len(data.without)
-    if not data.directions:
-        raise AsyrpError("the finder 'compose' needs directions that were found before; got none")
     tables: list[Table] = []
     for k, saved in enumerate((*data.directions, *data.without), start=1):
         tables.append(mean_table(model, saved, data, within=k <= len(data.directions)))

@@ -40,6 +40,7 @@ def find(settings: Labels, model: HSpaceUNet, data: FinderData) -> Iterator[Find
     Raises:
         AsyrpError: fewer than four images of a class.
     """
+    assert data.labels is not None
     labels = checked(data.labels)
     total = len(labels) + len(data.window.grid)
     bottlenecks = yield from recorded(model, data.latents, data, total)
@@ -64,13 +65,13 @@ def find(settings: Labels, model: HSpaceUNet, data: FinderData) -> Iterator[Find
     yield FinderStep(total, total, (answer,))
 
 
-def checked(labels: Tensor | None) -> np.ndarray:
+def checked(labels: Tensor) -> np.ndarray:
     """Labels as (n,) integers 0 and 1.
 
     Raises:
         AsyrpError: too few of one of them.
     """
-    found = np.zeros(0, int) if labels is None else labels.cpu().numpy().astype(int)
+    found = labels.cpu().numpy().astype(int)
     few = {"with it": int((found == 1).sum()), "without it": int((found == 0).sum())}
     if min(few.values()) < LEAST:
         told = " and ".join(f"{count} {which}" for which, count in few.items())

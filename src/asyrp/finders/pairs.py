@@ -24,9 +24,10 @@ def find(settings: Pairs, model: HSpaceUNet, data: FinderData) -> Iterator[Finde
         AsyrpError: not a second image for every image.
     """
     after = data.after
-    if after is None or len(after) != len(data.latents):
-        got = 0 if after is None else len(after)
-        raise AsyrpError(f"pairs need an image after each of {len(data.latents)}; got {got}")
+    assert after is not None
+    if len(after) != len(data.latents):
+        count = len(data.latents)
+        raise AsyrpError(f"pairs need an image after each of {count}; got {len(after)}")
     search = _mean if settings.estimate == "mean" else _trained
     yield from search(settings, model, data, after)
 
