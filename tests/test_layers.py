@@ -21,6 +21,7 @@ LAYERS = {
         "finite",
         "strict_loading",
         "weight_files",
+        "pipeline_inputs",
         "images",
         "settings",
         "state",
