@@ -1,9 +1,12 @@
 """The command line: parse, run one command, turn errors into one line and exit code 2."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from importlib import import_module
+from io import StringIO
 
 import tyro
 
@@ -17,7 +20,7 @@ DESCRIPTION = (
     "`asyrp COMMAND --help` lists a command's options, `asyrp --version` says the version."
 )
 
-
+READER_GONE = 141  # what a shell says of a program that wrote into a closed pipe
 MEMORY = (
     "out of memory; lower --batch-size (or --train.batch-size), give --train.checkpointing or "
     "--dtype bfloat16, or name fewer or smaller pictures"
@@ -34,11 +37,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"asyrp {__version__}")
         return 0
-    options = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
-    )
+    told = StringIO()
+    try:
+        with redirect_stderr(told):
+            options = tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
+            )
+    except SystemExit as end:
+        if refused := _own_error(end):  # by the settings themselves, which the parser puts in a box
+            return _refuse(str(refused))
+        sys.stderr.write(told.getvalue())
+        raise
     name = next(name for name, kind in COMMANDS.items() if isinstance(options, kind))
     return _guarded(name, options)
+
+
+def _own_error(error: BaseException | None) -> AsyrpError | None:
+    """Our own error behind another one."""
+    while error is not None and not isinstance(error, AsyrpError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _guarded(name: str, options: object) -> int:
@@ -50,6 +68,8 @@ def _guarded(name: str, options: object) -> int:
                 command.run(options)
     except AsyrpError as error:
         return _refuse(str(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _refuse(f"{error.strerror or error}{place}; nothing was left half written")
@@ -74,5 +94,16 @@ def _refuse(message: str) -> int:
 
 
 def script() -> None:
-    """The `asyrp` command."""
-    raise SystemExit(main())
+    """The `asyrp` command; ends as other programs do where its reader stops, as `head` does."""
+    try:
+        try:
+            code: int | str | None = main()
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = READER_GONE
+        for stream in (sys.stdout, sys.stderr):  # what they still hold has nowhere to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    raise SystemExit(code)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +17,7 @@ from diffusers import (
     UNet2DModel,
     VQModel,
 )
-from diffusers.image_processor import VaeImageProcessor
-from torch import Tensor
+from torch import Tensor, nn
 
 import asyrp.networks.original_unet  # noqa: F401  (from_pretrained finds it among the imported)
 from asyrp.errors import AsyrpError
@@ -26,9 +27,13 @@ from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import inversion_grid
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace, scale_of
-from asyrp.method.schedule import Pair, from_config
+from asyrp.method.schedule import Pair
 from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
 from asyrp.networks.direction_model import DirectionModel
+from asyrp.networks.pipeline_inputs import PictureProcessor, check_arguments
+from asyrp.networks.scheduler_config import read_scheduler
+from asyrp.networks.weights import check_part
+from asyrp.storage.finite import check_result
 
 StepEnd = Callable[[Any, int, int, dict[str, Tensor]], Mapping[str, Tensor]]
 
@@ -72,7 +77,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             text_encoder=text_encoder,
             tokenizer=tokenizer,
         )
-        self.image_processor = VaeImageProcessor(vae_scale_factor=1, do_convert_rgb=True)
+        self.image_processor = PictureProcessor(vae_scale_factor=1)
         self._interrupt = False
 
     @classmethod
@@ -91,6 +96,15 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         parts = {"vqvae" if isinstance(coder, VQModel) else "vae": coder}
         given = None if direction is None else DirectionModel.of(direction).to(model.device)
         return cls(model.unet, scheduler_of(model), given, **parts)
+
+    @classmethod
+    def from_pretrained(cls, source: str | PathLike[str], **how: Any) -> "AsyrpPipeline":
+        """As diffusers does; raises AsyrpError where a folder lacks weights of a part."""
+        pipe: AsyrpPipeline = super().from_pretrained(source, **how)
+        for name, part in pipe.components.items():
+            if isinstance(part, nn.Module) and (folder := Path(source) / name).is_dir():
+                check_part(part, folder)
+        return pipe
 
     @property
     def interrupt(self) -> bool:
@@ -122,7 +136,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         """Edited images: of `image` inverted, of given `latents`, or of `batch_size` samples.
 
         Args:
-            image: PIL images, or arrays or tensors in [0, 1], as `VaeImageProcessor` takes them.
+            image: PIL images, arrays or tensors, see `pipeline_inputs.read_pictures`.
             prompt, negative_prompt, guidance_scale: of a text-to-image network; guidance 1 is
                 the prompt alone.
             class_label: of a class-conditional network, the same for all images.
@@ -140,6 +154,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         Raises:
             AsyrpError: inputs that do not fit each other or the network.
         """
+        check_arguments({name: value for name, value in locals().items() if name != "self"})
         callback = callback_on_step_end or _keep
         names = callback_on_step_end_tensor_inputs
         _check_names(names, self._callback_tensor_inputs)
@@ -151,6 +166,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         grid = inversion_grid(model, num_inference_steps)
         with self.progress_bar(total=len(grid) + (0 if image is None else len(grid) - 1)) as bar:
             x = self._noise(model, generators) if given is None else given
+            self._bring()
             for step in () if image is None else self._inverted(model, x, grid, refinements):
                 x = step
                 bar.update()
@@ -161,6 +177,8 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
                 (done,) = reverse_process(model, x, grid[i : i + 1], *phases, generators)
                 changed = callback(self, i, pair.t, dict.fromkeys(names, done.x))
                 x = changed.get("latents", done.x)
+                if callback is not _keep:  # it may have decoded, and sent the network away
+                    self._bring()
                 bar.update()
         images = self._finished(model, x, output_type)
         self.maybe_free_model_hooks()
@@ -182,11 +200,15 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             network = FixedPrompt(network, context.to(self._execution_device), guidance)
         elif prompt or guidance != 1.0:
             raise AsyrpError("this network takes no prompt: it is unconditional")
-        onload = getattr(self.unet, "_hf_hook", None)
-        if onload is not None:  # the walk calls the network's parts, which model offload never sees
-            onload.pre_forward(self.unet)
-        kind = config.get("prediction_type", "epsilon")
-        return HSpaceUNet(network, from_config(config), kind, space=space, class_label=class_label)
+        told = {**config, "_class_name": type(self.scheduler).__name__}
+        noise = read_scheduler(told, quiet=True)
+        return HSpaceUNet(network, *noise, space=space, class_label=class_label)
+
+    def _bring(self) -> None:
+        """Have the network where it is run; model offload never sees calls of its parts."""
+        hook = getattr(self.unet, "_hf_hook", None)
+        if hook is not None:
+            hook.pre_forward(self.unet)
 
     def _given(self, model: HSpaceUNet, image: Any, latents: Tensor | None) -> Tensor | None:
         """Clean x of images, or x_T; None for samples."""
@@ -194,7 +216,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             raise AsyrpError("needed an image or latents, not both")
         if image is not None:
             _, height, width = model.picture_shape
-            pictures = self.image_processor.preprocess(image, height, width, resize_mode="crop")
+            pictures = self.image_processor.preprocess(image, height, width)
             latents = model.space.encode(pictures.to(self._execution_device, torch.float32))
         if latents is not None and tuple(latents.shape[1:]) != model.image_shape:
             raise AsyrpError(
@@ -234,7 +256,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
     def _finished(self, model: HSpaceUNet, x: Tensor, output_type: str) -> Any:
         if output_type == "latent":
             return x
-        pictures = model.space.decode(x)
+        pictures = check_result(model.space.decode(x), "a picture")
         return self.image_processor.postprocess(pictures, output_type=output_type)
 
 
@@ -267,6 +289,8 @@ def _generators(
     """One an image; a single one, or torch's own, is drawn from in order."""
     if given is None or isinstance(given, torch.Generator):
         return [given or torch.default_generator] * count
+    if not isinstance(given, Sequence) or not all(isinstance(g, torch.Generator) for g in given):
+        raise AsyrpError(f"generator must be a torch.Generator, or one an image; got {given!r:.80}")
     if len(given) != count:
         raise AsyrpError(f"{count} images need {count} generators, one each; got {len(given)}")
     return list(given)

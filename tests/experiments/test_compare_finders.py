@@ -10,8 +10,9 @@ from torch import Tensor
 from asyrp.experiments.compare_finders import Trial, compare_finders
 from asyrp.finders.base import FinderData
 from asyrp.finders.catalogue import Compose, Jacobian, Labels, Pca
-from asyrp.finders.prepare import Phases, Pictures
+from asyrp.finders.prepare import Pictures
 from asyrp.method.editing import invert
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.unedited_trajectory import editing_window
 from conftest import noise
 from doubles import TinyDistance
@@ -37,7 +38,7 @@ def trial() -> Trial:
     z = noise(24, len(SPREADS), seed=30)
     z[:, PLANTED] = -z[:, PLANTED].abs()
     parts = (pictures(z[:12]), pictures(z[12:]))
-    return Trial(f"factor {PLANTED}", 1, *parts, Phases(999, 500, 0), judge, TinyDistance(),
+    return Trial(f"factor {PLANTED}", 1, *parts, EditInterval(999, 500, 0), judge, TinyDistance(),
                  steps=STEPS)  # fmt: skip
 
 

@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from asyrp.finders.base import DirectionFinder, FinderData, FoundDirection, last_of
-from asyrp.finders.prepare import Phases, Pictures
+from asyrp.finders.prepare import Pictures
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import DirectionCard, SavedDirection, save_direction
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.strength import STRENGTHS, saturation
 from asyrp.method.strength_sweep import strip
-from asyrp.metrics.answers import Answers, Shown, changed, clean, leaked, succeeded
+from asyrp.metrics.answers import changed, clean, leaked, succeeded
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.scorers.judge import Answers, Shown
 
 Judge = Callable[[Tensor], Answers]
 """x as the network has it, (n, c, height, width) -> attribute -> (n,) index of the value seen."""
@@ -40,7 +42,7 @@ class Trial:
     wanted: int
     validation: Pictures
     test: Pictures
-    phases: Phases
+    interval: EditInterval
     judge: Judge
     distance: PerceptualDistance
     steps: int = 40
@@ -111,8 +113,8 @@ def attribute_of(
 
 def card_of(data: FinderData, trial: Trial) -> DirectionCard:
     """A card without a story."""
-    start, end, boost = trial.phases
-    return DirectionCard("", "", end, boost, data.steps, "", t_start=start)
+    when = trial.interval
+    return DirectionCard("", "", when.t_edit, when.t_boost, data.steps, "", t_start=when.t_start)
 
 
 def dose_response(
@@ -121,7 +123,7 @@ def dose_response(
     """The success of each strength on the validation images."""
     one = attribute_of(found, sign, data, trial)
     edits = [[replace(one, strength=sign * strength)] for strength in trial.strengths]
-    made = strip(model, trial.validation.latents, edits, trial.steps, trial.phases.t_boost)
+    made = strip(model, trial.validation.latents, edits, trial.steps, trial.interval.t_boost)
     answers = [trial.judge(x) for x in made]
     return [float(succeeded(a, trial.attribute, trial.wanted).mean()) for a in answers]
 
@@ -132,7 +134,7 @@ def judged(
 ) -> dict[str, np.ndarray]:
     """success, leakage, clean and distance of each image, against its reconstruction."""
     edits = [[attribute], []]
-    edited, plain = strip(model, pictures.latents, edits, trial.steps, trial.phases.t_boost)
+    edited, plain = strip(model, pictures.latents, edits, trial.steps, trial.interval.t_boost)
     before, after = trial.judge(plain), trial.judge(edited)
     every = {name: np.ones(len(row), bool) for name, row in before.items()}
     shown = every if trial.shown is None else trial.shown(before)

@@ -1,6 +1,7 @@
 """Direction files: safetensors with a JSON card in the header."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -117,6 +118,12 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
             f"{str(path)!r} was trained on another network (fingerprint "
             f"{card.fingerprint[:12]}..., this one is {model.fingerprint()[:12]}...); load the "
             "network it was trained on, or use it at your own risk: --force, force=True"
+        )
+    if not card.fingerprint:
+        warnings.warn(
+            f"{str(path)!r} names no network (no fingerprint): only its shapes were compared with "
+            "this one, and on another network than its own it edits nothing that it was made for",
+            stacklevel=2,
         )
     return SavedDirection(direction.to(model.device).requires_grad_(False).eval(), card)
 

@@ -4,6 +4,7 @@ diffusers itself fills whatever a file lacks with random numbers, which an edit 
 of; so the tensors are read, named and counted here.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from asyrp.storage.strict_loading import check_report
 from asyrp.storage.untrusted.tensors import read_checkpoint
 from asyrp.storage.weight_files import chosen_in
 
+TEXT = "text_model."  # before the keys of a CLIP text encoder, until transformers 5
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
@@ -40,6 +42,23 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
     Raises:
         AsyrpError: keys or shapes are not those of the network, or values are no finite numbers.
     """
+    net.load_state_dict(_checked(net, weights, where))
+
+
+def check_part(net: nn.Module, folder: Path) -> None:
+    """Refuse a part that somebody else loaded without all the weights of its file.
+
+    Raises:
+        AsyrpError: see `fill`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a variant was asked for by name
+        weights = read_weights(folder)
+    _checked(net, weights, folder)
+
+
+def _checked(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
+    """The weights under the network's own keys."""
     wanted = net.state_dict()
     found = {_renamed(key, wanted): value for key, value in weights.items()}
     report: dict[str, Any] = {
@@ -51,11 +70,14 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
     }
     check_report(report, repr(str(where)))
     check_finite(found, repr(str(where)))
-    net.load_state_dict(found)
+    return found
 
 
 def _renamed(key: str, wanted: Mapping[str, Tensor]) -> str:
-    """The key that diffusers gives attention today, where a file is older than that."""
+    """The key that a network has today for what an older or newer library called otherwise."""
+    other = key.removeprefix(TEXT) if key.startswith(TEXT) else TEXT + key
+    if key not in wanted and other in wanted:
+        return other
     layer, _, last = key.rpartition(".")
     block, _, old = layer.rpartition(".")
     new = f"{block}.{OLD_ATTENTION.get(old, old)}.{last}"

@@ -122,8 +122,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
-def parse_json(text: str) -> Any:
-    """JSON that somebody else may have written.
+def parse_json(text: str | bytes) -> Any:
+    """JSON that somebody else may have written; bytes may be any UTF, with or without its mark.
 
     Raises:
         ValueError: no JSON, nested too deeply, or with text that cannot be written down.
@@ -145,7 +145,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise AsyrpError(f"{str(path)!r} is not readable JSON: {error}") from error
     if not isinstance(content, dict):

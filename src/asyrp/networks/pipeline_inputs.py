@@ -1,0 +1,149 @@
+"""What a caller gives a pipeline: arguments of the right kind, and pictures in any usual form."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.image_processor import VaeImageProcessor
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from asyrp.errors import AsyrpError
+from asyrp.storage.images import fit, upright
+
+OUTPUTS = ("pil", "np", "pt", "latent")
+# argument -> its kind, and the smallest value that it may have
+NUMBERS: Mapping[str, tuple[Any, float | None]] = {
+    "num_inference_steps": (Integral, None),
+    "batch_size": (Integral, 1),
+    "refinements": (Integral, 0),
+    "guidance_scale": (Real, None),
+    "strength": (Real, None),
+    "class_label": (Integral, 0),
+    "t_edit": (Integral, 0),
+    "t_start": (Integral, 0),
+    "t_boost": (Integral, 0),
+}
+_WORDS: Mapping[Any, str] = {Integral: "an integer", Real: "a number"}
+
+
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Refuse an argument of a pipeline that is of another kind or size than it can be.
+
+    Args:
+        given: the arguments of a call by their names; None stands for one that was not given.
+
+    Raises:
+        AsyrpError: naming the first of them.
+    """
+    for name, value in given.items():
+        if value is not None and name in NUMBERS:
+            _check_number(name, value)
+        elif (
+            value is not None
+            and name in ("prompt", "negative_prompt")
+            and not isinstance(value, str)
+        ):
+            raise AsyrpError(f"{name} must be one text for all images; got {value!r:.80}")
+    if given.get("output_type", "pil") not in OUTPUTS:
+        told = given["output_type"]
+        raise AsyrpError(f"output_type must be one of {', '.join(OUTPUTS)}; got {told!r:.80}")
+    latents = given.get("latents")
+    if latents is not None and not (isinstance(latents, Tensor) and latents.is_floating_point()):
+        told = getattr(latents, "dtype", type(latents).__name__)
+        raise AsyrpError(f"latents must be a tensor of floating-point numbers; got {told}")
+
+
+def _check_number(name: str, value: Any) -> None:
+    kind, least = NUMBERS[name]
+    if (
+        not isinstance(value, kind)
+        or not abs(value) < np.inf
+        or (least is not None and value < least)
+    ):
+        more = "" if least is None else f" of {least:g} or more, the same for all images"
+        raise AsyrpError(f"{name} must be {_WORDS[kind]}{more}; got {value!r:.80}")
+
+
+class PictureProcessor(VaeImageProcessor):  # type: ignore[misc]
+    """A pipeline's image processor whose pictures are those of the commands."""
+
+    def preprocess(self, image: Any, height: int, width: int, **_: Any) -> Tensor:
+        """See `read_pictures`."""
+        return read_pictures(image, (height, width))
+
+
+def read_pictures(given: Any, size: tuple[int, int]) -> Tensor:
+    """Pictures as `images.read_image` reads files: upright, on white, cropped, in RGB.
+
+    Args:
+        given: a PIL picture, an array or a tensor, or a list of them. Arrays are (height, width),
+            (height, width, c) or (n, height, width, c), tensors (c, height, width) or (n, c,
+            height, width), with c of 1 (grey), 3 or 4 (with opacity); bytes, or numbers in [0, 1].
+        size: (height, width) of the network's pictures.
+
+    Returns:
+        (n, 3, height, width) in [-1, 1].
+
+    Raises:
+        AsyrpError: none, or of another kind, shape or range.
+    """
+    several = isinstance(given, list | tuple)
+    found = [_read(one, size) for one in (given if several else [given])]
+    if not found:
+        raise AsyrpError("needed at least one image; got an empty list")
+    return torch.cat(found)
+
+
+def _read(one: Any, size: tuple[int, int]) -> Tensor:
+    if isinstance(one, Image.Image):
+        try:
+            return fit(upright(one), size)[None]
+        except (OSError, ValueError) as error:
+            raise AsyrpError(f"needed a readable picture; got {one!r:.80}: {error}") from error
+    if isinstance(one, np.ndarray):
+        one = one[..., None] if one.ndim == 2 else one
+        one = torch.from_numpy(one.copy()).moveaxis(-1, -3) if one.dtype != object else None
+    if not isinstance(one, Tensor) or one.ndim not in (3, 4) or one.shape[-3] not in (1, 3, 4):
+        told = tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__
+        raise AsyrpError(
+            "needed PIL pictures, arrays (n, height, width, c) or tensors (n, c, height, width) "
+            f"with 1, 3 or 4 channels; got {told}"
+        )
+    batch = one.detach().cpu()[None] if one.ndim == 3 else one.detach().cpu()
+    if not len(batch):
+        raise AsyrpError("needed at least one image; got an empty batch")
+    return torch.stack([_fitted(_on_white(row), size) for row in _unit(batch)]) * 2 - 1
+
+
+def _unit(batch: Tensor) -> Tensor:
+    """Pixels in [0, 1], float32."""
+    if batch.dtype == torch.uint8:
+        return batch.float() / 255
+    low, high = (batch.min().item(), batch.max().item()) if batch.numel() else (np.nan, np.nan)
+    if not batch.is_floating_point() or not (low >= 0 and high <= 1):
+        kind = str(batch.dtype).removeprefix("torch.")
+        raise AsyrpError(
+            f"needed pixels as bytes or as numbers in [0, 1]; got {kind} from {low:.6g} to "
+            f"{high:.6g}; pictures in [-1, 1] get there by x / 2 + 0.5"
+        )
+    return batch.float()
+
+
+def _on_white(picture: Tensor) -> Tensor:
+    """(1, 3 or 4, height, width) -> (3, height, width), in [0, 1]."""
+    if len(picture) == 4:
+        return picture[:3] * picture[3:] + 1 - picture[3:]
+    return picture.expand(3, -1, -1)
+
+
+def _fitted(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """The centre-crop and the bicubic resampling of PIL pictures, in floating-point numbers."""
+    height, width = size
+    if tuple(picture.shape[-2:]) == size:
+        return picture
+    planes: Sequence[Image.Image] = [Image.fromarray(plane.numpy()) for plane in picture]
+    fitted = [np.asarray(ImageOps.fit(plane, (width, height), 3)) for plane in planes]
+    return torch.from_numpy(np.stack(fitted)).clamp(0, 1)
