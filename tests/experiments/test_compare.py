@@ -17,7 +17,7 @@ from asyrp.experiments import compare_table
 from asyrp.experiments import compare_words as words
 from asyrp.experiments.compare import Trial, compare_stages
 from asyrp.experiments.plan import Plan
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.settings import TrainSettings
 from asyrp.storage.images import contact_sheet, from_uint8, write_png
 from asyrp.storage.json_files import plain

@@ -25,7 +25,7 @@ from asyrp.method.directions import GlobalDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import Thresholds
 from asyrp.method.schedule import Pair, linear, paper_grid, times
-from asyrp.reporting.bootstrap import Estimate, of_mean, resamples
+from asyrp.reporting.statistics import Estimate, of_mean, resamples
 from asyrp.storage.json_files import plain
 from conftest import noise
 

@@ -14,7 +14,7 @@ from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import consistency, homogeneity, intervals, layers, linearity
 from asyrp.experiments.studies.common import Bench, Learned
 from asyrp.finders.prepare import Phases
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.settings import TrainSettings
 
 COUNTS = {"train": 3, "validation": 5, "test": 6}

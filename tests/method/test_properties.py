@@ -31,7 +31,7 @@ from asyrp.method.schedule import (
     times,
     trailing_grid,
 )
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from conftest import noise, tiny_model
 
 schedules = st.lists(st.floats(1e-5, 0.3), min_size=2, max_size=60).map(from_betas)

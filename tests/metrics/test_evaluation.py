@@ -31,7 +31,7 @@ from asyrp.metrics.table import (
     summarised,
     too_small,
 )
-from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.storage.images import read_folder, write_png
 from conftest import noise
 

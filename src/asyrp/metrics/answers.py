@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.reporting.bootstrap import Estimate, of_runs
+from asyrp.reporting.statistics import Estimate, of_runs
 
 Answers = Mapping[str, np.ndarray]
 """attribute -> (n,) index of the value a judge sees."""

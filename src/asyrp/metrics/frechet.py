@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError, need
-from asyrp.reporting.bootstrap import Estimate, of_statistic
+from asyrp.reporting.statistics import Estimate, of_statistic
 
 LEAST_FID, LEAST_KID = 16, 4
 FID_DRAWS, KID_DRAWS = 100, 200

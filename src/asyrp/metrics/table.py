@@ -16,7 +16,7 @@ from asyrp.metrics import directional, frechet
 from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import Segmenting, mean_iou
-from asyrp.reporting.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_pairs, of_runs
+from asyrp.reporting.statistics import Estimate, gap_by_chance, of_largest_gap, of_pairs, of_runs
 
 LEAST_GROUP = 8  # images; a smaller subgroup says nothing
 GROUP_DRAWS = 25  # of the bootstrap of a subgroup's FID

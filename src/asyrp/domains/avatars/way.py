@@ -8,7 +8,7 @@ from PIL import Image
 
 from asyrp.domains.avatars.avatars import SIZE, draw, sample_face
 from asyrp.domains.tasks import Task
-from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 
 PAD = 2  # pixels around each picture of a strip
 LEAST = 24  # levels of 255 by which the answer must differ in a pixel for it to count

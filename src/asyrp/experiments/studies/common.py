@@ -15,7 +15,7 @@ from asyrp.finders.prepare import Phases
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.latent_space import Pixels
-from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 
 Numbers = Mapping[str, Any]
 """The result of a study as JSON data."""

@@ -31,7 +31,7 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.method.directions import global_direction
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
 
 STEPS = (10, 20, 40, 100, 1000)

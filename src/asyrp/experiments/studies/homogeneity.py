@@ -23,7 +23,7 @@ from asyrp.experiments.studies.common import (
     shares,
 )
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
 
 Rates = Mapping[str, Sequence[float]]

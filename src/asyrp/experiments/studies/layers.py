@@ -26,7 +26,7 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.figures import dots, new_figure
 
 MIDDLE = "mid"  # the bottleneck

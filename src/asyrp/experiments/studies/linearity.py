@@ -27,7 +27,7 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.metrics.answers import Answers, succeeded
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.bootstrap import Estimate, of_mean, of_statistic
+from asyrp.reporting.statistics import Estimate, of_mean, of_statistic
 from asyrp.reporting.figures import dots, lines, new_figure
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))

@@ -23,7 +23,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.schedule import NoiseSchedule, Pair, paper_grid
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.figures import lines, new_figure
 
 STEPS = (50, 40)  # beside all timesteps, one after the other
