@@ -31,8 +31,8 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.method.directions import global_direction
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+from asyrp.reporting.statistics import of_mean
 
 STEPS = (10, 20, 40, 100, 1000)
 PLAIN_UP_TO = 100  # steps up to which the transfer without the rule is walked too

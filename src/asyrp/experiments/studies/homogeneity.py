@@ -23,8 +23,8 @@ from asyrp.experiments.studies.common import (
     shares,
 )
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+from asyrp.reporting.statistics import Estimate, of_mean
 
 Rates = Mapping[str, Sequence[float]]
 

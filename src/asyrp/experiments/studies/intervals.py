@@ -31,8 +31,8 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
-from asyrp.reporting.statistics import of_mean, of_statistic
 from asyrp.reporting.figures import heat, new_figure
+from asyrp.reporting.statistics import of_mean, of_statistic
 
 CELL_FACES = 24  # of one cell of the map
 FID_DRAWS = 50

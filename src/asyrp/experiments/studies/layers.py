@@ -26,8 +26,8 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid
-from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.figures import dots, new_figure
+from asyrp.reporting.statistics import of_mean
 
 MIDDLE = "mid"  # the bottleneck
 TRAIN_FACES = 24

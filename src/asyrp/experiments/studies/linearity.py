@@ -27,8 +27,8 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.metrics.answers import Answers, succeeded
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.statistics import Estimate, of_mean, of_statistic
 from asyrp.reporting.figures import dots, lines, new_figure
+from asyrp.reporting.statistics import Estimate, of_mean, of_statistic
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
 RARE = 0.3  # success alone below which a sum says little

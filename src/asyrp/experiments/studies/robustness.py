@@ -28,8 +28,8 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import fid, new_fid
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.statistics import DRAWS, Estimate, of_mean, of_statistic, resamples
 from asyrp.reporting.figures import lines, new_figure
+from asyrp.reporting.statistics import DRAWS, Estimate, of_mean, of_statistic, resamples
 
 SIZES: Mapping[str, Sequence[float]] = {  # of the noise, in units of the root mean square of h, eps
     "h": (0.25, 0.5, 1.0, 2.0, 4.0),

@@ -23,8 +23,8 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.schedule import NoiseSchedule, Pair, paper_grid
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.figures import lines, new_figure
+from asyrp.reporting.statistics import of_mean
 
 STEPS = (50, 40)  # beside all timesteps, one after the other
 SIZES = (0.05, 0.1, 0.2)  # standard deviation of the random shift z of eps, of standard deviation 1
