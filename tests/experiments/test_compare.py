@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from asyrp.cli import main
+from asyrp.domains.avatars import way
 from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.way import share_of_way, tiles, way_of
 from asyrp.domains.tasks import task_of
@@ -113,6 +114,21 @@ def test_the_way_is_read_off_a_strip(tmp_path: Path) -> None:
     assert np.array_equal(tiles(tmp_path / "strip.png"), answers)
     found = way_of(tmp_path / "strip.png", task, [3, 5, 8])
     assert (found.value, found.images) == (pytest.approx(1), 2)
+
+
+def test_every_part_of_a_value_is_the_answer() -> None:
+    for name in ("smiling", "glasses", "beard"):
+        task = task_of(name)
+        faces = [sample_face("test", number) for number in range(12)]
+        (face, *_) = (one for one in faces if one.label(task.factor) not in (None, task.value))
+        shown = way.answers(face, task)
+        assert len(shown) > 1
+        assert [way.best_share(face, task, edit) for edit in shown] == [1.0] * len(shown)
+        source = draw(face).astype(np.float64)
+        assert way.best_share(face, task, source) == 0
+        assert way.best_share(face, task, (source + shown[1]) / 2) == pytest.approx(0.5, abs=0.06)
+        one_part = [way.share_of_way(source, edit, shown[0]) for edit in shown]
+        assert min(one_part) < 0.8  # as equally valid edits were told before
 
 
 def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:

@@ -62,21 +62,21 @@ def of_mean(values: Sequence[float] | np.ndarray) -> Estimate:
     return _around(mean, [_part((known - mean) / len(known))], len(known))
 
 
-def of_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """The mean of a - b over the same images.
+def of_difference(a: np.ndarray, b: np.ndarray, share: float = 1.0) -> Estimate:
+    """The mean of a - share * b over the same images.
 
     Where both are answers, each side gets an image more (Bonett and Price 2012): images that all
     agree leave a difference possible.
     """
-    values = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    values = np.asarray(a, np.float64) - share * np.asarray(b, np.float64)
     values = values[~np.isnan(values)]
     check_count(len(values))
     mean = float(values.mean())
     if not (is_answers(a) and is_answers(b)):
         return _around(mean, [_part((values - mean) / len(values))], len(values))
-    more = np.append(values, (1.0, -1.0))
+    more = np.append(values, (1.0, -share))
     half = Z * float(more.std()) / len(more) ** 0.5
-    low, high = max(-1.0, float(more.mean()) - half), min(1.0, float(more.mean()) + half)
+    low, high = max(-share, float(more.mean()) - half), min(1.0, float(more.mean()) + half)
     return Estimate(mean, low, high, len(values))
 
 

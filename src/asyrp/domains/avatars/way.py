@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from asyrp.domains.avatars.avatars import SIZE, draw, sample_face
+from asyrp.domains.avatars.avatars import FACTORS, SIZE, Face, draw, sample_face
 from asyrp.domains.tasks import Task
 from asyrp.reporting.statistics import Estimate, of_mean
 
@@ -44,13 +44,24 @@ def differing(source: np.ndarray, answer: np.ndarray) -> np.ndarray:
     return found
 
 
+def answers(face: Face, task: Task) -> list[np.ndarray]:
+    """The face with the task's value, drawn with each of the parts that show it, (64, 64, 3)."""
+    parts = FACTORS[task.factor][task.value]
+    replaced = face.replaced(task.factor, task.value)
+    faces = [Face(replaced.values, {**replaced.parts, task.factor: part}) for part in parts]
+    return [draw(one).astype(np.float64) for one in faces]
+
+
+def best_share(face: Face, task: Task, edit: np.ndarray) -> float:
+    """`share_of_way` to the nearest of the answers: all of a value's parts are equally right.
+
+    The nearest is the one with the least squared distance to the edit; edit: (64, 64, 3), [0, 255].
+    """
+    nearest = min(answers(face, task), key=lambda answer: float(((edit - answer) ** 2).sum()))
+    return share_of_way(draw(face).astype(np.float64), edit, nearest)
+
+
 def way_of(strip: Path, task: Task, numbers: Sequence[int]) -> Estimate:
     """The mean share over the faces of a strip; numbers: of the test faces, in its order."""
-    edits = tiles(strip)
-    shares = []
-    for number, edit in zip(numbers, edits, strict=False):
-        face = sample_face("test", number)
-        source = draw(face).astype(np.float64)
-        answer = draw(face.replaced(task.factor, task.value)).astype(np.float64)
-        shares.append(share_of_way(source, edit, answer))
-    return of_mean(shares)
+    rows = zip(numbers, tiles(strip), strict=False)
+    return of_mean([best_share(sample_face("test", number), task, edit) for number, edit in rows])

@@ -1,82 +1,109 @@
 """Layers: the same training at every block of the network, not only the bottleneck (D.3)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from asyrp.domains.lab import edited, judged, train_direction
 from asyrp.domains.scenes import Scene
 from asyrp.editing_methods.other_spaces import at_block, blocks
 from asyrp.experiments.studies.common import (
+    TUNING_DRAWS,
+    Arm,
     Bench,
     Numbers,
     Verdict,
+    arm_of,
     as_estimate,
     as_saved,
     confidence,
-    decided,
-    difference,
     is_drawn,
     means,
     noun,
-    rank,
+    ruled,
+    score,
     shares,
 )
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid
 from asyrp.reporting.figures import dots, new_figure
-from asyrp.reporting.statistics import of_mean
+from asyrp.reporting.statistics import Tuned, of_mean, of_tuned
 
 MIDDLE = "mid"  # the bottleneck
 TRAIN_FACES = 24
-HELD_FACES = 12
+STRENGTHS = (0.5, 1.0, 1.5, 2.2)  # tried at every block
 FID_DRAWS = 50
+
+
+class AtBlock(NamedTuple):
+    """What an f_t at a block does, at its own strength."""
+
+    arm: Arm
+    numbers: dict[str, Any]
 
 
 def measure(bench: Bench, chosen: Sequence[str] | None = None) -> dict[str, Any]:
     """An f_t of the same kind, faces and steps at each block, judged on the same test faces.
 
-    The block that the bottleneck is compared with is chosen on validation faces.
+    Every block's strength, and the block that the bottleneck is compared with, are chosen on the
+    same validation faces, whose luck is in the interval.
     """
     names = blocks(bench.lab.model) if chosen is None else list(chosen)
-    held = bench.held(HELD_FACES)
-    found = {name: _at(bench, held, name) for name in names}
-    clean = {name: one.pop("clean_rows") for name, one in found.items()}
-    ranks = {name: one.pop("rank") for name, one in found.items() if name != MIDDLE}
-    best = max(ranks, key=lambda name: ranks[name], default=None)
+    held, showing = bench.held(), bench.showing()
+    found = {name: _at(bench, held, showing, name) for name in names}
+    tuned = {name: one.arm.tuned for name, one in found.items()}
+    middle, best = tuned.pop(MIDDLE, None), None
+    if tuned:
+        best = max(tuned, key=lambda name: tuned[name].scores.mean(1).max())
     return {
         "task": bench.first.task.name,
         "train_faces": min(TRAIN_FACES, len(bench.train.numbers)),
         "held": len(held.numbers),
-        "blocks": found,
+        "blocks": {name: one.numbers for name, one in found.items()},
         "best_other": best,
-        "mid_minus_best": difference(clean[MIDDLE], clean[best])
-        if best and MIDDLE in clean
+        "mid_minus_best": of_tuned([middle], [_any_of(list(tuned.values()))], draws=TUNING_DRAWS)
+        if best and middle
         else None,
     }
 
 
-def _at(bench: Bench, held: Scene, block: str) -> dict[str, Any]:
-    """What an f_t at a block does on test faces, and its rank on those of validation."""
-    space, phases = at_block(bench.lab.model, block), bench.first.phases
+def _any_of(arms: Sequence[Tuned]) -> Tuned:
+    """Several as one, whose settings are those of all."""
+    return Tuned(*(np.concatenate(parts) for parts in zip(*arms, strict=True)))
+
+
+def _at(bench: Bench, held: Scene, showing: Tensor | None, block: str) -> AtBlock:
+    """An f_t at a block, with the strength that suits validation faces best."""
+    space, boost = at_block(bench.lab.model, block), bench.first.phases.t_boost
     few = bench.train.rows(range(min(TRAIN_FACES, len(bench.train.numbers))))
-    saved = train_direction(bench.lab, bench.first.task, phases, few, space)
-    scene, act = bench.scene(), saved.attribute(bench.first.saved.card.strength)
-    tried, edits = (
-        as_saved(bench.lab, edited(space, kept, [act], phases.t_boost)) for kept in (held, scene)
+    saved = train_direction(bench.lab, bench.first.task, bench.first.phases, few, space)
+    scene = bench.scene()
+
+    def edits(kept: Scene, place: int) -> Tensor:
+        act = saved.attribute(STRENGTHS[place])
+        return as_saved(bench.lab, edited(space, kept, [act], boost))
+
+    def seen(kept: Scene, place: int) -> dict[str, np.ndarray]:
+        return judged(bench.lab, bench.first.task, kept, edits(kept, place))
+
+    arm = arm_of(
+        [score(seen(held, place)) for place in range(len(STRENGTHS))],
+        lambda place: seen(scene, place),
     )
-    values = judged(bench.lab, bench.first.task, scene, edits)
-    real, seen = (features_of(bench.lab.features, x) for x in (scene.images, edits))
-    return {
+    best = edits(scene, arm.best)
+    numbers = {
         "shape": list(space.h_shape),
-        **means(values),
-        "clean_rows": np.nan_to_num(values["clean"]),
-        "rank": rank(judged(bench.lab, bench.first.task, held, tried)),
-        "confidence": of_mean(confidence(bench.lab, edits)),
-        **({"fid": fid(real, seen, draws=FID_DRAWS)} if len(real) >= LEAST_FID else {}),
+        "strength": STRENGTHS[arm.best],
+        **means(arm.values),
+        "confidence": of_mean(confidence(bench.lab, best)),
     }
+    if showing is not None and len(best) >= LEAST_FID:
+        far = fid(showing, features_of(bench.lab.features, best), False, draws=FID_DRAWS)
+        numbers["fid"] = far
+    return AtBlock(arm, numbers)
 
 
 def plot(numbers: Numbers) -> Figure:
@@ -91,27 +118,29 @@ def plot(numbers: Numbers) -> Figure:
     dots(left, names, series, f"share of test {noun(numbers)}s")
     found = [as_estimate(row["fid"]) for row in rows.values() if "fid" in row]
     if len(found) == len(names):
-        label = f"Frechet distance to the {noun(numbers)}s before"
+        label = f"Frechet distance to {noun(numbers)}s that show it"
         dots(right, names, {"edits": found}, label)
     return figure
 
 
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the bottleneck makes more clean edits than the block that is best beside it."""
-    claim = "The bottleneck is the best place for the shift"
     clean = {name: as_estimate(row["clean"]) for name, row in numbers["blocks"].items()}
+    measure = "clean edits, bottleneck minus the best other block"
     if numbers["mid_minus_best"] is None:
-        return Verdict(claim, None, "The bottleneck and another block were not among the blocks.")
+        text = "The bottleneck and another block were not among the blocks."
+        return ruled("layers", {measure: None})._replace(text=text)
     ahead, best = as_estimate(numbers["mid_minus_best"]), numbers["best_other"]
     text = (
         f"Clean edits at the bottleneck: {shares(clean[MIDDLE])}; at {best}, the best other block "
         f"on {numbers['held']} validation {noun(numbers)}s: {shares(clean[best])}; the bottleneck "
-        f"minus it on the same {noun(numbers)}s: {shares(ahead)}. Success (leakage) before the "
+        f"minus it on the same {noun(numbers)}s, with the luck of that choice: {shares(ahead)}. "
+        f"Every block has the strength that suits these best. Success (leakage) before the "
         f"bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
         f"{_listed(numbers, 'up')}."
     )
-    holds = decided(ahead)
-    return Verdict(claim, holds, text, "" if holds else _why(numbers, best))
+    found = ruled("layers", {measure: ahead})
+    return found._replace(text=text, why="" if found.holds else _why(numbers, best))
 
 
 def _why(numbers: Numbers, best: str) -> str:
@@ -135,8 +164,8 @@ def _why(numbers: Numbers, best: str) -> str:
         "that a shift near the output is enough to draw a mouth."
     )
     return (
-        f"{text}.{reason if is_drawn(numbers) else ''} Every block was trained with the settings "
-        f"that were tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
+        f"{text}.{reason if is_drawn(numbers) else ''} Every block was trained with the rate "
+        f"that was tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
     )
 
 
