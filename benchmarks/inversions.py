@@ -31,7 +31,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of, top_of
 from asyrp.metrics.table import Pictures, Scorers, Wish, per_image
 from asyrp.networks import load_model
-from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.tables import markdown, percent
 from asyrp.storage.json_files import write_json, write_text
 

@@ -15,7 +15,7 @@ from asyrp.method.ddim import Convention
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.networks import load_model
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.tables import Row, markdown
 
 WAYS: tuple[tuple[Convention, int], ...] = (

@@ -16,7 +16,7 @@ from asyrp.experiments import compare_words as words
 from asyrp.experiments.compare import Trial, compare_stages
 from asyrp.experiments.distance_to_target import share_of_distance
 from asyrp.experiments.plan import Plan, settled
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import plain
 

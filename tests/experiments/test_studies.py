@@ -1,5 +1,7 @@
 """The studies' arithmetic against second implementations, and their verdicts on made-up numbers."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -19,13 +21,13 @@ from asyrp.experiments.studies import (
     theorem1,
 )
 from asyrp.experiments.studies.catalogue import STUDIES, TASKS, tasks_of
-from asyrp.experiments.studies.common import below, both, decided, within
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.directions import GlobalDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import Thresholds
 from asyrp.method.schedule import Pair, linear, paper_grid, times
-from asyrp.reporting.bootstrap import Estimate, of_mean, resamples
+from asyrp.metrics.grain import grain
+from asyrp.reporting.statistics import Estimate, of_mean, resamples
 from asyrp.storage.json_files import plain
 from conftest import noise
 
@@ -86,6 +88,25 @@ def test_r_squared_is_scipys() -> None:
     assert linearity.r_squared([0.0, 1.0], np.ones(2)) == 0
 
 
+@pytest.mark.parametrize(
+    ("bent", "straight"),
+    [
+        (lambda x: np.tanh(1.5 * x), False),
+        (lambda x: np.clip(x, -1, 1), False),
+        (lambda x: 2 * x + 1, True),
+        (lambda x: np.tanh(0.3 * x), True),
+        (lambda x: x + 0.1 * np.sin(9 * x), True),
+    ],
+)
+def test_a_line_that_bends_is_no_line(
+    bent: Callable[[np.ndarray], np.ndarray], straight: bool
+) -> None:
+    x = np.array(linearity.STRENGTHS)
+    assert linearity.r_squared(x.tolist(), bent(x)) > 0.9  # which passes them all
+    assert (linearity.evenness(x.tolist(), bent(x)) > 0.5) is straight
+    assert linearity.evenness(x.tolist(), 0 * x) == 0
+
+
 def test_cosines_are_numpys() -> None:
     table = {t: noise(4, 2, 3, 3, seed=t).double() for t in (30, 10)}
     found = consistency.cosines(table)
@@ -122,6 +143,18 @@ def test_noise_is_scaled_by_h_and_differs_by_image() -> None:
     assert torch.allclose(dh / z, (0.5 * scale).view(-1, 1, 1, 1).expand_as(dh), rtol=1e-4)
 
 
+def test_grain_is_noise_and_neither_edges_nor_blur() -> None:
+    steps = torch.zeros(2, 3, 32, 32)
+    steps[:, :, :, 16:] = 1.0
+    steps[1, :, 8:24, 8:24] = -0.7
+    ramp = torch.linspace(-1, 1, 32).expand(2, 3, 32, 32)
+    assert grain(steps).tolist() == [0, 0]
+    assert grain(ramp) == pytest.approx([0, 0], abs=1e-6)
+    for sigma in (0.02, 0.3):
+        loud = torch.cat([steps, ramp]) + sigma * noise(4, 3, 32, 32)
+        assert grain(loud) == pytest.approx(4 * [sigma], rel=0.1)
+
+
 FAR = {"h": (0.1, 0.2, 0.3), "eps": (0.5, 1.0, 2.0)}
 
 
@@ -130,13 +163,17 @@ def test_matching_compares_at_equal_change() -> None:
     level = np.array([[0.1], [0.3], [0.5]])
     moved = {"h": level + 0.01 * rng.random((3, 30)), "eps": 0.5 * level + 0 * rng.random((3, 30))}
     trust = {"h": 1 - 0.2 * moved["h"], "eps": 1 - 0.8 * moved["eps"]}
+    rough = {"h": 0 * moved["h"], "eps": moved["eps"]}
     real = noise(30, 3, seed=8).double()
     seen = {k: [real + step for step in steps] for k, steps in FAR.items()}
-    found = robustness.matched(moved, trust, real, seen)
+    values = {"confidence": trust, "grain": rough}
+    found = robustness.matched(moved, values, real, seen)
     low, high = moved["h"][0].mean(), moved["eps"][2].mean()
     assert found["at_change"] == pytest.approx((low + high) / 2)
-    assert found["difference"].value == pytest.approx(0.6 * found["at_change"], rel=0.02)
-    assert decided(found["difference"]) is True
+    surer = found["confidence_difference"]
+    assert surer.value == pytest.approx(0.6 * found["at_change"], rel=0.02)
+    assert surer.low > 0
+    assert found["grain_difference"].value == pytest.approx(-found["at_change"])
     # a shift by d moves the Frechet distance of 3 features to 3 d^2
     wanted = {
         k: np.interp(found["at_change"], moved[k].mean(1), 3 * np.square(FAR[k])) for k in FAR
@@ -145,8 +182,8 @@ def test_matching_compares_at_equal_change() -> None:
     assert found["fid_difference"].value == pytest.approx(away, abs=1e-4)
     assert found["unreached"] == 0
     apart = {"h": moved["h"], "eps": moved["eps"] + 9}
-    nothing = {"at_change": None, "difference": None, "fid_difference": None}
-    assert robustness.matched(apart, trust, real, seen) == nothing
+    nothing = {f"{name}_difference": None for name in ("confidence", "grain", "fid")}
+    assert robustness.matched(apart, values, real, seen) == {"at_change": None, **nothing}
 
 
 def test_resamples_out_of_reach_do_not_narrow_the_interval() -> None:
@@ -157,7 +194,7 @@ def test_resamples_out_of_reach_do_not_narrow_the_interval() -> None:
     trust = {k: 1 - moved[k] for k in moved}
     real = noise(30, 3, seed=8).double()
     seen = {k: [real, real + 1] for k in moved}
-    found = robustness.matched(moved, trust, real, seen)
+    found = robustness.matched(moved, {"confidence": trust}, real, seen)
     means = [{k: t[:, rows].mean(1) for k, t in moved.items()} for rows in resamples(30, 0, 1000)]
     level = found["at_change"]
     out = [not all(m[k][0] <= level <= m[k][1] for k in moved) for m in means]
@@ -169,37 +206,26 @@ def test_resamples_out_of_reach_do_not_narrow_the_interval() -> None:
         if not lost
     ]
     assert np.ptp(known) < 1e-9
-    assert found["difference"].high - found["difference"].low < 1e-9
+    assert found["confidence_difference"].high - found["confidence_difference"].low < 1e-9
 
 
-def test_a_difference_decides_only_outside_of_its_interval() -> None:
-    assert decided(Estimate(0.1, 0.05, 0.2, 9, 0)) is True
-    assert decided(Estimate(-0.1, -0.2, -0.05, 9, 0)) is False
-    assert decided(Estimate(0.1, -0.05, 0.2, 9, 0)) is None
-
-
-def test_small_is_what_lies_inside_of_the_margin() -> None:
-    assert within(Estimate(0.0, -0.05, 0.05, 40, 0), 0.1) is True
-    assert within(Estimate(0.0, -0.05, 0.15, 40, 0), 0.1) is None
-    assert within(Estimate(-0.3, -0.5, -0.2, 40, 0), 0.1) is False
-    agreed = [Estimate(0.0, 0.0, 0.0, images, 0) for images in (24, 40)]
-    assert [within(one, 0.1) for one in agreed] == [None, True]  # 3 / 24 is beyond the margin
-    assert below(Estimate(-0.3, -0.5, 0.05, 24, 0), 0.1) is True
-    assert below(Estimate(0.0, 0.0, 0.0, 24, 0), 0.1) is None
-    assert below(Estimate(0.4, 0.2, 0.5, 24, 0), 0.1) is False
-    assert both(True, True) is True
-    assert both(True, None) is None
-    assert both(None, False) is False
-
-
-def diagnosed(model: HSpaceUNet, size: float, t_start: int | None = None, t_edit: int = 200):  # type: ignore[no-untyped-def]
+def diagnosed(  # type: ignore[no-untyped-def]
+    model: HSpaceUNet, size: float, t_start: int | None = None, t_edit: int = 200, t_boost: int = 0
+):
     latents, grid = noise(2, 3, 16, 16), paper_grid(5)
     direction = GlobalDirection(size * noise(*model.h_shape, seed=2))
     act = Attribute(direction, t_edit, trained_steps=5, t_start=t_start)
     from asyrp.method.editing import edit
 
     images = edit(model, latents, steps=5)
-    return plain(diagnose.measure(model, images, latents, grid, act))
+    return plain(diagnose.measure(model, images, latents, grid, act, t_boost))
+
+
+def test_boosting_is_no_error_of_the_inversion(model: HSpaceUNet) -> None:
+    plainly, boosted = (diagnosed(model, 3.0, t_edit=500, t_boost=boost) for boost in (0, 500))
+    assert boosted["inversion_mse"] == plainly["inversion_mse"]
+    assert max(boosted["inversion_mse"]) == pytest.approx(0, abs=1e-9)
+    assert boosted["steps"][-1]["carried"] != plainly["steps"][-1]["carried"]
 
 
 @torch.no_grad()
@@ -307,6 +333,7 @@ def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> Non
         "success": [about(v) for v in (0, 0.5, 1)],
         "lpips": [about(0.1)] * 3,
         "r2": about(0.97, 0.01),
+        "evenness": about(0.8, 0.1),
         "r2_of_each": 0.93,
         "sums": sums,
     }
@@ -318,6 +345,11 @@ def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> Non
     assert "flattest between 0 and 1 (slope 0.0, mean 4.5)" in bent.why
     unsure = linearity.verdict({**numbers, "r2": about(0.91)})
     assert unsure.holds is None
+    clipped = linearity.verdict({**numbers, "evenness": about(0.0, 0.1)})
+    assert clipped.holds is False  # whatever R2 says
+    assert "at its flattest it grows 0.00 (-0.10 to 0.10) times as fast" in clipped.text
+    alone = linearity.verdict({**numbers, "sums": sums[:1]})
+    assert (alone.holds, alone.claim) == (True, "The edit is linear in its strength")
     rare = [summed(0.0, smiling=0.1), *sums[1:]]
     assert "smiling seldom succeeds alone" in linearity.verdict({**numbers, "sums": rare}).why
     for beyond, wanted in ((-0.3, False), (0.02, None), (0.2, True)):
@@ -328,17 +360,20 @@ def test_linearity_needs_a_straight_line_and_sums_that_keep_their_parts() -> Non
     linearity.plot(numbers).canvas.draw()
 
 
-def test_robustness_reads_the_difference() -> None:
+def test_robustness_is_undecided_where_grain_and_the_judge_disagree() -> None:
     one = {"sizes": [1.0, 2.0], "lpips": [about(0.1), about(0.2)]}
     one |= {"confidence": [about(0.9), about(0.8)], "fid": [about(1), about(2)]}
+    one |= {"grain": [about(0.1), about(0.2)]}
     numbers = {
         "spaces": {"h": one, "eps": one},
         "confidence_of_reconstructions": about(0.95),
         "fid_of_reconstructions": about(0.1),
+        "grain_of_reconstructions": about(0.0002),
         "at_change": 0.15,
         "unreached": 0.0,
-        "difference": about(0.2),
+        "confidence_difference": about(0.2),
         "fid_difference": about(-1.0),
+        "grain_difference": about(-0.366),
     }
     assert robustness.verdict(numbers).holds is True
     assert robustness.verdict(numbers).why == ""
@@ -347,11 +382,13 @@ def test_robustness_reads_the_difference() -> None:
     assert (some.holds, many.holds) == (True, None)
     assert "In 4.0 % of the resamples one kind of noise does not reach" in some.text
     assert "too many" in many.text
-    assert robustness.verdict({**numbers, "fid_difference": about(1.0)}).holds is None
-    turned = {**numbers, "fid_difference": about(1.0), "difference": about(-0.2)}
+    blind = {**numbers, "fid_difference": about(1.0), "confidence_difference": about(-0.2)}
+    assert robustness.verdict(blind).holds is None  # the judge says no, and grain yes
+    assert "grain -0.3660" in robustness.verdict(blind).text
+    turned = {**blind, "grain_difference": about(0.2)}
     assert robustness.verdict(turned).holds is False
     assert "0.10 at 1, 0.20 at 2" in robustness.verdict(turned).why
-    assert robustness.verdict({**numbers, "difference": None}).holds is None
+    assert robustness.verdict({**numbers, "confidence_difference": None}).holds is None
     robustness.plot(numbers).canvas.draw()
 
 
@@ -455,6 +492,10 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
         found = intervals.verdict({**numbers, "boosting": boosting})
         assert found.holds is wanted
         assert "lack 20 %" in found.why
+    none_show = {k: {"energy": about(0.04)} for k in ("faces", "with", "without")}
+    few = intervals.verdict({**numbers, "boosting": {**none_show, "fid_difference": None}})
+    assert few.holds is None
+    assert "Too few faces show the value" in few.text
     intervals.plot(numbers).canvas.draw()
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ from asyrp.domains.avatars.domain import TASKS
 from asyrp.domains.inverted_images import InvertedImages
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import consistency, homogeneity, intervals, layers, linearity
-from asyrp.experiments.studies.common import Learned, StudyContext
+from asyrp.experiments.studies.common import Learned, StudyContext, arm_of
 from asyrp.method.editing_interval import EditInterval
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import Tuned, of_difference, of_tuned
 from asyrp.settings import TrainSettings
 
 COUNTS = {"train": 3, "validation": 5, "test": 6}
@@ -86,7 +86,7 @@ def test_homogeneity_chooses_on_validation_faces(monkeypatch: pytest.MonkeyPatch
         assert one["validation"]["1.5"]["clean"] == pytest.approx(0.9)
         assert one["others"]["clean"].value == pytest.approx(0.2 + one["rate"])
         assert one["others"]["clean"].images == 4
-    assert found["validation"] == 4
+    assert found["validation"] == COUNTS["validation"]
 
 
 def test_consistency_averages_training_faces_and_edits_test_faces(
@@ -144,8 +144,32 @@ def test_sums_are_compared_with_their_parts_image_by_image(
     *_, both = linearity.sums(replace(context, learned=[context.first, other]))
     assert both["together"] == ["smiling", "glasses"]
     beyond = both["beyond_share"]["glasses"]
-    wanted = of_mean(np.array([1, 0, 0, 1]) - 0.7 * np.array([1, 1, 1, 0]))
-    assert beyond == wanted
+    assert beyond == of_difference(np.array([1, 0, 0, 1]), np.array([1, 1, 1, 0]), 0.7)
+    assert beyond.value == pytest.approx(0.5 - 0.7 * 0.75)
+
+
+def layers_of(
+    monkeypatch: pytest.MonkeyPatch, clean: Any, chosen: tuple[str, ...]
+) -> dict[str, Any]:
+    """The study where `clean(split, block, strength)` is the share of clean edits."""
+
+    def judged(lab: Any, task: Any, kept: InvertedImages, made: tuple[str, float]) -> Any:
+        return values_of(kept, clean(kept.split, *made))
+
+    fakes = {
+        "at_block": lambda model, name: SimpleNamespace(h_shape=(1, 2, 2), name=name),
+        "fitted": lambda *_: SimpleNamespace(
+            saved=SimpleNamespace(attribute=lambda strength: strength)
+        ),
+        "edited": lambda space, kept, acts, boost: (space.name, acts[0]),
+        "as_saved": lambda lab, x: x,
+        "judged": judged,
+        "confidence": lambda lab, x: np.ones(4),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(layers, name, fake)
+    monkeypatch.setattr(StudyContext, "showing", lambda context: None)
+    return layers.measure(context_of(), chosen)
 
 
 def test_layers_choose_the_other_block_on_validation_faces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,27 +177,65 @@ def test_layers_choose_the_other_block_on_validation_faces(monkeypatch: pytest.M
         "validation": {"down 0": 0.2, "mid": 0.9, "up 0": 0.6},
         "test": {"down 0": 0.8, "mid": 0.5, "up 0": 0.4},
     }
-    fakes = {
-        "at_block": lambda model, name: SimpleNamespace(h_shape=(1, 2, 2), name=name),
-        "fitted": lambda *_: SimpleNamespace(saved=SimpleNamespace(attribute=lambda s: None)),
-        "edited": lambda space, *_: space.name,
-        "as_saved": lambda lab, x: x,
-        "judged": lambda lab, task, kept, name: values_of(kept, clean[kept.split][name]),
-        "features_of": lambda network, x: [],
-        "confidence": lambda lab, x: np.ones(4),
-    }
-    for name, fake in fakes.items():
-        monkeypatch.setattr(layers, name, fake)
-    context = context_of()
-    saved = SimpleNamespace(card=SimpleNamespace(strength=1.0))
-    learned = context.first._replace(saved=cast(Any, saved))
-    found = layers.measure(replace(context, learned=[learned]), ("down 0", "mid", "up 0"))
+
+    def share(split: str, block: str, strength: float) -> float:
+        return clean[split][block] - 0.01 * strength
+
+    found = layers_of(monkeypatch, share, ("down 0", "mid", "up 0"))
     assert found["best_other"] == "up 0"
     assert found["validation"] == COUNTS["validation"]
     assert found["mid_minus_best"].value == pytest.approx(0.5 - 0.4)
-    assert found["blocks"]["down 0"]["clean"].value == pytest.approx(0.8)
-    alone = layers.measure(replace(context, learned=[learned]), ("mid",))
+    assert found["blocks"]["down 0"]["clean"].value == pytest.approx(0.8 - 0.005)
+    alone = layers_of(monkeypatch, share, ("mid",))
     assert alone["mid_minus_best"] is None
+
+
+def test_every_block_has_the_strength_that_suits_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = {"mid": 2.2, "up 0": 0.5}
+
+    def share(split: str, block: str, strength: float) -> float:
+        return 0.8 if strength == best[block] else 0.3
+
+    found = layers_of(monkeypatch, share, ("mid", "up 0"))
+    assert {name: one["strength"] for name, one in found["blocks"].items()} == best
+    assert found["mid_minus_best"].value == 0  # at any one strength, 50 points either way
+
+
+def test_the_luck_of_tuning_is_in_the_interval() -> None:
+    rng = np.random.default_rng(3)
+    scores = [(rng.random(12) < 0.5).astype(float) for _ in range(2)]  # nothing to choose between
+    seen: list[int] = []
+
+    def on_test(place: int) -> dict[str, np.ndarray]:
+        seen.append(place)
+        return {"clean": np.full(40, float(place))}
+
+    arm = arm_of(scores, on_test)
+    assert sorted(seen) == [0, 1]  # resamples of the tuning faces choose either
+    assert arm.best == int(scores[1].mean() > scores[0].mean())
+    other = Tuned(np.zeros((1, 12)), np.zeros((1, 40)))
+    found = of_tuned([arm.tuned], [other])
+    assert found.high - found.low > 1
+    sure = arm_of([np.zeros(12), np.ones(12)], on_test)
+    assert seen[2:] == [1]
+    assert sure.values["clean"][0] == 1
+
+
+def test_pictures_that_show_the_value_come_from_all_splits() -> None:
+    class Judge:
+        values: ClassVar = {"mouth": ("neutral", "smiling")}
+
+        def logits(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            shows = torch.arange(len(images)) % 2
+            return {"mouth": torch.stack([1 - shows, shows], dim=1).float()}
+
+    scorers = SimpleNamespace(judge=Judge(), features=lambda x: x.flatten(1))
+    context = replace(context_of(), domain=cast(Any, SimpleNamespace(scorers=scorers)))
+    assert context.showing() is None  # 1, 2 and 3 of 3, 5 and 6
+    many = context.test._replace(images=torch.zeros(40, 3, 2, 2))
+    found = replace(context, test=many).showing()
+    assert found is not None
+    assert found.shape == (1 + 2 + 20, 12)
 
 
 def test_intervals_choose_the_best_cell_on_validation_faces(
@@ -191,8 +253,9 @@ def test_intervals_choose_the_best_cell_on_validation_faces(
         "judged": lambda lab, task, kept, at: values_of(
             kept, 0.9 if at == best[kept.split] else 0.4
         ),
-        "boosting": lambda context: {},
+        "boosting": lambda context, showing: {},
     }
+    monkeypatch.setattr(StudyContext, "showing", lambda context: None)
     for name, fake in fakes.items():
         monkeypatch.setattr(intervals, name, fake)
     found = intervals.measure(context_of(), (0.5,))
@@ -201,5 +264,5 @@ def test_intervals_choose_the_best_cell_on_validation_faces(
     assert (
         found["best_minus_automatic"].value == 0
     )  # the cell that suits test faces is not looked at
-    assert found["validation"] == 4
+    assert found["validation"] == COUNTS["validation"]
     assert {cell["clean"] for cell in found["cells"]} == {0.9, 0.4}

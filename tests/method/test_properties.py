@@ -31,7 +31,7 @@ from asyrp.method.schedule import (
     times,
     trailing_grid,
 )
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import is_answers, of_mean
 from conftest import noise, tiny_model
 
 schedules = st.lists(st.floats(1e-5, 0.3), min_size=2, max_size=60).map(from_betas)
@@ -235,22 +235,17 @@ def test_t_start_rises_with_its_threshold(found: Curves, a: float, b: float) -> 
     assert first <= second
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30), st.floats(-5, 5), seeds)
-def test_a_bootstrap_interval_holds_its_mean_and_moves_with_the_values(
-    values: list[float], shift: float, seed: int
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30), st.floats(-5, 5))
+def test_an_interval_holds_its_mean_and_moves_with_the_values(
+    values: list[float], shift: float
 ) -> None:
-    found = of_mean(values, seed, draws=200)
-    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
-    moved = of_mean(np.asarray(values) + shift, seed, draws=200)
-    assert moved[:3] == pytest.approx([part + shift for part in found[:3]], abs=1e-6)
-    with_gaps = of_mean([*values, math.nan], seed, draws=200)
-    assert with_gaps == found
-
-
-def test_a_bootstrap_interval_covers_the_mean_about_95_times_of_100() -> None:
-    rng = np.random.default_rng(0)
-    found = [of_mean(rng.normal(size=40), seed, draws=400) for seed in range(200)]
-    assert 0.88 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 0.99
+    found = of_mean(values)
+    assert found.low <= found.value <= found.high
+    assert of_mean([*values, math.nan]) == found
+    moved = np.asarray(values) + shift
+    if not (is_answers(np.asarray(values)) or is_answers(moved)):
+        wanted = [part + shift for part in found[:3]]
+        assert of_mean(moved)[:3] == pytest.approx(wanted, abs=1e-6)
 
 
 # files

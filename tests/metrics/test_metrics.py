@@ -131,18 +131,18 @@ def test_fid_is_scipys() -> None:
 
 
 def test_kid_is_the_double_sum() -> None:
-    real, other = spread_features(9, 4).numpy(), spread_features(9, 4, seed=1).numpy()
+    real, other = spread_features(9, 4).numpy(), spread_features(7, 4, seed=1).numpy()
 
     def mean_kernel(a: np.ndarray, b: np.ndarray, same: bool) -> float:
-        pairs = [
-            (a[i] @ b[j] / 4 + 1) ** 3 for i in range(9) for j in range(9) if not (same and i == j)
-        ]
+        rows, columns = range(len(a)), range(len(b))
+        pairs = [(a[i] @ b[j] / 4 + 1) ** 3 for i in rows for j in columns if not (same and i == j)]
         return sum(pairs) / len(pairs)
 
     wanted = mean_kernel(real, real, True) + mean_kernel(other, other, True)
     wanted -= 2 * mean_kernel(real, other, False)
     assert kid_of(torch.tensor(real), torch.tensor(other)) == pytest.approx(wanted)
-    assert kid(torch.tensor(real), torch.tensor(other), draws=9).value == pytest.approx(wanted)
+    found = kid(torch.tensor(real), torch.tensor(other), False, draws=9)
+    assert found.value == pytest.approx(wanted)
 
 
 def test_sets_too_small_or_unequal_are_refused() -> None:
@@ -152,6 +152,9 @@ def test_sets_too_small_or_unequal_are_refused() -> None:
         kid(spread_features(3), spread_features(3))
     with pytest.raises(AsyrpError, match="one size"):
         fid(spread_features(20), spread_features(21))
+    assert fid(spread_features(20), spread_features(21), False, draws=5).images == 21
+    with pytest.raises(AsyrpError, match="at least 16 images; got 9"):
+        fid(spread_features(9), spread_features(21), False)
 
 
 def test_distances_do_not_depend_on_the_batch() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from asyrp.errors import AsyrpError
-from asyrp.reporting.bootstrap import Estimate
 from asyrp.reporting.figures import dots, heat, lines, new_figure
+from asyrp.reporting.statistics import Estimate
 from asyrp.reporting.tables import csv_text, markdown, percent
 from asyrp.runtime.resumable import (
     Stage,

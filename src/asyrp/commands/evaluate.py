@@ -40,7 +40,7 @@ from asyrp.metrics.table import (
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudge
 from asyrp.options import Guides
 from asyrp.options.evaluate import Evaluate
-from asyrp.reporting.bootstrap import Estimate
+from asyrp.reporting.statistics import Estimate
 from asyrp.reporting.tables import csv_text
 from asyrp.scorers.arcface import load_identity
 from asyrp.scorers.judge import wanted as wanted_value

@@ -9,11 +9,12 @@ from asyrp.commands.evaluate_pictures import Material
 from asyrp.commands.judges import NONE, described, leaning, partiality
 from asyrp.method.protocols import templates_of
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
-from asyrp.metrics.table import GROUP_DRAWS, LEAST_GROUP, METRICS, Gap, Scorers
+from asyrp.metrics.gaps import Gap
+from asyrp.metrics.table import GROUP_DRAWS, LEAST_GROUP, METRICS, Scorers
 from asyrp.metrics.zero_shot import Questions
 from asyrp.options.evaluate import Evaluate
-from asyrp.reporting.bootstrap import DRAWS, Estimate
 from asyrp.reporting.figures import dots, new_figure
+from asyrp.reporting.statistics import DRAWS, Estimate
 from asyrp.reporting.tables import markdown
 
 MOST_GAPS = 12  # rows of the audit in table.md; the JSON has all

@@ -22,7 +22,7 @@ from asyrp.method.strength import STRENGTHS, saturation
 from asyrp.method.strength_sweep import strip
 from asyrp.metrics.answers import changed, clean, leaked, succeeded
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.scorers.judge import Answers, Shown
 
 Judge = Callable[[Tensor], Answers]

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from asyrp.domains.base import Task
 from asyrp.editing_methods.catalogue import method_of
-from asyrp.reporting.bootstrap import Estimate, of_mean, of_strata
 from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure
+from asyrp.reporting.statistics import Estimate, of_mean, of_strata
 from asyrp.reporting.tables import percent
 
 Cells = Mapping[tuple[str, str], Mapping[str, Any]]

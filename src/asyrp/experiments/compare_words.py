@@ -8,7 +8,7 @@ import numpy as np
 from asyrp.domains.base import Task
 from asyrp.editing_methods.catalogue import method_of
 from asyrp.experiments.compare_table import REFERENCE, Back, Cells, gain, groups_of, leaks, pooled
-from asyrp.reporting.bootstrap import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.tables import percent, shown
 
 REACHED = 0.5  # success of an unseen edit that counts as having reached it

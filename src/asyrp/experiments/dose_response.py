@@ -20,7 +20,7 @@ from asyrp.experiments.distance_to_target import (
 from asyrp.experiments.measure import judged
 from asyrp.experiments.plan import Plan, domain_of, images_kept, interval_kept
 from asyrp.metrics.directional import directional_similarity
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.runtime.resumable import Stage
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)

@@ -12,7 +12,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import Pixels
 from asyrp.metrics.perceptual import distances
 from asyrp.metrics.table import Pictures, Scorers, Wish, features_in, of_sets, per_image
-from asyrp.reporting.bootstrap import Estimate
+from asyrp.reporting.statistics import Estimate
 
 
 class Measured(NamedTuple):

@@ -17,7 +17,7 @@ from asyrp.experiments.plan import Plan
 from asyrp.experiments.plots import save_figure
 from asyrp.experiments.studies.catalogue import stage_name, study_of, study_stages, told
 from asyrp.experiments.studies.common import ranged
-from asyrp.reporting.bootstrap import of_mean
+from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.tables import markdown
 from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
 

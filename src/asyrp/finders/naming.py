@@ -14,7 +14,7 @@ from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, templates_of
 from asyrp.method.strength_sweep import strip
-from asyrp.reporting.bootstrap import DRAWS, TAILS, resamples
+from asyrp.reporting.statistics import DRAWS, TAIL, resamples
 
 MOST_SHOWN = 3  # texts of each end on a card
 
@@ -112,10 +112,10 @@ def _end(own: np.ndarray, drawn: np.ndarray, texts: Sequence[str]) -> tuple[Near
     """The nearest texts of one end."""
     order = np.argsort(-own)
     best = order[0]
-    lows, highs = np.quantile(drawn, TAILS, axis=0)
+    lows, highs = np.quantile(drawn, (1 - TAIL, TAIL), axis=0)
     if lows[best] <= 0:
         return ()
-    ahead = np.quantile(drawn[:, [best]] - drawn, TAILS[0], axis=0)
+    ahead = np.quantile(drawn[:, [best]] - drawn, 1 - TAIL, axis=0)
     tied = (ahead <= 0) & (np.arange(len(own)) != best)
     rows = np.stack([own, lows, highs], axis=1).round(4)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from asyrp.errors import AsyrpError
-from asyrp.reporting.bootstrap import Estimate, of_runs
+from asyrp.reporting.statistics import Estimate, of_runs
 from asyrp.scorers.judge import Answers, Shown
 
 

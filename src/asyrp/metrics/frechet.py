@@ -1,4 +1,4 @@
-"""FID and KID of two sets of images: torchmetrics' arithmetic on features of a chosen network."""
+"""FID (torchmetrics' arithmetic) and KID of two sets of images, on features of a chosen network."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError, need
-from asyrp.reporting.bootstrap import Estimate, of_statistic
+from asyrp.reporting.statistics import Estimate, of_statistic
 
 LEAST_FID, LEAST_KID = 16, 4
 FID_DRAWS, KID_DRAWS = 100, 200
@@ -44,52 +44,73 @@ def new_fid(num_features: int) -> Callable[[Tensor, Tensor], float]:
 
 
 def kid_of(real: Tensor, other: Tensor) -> float:
-    """The unbiased squared MMD with KID's cubic kernel, of two sets of features of one size."""
-    need("torchmetrics", "evaluate")
-    mmd: Any = import_module("torchmetrics.image.kid").poly_mmd
-    return float(mmd(real.double(), other.double()))
+    """The unbiased squared MMD with KID's cubic kernel, of features (n, d) and (m, d).
+
+    (Binkowski et al. 2018; torchmetrics' takes sets of one size alone.)
+    """
+
+    def alike(a: Tensor, b: Tensor) -> Tensor:
+        return (a.double() @ b.double().T / a.shape[1] + 1) ** 3
+
+    def within(a: Tensor) -> Tensor:
+        every = alike(a, a)
+        return (every.sum() - every.trace()) / (len(a) * (len(a) - 1))
+
+    return float(within(real) + within(other) - 2 * alike(real, other).mean())
 
 
-def fid(real: Tensor, other: Tensor, seed: int = 0, draws: int = FID_DRAWS) -> Estimate:
-    """FID with its interval over images; rows of the two sets are drawn together.
+def fid(
+    reference: Tensor, edits: Tensor, paired: bool = True, seed: int = 0, draws: int = FID_DRAWS
+) -> Estimate:
+    """FID with its interval over images.
 
     Values compare only between sets of one size: with fewer images than features the distance is
     biased upwards, by an amount that depends on their number.
 
     Args:
-        real: features (n, d). other: (n, d), row i of both from the same source image; or
-            (runs, n, d), whose mean over runs is taken.
+        reference: features (n, d). edits: (n, d), or (runs, n, d), whose mean over runs is taken.
+        paired: row i of both comes from the same source; else the two may differ in number.
     """
-    check(real, other, "FID", LEAST_FID)
-    return _resampled(new_fid(real.shape[1]), real, other, seed, draws)
+    check(reference, edits, "FID", LEAST_FID, paired)
+    return _resampled(new_fid(reference.shape[1]), reference, edits, paired, seed, draws)
 
 
-def kid(real: Tensor, other: Tensor, seed: int = 0, draws: int = KID_DRAWS) -> Estimate:
-    """KID (unbiased, so it may be negative) with its interval over images."""
-    check(real, other, "KID", LEAST_KID)
-    return _resampled(kid_of, real, other, seed, draws)
+def kid(
+    reference: Tensor, edits: Tensor, paired: bool = True, seed: int = 0, draws: int = KID_DRAWS
+) -> Estimate:
+    """KID (unbiased, so it may be negative) with its interval over images; as `fid` else."""
+    check(reference, edits, "KID", LEAST_KID, paired)
+    return _resampled(kid_of, reference, edits, paired, seed, draws)
 
 
-def check(real: Tensor, other: Tensor, name: str, least: int) -> None:
-    """Raise AsyrpError unless both sets have one shape and enough images."""
-    if real.ndim != 2 or real.shape != other.shape[-2:]:
+def check(reference: Tensor, edits: Tensor, name: str, least: int, paired: bool = True) -> None:
+    """Raise AsyrpError unless both sets have enough images, and one shape where they are pairs."""
+    fits = reference.shape[-1:] == edits.shape[-1:] and reference.ndim == 2
+    if not fits or (paired and reference.shape != edits.shape[-2:]):
         raise AsyrpError(
-            f"{name} needs two sets of features (n, d) of one size; got {tuple(real.shape)} and "
-            f"{tuple(other.shape)}; give as many edits as sources"
+            f"{name} needs two sets of features (n, d) of one size; got {tuple(reference.shape)} "
+            f"and {tuple(edits.shape)}; give as many edits as sources"
         )
-    if len(real) < least:
+    if (fewest := min(len(reference), edits.shape[-2])) < least:
         raise AsyrpError(
-            f"{name} needs at least {least} images; got {len(real)}; give more, or leave it out"
+            f"{name} needs at least {least} images; got {fewest}; give more, or leave it out"
         )
 
 
 def _resampled(
-    distance: Callable[[Tensor, Tensor], float], real: Tensor, other: Tensor, seed: int, draws: int
+    distance: Callable[[Tensor, Tensor], float],
+    reference: Tensor,
+    edits: Tensor,
+    paired: bool,
+    seed: int,
+    draws: int,
 ) -> Estimate:
-    runs = other[None] if other.ndim == 2 else other
+    runs = edits[None] if edits.ndim == 2 else edits
 
-    def statistic(rows: np.ndarray) -> float:
+    def statistic(rows: np.ndarray, of_reference: np.ndarray | None = None) -> float:
         chosen = torch.as_tensor(rows)
-        return float(np.mean([distance(real[chosen], run[chosen]) for run in runs]))
+        shown = reference[chosen if of_reference is None else torch.as_tensor(of_reference)]
+        return float(np.mean([distance(shown, run[chosen]) for run in runs]))
 
-    return of_statistic(statistic, len(real), seed, draws)
+    counts = (runs.shape[1],) if paired else (runs.shape[1], len(reference))
+    return of_statistic(statistic, counts, seed, draws)

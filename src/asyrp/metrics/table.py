@@ -14,14 +14,16 @@ from asyrp.method.text_direction import TextDirection
 from asyrp.metrics import answers as judged
 from asyrp.metrics import directional, frechet
 from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
+from asyrp.metrics.gaps import Gap, gap_between, mean_over_runs
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import Segmenting, mean_iou
-from asyrp.reporting.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_pairs, of_runs
+from asyrp.reporting.significance import holm
+from asyrp.reporting.statistics import Estimate, of_pairs, of_runs
 from asyrp.scorers.judge import Judge, answers, wanted
 from asyrp.scorers.judge import shown as shown_in_both
 
 LEAST_GROUP = 8  # images; a smaller subgroup says nothing
-GROUP_DRAWS = 25  # of the bootstrap of a subgroup's FID
+GROUP_DRAWS = 25  # of the resampling of a subgroup's FID
 
 # metric -> what it is
 METRICS: Mapping[str, str] = {
@@ -37,20 +39,25 @@ METRICS: Mapping[str, str] = {
     "sc": "mean IoU of the segmentation masks of source and edit; 1 is the same structure",
     "identity": "cosine of identity features of source and edit; higher is better",
     "identity_strangers": "the same between each source and the next one",
-    "fid": "Frechet distance between sources and edits; lower is better, compare at equal counts",
-    "kid": "squared MMD between sources and edits; lower is better; edits of the same sources are "
-    "no sample of their own, so no change is a little below 0",
+    "fid": "Frechet distance from edits to pictures that show the value, where there are some: "
+    "lower is better, compare at equal counts; else to the sources: how much changed, no score",
+    "kid": "squared MMD between the same sets as of FID; from no change to its own sources it is a "
+    "little below 0",
     "diversity": "mean perceptual distance between edits of different images",
     "diversity_sources": "the same between the sources",
 }
 
 
 class Pictures(NamedTuple):
-    """Sources, their edits and (where known) reconstructions, (n, 3, height, width) each."""
+    """Sources, their edits and (where known) reconstructions, (n, 3, height, width) each.
+
+    showing: (m, 3, height, width) other pictures, which show the wanted value.
+    """
 
     sources: Tensor
     edits: Tensor
     reconstructions: Tensor | None = None
+    showing: Tensor | None = None
 
 
 class Scorers(NamedTuple):
@@ -72,22 +79,6 @@ class Wish(NamedTuple):
     value: str
 
 
-class Gap(NamedTuple):
-    """How far the best and the worst subgroup lie apart.
-
-    by_chance: what random subgroups of these sizes stay below in 95 of 100 draws. spread: the gap
-    over the metric's standard deviation between images.
-    """
-
-    metric: str
-    attribute: str
-    lowest: str
-    highest: str
-    gap: Estimate
-    by_chance: float
-    spread: float
-
-
 Values = Mapping[str, np.ndarray]
 
 
@@ -95,7 +86,7 @@ def per_image(
     pictures: Pictures, tools: Scorers, wish: Wish | None = None
 ) -> dict[str, np.ndarray]:
     """metric -> (n,), for the metrics that belong to single images."""
-    sources, edits, back = pictures
+    sources, edits, back = pictures[:3]
     found: dict[str, np.ndarray] = {}
     if tools.guide is not None:
         found["s_dir"] = directional.directional_similarity(sources, edits, tools.guide)
@@ -146,7 +137,7 @@ def leakage_matrix(
     runs: Sequence[Pictures], judge: Judge, wish: Wish, seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
     """Rows edit and reconstruction: attribute -> share of images whose judged value changed."""
-    sources, _, back = runs[0]
+    sources, _, back = runs[0][:3]
     before = answers(judge, sources)
     shown = shown_in_both(judge, before, *wish)
     edited = [judged.changed(before, answers(judge, run.edits), shown) for run in runs]
@@ -157,15 +148,20 @@ def leakage_matrix(
 
 
 class Features(NamedTuple):
-    """What the metrics of sets see of sources (n, d) and edits (runs, n, d)."""
+    """What the metrics of sets see of edits (runs, n, d), and of what they are compared with.
 
-    sources: Tensor
+    reference: (m, d) of pictures that show the value; else of the sources, row by row.
+    """
+
+    reference: Tensor
     edits: Tensor
+    paired: bool = True
 
     def rows(self, rows: Sequence[int] | np.ndarray) -> "Features":
         """Some of the images."""
         chosen = torch.as_tensor(rows)
-        return Features(self.sources[chosen], self.edits[:, chosen])
+        reference = self.reference[chosen] if self.paired else self.reference
+        return Features(reference, self.edits[:, chosen], self.paired)
 
 
 def features_in(runs: Sequence[Pictures], tools: Scorers) -> Features | None:
@@ -173,7 +169,9 @@ def features_in(runs: Sequence[Pictures], tools: Scorers) -> Features | None:
     if tools.features is None:
         return None
     edits = torch.stack([features_of(tools.features, run.edits) for run in runs])
-    return Features(features_of(tools.features, runs[0].sources), edits)
+    first = runs[0]
+    shown = first.sources if first.showing is None else first.showing
+    return Features(features_of(tools.features, shown), edits, first.showing is None)
 
 
 def of_sets(
@@ -186,14 +184,17 @@ def of_sets(
     """
     found: dict[str, Estimate] = {}
     if features is not None:
-        found |= {"fid": frechet.fid(*features, seed), "kid": frechet.kid(*features, seed)}
+        found |= {
+            "fid": frechet.fid(*features, seed=seed),
+            "kid": frechet.kid(*features, seed=seed),
+        }
     if tools.spread is not None:
         count = len(runs[0].sources)
         pairs = neighbour_pairs(count)
         every = np.stack([diversity(tools.spread, run.edits, pairs) for run in runs])
-        found["diversity"] = of_pairs(every.mean(0), pairs, count, seed)
+        found["diversity"] = of_pairs(every.mean(0), pairs, count)
         own = diversity(tools.spread, runs[0].sources, pairs)
-        found["diversity_sources"] = of_pairs(own, pairs, count, seed)
+        found["diversity_sources"] = of_pairs(own, pairs, count)
     return found
 
 
@@ -214,10 +215,10 @@ def of_groups(
         for value, rows in members.items():
             table = summarised({name: row[..., rows] for name, row in values.items()}, seed)
             if features is not None:
-                table["kid"] = frechet.kid(*features.rows(rows), seed)
+                table["kid"] = frechet.kid(*features.rows(rows), seed=seed)
                 if len(rows) >= frechet.LEAST_FID:
                     few = features.rows(rows[: min(enough)])
-                    table["fid"] = frechet.fid(*few, seed, GROUP_DRAWS)
+                    table["fid"] = frechet.fid(*few, seed=seed, draws=GROUP_DRAWS)
             found.setdefault(attribute, {})[value] = table
     return found
 
@@ -263,39 +264,14 @@ def too_small(labels: Sequence[str]) -> dict[str, int]:
 def gaps(
     values: Values, groups: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
 ) -> list[Gap]:
-    """Every metric's gap between the subgroups of every attribute, the largest spread on top."""
-    means = {metric: _mean_over_runs(row) for metric, row in values.items()}
+    """Every metric's gap between the subgroups of every attribute, the least likely on top."""
+    means = {metric: mean_over_runs(row) for metric, row in values.items()}
     found = [
-        _gap(metric, row, attribute, members, seed)
+        gap_between(metric, row, attribute, members, seed)
         for metric, row in means.items()
         for attribute, members in groups.items()
         if len(members) > 1 and all(judged.shown_in(row[rows]) > 1 for rows in members.values())
     ]
-    return sorted(found, key=lambda gap: -gap.spread)
-
-
-def _gap(
-    metric: str, row: np.ndarray, attribute: str, members: Mapping[str, np.ndarray], seed: int
-) -> Gap:
-    parts = [row[rows] for rows in members.values()]
-    means = {name: float(np.nanmean(part)) for name, part in zip(members, parts, strict=True)}
-    gap = of_largest_gap(parts, seed)
-    deviation = float(np.nanstd(np.concatenate(parts)))
-    return Gap(
-        metric,
-        attribute,
-        min(means, key=lambda name: means[name]),
-        max(means, key=lambda name: means[name]),
-        gap,
-        gap_by_chance(parts, seed),
-        gap.value / deviation if deviation > 0 else 0.0,
-    )
-
-
-def _mean_over_runs(row: np.ndarray) -> np.ndarray:
-    """(n,), NaN where no run has a value."""
-    table = np.atleast_2d(row)
-    known = ~np.isnan(table)
-    counts = known.sum(0)
-    sums = np.where(known, table, 0).sum(0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    adjusted = holm([gap.p for gap in found])
+    found = [gap._replace(p=p) for gap, p in zip(found, adjusted, strict=True)]
+    return sorted(found, key=lambda gap: (gap.p, -gap.spread))

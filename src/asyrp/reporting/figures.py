@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from asyrp.reporting.bootstrap import Estimate
+from asyrp.reporting.statistics import Estimate
 
 # Okabe and Ito's palette without yellow and black, safe for colour-blind eyes
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")

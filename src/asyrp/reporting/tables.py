@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asyrp.reporting.bootstrap import Estimate
+from asyrp.reporting.statistics import Estimate
 
 Row = Mapping[str, Any]
 

@@ -1,6 +1,6 @@
 """What the studies share: their context, their verdicts, and a few measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -11,18 +11,21 @@ from torch import Tensor, nn
 from asyrp.domains.base import Domain, Task
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.errors import AsyrpError
+from asyrp.experiments.claims import LEVEL, Measures, Outcome, registered
 from asyrp.experiments.measure import judged
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.latent_space import Pixels
-from asyrp.metrics.features import FeatureNetwork
-from asyrp.reporting.bootstrap import Estimate, of_mean
-from asyrp.scorers.judge import Judge, log_odds, probabilities
+from asyrp.metrics.features import FeatureNetwork, features_of
+from asyrp.metrics.frechet import LEAST_FID
+from asyrp.reporting.statistics import Estimate, Tuned, of_mean, resamples
+from asyrp.scorers.judge import Judge, answers, log_odds, probabilities, wanted
 from asyrp.settings import TrainSettings
 
 Numbers = Mapping[str, Any]
 """The result of a study as JSON data."""
+TUNING_DRAWS = 200  # resamples of the tuning images
 
 
 class Learned(NamedTuple):
@@ -77,8 +80,8 @@ class StudyContext:
         task = self.first.task
         return self.test.first(self.lacking(self.test, task), task, self.count)
 
-    def validation_images(self, most: int) -> InvertedImages:
-        """Up to so many validation images that lack the first task's value.
+    def validation_images(self, most: int | None = None) -> InvertedImages:
+        """The validation images (or so many of them) that lack the first task's value.
 
         Raises:
             AsyrpError: none does.
@@ -91,17 +94,78 @@ class StudyContext:
             )
         return self.validation.rows(rows)
 
+    def showing(self) -> Tensor | None:
+        """Features of the images of all splits in which the judge sees the first task's value.
+
+        What Frechet distances of edits are taken to, (m, d); None where there are too few.
+        """
+        task, parts = self.first.task, []
+        for images in (self.train, self.validation, self.test):
+            seen = answers(self.judge, images.images)[task.attribute]
+            place = wanted(self.judge, task.attribute, task.value)
+            parts.append(images.images[torch.as_tensor(seen == place)])
+        shown = torch.cat(parts)
+        return features_of(self.features, shown) if len(shown) >= LEAST_FID else None
+
 
 class Verdict(NamedTuple):
     """Whether a claim of the paper holds here. holds: None where the numbers do not decide.
 
-    why: where it does not hold, what else was measured about it.
+    why: where it does not hold, what else was measured about it. outcome: for the adjustment of a
+    page to the number of its claims.
     """
 
     claim: str
     holds: bool | None
     text: str
     why: str = ""
+    outcome: Outcome | None = None
+
+
+def ruled(name: str, found: Measures) -> Verdict:
+    """What the rules of a registered claim say of its measures; no text yet."""
+    claim = registered()[name]
+    outcome = claim.outcome(found)
+    return Verdict(claim.text, outcome.at(LEVEL), "", outcome=outcome)
+
+
+def bound_of(name: str) -> float:
+    """The bound of a claim's first rule."""
+    return registered()[name].rules[0].bound
+
+
+class Arm(NamedTuple):
+    """What is compared, at every setting that was tried: the place of the best, and what it does.
+
+    values: of `judged`, at the best setting, of test images.
+    """
+
+    best: int
+    tuned: Tuned
+    values: Mapping[str, np.ndarray]
+
+
+def arm_of(scores: Sequence[np.ndarray], on_test: Callable[[int], Mapping[str, np.ndarray]]) -> Arm:
+    """Choose by the scores of tuning images; test images see what resamples of these choose.
+
+    Args:
+        scores: of every setting, (m,). on_test: what the setting at a place does to test images.
+    """
+    table = np.stack(scores)
+    rows = resamples(table.shape[1], 0, TUNING_DRAWS)
+    best = int(table.mean(1).argmax())
+    made = {int(k): on_test(int(k)) for k in {best, *table[:, rows].mean(-1).argmax(0)}}
+    results = np.full((len(table), len(made[best]["clean"])), np.nan)
+    for place, values in made.items():
+        results[place] = np.nan_to_num(values["clean"])
+    return Arm(best, Tuned(table, results), made[best])
+
+
+def score(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """How good an edit is, (n,): clean; where means are equal any success, then small changes."""
+    clean, success, moved = (np.nan_to_num(values[k]) for k in ("clean", "success", "lpips"))
+    found: np.ndarray = clean + 1e-3 * success - 1e-6 * moved
+    return found
 
 
 def as_estimate(kept: Mapping[str, Any]) -> Estimate:
@@ -133,58 +197,6 @@ def summary(context: StudyContext, images: InvertedImages, edits: Tensor) -> dic
 def means(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
     """The means over images of what `judged` gives."""
     return {name: of_mean(values[name]) for name in ("success", "leakage", "clean", "lpips")}
-
-
-def rank(values: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
-    """How good a setting is, the higher the better: clean edits, any success, small changes."""
-    clean, success, moved = (
-        float(np.nan_to_num(values[name]).mean()) for name in ("clean", "success", "lpips")
-    )
-    return clean, success, -moved
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """Mean of a - b over the same images."""
-    return of_mean(a - b)
-
-
-def decided(found: Estimate) -> bool | None:
-    """Whether a difference is above 0; None where its interval holds 0."""
-    if found.low <= 0 <= found.high:
-        return None
-    return found.value > 0
-
-
-def within(found: Estimate, margin: float) -> bool | None:
-    """Whether a difference is smaller than a margin, by its interval: all of it inside, or outside.
-
-    None where an end of the margin lies in the interval. Where all images agree, differences of
-    3 / images are still possible (the rule of three).
-    """
-    spare = 3 / found.images if found.low == found.high else 0.0
-    low, high = found.low - spare, found.high + spare
-    if -margin < low and high < margin:
-        return True
-    return False if low > margin or high < -margin else None
-
-
-def above(found: Estimate, least: float = 0.0) -> bool | None:
-    """Whether a number is at least so large, by its interval; None where that lies inside."""
-    return True if found.low >= least else False if found.high < least else None
-
-
-def below(found: Estimate, most: float) -> bool | None:
-    """Whether a difference is less than a margin, by its interval; None where that lies inside.
-
-    Where all images agree, 3 / images more are still possible, as in `within`.
-    """
-    spare = 3 / found.images if found.low == found.high else 0.0
-    return True if found.high + spare < most else False if found.low - spare > most else None
-
-
-def both(*found: bool | None) -> bool | None:
-    """Whether all hold: no if one does not, undecided if one is."""
-    return False if False in found else None if None in found else True
 
 
 def confidence(domain: Domain, images: Tensor) -> np.ndarray:

@@ -21,25 +21,22 @@ from asyrp.experiments.studies.common import (
     Verdict,
     act_of,
     as_estimate,
-    both,
-    difference,
+    bound_of,
     edit_images,
     means,
     noun,
     ranged,
+    ruled,
     shares,
-    within,
 )
 from asyrp.method.directions import global_direction, mean_direction
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.bootstrap import of_mean
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+from asyrp.reporting.statistics import of_difference, of_mean
 
 STEPS = (10, 20, 40, 100, 1000)
 PLAIN_UP_TO = 100  # steps up to which the transfer without the rule is walked too
 TRANSFER_FACES = 8
-LEAST_COSINE = 0.5  # of dh_t with its mean, that counts as nearly the same
-MARGIN = 0.1  # of success: one dh does what f_t does if the two differ by less
 
 
 def measure(context: StudyContext, steps: Sequence[int] = STEPS) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def measure(context: StudyContext, steps: Sequence[int] = STEPS) -> dict[str, An
     return {
         "task": learned.task.name,
         "recorded": len(context.train.numbers),
-        "margin": MARGIN,
+        "margin": bound_of("consistency"),
         "cosines": cosines(table),
         "edits": _edits(context, images, table),
         "transfer": transfer(
@@ -102,7 +99,7 @@ def _edits(
     return {
         name: {
             **means(values[name]),
-            "success_minus_f_t": difference(values[name]["success"], values["f_t"]["success"]),
+            "success_minus_f_t": of_difference(values[name]["success"], values["f_t"]["success"]),
             "lpips_to_f_t": of_mean(distances(context.domain.distance, made["f_t"], edits)),
         }
         for name, edits in made.items()
@@ -168,12 +165,14 @@ def plot(numbers: Numbers) -> Figure:
 
 def verdict(numbers: Numbers) -> Verdict:
     """Whether one dh succeeds as often as f_t on the same images, within the margin."""
-    claim, text = "dh_t is nearly the same for all images and timesteps", _text(numbers)
-    if as_estimate(numbers["edits"]["f_t"]["success"]).high == 0:
-        return Verdict(claim, None, text, "f_t itself never succeeds, so none can do less.")
     lost = as_estimate(numbers["edits"]["one dh"]["success_minus_f_t"])
-    near = _mean_cosine(numbers, "with_mean") > LEAST_COSINE
-    return Verdict(claim, both(within(lost, numbers["margin"]), near), text)
+    succeeds = as_estimate(numbers["edits"]["f_t"]["success"]).value > 0
+    found = {
+        "success, one dh minus f_t": lost if succeeds else None,
+        "mean cosine of dh_t with its mean over images": _mean_cosine(numbers, "with_mean"),
+    }
+    why = "" if succeeds else "f_t itself never succeeds, so none can do less."
+    return ruled("consistency", found)._replace(text=_text(numbers), why=why)
 
 
 def _mean_cosine(numbers: Numbers, other: str) -> float:

@@ -1,7 +1,8 @@
 """Diagnose: why an edit does nothing, measured where its effect can get lost."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,18 +58,14 @@ def measure(
         attribute: its `trained_steps` as the walk shall use it.
     """
     watch = _Watch(attribute, full_length(grid))
-    watched = Attribute(
-        watch, attribute.t_edit, attribute.strength, attribute.trained_steps, attribute.t_start
-    )
-    plain = list(
-        reverse_process(model, latents, grid, (), t_boost, seeded_generators(len(latents)))
-    )
-    acted = reverse_process(
-        model, latents, grid, [watched], t_boost, seeded_generators(len(latents))
-    )
-    steps: list[dict[str, Any]] = []
+
+    def walk(attributes: Sequence[Attribute], boost: int) -> Iterator[ReverseStep]:
+        noises = seeded_generators(len(latents))
+        return reverse_process(model, latents, grid, attributes, boost, noises)
+
+    plain, steps = list(walk((), t_boost)), []
     last, before = latents, torch.zeros_like(latents)
-    for own, done in zip(plain, acted, strict=True):
+    for own, done in zip(plain, walk([replace(attribute, direction=watch)], t_boost), strict=True):
         carried, added = done.x0_source - own.x0, done.x0 - done.x0_source
         steps.append(
             {
@@ -82,13 +79,13 @@ def measure(
             }
         )
         last, before = done.x, carried + added
-    errors = (plain[-1].x - images.to(plain[-1].x)).square().mean((1, 2, 3))
+    *_, back = walk((), 0) if t_boost else plain  # boosting's noise is no error of the inversion
     return {
         "steps": steps,
         "strength": attribute.strength,
         "interval": [attribute.t_start, attribute.t_edit],
         "final_change": ratio(last - plain[-1].x, plain[-1].x),
-        "inversion_mse": errors.cpu().double().numpy(),
+        "inversion_mse": (back.x - images.to(back.x)).square().mean((1, 2, 3)).cpu().numpy(),
     }
 
 

@@ -1,6 +1,6 @@
 """Homogeneity: a shift found on one image edits others, in h; in eps it does not (section 5.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,19 +12,20 @@ from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import epsilon_space
 from asyrp.experiments.measure import judged
 from asyrp.experiments.studies.common import (
+    TUNING_DRAWS,
     Numbers,
     StudyContext,
     Verdict,
+    arm_of,
     as_estimate,
-    decided,
-    difference,
     noun,
-    rank,
+    ruled,
+    score,
     shares,
 )
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.reporting.bootstrap import Estimate, of_mean
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+from asyrp.reporting.statistics import of_mean, of_tuned
 
 Rates = Mapping[str, Sequence[float]]
 
@@ -37,27 +38,23 @@ PASSES = 24  # optimiser steps at each timestep
 
 
 class Tried(NamedTuple):
-    """A table at a strength: rank on validation faces, the higher the better; what it does there.
-
-    own: on the face that it was found on.
-    """
+    """A table at a strength: what it does on validation faces, and on the face it was found on."""
 
     rate: float
     strength: float
-    rank: tuple[float, ...]
-    validation: dict[str, float]
+    validation: Mapping[str, np.ndarray]
     own: dict[str, float]
 
 
 def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -> dict[str, Any]:
     """Find dh_t and De_t on one training image, apply both to it and to others.
 
-    Learning rates and strengths are chosen on validation images; test images are edited once.
+    Learning rates and strengths are chosen on validation images, whose luck is in the interval.
     """
     row = context.lacking(context.train, context.first.task)[0]
     spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
-    own, validation = context.train.rows([row]), context.validation_images(context.count)
-    found, clean = {}, {}
+    own, validation = context.train.rows([row]), context.validation_images()
+    found, arms = {}, {}
     for name, space in spaces.items():
         fits = _fits(context, space, own, rates[name], passes)
         tried = [
@@ -65,18 +62,17 @@ def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -
             for rate, fit in fits.items()
             for strength in STRENGTHS
         ]
-        best = max(tried, key=lambda one: one.rank)
-        values = _on_test(context, space, fits[best.rate], best.strength)
-        clean[name] = np.nan_to_num(values["clean"])
+        scores = [score(one.validation) for one in tried]
+        arms[name] = arm_of(scores, _on_test(context, space, fits, tried))
         found[name] = {
-            **_told_of(best, tried, fits),
-            "others": {metric: of_mean(row) for metric, row in values.items()},
+            **_told_of(tried[arms[name].best], tried, fits),
+            "others": {metric: of_mean(row) for metric, row in arms[name].values.items()},
         }
     return {
         "spaces": found,
         "strengths": STRENGTHS,
         "validation": len(validation.numbers),
-        "difference": difference(clean["h"], clean["eps"]),
+        "difference": of_tuned([arms["h"].tuned], [arms["eps"].tuned], draws=TUNING_DRAWS),
         "task": context.first.task.name,
     }
 
@@ -114,7 +110,7 @@ def _tried(
     own, validation = (
         judged(domain, task, images, edited(space, images, [act], boost)) for images in both_splits
     )
-    return Tried(rate, strength, rank(validation), _plain_means(validation), _plain_means(own))
+    return Tried(rate, strength, validation, _plain_means(own))
 
 
 def _plain_means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -122,11 +118,17 @@ def _plain_means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def _on_test(
-    context: StudyContext, space: HSpaceUNet, fit: Fitted, strength: float
-) -> dict[str, np.ndarray]:
-    images, act = context.test_images(), fit.saved.attribute(strength)
-    edits = edited(space, images, [act], context.first.interval.t_boost)
-    return judged(context.domain, context.first.task, images, edits)
+    context: StudyContext, space: HSpaceUNet, fits: Mapping[float, Fitted], tried: Sequence[Tried]
+) -> Callable[[int], dict[str, np.ndarray]]:
+    """What the table and strength at a place do to test faces."""
+    images, boost = context.test_images(), context.first.interval.t_boost
+
+    def at(place: int) -> dict[str, np.ndarray]:
+        act = fits[tried[place].rate].saved.attribute(tried[place].strength)
+        edits = edited(space, images, [act], boost)
+        return judged(context.domain, context.first.task, images, edits)
+
+    return at
 
 
 def _told_of(best: Tried, tried: Sequence[Tried], fits: Mapping[float, Fitted]) -> dict[str, Any]:
@@ -134,13 +136,17 @@ def _told_of(best: Tried, tried: Sequence[Tried], fits: Mapping[float, Fitted]) 
     return {
         "own": {f"{one.strength:g}": one.own for one in tried if one.rate == best.rate},
         "validation": {
-            f"{one.strength:g}": one.validation for one in tried if one.rate == best.rate
+            f"{one.strength:g}": _plain_means(one.validation)
+            for one in tried
+            if one.rate == best.rate
         },
         "rate": best.rate,
         "strength": best.strength,
         "losses": {f"{rate:g}": fit.loss for rate, fit in fits.items()},
         "clean_tried": {
-            f"{rate:g}": [one.validation["clean"] for one in tried if one.rate == rate]
+            f"{rate:g}": [
+                _plain_means(one.validation)["clean"] for one in tried if one.rate == rate
+            ]
             for rate in fits
         },
     }
@@ -180,16 +186,12 @@ def verdict(numbers: Numbers) -> Verdict:
     told = [_told(name, one, one_is) for name, one in numbers["spaces"].items()]
     text = (
         f"A shift for one {one_is}, with the learning rate and strength that suit "
-        f"{numbers['validation']} validation {one_is}s best, of equally many for both spaces; "
-        f"the others are test {one_is}s, edited once. {' '.join(told)} Clean edits of the others, "
-        f"h minus eps: {shares(found)}."
+        f"{numbers['validation']} validation {one_is}s best, of equally many for both "
+        f"spaces; the others are test {one_is}s. {' '.join(told)} Clean edits of the others, h "
+        f"minus eps, with the luck of that choice: {shares(found)}."
     )
-    return Verdict(
-        "A shift found on one image edits others in h, not in eps",
-        decided(found),
-        text,
-        _why(numbers, found),
-    )
+    made = ruled("homogeneity", {"clean edits of other images, h minus eps": found})
+    return made._replace(text=text, why="" if made.holds else _why(numbers))
 
 
 def _told(name: str, one: Mapping[str, Any], one_is: str) -> str:
@@ -205,9 +207,7 @@ def _told(name: str, one: Mapping[str, Any], one_is: str) -> str:
     )
 
 
-def _why(numbers: Numbers, found: Estimate) -> str:
-    if decided(found):
-        return ""
+def _why(numbers: Numbers) -> str:
     changed = {name: one["others"]["lpips"]["value"] for name, one in numbers["spaces"].items()}
     return (
         f"At these strengths the shift in eps changes other "

@@ -1,6 +1,6 @@
 """Intervals: where editing should end, boosting begin, and what boosting does (4.1, 4.2, G, H)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,29 +10,31 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from asyrp.domains.inverted_images import InvertedImages
+from asyrp.experiments.claims import LEVEL, registered
 from asyrp.experiments.measure import judged, pictures_of
 from asyrp.experiments.studies.common import (
+    TUNING_DRAWS,
     Numbers,
     StudyContext,
     Verdict,
     act_of,
+    arm_of,
     as_estimate,
-    below,
-    both,
-    decided,
-    difference,
+    bound_of,
     edit_images,
     noun,
     ranged,
-    rank,
+    ruled,
+    score,
     shares,
 )
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
-from asyrp.reporting.bootstrap import of_mean, of_statistic
 from asyrp.reporting.figures import heat, new_figure
+from asyrp.reporting.statistics import Estimate, Tuned, of_mean, of_statistic, of_tuned
 
-CELL_FACES = 24  # of one cell of the map
+NEAR = "clean edits, best cell minus the automatic choice"
+BOOSTED = "Frechet distance to pictures with the value, boosted minus not"
 FID_DRAWS = 50
 KINDS = ("faces", "with", "without")
 ENDS = (0.05, 0.15, 0.45, 0.75)  # shares of the way up to t_start at which editing ends
@@ -41,7 +43,6 @@ CHOSEN = {
     False: "The choice of t_edit and t_boost is not near the best.",
     None: "Whether the choice of t_edit and t_boost is near the best does not show here.",
 }
-MARGIN = 0.1  # of clean edits: a choice that makes fewer by less than that is near the best
 CUTOFF = 0.25  # cycles a pixel; half of the highest frequency that a picture can hold
 
 
@@ -50,21 +51,20 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
 
     The automatic choice comes from LPIPS curves alone, without any edit.
     """
-    interval, start = context.first.interval, context.test.at
-    t_edits = sorted({int(share * start) for share in ends} | {interval.t_edit})
-    t_boosts = sorted({0, interval.t_boost // 2, interval.t_boost, 2 * interval.t_boost})
-    validation = context.validation_images(min(CELL_FACES, context.count))
+    phases, start = context.first.interval, context.test.at
+    t_edits = sorted({int(share * start) for share in ends} | {phases.t_edit})
+    t_boosts = sorted({0, phases.t_boost // 2, phases.t_boost, 2 * phases.t_boost})
+    validation, showing = context.validation_images(), context.showing()
     places = [(t_edit, t_boost) for t_edit in t_edits for t_boost in t_boosts if t_boost <= t_edit]
-    cells, ranks = [], {}
+    cells, scores = [], []
     for place in places:
         edits = _cell(context, validation, *place)
         values = judged(context.domain, context.first.task, validation, edits)
-        ranks[place] = rank(values)
+        scores.append(score(values))
         shown = {name: float(np.nan_to_num(row).mean()) for name, row in values.items()}
-        far = frechet_distance(context, validation, edits)
+        far = frechet_distance(context, showing, edits)
         cells.append({"t_edit": place[0], "t_boost": place[1], **shown, "fid": far})
-    chosen = (interval.t_edit, interval.t_boost)
-    best = max(places, key=lambda place: ranks[place])
+    chosen = (phases.t_edit, phases.t_boost)
     return {
         "task": context.first.task.name,
         "t_edits": t_edits,
@@ -72,28 +72,30 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
         "validation": len(validation.numbers),
         "cells": cells,
         "automatic": chosen,
-        "best": best,
-        **_on_test(context, best, chosen),
-        "boosting": boosting(context),
+        **_on_test(context, places, scores, chosen),
+        "boosting": boosting(context, showing),
     }
 
 
 def _on_test(
-    context: StudyContext, best: tuple[int, int], chosen: tuple[int, int]
+    context: StudyContext,
+    places: Sequence[tuple[int, int]],
+    scores: Sequence[np.ndarray],
+    chosen: tuple[int, int],
 ) -> dict[str, Any]:
+    """The best cell, and what it and the automatic choice do to test faces."""
     images = context.test_images()
-    clean = {
-        place: np.nan_to_num(
-            judged(context.domain, context.first.task, images, _cell(context, images, *place))[
-                "clean"
-            ]
-        )
-        for place in {best, chosen}
-    }
+
+    def at(place: tuple[int, int]) -> dict[str, np.ndarray]:
+        return judged(context.domain, context.first.task, images, _cell(context, images, *place))
+
+    best, values = arm_of(scores, lambda k: at(places[k])), at(chosen)["clean"]
+    automatic = Tuned(np.zeros((1, len(scores[0]))), np.nan_to_num(values)[None])
     return {
-        "clean": {"best": of_mean(clean[best]), "automatic": of_mean(clean[chosen])},
-        "best_minus_automatic": difference(clean[best], clean[chosen]),
-        "margin": MARGIN,
+        "best": places[best.best],
+        "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(values)},
+        "best_minus_automatic": of_tuned([best.tuned], [automatic], draws=TUNING_DRAWS),
+        "margin": bound_of("intervals"),
     }
 
 
@@ -102,36 +104,42 @@ def _cell(context: StudyContext, images: InvertedImages, t_edit: int, t_boost: i
     return edit_images(context, images, [act], t_boost)
 
 
-def frechet_distance(context: StudyContext, images: InvertedImages, edits: Tensor) -> float | None:
-    """Between a images's faces and their edits; None for too few of them."""
-    if len(images.numbers) < LEAST_FID:
+def frechet_distance(context: StudyContext, showing: Tensor | None, edits: Tensor) -> float | None:
+    """From edits to pictures that show the value (their features); None for too few of either."""
+    if showing is None or len(edits) < LEAST_FID:
         return None
-    real, seen = (features_of(context.features, x) for x in (images.images, edits))
-    return new_fid(real.shape[1])(real, seen)
+    return new_fid(showing.shape[1])(showing, features_of(context.features, edits))
 
 
-def boosting(context: StudyContext) -> dict[str, Any]:
-    """Frechet distance to the faces, and high-frequency energy, with and without boosting."""
+def boosting(context: StudyContext, showing: Tensor | None) -> dict[str, Any]:
+    """What boosting does to the Frechet distance to pictures that show the value, and to sharpness.
+
+    Args:
+        showing: features of such pictures; None leaves the distances out.
+    """
     images, act = context.test_images(), [act_of(context.first)]
-    real = features_of(context.features, images.images)
     drawn = pictures_of(context.domain.model, images.images)
     found: dict[str, Any] = {"faces": {"energy": of_mean(high_frequencies(drawn))}}
     seen = {}
     for name, boost in (("without", 0), ("with", context.first.interval.t_boost)):
         edits = edit_images(context, images, act, boost)
         seen[name] = features_of(context.features, edits)
-        found[name] = {
-            "fid": fid(real, seen[name], draws=FID_DRAWS),
-            "energy": of_mean(high_frequencies(pictures_of(context.domain.model, edits))),
-        }
-    distance = new_fid(real.shape[1])
+        shown = pictures_of(context.domain.model, edits)
+        found[name] = {"energy": of_mean(high_frequencies(shown))}
+        if showing is not None:
+            found[name]["fid"] = fid(showing, seen[name], False, draws=FID_DRAWS)
+    return {**found, "fid_difference": None if showing is None else _nearer(showing, seen)}
 
-    def nearer(rows: np.ndarray) -> float:
-        chosen = torch.as_tensor(rows)
-        both = [distance(real[chosen], seen[name][chosen]) for name in ("with", "without")]
-        return both[0] - both[1]
 
-    return {**found, "fid_difference": of_statistic(nearer, len(real), draws=FID_DRAWS)}
+def _nearer(showing: Tensor, seen: Mapping[str, Tensor]) -> Estimate:
+    """The distance with boosting minus that without, both sets of pictures resampled."""
+    distance = new_fid(showing.shape[1])
+
+    def difference(rows: np.ndarray, shown: np.ndarray) -> float:
+        chosen, real = torch.as_tensor(rows), showing[torch.as_tensor(shown)]
+        return distance(real, seen["with"][chosen]) - distance(real, seen["without"][chosen])
+
+    return of_statistic(difference, (len(seen["with"]), len(showing)), draws=FID_DRAWS)
 
 
 def high_frequencies(images: Tensor) -> np.ndarray:
@@ -168,26 +176,24 @@ def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
     some = any(one["value"] for one in numbers["clean"].values())
     same = list(numbers["best"]) == list(numbers["automatic"])
-    lost = as_estimate(numbers["best_minus_automatic"])
-    near = (same or below(lost, numbers["margin"])) if some else None
-    harms = decided(as_estimate(numbers["boosting"]["fid_difference"]))
-    helps = None if harms is None else not harms
-    holds = both(near, helps)
-    return Verdict(
-        "t_edit and t_boost from LPIPS are near the best, and boosting helps quality",
-        holds,
-        _text(numbers),
-        "" if holds else _why(numbers, near, helps),
-    )
+    lost, moved = numbers["best_minus_automatic"], numbers["boosting"]["fid_difference"]
+    measures = {
+        NEAR: (0.0 if same else as_estimate(lost)) if some else None,
+        BOOSTED: None if moved is None else as_estimate(moved),
+    }
+    found = ruled("intervals", measures)
+    parts = [
+        None if (one := measures[rule.measure]) is None else rule.outcome(one).at(LEVEL)
+        for rule in registered()["intervals"].rules
+    ]
+    why = "" if found.holds else _why(numbers, *parts)
+    return found._replace(text=_text(numbers), why=why)
 
 
 def _text(numbers: Numbers) -> str:
     boosted, images = numbers["boosting"], f"{noun(numbers)}s"
-    lost, moved = numbers["best_minus_automatic"], boosted["fid_difference"]
-    fids, energies = (
-        {name: as_estimate(boosted[name][kind]) for name in ("with", "without")}
-        for kind in ("fid", "energy")
-    )
+    lost = numbers["best_minus_automatic"]
+    energies = {name: as_estimate(boosted[name]["energy"]) for name in ("with", "without")}
     clean = {name: as_estimate(one) for name, one in numbers["clean"].items()}
     return (
         f"On test {images} the automatic choice (t_edit {numbers['automatic'][0]}, t_boost "
@@ -195,12 +201,22 @@ def _text(numbers: Numbers) -> str:
         f"of the map that is best on {numbers['validation']} validation {images} (t_edit "
         f"{numbers['best'][0]}, t_boost {numbers['best'][1]}) {shares(clean['best'])}; the "
         f"difference on the same {images} is {shares(as_estimate(lost))}, where up to "
-        f"{100 * numbers['margin']:.0f} points count as near. With boosting the Frechet "
-        f"distance is {ranged(fids['with'], 2)}, without {ranged(fids['without'], 2)}; the "
-        f"difference on the same {images} is {ranged(as_estimate(moved), 3)}. High-frequency "
+        f"{100 * numbers['margin']:.0f} points count as near. {_distances(numbers)} High-frequency "
         f"energy is {100 * energies['with'].value:.2f} % with, "
         f"{100 * energies['without'].value:.2f} % "
         f"without; {images} have {100 * boosted['faces']['energy']['value']:.2f} %."
+    )
+
+
+def _distances(numbers: Numbers) -> str:
+    boosted, images = numbers["boosting"], f"{noun(numbers)}s"
+    if boosted["fid_difference"] is None:
+        return f"Too few {images} show the value for Frechet distances to them."
+    fids = {name: as_estimate(boosted[name]["fid"]) for name in ("with", "without")}
+    return (
+        f"With boosting the Frechet distance to {images} that show the value is "
+        f"{ranged(fids['with'], 2)}, without {ranged(fids['without'], 2)}; the difference is "
+        f"{ranged(as_estimate(boosted['fid_difference']), 3)}."
     )
 
 

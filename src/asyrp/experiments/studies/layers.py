@@ -1,84 +1,113 @@
 """Layers: the same training at every block of the network, not only the bottleneck (D.3)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from asyrp.domains.find_direction import fitted
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import at_block, blocks
 from asyrp.experiments.measure import judged
 from asyrp.experiments.studies.common import (
+    TUNING_DRAWS,
+    Arm,
     Numbers,
     StudyContext,
     Verdict,
+    arm_of,
     as_estimate,
     as_saved,
     confidence,
-    decided,
-    difference,
     means,
     noun,
-    rank,
+    ruled,
+    score,
     shares,
 )
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid
-from asyrp.reporting.bootstrap import of_mean
 from asyrp.reporting.figures import dots, new_figure
+from asyrp.reporting.statistics import Tuned, of_mean, of_tuned
 
 MIDDLE = "mid"  # the bottleneck
 TRAIN_FACES = 24
-HELD_FACES = 12
+STRENGTHS = (0.5, 1.0, 1.5, 2.2)  # tried at every block
 FID_DRAWS = 50
+
+
+class AtBlock(NamedTuple):
+    """What an f_t at a block does, at its own strength."""
+
+    arm: Arm
+    numbers: dict[str, Any]
 
 
 def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[str, Any]:
     """An f_t of the same kind, faces and steps at each block, judged on the same test faces.
 
-    The block that the bottleneck is compared with is chosen on validation faces.
+    Every block's strength, and the block that the bottleneck is compared with, are chosen on the
+    same validation faces, whose luck is in the interval.
     """
     names = blocks(context.domain.model) if chosen is None else list(chosen)
-    validation = context.validation_images(HELD_FACES)
-    found = {name: _at(context, validation, name) for name in names}
-    clean = {name: one.pop("clean_rows") for name, one in found.items()}
-    ranks = {name: one.pop("rank") for name, one in found.items() if name != MIDDLE}
-    best = max(ranks, key=lambda name: ranks[name], default=None)
+    validation, showing = context.validation_images(), context.showing()
+    found = {name: _at(context, validation, showing, name) for name in names}
+    tuned = {name: one.arm.tuned for name, one in found.items()}
+    middle, best = tuned.pop(MIDDLE, None), None
+    if tuned:
+        best = max(tuned, key=lambda name: tuned[name].scores.mean(1).max())
     return {
         "task": context.first.task.name,
         "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
         "validation": len(validation.numbers),
-        "blocks": found,
+        "blocks": {name: one.numbers for name, one in found.items()},
         "best_other": best,
-        "mid_minus_best": difference(clean[MIDDLE], clean[best])
-        if best and MIDDLE in clean
+        "mid_minus_best": of_tuned([middle], [_any_of(list(tuned.values()))], draws=TUNING_DRAWS)
+        if best and middle
         else None,
     }
 
 
-def _at(context: StudyContext, validation: InvertedImages, block: str) -> dict[str, Any]:
-    """What an f_t at a block does on test faces, and its rank on those of validation."""
-    space, interval = at_block(context.domain.model, block), context.first.interval
+def _any_of(arms: Sequence[Tuned]) -> Tuned:
+    """Several as one, whose settings are those of all."""
+    return Tuned(*(np.concatenate(parts) for parts in zip(*arms, strict=True)))
+
+
+def _at(
+    context: StudyContext, validation: InvertedImages, showing: Tensor | None, block: str
+) -> AtBlock:
+    """An f_t at a block, with the strength that suits validation faces best."""
+    space, boost = at_block(context.domain.model, block), context.first.interval.t_boost
     few = context.train.rows(range(min(TRAIN_FACES, len(context.train.numbers))))
-    task, settings = context.first.task, context.settings
-    saved = fitted(context.domain, task, interval, few, settings, space).saved
-    images, act = context.test_images(), saved.attribute(context.first.saved.card.strength)
-    tried, edits = (
-        as_saved(context.domain, edited(space, kept, [act], interval.t_boost))
-        for kept in (validation, images)
+    first = context.first
+    job = (context.domain, first.task, first.interval, few, context.settings, space)
+    saved = fitted(*job).saved
+    images = context.test_images()
+
+    def edits(kept: InvertedImages, place: int) -> Tensor:
+        act = saved.attribute(STRENGTHS[place])
+        return as_saved(context.domain, edited(space, kept, [act], boost))
+
+    def seen(kept: InvertedImages, place: int) -> dict[str, np.ndarray]:
+        return judged(context.domain, context.first.task, kept, edits(kept, place))
+
+    arm = arm_of(
+        [score(seen(validation, place)) for place in range(len(STRENGTHS))],
+        lambda place: seen(images, place),
     )
-    values = judged(context.domain, context.first.task, images, edits)
-    real, seen = (features_of(context.features, x) for x in (images.images, edits))
-    return {
+    best = edits(images, arm.best)
+    numbers = {
         "shape": list(space.h_shape),
-        **means(values),
-        "clean_rows": np.nan_to_num(values["clean"]),
-        "rank": rank(judged(context.domain, context.first.task, validation, tried)),
-        "confidence": of_mean(confidence(context.domain, edits)),
-        **({"fid": fid(real, seen, draws=FID_DRAWS)} if len(real) >= LEAST_FID else {}),
+        "strength": STRENGTHS[arm.best],
+        **means(arm.values),
+        "confidence": of_mean(confidence(context.domain, best)),
     }
+    if showing is not None and len(best) >= LEAST_FID:
+        far = fid(showing, features_of(context.features, best), False, draws=FID_DRAWS)
+        numbers["fid"] = far
+    return AtBlock(arm, numbers)
 
 
 def plot(numbers: Numbers) -> Figure:
@@ -93,27 +122,30 @@ def plot(numbers: Numbers) -> Figure:
     dots(left, names, series, f"share of test {noun(numbers)}s")
     found = [as_estimate(row["fid"]) for row in rows.values() if "fid" in row]
     if len(found) == len(names):
-        label = f"Frechet distance to the {noun(numbers)}s before"
+        label = f"Frechet distance to {noun(numbers)}s that show it"
         dots(right, names, {"edits": found}, label)
     return figure
 
 
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the bottleneck makes more clean edits than the block that is best beside it."""
-    claim = "The bottleneck is the best place for the shift"
     clean = {name: as_estimate(row["clean"]) for name, row in numbers["blocks"].items()}
+    measure = "clean edits, bottleneck minus the best other block"
     if numbers["mid_minus_best"] is None:
-        return Verdict(claim, None, "The bottleneck and another block were not among the blocks.")
+        text = "The bottleneck and another block were not among the blocks."
+        return ruled("layers", {measure: None})._replace(text=text)
     ahead, best = as_estimate(numbers["mid_minus_best"]), numbers["best_other"]
     text = (
         f"Clean edits at the bottleneck: {shares(clean[MIDDLE])}; at {best}, the best other block "
-        f"on {numbers['validation']} validation {noun(numbers)}s: {shares(clean[best])}; the "
-        f"bottleneck minus it on the same {noun(numbers)}s: {shares(ahead)}. Success (leakage) "
-        f"before the bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; "
-        f"behind it: {_listed(numbers, 'up')}."
+        f"on {numbers['validation']} validation {noun(numbers)}s: {shares(clean[best])}; "
+        f"the bottleneck minus it on the same {noun(numbers)}s, with the luck of that choice: "
+        f"{shares(ahead)}. "
+        f"Every block has the strength that suits these best. Success (leakage) before the "
+        f"bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
+        f"{_listed(numbers, 'up')}."
     )
-    holds = decided(ahead)
-    return Verdict(claim, holds, text, "" if holds else _why(numbers, best))
+    found = ruled("layers", {measure: ahead})
+    return found._replace(text=text, why="" if found.holds else _why(numbers, best))
 
 
 def _why(numbers: Numbers, best: str) -> str:
@@ -133,8 +165,8 @@ def _why(numbers: Numbers, best: str) -> str:
             )
         )
     return (
-        f"{text}. Every block was trained with the settings "
-        f"that were tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
+        f"{text}. Every block was trained with the rate "
+        f"that was tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
     )
 
 

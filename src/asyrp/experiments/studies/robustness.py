@@ -1,6 +1,6 @@
 """Robustness: random shifts of h keep pictures real, random shifts of eps do not (section 5.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from asyrp.domains.base import Domain
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
 from asyrp.editing_methods.other_spaces import epsilon_space
+from asyrp.experiments.measure import pictures_of
 from asyrp.experiments.studies.common import (
     Numbers,
     StudyContext,
@@ -17,23 +19,31 @@ from asyrp.experiments.studies.common import (
     as_estimate,
     as_saved,
     confidence,
-    decided,
     noun,
+    ruled,
 )
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import draw_noise, seeded_generators
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import fid, new_fid
+from asyrp.metrics.grain import grain
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.bootstrap import DRAWS, Estimate, of_mean, of_statistic, resamples
 from asyrp.reporting.figures import lines, new_figure
+from asyrp.reporting.statistics import DRAWS, Estimate, of_mean, of_statistic, resamples
 
 SIZES: Mapping[str, Sequence[float]] = {  # of the noise, in units of the root mean square of h, eps
     "h": (0.25, 0.5, 1.0, 2.0, 4.0),
     "eps": (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.12),
 }
 FID_DRAWS = 50
+MEASURES = {  # of the claim -> by what name the numbers have them
+    "the judge's confidence, h minus eps": "confidence",
+    "Frechet distance by the judge, h minus eps": "fid",
+    "grain, h minus eps": "grain",
+}
+TITLES = {"confidence": ("the judge's confidence", 3), "fid": ("Frechet distance", 2)}
+TITLES |= {"grain": ("grain", 4)}  # and digits
 MOST_LOST = 0.05  # of resamples in which a space does not reach the change that is looked at
 
 
@@ -76,7 +86,11 @@ def noisy_edit(
 
 
 def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES) -> dict[str, Any]:
-    """Change of the picture, the judge's confidence and the Frechet distance over the size."""
+    """Change of the picture over the size of the noise, and how real pictures are then.
+
+    By the judge's confidence, by Frechet distances on its features, and by grain, which is no
+    network's opinion: the judge was trained with noise and hardly sees any.
+    """
     images = context.test.rows(range(context.count))
     spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
     raw = {
@@ -86,28 +100,46 @@ def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES)
     real = features_of(context.features, images.images)
     seen = {k: [features_of(context.features, e) for e in edits] for k, edits in raw.items()}
     moved = {k: _moved(context, images, edits) for k, edits in raw.items()}
-    trust = {
-        k: np.array([confidence(context.domain, e) for e in edits]) for k, edits in raw.items()
+    values = {
+        name: {k: np.array([see(context.domain, e) for e in edits]) for k, edits in raw.items()}
+        for name, see in SEEING.items()
     }
+    far = {k: [fid(real, one, draws=FID_DRAWS) for one in every] for k, every in seen.items()}
     return {
         "spaces": {
             name: {
                 "sizes": list(sizes[name]),
                 "lpips": [of_mean(row) for row in moved[name]],
-                "confidence": [of_mean(row) for row in trust[name]],
-                "fid": [fid(real, features, draws=FID_DRAWS) for features in seen[name]],
+                **{m: [of_mean(row) for row in table[name]] for m, table in values.items()},
+                "fid": far[name],
             }
             for name in spaces
         },
-        "confidence_of_reconstructions": of_mean(
-            confidence(context.domain, images.reconstructions)
-        ),
-        "fid_of_reconstructions": fid(
-            real, features_of(context.features, images.reconstructions), draws=FID_DRAWS
-        ),
+        **_of_reconstructions(context, images, real),
         "faces": len(images.numbers),
-        **matched(moved, trust, real, seen),
+        **matched(moved, values, real, seen),
     }
+
+
+def _of_reconstructions(
+    context: StudyContext, images: InvertedImages, real: Tensor
+) -> dict[str, Estimate]:
+    back = images.reconstructions
+    found = {name: of_mean(see(context.domain, back)) for name, see in SEEING.items()}
+    found["fid"] = fid(real, features_of(context.features, back), draws=FID_DRAWS)
+    return {f"{name}_of_reconstructions": one for name, one in found.items()}
+
+
+def graininess(domain: Domain, x: Tensor) -> np.ndarray:
+    """Grain of clean x as pictures, (n,)."""
+    return grain(pictures_of(domain.model, x))
+
+
+SEEING: Mapping[str, Callable[[Domain, Tensor], np.ndarray]] = {
+    "confidence": confidence,
+    "grain": graininess,
+}
+"""measure -> its value of each image."""
 
 
 def _moved(context: StudyContext, images: InvertedImages, edits: Sequence[Tensor]) -> np.ndarray:
@@ -116,49 +148,48 @@ def _moved(context: StudyContext, images: InvertedImages, edits: Sequence[Tensor
 
 def matched(
     moved: Mapping[str, np.ndarray],
-    trust: Mapping[str, np.ndarray],
+    values: Mapping[str, Mapping[str, np.ndarray]],
     real: Tensor,
     seen: Mapping[str, Sequence[Tensor]],
 ) -> dict[str, Estimate | float | None]:
-    """Confidence and Frechet distance in h minus eps where both move the picture equally far.
+    """Every measure in h minus eps where both move the picture equally far.
 
     The change looked at is the middle of what both spaces reach, interpolated between sizes.
     Resamples in which one of them does not reach it say nothing about it, and are left out;
     `unreached` is their share. Nothing is compared where they are most.
 
     Args:
-        moved, trust: (sizes, n). real: features of the faces. seen: those of each size's pictures.
+        moved: (sizes, n) of a space. values: measure -> the same of its values. real: features of
+            the faces. seen: those of each size's pictures.
     """
     level, frechet = _middle(list(moved.values())), new_fid(real.shape[1])
     unreached = _unreached(list(moved.values()), level)
+    names = [f"{name}_difference" for name in (*values, "fid")]
     if unreached > 0.5:
-        return {"at_change": None, "difference": None, "fid_difference": None}
+        return {"at_change": None, **dict.fromkeys(names)}
 
-    def at_level(name: str, rows: np.ndarray, values: Sequence[float]) -> float:
-        change = moved[name][:, rows].mean(1)
-        order = np.argsort(change)
-        known = np.asarray(values)[order]
-        return float(np.interp(level, change[order], known, left=np.nan, right=np.nan))
+    def ahead(rows: np.ndarray, of_rows: Callable[[str], Sequence[float] | np.ndarray]) -> float:
+        h, eps = (_at_level(moved[k][:, rows].mean(1), of_rows(k), level) for k in ("h", "eps"))
+        return h - eps
 
-    def surer(rows: np.ndarray) -> float:
-        found = {name: at_level(name, rows, t[:, rows].mean(1)) for name, t in trust.items()}
-        return found["h"] - found["eps"]
+    def of_mean_of(table: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], float]:
+        return lambda rows: ahead(rows, lambda name: table[name][:, rows].mean(1))
 
     def farther(rows: np.ndarray) -> float:
         chosen = torch.as_tensor(rows)
-        found = {
-            name: at_level(name, rows, [frechet(real[chosen], one[chosen]) for one in every])
-            for name, every in seen.items()
-        }
-        return found["h"] - found["eps"]
+        return ahead(rows, lambda k: [frechet(real[chosen], one[chosen]) for one in seen[k]])
 
     count = moved["h"].shape[1]
-    return {
-        "at_change": level,
-        "unreached": unreached,
-        "difference": of_statistic(surer, count),
-        "fid_difference": of_statistic(farther, count, draws=FID_DRAWS),
-    }
+    found = [of_statistic(of_mean_of(table), count) for table in values.values()]
+    found.append(of_statistic(farther, count, draws=FID_DRAWS))
+    return {"at_change": level, "unreached": unreached, **dict(zip(names, found, strict=True))}
+
+
+def _at_level(change: np.ndarray, values: Sequence[float] | np.ndarray, level: float) -> float:
+    """A value at a change of the picture, between sizes; NaN where these do not reach it."""
+    order = np.argsort(change)
+    known = np.asarray(values)[order]
+    return float(np.interp(level, change[order], known, left=np.nan, right=np.nan))
 
 
 def _middle(moved: Sequence[np.ndarray]) -> float:
@@ -182,10 +213,10 @@ def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
 
 
 def plot(numbers: Numbers) -> Figure:
-    """Confidence and Frechet distance over the change of the picture."""
-    figure, axes = new_figure(4.6, 3.5, 2)
+    """Confidence, Frechet distance and grain over the change of the picture."""
+    figure, axes = new_figure(4.6, 3.5, 3)
     far = f"Frechet distance to {noun(numbers)}s"
-    labels = {"confidence": "the judge's confidence", "fid": far}
+    labels = {"confidence": "the judge's confidence", "fid": far, "grain": "grain"}
     for place, (metric, label) in enumerate(labels.items()):
         for row, (name, one) in enumerate(numbers["spaces"].items()):
             moved = [change["value"] for change in one["lpips"]]
@@ -195,37 +226,43 @@ def plot(numbers: Numbers) -> Figure:
         if numbers["at_change"] is not None:
             axes[place].axvline(numbers["at_change"], color="#555555", linestyle=":", linewidth=1)
         axes[place].legend(fontsize=8)
-    axes[1].set_yscale("log")
+    for scaled in axes[1:]:
+        scaled.set_yscale("log")
     return figure
 
 
 def verdict(numbers: Numbers) -> Verdict:
     """Whether noise in h leaves pictures more real than noise in eps at the same change.
 
-    Judged by confidence and by Frechet distance; undecided where the two do not agree, or where
+    Judged by confidence, Frechet distance and grain; undecided where they do not agree, or where
     many resamples of the faces do not reach that change with both.
     """
-    claim = "Random noise in h keeps pictures real, in eps it distorts them"
-    if numbers["difference"] is None:
+    if numbers["confidence_difference"] is None:
         text = (
             "The two kinds of noise do not move pictures equally far, or only on some choices of "
             f"the {noun(numbers)}s; nothing can be compared."
         )
-        return Verdict(claim, None, text)
-    surer, farther = (as_estimate(numbers[k]) for k in ("difference", "fid_difference"))
-    votes = {decided(surer), None if (d := decided(farther)) is None else not d}
-    holds = votes.pop() if len(votes) == 1 and numbers["unreached"] <= MOST_LOST else None
-    return Verdict(claim, holds, _text(numbers), "" if holds else _why(numbers))
+        return ruled("robustness", dict.fromkeys(MEASURES))._replace(text=text)
+    reached = numbers["unreached"] <= MOST_LOST
+    measures = {
+        measure: as_estimate(numbers[f"{key}_difference"]) if reached else None
+        for measure, key in MEASURES.items()
+    }
+    found = ruled("robustness", measures)
+    return found._replace(text=_text(numbers), why="" if found.holds else _why(numbers))
 
 
 def _text(numbers: Numbers) -> str:
-    surer, farther = (as_estimate(numbers[k]) for k in ("difference", "fid_difference"))
-    own = [numbers[f"{name}_of_reconstructions"]["value"] for name in ("confidence", "fid")]
+    told = []
+    for name, (title, digits) in TITLES.items():
+        ahead, own = (
+            as_estimate(numbers[f"{name}_{k}"]) for k in ("difference", "of_reconstructions")
+        )
+        low, value, high = (f"{one:+.{digits}f}" for one in (ahead.low, ahead.value, ahead.high))
+        told.append(f"{title} {value} ({low} to {high}; reconstructions: {own.value:.{digits}f})")
     text = (
-        f"At a perceptual change of {numbers['at_change']:.2f}, with noise in h the judge's "
-        f"confidence is {surer.value:+.3f} ({surer.low:+.3f} to {surer.high:+.3f}) and the Frechet "
-        f"distance {farther.value:+.2f} ({farther.low:+.2f} to {farther.high:+.2f}) from what it "
-        f"is with noise in eps; reconstructions have {own[0]:.3f} and {own[1]:.2f}."
+        f"At a perceptual change of {numbers['at_change']:.2f}, noise in h minus noise in eps: "
+        f"{', '.join(told)}."
     )
     if lost := numbers["unreached"]:
         text += (

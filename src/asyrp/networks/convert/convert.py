@@ -20,7 +20,7 @@ from asyrp.networks.convert.detect import Detected
 from asyrp.networks.convert.hyperparameters import Said, Settled
 from asyrp.networks.convert.rename import structure_of, to_diffusers, to_original
 from asyrp.networks.convert.structure import Structure
-from asyrp.networks.convert.verify import Proof, prove
+from asyrp.networks.convert.verify import Proof, noise_left, prove, scheduler_config
 from asyrp.storage.files import atomic_path, read_object, save_tensors
 from asyrp.storage.finite import check_finite
 from asyrp.storage.unfinished import unfinished
@@ -78,6 +78,8 @@ def convert(found: Detected, said: Said) -> Converted:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise AsyrpError(f"the tensors are not those of one network: {reason}") from error
     proof = prove(found.tensors, structure, settled, unet)
+    if doubt := noise_left(unet, structure, settled).doubt:
+        assumed = (*assumed, doubt)
     return Converted(unet, state, structure, settled, assumed, proof)
 
 
@@ -160,19 +162,6 @@ def _check_free(folder: Path) -> None:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def scheduler_config(settled: Settled) -> dict[str, Any]:
-    """As diffusers' DDIMScheduler reads it."""
-    return {
-        "_class_name": "DDIMScheduler",
-        "num_train_timesteps": settled.timesteps,
-        "beta_schedule": settled.schedule,
-        "beta_start": settled.beta_start,
-        "beta_end": settled.beta_end,
-        "prediction_type": settled.prediction,
-        "clip_sample": False,
-    }
 
 
 def _described(converted: Converted) -> dict[str, Any]:

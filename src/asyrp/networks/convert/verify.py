@@ -1,4 +1,8 @@
-"""Proof of a conversion: the original formulation against the converted network."""
+"""Proof of a conversion: the original formulation against the converted network.
+
+Both take T and the scale of timesteps as they were settled, so that their agreement says nothing
+about these; what the network does with noise says something.
+"""
 
 import math
 from typing import Any, NamedTuple
@@ -8,12 +12,13 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import linear
+from asyrp.method.schedule import from_config, linear
 from asyrp.networks.convert import reference_adm, reference_ddpm
 from asyrp.networks.convert.hyperparameters import Settled
 from asyrp.networks.convert.structure import Structure, Weights
 
 LIMIT = 1e-4
+LEFT, BETTER = 0.5, 1.25  # noise left by a network that denoises; how much better is telling
 SMALLEST = 8  # pixels; attention needs more than one position to be told apart
 
 
@@ -56,6 +61,69 @@ def prove(weights: Weights, structure: Structure, settled: Settled, unet: Any) -
     return Proof(difference, tuple(t.tolist()), (x.shape[2], x.shape[3]))
 
 
+class NoiseLeft(NamedTuple):
+    """Share of the noise in flat pictures that a network leaves; 1 is that of answering nothing.
+
+    settled: with timesteps as they were settled. other: with the other usual reading of them, whose
+    factor on timesteps is `scale`.
+    """
+
+    settled: float
+    other: float
+    scale: float
+
+    @property
+    def doubt(self) -> str:
+        """What is told where the network knows its noise better by the other reading; "" else."""
+        if not (self.other < LEFT and self.other * BETTER < self.settled):
+            return ""
+        return (
+            f"a doubtful scale of timesteps: the network leaves {100 * self.settled:.0f} % of the "
+            f"noise in flat pictures, and {100 * self.other:.0f} % with timesteps times "
+            f"{self.scale:g}; check T (diffusion_steps) and rescale_timesteps"
+        )
+
+
+@torch.no_grad()
+def noise_left(unet: Any, structure: Structure, settled: Settled) -> NoiseLeft:
+    """How well a network finds the noise at a quarter, half and three quarters of T.
+
+    Networks of T = 1000 are read as of 4000 for comparison, others with `rescale` turned round:
+    what improved-diffusion's two defaults make likely to be wrong.
+    """
+    length, scale = settled.timesteps, settled.time_scale
+    other = 4.0 if length == 1000 else 1000 / length if scale == 1 else 1.0
+    t = torch.tensor([length // 4, length // 2, 3 * length // 4])
+    schedule = from_config(scheduler_config(settled))
+    a = torch.tensor([schedule.alpha_bar(int(k)) for k in t]).view(-1, 1, 1, 1)
+    side, generator = max(32, 2 << (structure.levels - 1)), torch.Generator().manual_seed(0)
+    flat = torch.randn((3, structure.in_channels, 1, 1), generator=generator).clamp(-1, 1)
+    noise = torch.randn((3, structure.in_channels, side, side), generator=generator)
+    x, labels = a.sqrt() * flat + (1 - a).sqrt() * noise, _labels(structure)
+    left = []
+    for factor in (1.0, other / scale):
+        found = unet(x, t * factor, labels).sample[:, : structure.in_channels]
+        if settled.prediction == "sample":
+            found = (x - a.sqrt() * found) / (1 - a).sqrt()
+        elif settled.prediction == "v_prediction":
+            found = a.sqrt() * found + (1 - a).sqrt() * x
+        left.append(float((found - noise).square().mean()))
+    return NoiseLeft(left[0], left[1], other)
+
+
+def scheduler_config(settled: Settled) -> dict[str, Any]:
+    """As diffusers' DDIMScheduler reads it."""
+    return {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": settled.timesteps,
+        "beta_schedule": settled.schedule,
+        "beta_start": settled.beta_start,
+        "beta_end": settled.beta_end,
+        "prediction_type": settled.prediction,
+        "clip_sample": False,
+    }
+
+
 def _inputs(structure: Structure, timesteps: int) -> tuple[Tensor, Tensor, Tensor | None]:
     unit = 1 << (structure.levels - 1)
     height = unit * max(2, SMALLEST // unit)
@@ -63,9 +131,13 @@ def _inputs(structure: Structure, timesteps: int) -> tuple[Tensor, Tensor, Tenso
     t = torch.tensor([0, timesteps // 3, timesteps - 1])
     shape = (len(t), structure.in_channels, height, height + unit)
     x = torch.randn(shape, generator=generator)
+    return x, t, _labels(structure)
+
+
+def _labels(structure: Structure) -> Tensor | None:
     if structure.classes is None:
-        return x, t, None
-    return x, t, torch.tensor([0, structure.classes // 2, structure.classes - 1])
+        return None
+    return torch.tensor([0, structure.classes // 2, structure.classes - 1])
 
 
 def _difference(got: Tensor, wanted: Tensor) -> float:
