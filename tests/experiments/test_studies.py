@@ -1,6 +1,8 @@
 """The studies' arithmetic against second implementations, and their verdicts on made-up numbers."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -295,10 +297,10 @@ def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
     rows = ("0.5", "1", "1.5")
     own = {s: {"success": float(s != "0.5")} for s in rows}
     held = {s: {"success": 0.7, "leakage": 0.1} for s in rows}
-    one = {"own": own, "held": held, "strength": 1.5, "others": shares_of(0.8)}
+    one = {"own": own, "validation": held, "strength": 1.5, "others": shares_of(0.8)}
     numbers = {
         "spaces": {"h": one, "eps": one},
-        "held": 12,
+        "validation": 12,
         "strengths": [0.5, 1.0, 1.5],
         "difference": about(0.3),
     }
@@ -307,8 +309,8 @@ def test_homogeneity_holds_where_h_makes_more_clean_edits() -> None:
     turned = homogeneity.verdict({**numbers, "difference": about(-0.3)})
     assert turned.holds is False
     assert "by 0.100, that in h by 0.100" in turned.why
-    assert "succeeds on its own face from strength 1," in turned.text
-    assert "that suit 12 validation faces best" in turned.text
+    assert "succeeds on its own image from strength 1," in turned.text
+    assert "that suit 12 validation images best" in turned.text
     homogeneity.plot(numbers).canvas.draw()
 
 
@@ -410,8 +412,8 @@ def test_consistency_needs_one_dh_to_do_what_f_t_does() -> None:
     }
     assert consistency.verdict(numbers).holds is True
     text = consistency.verdict(numbers).text
-    assert "its mean over the 64 training faces" in text
-    assert "one dh minus f_t on the same faces: -2 % (-7 to 3), where less than 10 points" in text
+    assert "its mean over the 64 training images" in text
+    assert "one dh minus f_t on the same images: -2 % (-7 to 3), where less than 10 points" in text
     for change, width, wanted in (
         (-0.7, 0.05, False),
         (0.3, 0.05, False),
@@ -433,10 +435,10 @@ def test_layers_hold_where_the_bottleneck_is_best() -> None:
         "mid": {"shape": [128, 8, 8], **shares_of(0.9)},
         "up 0": {"shape": [128, 16, 16], **shares_of(0.7)},
     }
-    base = {"blocks": blocks, "train_faces": 24, "held": 12, "best_other": "up 0"}
+    base = {"blocks": blocks, "train_faces": 24, "validation": 12, "best_other": "up 0"}
     base |= {"mid_minus_best": about(0.2)}
     assert layers.verdict(base).holds is True
-    assert "at up 0, the best other block on 12 validation faces" in layers.verdict(base).text
+    assert "at up 0, the best other block on 12 validation images" in layers.verdict(base).text
     assert layers.verdict({**base, "mid_minus_best": about(0.2, 0.3)}).holds is None
     assert layers.verdict({**base, "mid_minus_best": None}).holds is None
     far = {**blocks, "mid": {"shape": [1, 1, 1], **shares_of(0.3)}}
@@ -468,7 +470,7 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
         "automatic": [100, 50],
         "best": [300, 0],
         "best_minus_automatic": about(0.03),
-        "held": 12,
+        "validation": 12,
         "margin": 0.1,
         "clean": {"best": about(0.5), "automatic": about(0.47)},
         "boosting": {
@@ -482,7 +484,7 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
     few = {**numbers, "best_minus_automatic": about(0.1, 0.2)}  # 0 is possible, and 30 points too
     assert intervals.verdict(few).holds is None
     assert "does not show here" in intervals.verdict(few).why
-    assert "best on 12 validation faces" in intervals.verdict(few).text
+    assert "best on 12 validation images" in intervals.verdict(few).text
     same = {**numbers, "best": [100, 50], "best_minus_automatic": about(0.0, 0.0)}
     assert intervals.verdict(same).holds is True  # though 24 faces that agree prove little
     none = {"best": about(0.0, 0.0), "automatic": about(0.0, 0.0)}
@@ -495,16 +497,17 @@ def test_intervals_compare_the_automatic_choice_with_the_best_cell() -> None:
     none_show = {k: {"energy": about(0.04)} for k in ("faces", "with", "without")}
     few = intervals.verdict({**numbers, "boosting": {**none_show, "fid_difference": None}})
     assert few.holds is None
-    assert "Too few faces show the value" in few.text
+    assert "Too few images show the value" in few.text
     intervals.plot(numbers).canvas.draw()
 
 
 def test_studies_by_name() -> None:
-    assert tasks_of("theorem1") == ()
-    assert tasks_of("linearity") == TASKS
+    drawn: Any = SimpleNamespace(tasks={"other": None, **dict.fromkeys(TASKS)})
+    assert tasks_of("theorem1", drawn) == ()
+    assert tasks_of("linearity", drawn) == TASKS
     assert len(STUDIES) == 8
     with pytest.raises(AsyrpError, match=r"unknown study 'x'; needed one of: theorem1"):
-        tasks_of("x")
+        tasks_of("x", drawn)
 
 
 def test_estimates_come_back_from_json() -> None:
