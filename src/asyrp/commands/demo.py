@@ -104,13 +104,13 @@ def wanted_task(domain: Domain, options: Demo) -> Task:
     if domain.scorers.judge is None:
         raise AsyrpError(f"a demo is measured by a judge, and {domain.name} has none; give it one")
     task = task_of(domain, options.task or next(iter(domain.tasks)))
-    asked = {
-        "source": options.source,
-        "target": options.target,
-        "attribute": options.factor,
-        "value": options.value,
-    }
-    task = replace(task, **{name: text for name, text in asked.items() if text})
+    task = replace(
+        task,
+        source=options.source or task.source,
+        target=options.target or task.target,
+        attribute=options.factor or task.attribute,
+        value=options.value or task.value,
+    )
     wanted(domain.scorers.judge, task.attribute, task.value)
     guide_of(domain, task)
     return task
