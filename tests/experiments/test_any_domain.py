@@ -95,7 +95,10 @@ def test_every_method_runs_on_shapes(tmp_path: Path) -> None:
     shares = table["sdedit red"]["distance_to_target"]
     assert len(shares) == 8
     assert np.isfinite(shares).all()
-    assert "Share of the distance to the target" in (out / "table.md").read_text()
+    page = (out / "table.md").read_text()
+    assert "Share of the distance to the target" in page
+    assert "brightness" in page  # a metric of the domain's own
+    assert np.isfinite(table["asyrp red"]["values"]["brightness"]).all()
 
 
 def test_a_domain_is_evaluated(own: Path, tmp_path: Path) -> None:

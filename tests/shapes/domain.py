@@ -13,7 +13,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import Thresholds
 from asyrp.method.schedule import linear
 from asyrp.metrics.features import EncoderFeatures
-from asyrp.metrics.table import Scorers
+from asyrp.metrics.table import Metric, Scorers
 from asyrp.networks.load import Precision
 from conftest import tiny_unet
 from shapes.drawing import EVERY, VALUES, draw, sample
@@ -131,7 +131,12 @@ def network(label: int = 0) -> HSpaceUNet:
 
 def scorers(device: str = "cpu") -> Scorers:
     features = EncoderFeatures(Encoder())
-    return Scorers(judge=ShapeJudge(), segmenter=Parts(), features=features, identity=features)
+    bright = Metric(
+        "brightness", "mean level of the edit", lambda p: p.edits.mean((1, 2, 3)).numpy()
+    )
+    return Scorers(
+        judge=ShapeJudge(), segmenter=Parts(), features=features, identity=features, more=(bright,)
+    )
 
 
 def load(device: str = "cpu", dtype: Precision = "float32") -> Shapes:

@@ -94,7 +94,7 @@ def page(result: Result, notes: dict[str, Any]) -> str:
             "metric": name,
             "mean [95 % interval]": estimate,
             "images": estimate.images,
-            "what it is": METRICS[name],
+            "what it is": METRICS.get(name, "of the judge's domain"),
         }
         for name, estimate in result.table.items()
     ]
@@ -195,7 +195,8 @@ def _group_rows(members: Mapping[str, Mapping[str, Estimate]]) -> list[dict[str,
     counts = {
         value: max((e.images for e in row.values()), default=0) for value, row in members.items()
     }
-    names = [name for name in METRICS if any(name in row for row in members.values())]
+    every = {name for row in members.values() for name in row}
+    names = [name for name in (*METRICS, *sorted(every - METRICS.keys())) if name in every]
     return [
         {
             "metric": name,

@@ -1,7 +1,7 @@
 """The table of an edit: every metric over all images, over subgroups, and the gaps between them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +60,17 @@ class Pictures(NamedTuple):
     showing: Tensor | None = None
 
 
+class Metric(NamedTuple):
+    """A metric of single images that a domain adds.
+
+    what: what it is, and which way is better. measure: pictures -> (n,), NaN for none.
+    """
+
+    name: str
+    what: str
+    measure: Callable[[Pictures], np.ndarray]
+
+
 class Scorers(NamedTuple):
     """The networks that measure; None leaves their metrics out. spread: of diversity."""
 
@@ -70,6 +81,7 @@ class Scorers(NamedTuple):
     segmenter: Segmenting | None = None
     features: FeatureNetwork | None = None
     identity: FeatureNetwork | None = None
+    more: tuple[Metric, ...] = ()
 
 
 class Wish(NamedTuple):
@@ -102,7 +114,7 @@ def per_image(
         features = features_of(tools.identity, sources)
         found["identity"] = identity_similarity(features, features_of(tools.identity, edits))
         found["identity_strangers"] = strangers(features)
-    return found
+    return found | {metric.name: metric.measure(pictures) for metric in tools.more}
 
 
 def judge_edits(pictures: Pictures, judge: Judge, wish: Wish) -> dict[str, np.ndarray]:
