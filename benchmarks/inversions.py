@@ -38,11 +38,11 @@ from asyrp.storage.json_files import write_json, write_text
 WAYS: tuple[tuple[Name, int], ...] = (
     ("ddim", 0),
     ("ddim", 1),
-    ("ddim", 2),
     ("belm", 0),
     ("bdia", 0),
-    ("edict", 0),
     ("ddpm", 0),
+    ("edict", 0),
+    ("ddim", 2),
 )
 SMALL = 1e-3  # root mean square of a perturbation
 DISTURBED = 4  # faces
@@ -233,8 +233,8 @@ def main(options: Options) -> None:
         rows.append(measured(have, inversion, refinements))
         print(json.dumps(rows[-1]), flush=True)
         write_json(file, {"settings": settings, "rows": rows})
+        write_text(options.out, page(have, rows))
     print(table(rows))
-    write_text(options.out, page(have, rows))
 
 
 if __name__ == "__main__":
