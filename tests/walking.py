@@ -8,6 +8,7 @@ import tyro
 
 from asyrp.method.schedule import Timesteps, paper_grid
 from asyrp.options import COMMANDS
+from asyrp.options.finding import finder_first
 from places import call
 from snippets import STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
 
@@ -43,7 +44,7 @@ def run_commands(block: Block) -> None:
 
 def parsed(argv: list[str]) -> Any:
     """The options that the real command line reads; SystemExit where it does not."""
-    return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="asyrp", args=argv)
+    return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="asyrp", args=finder_first(argv))
 
 
 def exists(page: Path) -> None:
