@@ -135,37 +135,50 @@ def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
         FixedPrompt(tiny_xl_unet(), noise(1, 5, 32))
 
 
-@pytest.mark.slow
+FULL = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 2,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+    "use_linear_projection": True,
+}
+
+
 @torch.no_grad()
-def test_a_network_of_the_full_size_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """2.6 billion random weights in bfloat16: one forward pass at 128 x 128 latents."""
-    config = {
-        "sample_size": 128,
-        "in_channels": 4,
-        "out_channels": 4,
-        "block_out_channels": (320, 640, 1280),
-        "layers_per_block": 2,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        "transformer_layers_per_block": (1, 2, 10),
-        "attention_head_dim": (5, 10, 20),
-        "cross_attention_dim": 2048,
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816,
-        "use_linear_projection": True,
-    }
+def passed_in_full(device: str) -> int:
+    """One pass of a network of the full size in bfloat16; how many weights it has."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)  # never in float32, which would take 10 GB
     try:
-        network = UNet2DConditionModel(**config)
+        with torch.device(device):
+            network = UNet2DConditionModel(**FULL)
     finally:
         torch.set_default_dtype(before)
-    prompt = FixedPrompt(network, noise(1, 77, 2048), 1.0, noise(1, 2816))
-    model = HSpaceUNet(prompt, from_config(latent_scheduler().config))
-    encoded = model.encode(noise(1, 4, 128, 128), 500)
+    context, added = noise(1, 77, 2048).to(device), noise(1, 2816).to(device)
+    prompt = FixedPrompt(network, context, 1.0, added)
+    model = HSpaceUNet(prompt.to(device), from_config(latent_scheduler().config))
+    encoded = model.encode(noise(1, 4, 128, 128).to(device), 500)
     assert encoded.h.shape == (1, 1280, 32, 32)
     assert model.decode(encoded).shape == (1, 4, 128, 128)
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def test_the_full_size_fits_together() -> None:
+    """Shapes alone, which take no memory."""
+    assert passed_in_full("meta") == 2_567_463_684
+
+
+@pytest.mark.slow
+def test_a_network_of_the_full_size_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Random weights, and the most memory that the process ever had."""
+    assert passed_in_full("cpu") == 2_567_463_684
     with capsys.disabled():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"\nSDXL at full size, bfloat16, one pass: {peak:.1f} GiB at most")

@@ -22,7 +22,7 @@ Walker = Callable[..., Iterator[ReverseStep]]
 
 
 @dataclass(frozen=True)
-class Inversion:
+class InversionMethod:
     """A way from images to latents and back.
 
     up, down: see `Riser` and `Walker`. parts: steps of the grid -> x that a latent holds, side by
@@ -44,20 +44,20 @@ def _two(steps: int) -> int:
     return 2
 
 
-INVERSIONS: Mapping[Name, Inversion] = {
-    "ddim": Inversion(invert_steps, reverse_process, lambda steps: 1),
-    "belm": Inversion(
+INVERSIONS: Mapping[Name, InversionMethod] = {
+    "ddim": InversionMethod(invert_steps, reverse_process, lambda steps: 1),
+    "belm": InversionMethod(
         partial(two_step.raised, belm.weight), partial(two_step.reverse, belm.weight), _two, True
     ),
-    "bdia": Inversion(
+    "bdia": InversionMethod(
         partial(two_step.raised, bdia.weight), partial(two_step.reverse, bdia.weight), _two, True
     ),
-    "edict": Inversion(edict.raised, edict.reverse, _two, True),
-    "ddpm": Inversion(noise_maps.raised, noise_maps.reverse, lambda steps: 1 + steps),
+    "edict": InversionMethod(edict.raised, edict.reverse, _two, True),
+    "ddpm": InversionMethod(noise_maps.raised, noise_maps.reverse, lambda steps: 1 + steps),
 }
 
 
-def inversion_of(name: str) -> Inversion:
+def inversion_of(name: str) -> InversionMethod:
     """An inversion by name.
 
     Raises:
