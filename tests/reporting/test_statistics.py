@@ -259,6 +259,12 @@ def test_intervals_cover_the_luck_of_tuning() -> None:
     assert coverage(careless, truth, 600) < 0.9  # test faces alone
 
 
+def test_tuned_answers_that_all_agree_leave_a_difference_possible() -> None:
+    one = Tuned(np.ones((2, 12)), np.ones((2, 24)))
+    found = of_tuned([one], [one])
+    assert found.low < -0.1 < 0.1 < found.high
+
+
 def test_trainings_that_differ_widen_what_was_tuned() -> None:
     rng = np.random.default_rng(1)
     scores = np.zeros((1, 12))

@@ -212,7 +212,10 @@ def of_tuned(
     drawn = differences(resamples(tuning, seed, draws)).mean(0)
     noise = (drawn - drawn.mean(0)).var(1, ddof=1).mean() / count
     luck = max(0.0, float(drawn.mean(1).var(ddof=1) - noise)) * tuning / (tuning - 1)
-    parts = [_part((made.mean(0) - made.mean()) / count), _Part(luck, tuning - 1)]
+    moves = (made.mean(0) - made.mean()) / count
+    if is_answers(np.concatenate([one.results for one in (*ours, *theirs)])):
+        moves = np.append(moves, (1 / count, -1 / count))  # as `of_difference` does
+    parts = [_part(moves), _Part(luck, tuning - 1)]
     if runs > 1:
         parts.append(_part((made.mean(1) - made.mean()) / runs))
     return _around(float(made.mean()), parts, count)._replace(seed=seed)
