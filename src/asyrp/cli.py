@@ -9,6 +9,8 @@ import tyro
 
 from asyrp.errors import AsyrpError
 from asyrp.options import COMMANDS
+from asyrp.options.editing import train_of
+from asyrp.settings import RECIPES, Recipe
 
 DESCRIPTION = (
     "Edit images in the semantic latent space of a frozen diffusion model (Asyrp). "
@@ -31,11 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"asyrp {__version__}")
         return 0
+    commands = COMMANDS | {"train": train_of(recipe_in(argv))}
     options = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="asyrp", description=DESCRIPTION, args=list(argv)
+        commands, prog="asyrp", description=DESCRIPTION, args=list(argv)
     )
     name = next(name for name, kind in COMMANDS.items() if isinstance(options, kind))
     return _guarded(name, options)
+
+
+def recipe_in(argv: Sequence[str]) -> Recipe:
+    """The last recipe that is named; the default for none, or one that does not exist."""
+    words = " ".join(argv).replace("--recipe ", "--recipe=").split(" ")
+    named = [word.removeprefix("--recipe=") for word in words if word.startswith("--recipe=")]
+    return next((one for one in RECIPES if named and one == named[-1]), "default")
 
 
 def _guarded(name: str, options: object) -> int:

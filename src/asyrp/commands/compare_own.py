@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import network, say, warn_of_guides
+from asyrp.commands.common import check_guides, network, say
 from asyrp.commands.compare_own_report import SWAP, notes_of, page, title
 from asyrp.commands.own_ground import Walks, budget, check_own, ground_of, questions_for, warned
 from asyrp.domains.lab import Lab
@@ -158,7 +158,7 @@ def arena_of(options: Compare, folder: Path, questions: Questions | None) -> Are
 def conditioned(options: Compare) -> tuple[HSpaceUNet, HSpaceUNet | None]:
     """The network under the condition of the images, and under that of the edits if any."""
     beside, model = options.beside, network(options.network)
-    warn_of_guides(options.network.model, options.guides)
+    check_guides(options.network.model, options.guides)
     if beside.labels is not None:
         return with_label(model, beside.labels[0]), with_label(model, beside.labels[1])
     if model.unet.class_embedding is not None:

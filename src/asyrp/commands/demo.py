@@ -21,7 +21,7 @@ from asyrp.domains.avatars.score import Score, answers, check_target, score
 from asyrp.errors import AsyrpError
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import EDIT_STEPS
-from asyrp.method.direction_file import SavedDirection, save_direction
+from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import Inversion, Report, edit, silent
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.strength_sweep import strip
@@ -104,7 +104,6 @@ def _learn(options: Demo, out: Path, seconds: dict[str, float]) -> Learned:
         material = gather(model, [guide], job)
     with timed(seconds, "train"):
         (saved,) = train(model, [guide], material, job)
-        save_direction(job.out, *saved)
         checkpoint_of(job).unlink(missing_ok=True)
     return Learned(model, guide, material, saved)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from asyrp.commands.common import network, say, warn_of_guides
+from asyrp.commands.common import check_guides, network, say
 from asyrp.commands.own_ground import (
     Ground,
     Walks,
@@ -98,7 +98,7 @@ def bench_of(options: Study, questions: Questions) -> Bench:
 def lab_of(options: Study, questions: Questions) -> Lab:
     """Every network; the judge's encoder lends its features to Frechet distances."""
     model = network(options.network)
-    warn_of_guides(options.network.model, options.guides)
+    check_guides(options.network.model, options.guides)
     check_steps(options.steps, model.schedule.length)
     check_blocks(options.name, model)
     judge = encoder_for(model, questions.encoder)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from asyrp.options.shared import Applying, Flat, Guides, Inverting, Network, Repeated, unset
-from asyrp.settings import TrainSettings
+from asyrp.settings import RECIPES, Recipe, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,13 @@ class Train:
     in the same network calls, which takes less time than one after the other, and more memory."""
     out: Path
     """The direction file to write (.safetensors); for several targets a folder."""
+    recipe: Recipe = "default"
+    """Settings by one word: paper and official fill all of --train, the inversion, and the interval
+    and lambdas that were published for the network and the texts; other options change them."""
+    keep: Annotated[tuple[str, ...], Repeated] = ()
+    """What should stay as it is, as in 'face with glasses'; several times for several things."""
+    keep_others: bool = False
+    """Keep all attributes of avatars-64 that the target says nothing of."""
     images: Annotated[Path | None, unset("--random is needed", "PATH")] = None
     """Folder of images to train on, 64 or more."""
     random: int = 0
@@ -89,6 +96,23 @@ class Train:
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
+
+
+def train_of(recipe: Recipe) -> type[Train]:
+    """`Train` with the defaults of a recipe, which options that are given change."""
+
+    @dataclass(frozen=True)
+    class Followed(Train):
+        training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
+            default_factory=RECIPES[recipe]
+        )
+        inverting: Annotated[Inverting, Flat] = field(
+            default_factory=lambda: Inverting(refinements=0)
+        )
+        validation: int = 0
+
+    Followed.__doc__ = Train.__doc__
+    return Train if recipe == "default" else Followed
 
 
 @dataclass(frozen=True)
