@@ -12,8 +12,10 @@ import tyro
 
 from asyrp.errors import AsyrpError
 from asyrp.options import COMMANDS
+from asyrp.options.editing import train_of
 from asyrp.options.finding import finder_first
 from asyrp.runtime.waiting import wait_passively
+from asyrp.settings import RECIPES, Recipe
 
 DESCRIPTION = (
     "Edit images in the semantic latent space of a frozen diffusion model (Asyrp). "
@@ -37,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"asyrp {__version__}")
         return 0
+    commands = COMMANDS | {"train": train_of(recipe_in(argv))}
     told = StringIO()
     try:
         with redirect_stderr(told):
             options = tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
+                commands, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
             )
     except SystemExit as end:
         if refused := _own_error(end):  # by the settings themselves, which the parser puts in a box
@@ -57,6 +60,13 @@ def _own_error(error: BaseException | None) -> AsyrpError | None:
     while error is not None and not isinstance(error, AsyrpError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def recipe_in(argv: Sequence[str]) -> Recipe:
+    """The last recipe that is named; the default for none, or one that does not exist."""
+    words = " ".join(argv).replace("--recipe ", "--recipe=").split(" ")
+    named = [word.removeprefix("--recipe=") for word in words if word.startswith("--recipe=")]
+    return next((one for one in RECIPES if named and one == named[-1]), "default")
 
 
 def _guarded(name: str, options: object) -> int:

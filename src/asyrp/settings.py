@@ -1,6 +1,7 @@
 """Settings of training, as data that every result carries. Imports nothing heavy."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from asyrp.errors import AsyrpError
@@ -12,6 +13,7 @@ Along = Literal["edited", "trajectory", "noised"]
 ClipSource = Literal["predicted", "clean"]
 FtLayout = Literal["ddpm", "adm"]
 Like = Literal["celeba", "celeba-hq", "ffhq"]  # whose cut an aligned face has
+Recipe = Literal["default", "paper", "official"]
 
 
 RATES: dict[Kind, float] = {"implicit": 5e-3, "timestep": 5e-2, "global": 2e-2}
@@ -24,8 +26,8 @@ class TrainSettings:
 
     kind: Kind = "implicit"
     """What is trained: f_t, one dh a timestep, or one dh for all."""
-    layout: FtLayout = "ddpm"
-    """Order of f_t's layers: conv first (DDPM) or norm first (ADM)."""
+    layout: FtLayout | None = None
+    """Order of f_t's layers: conv first (DDPM) or norm first (ADM); None is the network's own."""
     zero_init: bool = True
     """Start from dh = 0; off is the official code's: PyTorch's default of f_t, noise in tables."""
     steps: int = 20
@@ -48,6 +50,8 @@ class TrainSettings:
     """Weight of the directional loss."""
     lambda_recon: float = 0.3
     """Weight of the L1 loss, times cos(source text, target text)."""
+    lambda_keep: float = 1.0
+    """Weight of movement along what texts say to keep; without such texts it does nothing."""
     clip_source: ClipSource = "predicted"
     """Source image of the directional loss: P_t unedited (paper) or the clean image (official)."""
     floor: float = 0.2
@@ -55,9 +59,9 @@ class TrainSettings:
     the angle. 0 is the paper's cosine, which has no gradient at dh = 0."""
     loss_form: LossForm = "mean"
     """1 - cos averaged over images (paper), or -log((2 - L)/2) (official code)."""
-    validate_every: int = 9
-    """Batches between validations; 0 for none."""
-    patience: int = 4
+    validate_every: int | None = None
+    """Batches between validations; None for an eighth of the run, 0 for none."""
+    patience: int = 3
     """Validations without improvement before training stops."""
     seed: int = 0
     """Seed of the order of the images and of f_t's initialisation."""
@@ -73,8 +77,8 @@ class TrainSettings:
             raise AsyrpError(f"seed must lie in 0..{LARGEST_SEED}; got {self.seed}")
         if self.steps < 2:
             raise AsyrpError(f"steps must be 2 or more; got {self.steps}")
-        for name in ("lambda_clip", "lambda_recon", "floor", "validate_every"):
-            if getattr(self, name) < 0:
+        for name in ("lambda_clip", "lambda_recon", "lambda_keep", "floor", "validate_every"):
+            if (getattr(self, name) or 0) < 0:
                 raise AsyrpError(f"{name} must be 0 or more; got {getattr(self, name)}")
         if not self.rate > 0:
             raise AsyrpError(f"learning_rate must be above 0; got {self.learning_rate}")
@@ -95,7 +99,7 @@ class TrainSettings:
             )
 
 
-def official(kind: Kind = "implicit", layout: FtLayout = "ddpm") -> TrainSettings:
+def official(kind: Kind = "implicit", layout: FtLayout | None = None) -> TrainSettings:
     """The official code's training: SGD 0.5, batch 1, one epoch, clean CLIP source, -log form."""
     return TrainSettings(
         steps=40,
@@ -113,3 +117,22 @@ def official(kind: Kind = "implicit", layout: FtLayout = "ddpm") -> TrainSetting
         loss_form="log",
         validate_every=0,
     )
+
+
+def paper(kind: Kind = "implicit", layout: FtLayout | None = None) -> TrainSettings:
+    """The paper's: the official code's, with P_t unedited for a source, and 1 - cos.
+
+    lambda_clip is that of most of its attributes (tables 2 and 3).
+    """
+    return replace(
+        official(kind, layout), lambda_clip=0.8, clip_source="predicted", loss_form="mean"
+    )
+
+
+RECIPES: dict[Recipe, Callable[[], TrainSettings]] = {
+    "default": TrainSettings,
+    "paper": paper,
+    "official": official,
+}
+IMAGES: dict[Recipe, int] = {"default": 96, "paper": 1000, "official": 100}
+"""Images to train on: the demo's, the paper's, those of the official scripts."""

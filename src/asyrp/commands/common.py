@@ -23,6 +23,7 @@ from asyrp.method.schedule import check_steps
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Applying, Guides, Inverting, Network
+from asyrp.options.shared import Unasked
 from asyrp.runtime.cpu import settle
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble, is_first
 from asyrp.runtime.resumable import Stage, recorded, run_stages
@@ -138,17 +139,19 @@ def check_device(name: str) -> str:
     return name
 
 
-def warn_of_guides(spec: str, guides: Guides) -> None:
-    """Say where what guides a network knows nothing of its pictures."""
-    own = Guides()
-    if spec == Network().model:  # the network that the default guides belong to
+def check_guides(spec: str, guides: Guides) -> None:
+    """Raise AsyrpError where nobody asked for what guides a network of other pictures."""
+    if spec == Network().model:
         return
-    if guides.encoder == own.encoder:
-        say(f"warning: {own.encoder} knows drawn faces alone; --encoder clip knows photographs")
-    if guides.distance == own.distance:
-        say(
-            f"warning: {own.distance} has thresholds of drawn faces; --distance lpips-alex has the "
-            "paper's, of photographs"
+    if isinstance(guides.encoder, Unasked):
+        raise AsyrpError(
+            f"{guides.encoder} knows drawn faces alone, and {spec!r} is another network; needed "
+            "--encoder: clip for photographs"
+        )
+    if isinstance(guides.distance, Unasked):
+        raise AsyrpError(
+            f"{guides.distance} has thresholds of drawn faces, and {spec!r} is another network; "
+            "needed --distance: lpips-alex for photographs"
         )
 
 

@@ -18,7 +18,7 @@ from asyrp.errors import AsyrpError
 from asyrp.experiments.measure import pictures_of
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import EDIT_STEPS
-from asyrp.method.direction_file import SavedDirection, save_direction
+from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import Inversion, Report, edit, silent
 from asyrp.method.strength_sweep import strip
 from asyrp.metrics.answers import changed, succeeded
@@ -136,7 +136,6 @@ def _learn(
         material = gather(model, [guide], job)
     with timed(seconds, "train"):
         (saved,) = train(model, [guide], material, job)
-        save_direction(job.out, *saved)
         checkpoint_of(job).unlink(missing_ok=True)
     return Learned(material, saved)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from asyrp.commands.common import network, on_domain, say, warn_of_guides
+from asyrp.commands.common import check_guides, network, on_domain, say
 from asyrp.commands.find_data import Looked, look, without_images
 from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError, need
@@ -46,7 +46,7 @@ def run(options: Find) -> None:
     texts = texts_of(options)
     encoder = None
     if texts or "text" in options.by.needs:
-        warn_of_guides(options.network.model, options.guides)
+        check_guides(options.network.model, options.guides)
         encoder = encoder_for(model, options.guides.encoder)
     state = options.out.with_name(f"{options.out.name}.unfinished")
     if state.is_dir():

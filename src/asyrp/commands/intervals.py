@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 
-from asyrp.commands.common import inverted, network, on_domain, pictures, say, warn_of_guides
+from asyrp.commands.common import check_guides, inverted, network, on_domain, pictures, say
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
 from asyrp.method.editing_interval import Found, find_intervals
@@ -20,7 +20,7 @@ def run(options: Intervals) -> None:
     options = on_domain(options)
     check_results(options.out)
     model = network(options.network)
-    warn_of_guides(options.network.model, options.guides)
+    check_guides(options.network.model, options.guides)
     found = pictures(options.images, model, MOST_CURVE_IMAGES)
     distance = distance_for(model, options.guides.distance)
     encoder = encoder_for(model, options.guides.encoder)

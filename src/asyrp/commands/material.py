@@ -80,8 +80,10 @@ class InMemory:
         return Pictures(images, found, at)
 
     def to_train(self, rows: slice, at: int) -> Pictures:
-        """The same."""
-        return self.ready(rows, at)
+        """The same; images alone where training noises them."""
+        images = self.gallery.images[rows]
+        noised = self.options.training.along == "noised"
+        return Pictures(images, images, at) if noised else self.ready(rows, at)
 
 
 @dataclass(frozen=True)
@@ -109,17 +111,21 @@ class InStore:
 
     def ready(self, rows: slice, at: int) -> Pictures:
         """On the grid of training, with latents at a timestep, in memory."""
-        found = self.to_train(rows, at)
-        if not len(found):
+        part = self.images.part(rows)
+        if not part.paths:
             return Pictures(self._empty(), self._empty(), at)
-        images = torch.stack([image.cpu() for image in found.images])
-        x = latents_from(self.store, found.keys).to(self.model.device)
-        return Pictures(images, x, at)
+        keys = self._keys(part, self.options.training.steps, at)
+        images = torch.stack([image.cpu() for image in part])
+        return Pictures(images, latents_from(self.store, keys).to(self.model.device), at)
 
     def to_train(self, rows: slice, at: int) -> StoredPictures:
-        """On the grid of training, with latents at a timestep, in the store."""
+        """On the grid of training, with latents at a timestep, in the store.
+
+        Where training noises images they have no latents, and their names for keys.
+        """
         part, steps = self.images.part(rows), self.options.training.steps
-        keys = self._keys(part, steps, at) if part.paths else []
+        noised = self.options.training.along == "noised"
+        keys = part.names if noised or not part.paths else self._keys(part, steps, at)
         return StoredPictures(self.store, keys, part, at)
 
     def _keys(self, part: FolderImages, steps: int, at: int | None) -> Sequence[str]:

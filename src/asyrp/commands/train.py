@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from torch import nn
 from tqdm import tqdm
 
-from asyrp.commands.common import network, on_domain, progress, say, warn_of_guides
+from asyrp.commands.common import check_guides, network, on_domain, progress, say
 from asyrp.commands.material import find_pictures
 from asyrp.commands.phases import MOST_MEASURED, phases_of
+from asyrp.commands.recipes import differences, followed
 from asyrp.commands.stored import open_store
+from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import begin_from, new_direction
 from asyrp.finders.prepare import (
@@ -31,7 +34,7 @@ from asyrp.method.editing import edit, random_latents
 from asyrp.method.editing_interval import EditInterval, Found, edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import add_latents
-from asyrp.method.protocols import PerceptualDistance
+from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.strength import STRENGTHS, response, saturation
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Train
@@ -65,20 +68,33 @@ def run(options: Train) -> None:
     options = on_domain(options)
     check(options)
     model = network(options.network)
-    warn_of_guides(options.network.model, options.guides)
+    check_guides(options.network.model, options.guides)
     encoder = encoder_for(model, options.guides.encoder)
-    guides = [new_text_direction(encoder, options.source, target) for target in options.target]
+    guides = [guide_of(encoder, target, options) for target in options.target]
+    options = followed(options, model, guides)
     begun = neighbour_of(model, options)
     material = gather(model, guides, options)
-    if len(material.train) < FEW:
-        say(f"warning: {len(material.train)} images to train on are few; 64 or more are usual")
-    directions = train(model, guides, material, options, begun)
+    _tell(material, encoder, options)
+    train(model, guides, material, options, begun)
     if assemble(options.network.device).rank == 0:
-        for path, saved in zip(files_of(options), directions, strict=True):
-            save_direction(path, *saved)
         checkpoint_of(options).unlink(missing_ok=True)
     for path in files_of(options):
         say(f"wrote {path}")
+
+
+def guide_of(encoder: TextImageEncoder, target: str, options: Train) -> TextDirection:
+    """The guide of a target, with what it should keep."""
+    keep = (*options.keep, *(others(target) if options.keep_others else ()))
+    return new_text_direction(encoder, options.source, target, keep=tuple(dict.fromkeys(keep)))
+
+
+def _tell(material: Material, encoder: TextImageEncoder, options: Train) -> None:
+    count = len(material.train)
+    if options.recipe != "default":
+        told = differences(options, count, encoder.name)
+        say(f"recipe {options.recipe}; what differs (and what it says): {'; '.join(told) or '-'}")
+    if count < FEW:
+        say(f"warning: {count} images to train on are few; 64 or more are usual")
 
 
 def check(options: Train) -> None:
@@ -199,6 +215,8 @@ def train(
 ) -> list[SavedDirection]:
     """Train with a progress bar, previews and a checkpoint, then find the strengths of 1.
 
+    The directions are written, with their strength as trained, before it is measured.
+
     neighbour: a trained direction to begin from.
     """
     settings, checkpoint = options.training, checkpoint_of(options)
@@ -211,11 +229,25 @@ def train(
     saved = []
     for i, (one, outcome) in enumerate(zip(wanted, outcomes, strict=True)):
         direction = job.goals[i].direction.requires_grad_(False)
-        texts = (options.source, options.target[i])
-        strength = _strength(model, job, i, options)
-        card = make_card(model, texts, *one, settings, outcome, strength)
+        texts, kept = (options.source, options.target[i]), {"keep": one.guide.asked[2:]}
+        strength = 1.0 if options.strength is None else options.strength
+        card = make_card(model, texts, *one, settings, outcome | kept, strength)
         saved.append(SavedDirection(direction, card))
+    _write(saved, options)
+    if options.strength is None and job.checked is not None:
+        found = [_strength(model, job, i, options) for i in range(len(saved))]
+        saved = [
+            one._replace(card=replace(one.card, strength=strength))
+            for one, strength in zip(saved, found, strict=True)
+        ]
+        _write(saved, options)
     return saved
+
+
+def _write(directions: Sequence[SavedDirection], options: Train) -> None:
+    if is_first():
+        for path, saved in zip(files_of(options), directions, strict=True):
+            save_direction(path, *saved)
 
 
 def _told(best: Outcome | None) -> dict[str, object]:
@@ -243,12 +275,12 @@ def _followed(
 
 
 def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> float:
-    """The strength asked for, or the one at which held-out images no longer respond."""
-    if options.strength is not None or job.checked is None:
-        return 1.0 if options.strength is None else options.strength
-    one = job.goals[goal]
-    checked, direction = job.checked.until(len(one.grid)), cast(Direction, one.direction)
-    made = [response(model, direction, s, one.guide, checked, one.grid) for s in STRENGTHS]
+    """The strength at which held-out images no longer respond."""
+    one, checked, size = job.goals[goal], job.checked, options.network.batch_size
+    assert checked is not None
+    parts = (one.guide, checked.until(len(one.grid)), one.grid, size)
+    direction = cast(Direction, one.direction)
+    made = [response(model, direction, strength, *parts) for strength in STRENGTHS]
     found = saturation(STRENGTHS, made)
     say(f"strength 1 of {options.target[goal]!r} stands for {found:g} times what was trained")
     return found

@@ -18,14 +18,16 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.finders.training_checkpoint import Progress, TrainingCheckpoint
 from asyrp.finders.training_goal import Run, TrainingGoal, TrainStep, as_step
+from asyrp.method.cached_trajectory import mark_of
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectories, UneditedTrajectory
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
-from asyrp.settings import TrainSettings
+from asyrp.settings import FtLayout, TrainSettings
 
+VALIDATIONS = 8  # of a run, however long it is
 TABLE_NOISE = 0.2  # standard deviation of the official code's tables at the start
 
 
@@ -38,13 +40,18 @@ def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettin
 
 def _begun(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
     if settings.kind == "implicit":
-        return ImplicitDirection(
-            model.h_channels, model.emb_channels, settings.layout, settings.zero_init
-        )
+        layout = settings.layout or own_layout(model)
+        return ImplicitDirection(model.h_channels, model.emb_channels, layout, settings.zero_init)
     scale = 0.0 if settings.zero_init else TABLE_NOISE
     if settings.kind == "global":
         return GlobalDirection(scale * torch.randn(model.h_shape))
     return TimestepDirection({pair.t: scale * torch.randn(model.h_shape) for pair in grid})
+
+
+def own_layout(model: HSpaceUNet) -> FtLayout:
+    """The order of f_t's layers in the official code: norm first on iDDPM and ADM networks."""
+    shifted = model.config.get("resnet_time_scale_shift") == "scale_shift"
+    return "adm" if shifted else "ddpm"
 
 
 def begin_from(direction: nn.Module, neighbour: nn.Module) -> None:
@@ -163,13 +170,20 @@ def _identity(
     run: Run, sources: UneditedTrajectories, validation: UneditedTrajectory | None, origin: str
 ) -> dict[str, str]:
     """What a checkpoint must share with the run that continues from it."""
-    taught = [([p.t for p in one.grid], one.guide.direction.tolist()) for one in run.goals]
-    fixed = [asdict(run.settings), taught, run.model.fingerprint(), origin]
+    taught = [([p.t for p in one.grid], _asked(one.guide)) for one in run.goals]
+    settings = {k: v for k, v in asdict(run.settings).items() if k != "checkpointing"}
+    encoder = mark_of(run.goals[0].guide.encoder)
+    fixed = [settings, taught, encoder, run.model.fingerprint(), origin]
     parts: list[UneditedTrajectories] = [sources] if validation is None else [sources, validation]
     return {
         "run": json.dumps(fixed),
         "images": json.dumps([part.marks() for part in parts]),
     }
+
+
+def _asked(guide: TextDirection) -> Sequence[object]:
+    """The texts; their features, which other machines round otherwise, where none are told."""
+    return guide.asked or guide.direction.tolist()
 
 
 def _batches(count: int, settings: TrainSettings) -> list[Tensor]:
@@ -183,4 +197,6 @@ def _batches(count: int, settings: TrainSettings) -> list[Tensor]:
 
 def _is_due(done: int, total: int, settings: TrainSettings) -> bool:
     every = settings.validate_every
+    if every is None:
+        every = -(-total // VALIDATIONS)
     return every > 0 and (done % every == 0 or done == total)

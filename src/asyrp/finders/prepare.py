@@ -1,6 +1,6 @@
 """Whole jobs between files and the engine, shared by the commands and the demo."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ from asyrp.method.unedited_trajectory import (
     joined,
     prepare,
 )
+from asyrp.runtime.batching import in_batches
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from asyrp.settings import TrainSettings
 from asyrp.storage.record_store import RecordStore
@@ -49,14 +50,15 @@ def curves_of(
     inversion: Name = "ddim",
 ) -> Curves:
     """LPIPS curves over at most 32 of the images, (n, c, height, width), led back from latents."""
-    grid = inversion_grid(model, steps, None, inversion)
+    grid, few = inversion_grid(model, steps, None, inversion), latents[:MOST_CURVE_IMAGES]
     down = inversion_of(inversion).down
-    parts = []
-    most = slice(0, MOST_CURVE_IMAGES)
-    for x0, x in zip(images[most].split(batch_size), latents[most].split(batch_size), strict=True):
+
+    def measured(rows: slice) -> Curves:
+        x = few[rows]
         top = top_of(x, model.image_shape[0])
-        parts.append(measure_curves(x0.to(x), top, down(model, x, grid), distance))
-    return joined_curves(parts)
+        return measure_curves(images[rows].to(x), top, down(model, x, grid), distance)
+
+    return joined_curves(list(in_batches(len(few), batch_size, measured)))
 
 
 @dataclass(frozen=True)
@@ -194,20 +196,22 @@ def sources_of(
         own = slice(0, 1)
     rows = None if clean is None else clean[own]
     batches = prepare(model, guide, part.latents[own], window, settings.batch_size, rows)
-    return team_sources(joined(list(batches)), len(part), processes)
+    return team_sources(batches, len(part), processes)
 
 
 def team_sources(
-    own: UneditedTrajectory, count: int, processes: ProcessGroup
+    own: Iterable[UneditedTrajectory], count: int, processes: ProcessGroup
 ) -> UneditedTrajectory:
-    """The sources of all pictures, from those of each process's share."""
-    rows = processes.share(count)
-    found = own.take(torch.arange(rows.stop - rows.start)) if processes.size > 1 else own
-    return UneditedTrajectory(
-        processes.whole(found.latents, count),
-        processes.whole(found.x0, count, dim=1),
-        processes.whole(found.features, count, dim=1),
-    )
+    """The sources of all pictures, from batches of each process's share; filled in place."""
+    share = processes.share(count)
+    if share.start == share.stop:  # what it walked is another's
+        whole = joined(own).blank(count)
+    else:
+        whole = joined(own, count, share.start)
+    if processes.size > 1:
+        for part in (whole.latents, *whole.x0, *whole.features):  # a timestep at a time
+            part.copy_(processes.total(part))
+    return whole
 
 
 @torch.no_grad()

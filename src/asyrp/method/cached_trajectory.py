@@ -13,6 +13,7 @@ from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window
+from asyrp.runtime.batching import in_batches
 from asyrp.storage.record_store import RecordStore, key_of
 
 
@@ -86,8 +87,13 @@ def prepare_into(
         keys = [x0_key(latent, walked) for walked in _walks(window)]
         new = [key for key in keys if features_key(key, mark) not in store]
         if new:
-            x0 = latents_from(store, new).to(model.device)
-            for key, row in zip(new, guide.encoder.image_features(x0.float()).cpu(), strict=True):
+
+            def looked(rows: slice, new: Sequence[str] = new) -> Tensor:
+                x0 = latents_from(store, new[rows]).to(model.device)
+                return guide.encoder.image_features(x0.float()).cpu()
+
+            every = torch.cat(list(in_batches(len(new), batch_size, looked)))
+            for key, row in zip(new, every, strict=True):
                 store.add(features_key(key, mark), {"features": row.clone()})
             store.settle()
             yield 1

@@ -49,6 +49,15 @@ def reconstruction_loss(edited: Tensor, source: Tensor) -> Tensor:
     return (edited - source).abs().mean()
 
 
+def kept_loss(edited: Tensor, source: Tensor, kept: Tensor, floor: float) -> Tensor:
+    """|K dI|^2 of each image, (b,), in [0, 1]: how much of dI lies in what texts say to keep.
+
+    Args:
+        kept: K, orthonormal rows (r, d). floor: as in `directional_loss`.
+    """
+    return (image_direction(edited, source, floor) @ kept.T).square().sum(1)
+
+
 class Losses(NamedTuple):
     """The parts of the loss: total, the directional loss averaged over images, L1."""
 
@@ -60,7 +69,10 @@ class Losses(NamedTuple):
 def loss_of(
     x0: Tensor, x0_source: Tensor, features: Tensor, guide: TextDirection, settings: TrainSettings
 ) -> Losses:
-    """lambda_clip L_dir + lambda_recon cos L1 between edited and source P_t (section 3.4)."""
+    """lambda_clip L_dir + lambda_recon cos L1 between edited and source P_t (section 3.4).
+
+    And lambda_keep |K dI|^2 where a guide says what to keep, which is ours.
+    """
     (means,) = means_of(x0[None], x0_source, features, [guide], settings)
     return combined(means, guide, settings)
 
@@ -72,7 +84,7 @@ def means_of(
     guides: Sequence[TextDirection],
     settings: TrainSettings,
 ) -> Tensor:
-    """The means over images that each edit's loss is made of, (k, 2): directional, and L1.
+    """The means over images that each edit's loss is made of, (k, 3): directional, L1, kept.
 
     Args:
         x0: (k, b, c, height, width), P_t of the same images under k edits.
@@ -86,12 +98,17 @@ def means_of(
         for one, guide in zip(edited, guides, strict=True)
     ]
     recon = [reconstruction_loss(one.float(), x0_source.float()) for one in x0]
-    return torch.stack([torch.stack(directional), torch.stack(recon)], dim=1)
+    none = torch.zeros_like(recon[0])
+    kept = [
+        none if g.kept is None else kept_loss(one, features, g.kept, settings.floor).mean()
+        for one, g in zip(edited, guides, strict=True)
+    ]
+    return torch.stack([torch.stack(part) for part in (directional, recon, kept)], dim=1)
 
 
 def combined(means: Tensor, guide: TextDirection, settings: TrainSettings) -> Losses:
-    """The loss of one edit from its `means_of`, (2,), over all images."""
-    directional, recon = means
+    """The loss of one edit from its `means_of`, (3,), over all images."""
+    directional, recon, kept = means
     clip = log_form(directional) if settings.loss_form == "log" else mean_form(directional)
     total = settings.lambda_clip * clip + settings.lambda_recon * guide.cosine * recon
-    return Losses(total, directional, recon)
+    return Losses(total + settings.lambda_keep * kept, directional, recon)

@@ -8,7 +8,6 @@ picture under two names is one record.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -200,8 +199,12 @@ def walk_into(
     for latent in latents:
         starts.setdefault(_resume(store, latent, lead, grid), []).append(latent)
     for first, group in starts.items():
-        for batch in _chunks(group, batch_size):
-            yield from _walked(store, model, batch, lead, grid, first)
+
+        def walked(rows: slice, group: list[str] = group, first: int = first) -> list[int]:
+            return list(_walked(store, model, group[rows], lead, grid, first))
+
+        for done in in_batches(len(group), batch_size, walked):
+            yield from done
 
 
 def _resume(store: RecordStore, latent: str, lead: Sequence[Pair], grid: Sequence[Pair]) -> int:
@@ -254,9 +257,3 @@ def _keep(
         if state:
             store.add(state_key(latent, walked), {"x": x.clone()})
     store.settle()
-
-
-def _chunks(keys: Sequence[str], size: int) -> Iterator[list[str]]:
-    left = iter(keys)
-    while chunk := list(islice(left, size)):
-        yield chunk

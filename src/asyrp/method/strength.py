@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.directions import Direction
@@ -10,6 +11,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, full_length
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectory
+from asyrp.runtime.batching import in_batches
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 BATCH = 16  # images that are walked at a time
@@ -24,20 +26,20 @@ def response(
     guide: TextDirection,
     sources: UneditedTrajectory,
     grid: Sequence[Pair],
+    batch_size: int = BATCH,
 ) -> float:
     """Progress towards the text: the mean of (E(edited) - E(source)) . dT, in [-2, 2].
 
     Of P_t at the end of the editing interval.
     """
     act = Attribute(direction, grid[-1].t, strength, trained_steps=full_length(grid))
-    made = []
-    for x, source in zip(
-        sources.latents.split(BATCH), sources.features[-1].split(BATCH), strict=True
-    ):
-        *_, last = reverse_process(model, x, grid, [act])
-        moved = guide.encoder.image_features(last.x0.float()) - source
-        made.append(moved @ guide.direction)
-    return torch.cat(made).mean().item()
+
+    def made(rows: slice) -> Tensor:
+        *_, last = reverse_process(model, sources.latents[rows], grid, [act])
+        moved = guide.encoder.image_features(last.x0.float()) - sources.features[-1, rows]
+        return moved @ guide.direction
+
+    return torch.cat(list(in_batches(sources.images, batch_size, made))).mean().item()
 
 
 def saturation(

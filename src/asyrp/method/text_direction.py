@@ -3,31 +3,68 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import TextImageEncoder, templates_of, text_cosine, text_direction
 
+SMALLEST = 0.1  # singular value of what is kept; below it a text says what others have said
+
 
 class TextDirection(NamedTuple):
-    """A text pair as the loss uses it: dT (d,), and cos(source text, target text)."""
+    """A text pair as the loss uses it.
+
+    direction: dT, (d,). cosine: cos(source text, target text). kept: orthonormal rows (r, d), at
+    right angles to dT, that images shall not move along; None for none. asked: the texts, source
+    and target first.
+    """
 
     encoder: TextImageEncoder
     direction: Tensor
     cosine: float
+    kept: Tensor | None = None
+    asked: tuple[str, ...] = ()
 
 
 def new_text_direction(
-    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] | None = None
+    encoder: TextImageEncoder,
+    source: str,
+    target: str,
+    templates: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
 ) -> TextDirection:
     """The guide of a text pair: dT averaged over templates, the cosine of the texts as they are.
 
     Args:
         templates: sentences with `{}`; None for the encoder's own (CLIP's 79).
+        keep: texts of what shall stay as it is, each compared with the source as the target is.
 
     Raises:
-        AsyrpError: a text is empty, or the encoder cannot tell the two apart.
+        AsyrpError: a text is empty, or the encoder cannot tell it from the source.
     """
+    cosine = _told_apart(encoder, source, target)
+    for text in keep:
+        _told_apart(encoder, source, text)
+    sentences = templates_of(encoder) if templates is None else templates
+    direction, *others = (
+        text_direction(encoder, source, text, sentences) for text in (target, *keep)
+    )
+    kept = kept_directions(direction, torch.stack(others)) if others else None
+    return TextDirection(encoder, direction, cosine, kept, (source, target, *keep))
+
+
+def kept_directions(direction: Tensor, others: Tensor) -> Tensor:
+    """Orthonormal rows (r, d) of what texts (m, d) say beside dT (d,); r is m or less."""
+    beside = others - (others @ direction)[:, None] * direction
+    _, sizes, rows = torch.linalg.svd(functional.normalize(beside, dim=1), full_matrices=False)
+    kept: Tensor = rows[sizes > SMALLEST]
+    return kept
+
+
+def _told_apart(encoder: TextImageEncoder, source: str, target: str) -> float:
+    """The cosine of two texts that say different things."""
     for name, text in (("source", source), ("target", target)):
         if not text.strip():
             raise AsyrpError(f"the {name} text is empty; needed: a few words, as in 'smiling face'")
@@ -37,5 +74,4 @@ def new_text_direction(
             f"{source!r} and {target!r} mean the same to {encoder.name}; "
             "use a target text that names what should change"
         )
-    sentences = templates_of(encoder) if templates is None else templates
-    return TextDirection(encoder, text_direction(encoder, source, target, sentences), cosine)
+    return cosine

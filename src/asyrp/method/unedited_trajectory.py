@@ -1,6 +1,6 @@
 """What training compares with: the unedited walk of every image, walked once and kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -41,6 +41,15 @@ class UneditedTrajectory(NamedTuple):
     def take(self, rows: Tensor) -> "UneditedTrajectory":
         """Some of the images."""
         return UneditedTrajectory(self.latents[rows], self.x0[:, rows], self.features[:, rows])
+
+    def blank(self, images: int) -> "UneditedTrajectory":
+        """Zeros for a number of images of this kind."""
+        x0, features = (
+            part.new_zeros(len(part), images, *part.shape[2:]) for part in (self.x0, self.features)
+        )
+        return UneditedTrajectory(
+            self.latents.new_zeros(images, *self.latents.shape[1:]), x0, features
+        )
 
     def at(self, k: int) -> "Compared":
         """What an edit is compared with at a place of the grid."""
@@ -152,8 +161,26 @@ def prepare(
     yield from in_batches(len(latents), batch_size, walked)
 
 
-def joined(parts: Sequence[UneditedTrajectory]) -> UneditedTrajectory:
-    """Several batches as one."""
-    x0 = torch.cat([part.x0 for part in parts], dim=1)
-    features = torch.cat([part.features for part in parts], dim=1)
-    return UneditedTrajectory(torch.cat([part.latents for part in parts]), x0, features)
+def joined(
+    parts: Iterable[UneditedTrajectory], count: int | None = None, first: int = 0
+) -> UneditedTrajectory:
+    """Several batches as one.
+
+    Args:
+        count: of the images of the result; with it each batch is copied and dropped as it comes,
+            so that the memory of all is taken once.
+        first: the row of the first; rows that no batch has are 0.
+    """
+    if count is None:
+        parts = list(parts)
+        count = sum(part.images for part in parts)
+    whole, start = None, first
+    for part in parts:
+        if whole is None:
+            whole = part.blank(count)
+        rows = slice(start, start := start + part.images)
+        whole.latents[rows] = part.latents
+        whole.x0[:, rows], whole.features[:, rows] = part.x0, part.features
+    if whole is None:
+        raise AsyrpError("needed at least one image to train on; got none")
+    return whole

@@ -16,7 +16,7 @@ from asyrp.options.shared import (
     Repeated,
     unset,
 )
-from asyrp.settings import Like, TrainSettings
+from asyrp.settings import RECIPES, Like, Recipe, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,13 @@ class Train:
     in the same network calls, which takes less time than one after the other, and more memory."""
     out: Path
     """The direction file to write (.safetensors); for several targets a folder."""
+    recipe: Recipe = "default"
+    """Settings by one word: paper and official fill all of --train, the inversion, and the interval
+    and lambdas that were published for the network and the texts; other options change them."""
+    keep: Annotated[tuple[str, ...], Repeated] = ()
+    """What should stay as it is, as in 'face with glasses'; several times for several things."""
+    keep_others: bool = False
+    """Keep all attributes of avatars-64 that the target says nothing of."""
     images: Annotated[Path | None, unset("--random is needed", "PATH")] = None
     """Folder of images to train on, 64 or more."""
     random: int = 0
@@ -106,6 +113,23 @@ class Train:
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
+
+
+def train_of(recipe: Recipe) -> type[Train]:
+    """`Train` with the defaults of a recipe, which options that are given change."""
+
+    @dataclass(frozen=True)
+    class Followed(Train):
+        training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
+            default_factory=RECIPES[recipe]
+        )
+        inverting: Annotated[Inverting, Flat] = field(
+            default_factory=lambda: Inverting(refinements=0)
+        )
+        validation: int = 0
+
+    Followed.__doc__ = Train.__doc__
+    return Train if recipe == "default" else Followed
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,12 @@ def unset(said: str, kind: str) -> Any:
     return tyro.conf.arg(help_behavior_hint=f"(default: {said})", metavar=kind)
 
 
+class Unasked(str):
+    """The default of an option, told from the same word when it was asked for."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Network:
     """Which network, where and how precise."""
@@ -71,10 +77,10 @@ class Inverting:
 class Guides:
     """The networks that guide and measure."""
 
-    encoder: str = "avatars-64-clip"
+    encoder: str = Unasked("avatars-64-clip")
     """Text-image encoder: avatars-64-clip (built in, knows drawn faces alone); clip (the paper's
     CLIP ViT-B/16), for photographs; or a CLIP-like model of transformers, a folder or Hub id."""
-    distance: str = "st-lpips-alex"
+    distance: str = Unasked("st-lpips-alex")
     """Perceptual distance: st-lpips-alex (built in, its thresholds are of drawn faces); lpips-alex
     (the paper's), for photographs; lpips-vgg; or a file of weights for LPIPS."""
 

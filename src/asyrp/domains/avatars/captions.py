@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asyrp.domains.avatars.avatars import FACTORS, Face
+from asyrp.errors import AsyrpError
 from asyrp.scorers.word_encoder import Language, split_words
 
 NOUNS = (
@@ -172,6 +173,26 @@ def queries(factor: str) -> dict[str, list[str]]:
     return {
         value: [f"a face {words}" for words in AFTER[factor][value]] for value in FACTORS[factor]
     }
+
+
+def others(text: str) -> list[str]:
+    """Texts of all values of the factors that a text says nothing of: what its edit should keep.
+
+    Raises:
+        AsyrpError: it speaks of no factor of the world.
+    """
+    silent = [factor for factor in FACTORS if not _speaks_of(text, factor)]
+    if len(silent) == len(FACTORS):
+        raise AsyrpError(
+            f"{text!r} names no attribute of avatars-64; say what to keep: --keep TEXT"
+        )
+    return [texts[0] for factor in silent for texts in queries(factor).values()]
+
+
+def _speaks_of(text: str, factor: str) -> bool:
+    words = f" {' '.join(split_words(text))} "
+    phrases = [p for table in (BEFORE, AFTER) for ps in table.get(factor, {}).values() for p in ps]
+    return any(f" {' '.join(split_words(phrase))} " in words for phrase in phrases)
 
 
 def vocabulary() -> tuple[str, ...]:
