@@ -29,9 +29,9 @@ from asyrp.method.latent_space import LatentSpace, scale_of
 from asyrp.method.schedule import Pair, paper_grid
 from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
 from asyrp.networks.direction_model import DirectionModel
+from asyrp.networks.pipeline_inputs import PictureProcessor, check_arguments
 from asyrp.networks.scheduler_config import read_scheduler
 from asyrp.networks.weights import check_part
-from asyrp.pipeline_inputs import PictureProcessor, check_arguments
 from asyrp.storage.finite import check_result
 
 StepEnd = Callable[[Any, int, int, dict[str, Tensor]], Mapping[str, Tensor]]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from asyrp import AsyrpError, AsyrpPipeline
-from asyrp.pipeline_inputs import read_pictures
+from asyrp.networks.pipeline_inputs import read_pictures
 from asyrp.storage.images import read_image
 from conftest import noise
 from pipelines import STEPS, pictures, pipeline
