@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from asyrp.app.http_guard import LOCAL, Door
 from asyrp.app.page import build
+from asyrp.app.prefix import Prefix
 from asyrp.app.studio import Studio
 from asyrp.errors import AsyrpError
 
@@ -31,8 +32,11 @@ def text(name: str) -> str:
 
 
 @contextmanager
-def serving(studio: Studio, host: str, port: int) -> Iterator[str]:
+def serving(studio: Studio, host: str, port: int, root_path: str = "") -> Iterator[str]:
     """Serve the page; gives its address. Uploads go to a folder that is removed at the end.
+
+    Args:
+        root_path: where a proxy has the page, as in "/faces".
 
     Raises:
         AsyrpError: the port is taken.
@@ -42,7 +46,7 @@ def serving(studio: Studio, host: str, port: int) -> Iterator[str]:
     os.environ["GRADIO_TEMP_DIR"] = uploads
     page = build(studio)
     try:
-        yield _launched(page, studio, host, port)
+        yield _launched(page, studio, host, port, root_path)
     finally:
         page.close(verbose=False)
         shutil.rmtree(uploads, ignore_errors=True)
@@ -50,12 +54,13 @@ def serving(studio: Studio, host: str, port: int) -> Iterator[str]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _launched(page: gr.Blocks, studio: Studio, host: str, port: int) -> str:
+def _launched(page: gr.Blocks, studio: Studio, host: str, port: int, root: str) -> str:
     hosts = frozenset(LOCAL if host in LOCAL else ())
     try:
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,
+            root_path=root or None,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
@@ -68,7 +73,9 @@ def _launched(page: gr.Blocks, studio: Studio, host: str, port: int) -> str:
             mcp_server=False,
             state_session_capacity=TABS,
             max_file_size=studio.habits.limits.size,
-            app_kwargs={"middleware": [Middleware(Door, hosts=hosts)]},
+            app_kwargs={
+                "middleware": [Middleware(Prefix, root=root), Middleware(Door, hosts=hosts)]
+            },
             theme=theme(),
             css=text("page.css"),
             head=f"<script>{text('page.js')}</script>",

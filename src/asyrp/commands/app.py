@@ -24,10 +24,13 @@ def run(options: App) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     check(options)
     need("gradio", "app")
+    from asyrp.app.prefix import check_root
+
+    root = check_root(options.root_path)
     studio = new_studio(options)
     from asyrp.app.server import serving
 
-    with serving(studio, options.host, options.port) as address:
+    with serving(studio, options.host, options.port, root) as address:
         say(f"the page is at {address} (stop it with Ctrl-C)")
         threading.Event().wait()
 

@@ -15,6 +15,8 @@ class App:
     """Address to listen on; 0.0.0.0 lets everybody in who can reach this machine."""
     port: int = 7860
     """TCP port."""
+    root_path: Annotated[str, unset("none", "PATH")] = ""
+    """Path under which a reverse proxy has the page, as in /faces."""
     directions: Path = Path("directions")
     """Folder of your direction files; what is trained on the page is written there."""
     steps: int = 40
