@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-CARDS = HERE.parent / "src" / "asyrp" / "domains" / "avatars" / "weights"
+CARDS = HERE.parent / "src" / "asyrp"
 sys.path.insert(0, str(HERE))
 os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
@@ -78,7 +78,8 @@ def fill_index(app: Any, docname: str, source: list[str]) -> None:
 def fill_cards(app: Any, docname: str, source: list[str]) -> None:
     """Put the cards of the shipped weights, which lie beside them, into their page."""
     if docname == "cards":
-        cards = [card.read_text() for card in sorted(CARDS.glob("*.md"))]
+        places = ("domains/*/weights/*.md", "scorers/data/stlpips*.md")
+        cards = [card.read_text() for place in places for card in sorted(CARDS.glob(place))]
         lower = [re.sub(r"^#", "##", card, flags=re.MULTILINE) for card in cards]
         source[0] = source[0].replace("THE-CARDS", "\n\n".join(lower))
 

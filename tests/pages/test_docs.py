@@ -23,7 +23,7 @@ from snippets import ROOT, Block, asyrp_argv, blocks, few_steps, pages
 from walking import exists, parsed, run_page
 
 DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
-WEIGHTS = ROOT / "src" / "asyrp" / "world" / "weights"
+WEIGHTS = ROOT / "src" / "asyrp"
 GUIDES = [
     "first_edit", "train_a_direction", "your_photos", "your_model", "paper_networks", "intervals",
     "troubleshooting", "responsible_use", "encoders", "diffusers", "evaluating",
@@ -254,7 +254,16 @@ def test_the_licences_of_all_shipped_files_are_stated() -> None:
         assert stated, f"docs/licences.md does not name {path.relative_to(source)}"
 
 
-@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.safetensors")), ids=named)
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        [
+            *WEIGHTS.glob("domains/*/weights/*.safetensors"),
+            *WEIGHTS.glob("scorers/data/st*.safetensors"),
+        ]
+    ),
+    ids=named,
+)
 def test_every_network_has_a_card(path: Path) -> None:
     card = path.with_suffix(".md").read_text()
     for said in ("Licence", "Data" if path.stem != "stlpips_alex" else "Origin"):
