@@ -23,6 +23,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 SECRET = "the secret of this machine"
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("server")
@@ -38,24 +44,21 @@ def studio(folder: Path) -> Studio:
 
 @pytest.fixture(scope="module")
 def client(studio: Studio) -> Iterator[Any]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with (
-        server.serving(studio, "127.0.0.1", port) as address,
+        server.serving(studio, "127.0.0.1", free_port()) as address,
         httpx.Client(base_url=address, timeout=60) as client,
     ):
         yield client
 
 
-def call(client: Any, name: str, data: list[Any], session: str = "ann") -> str:
+def call(client: Any, name: str, data: list[Any], session: str = "ann", **how: Any) -> str:
     """What the server streams back for an event of the page."""
-    config = client.get("/config").json()
+    config = client.get("/config", **how).json()
     number = next(d["id"] for d in config["dependencies"] if d["api_name"] == name)
     body = {"data": data, "fn_index": number, "session_hash": session}
-    client.post("/gradio_api/queue/join", json=body).raise_for_status()
+    client.post("/gradio_api/queue/join", json=body, **how).raise_for_status()
     parts = []
-    with client.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as stream:
+    with client.stream("GET", f"/gradio_api/queue/data?session_hash={session}", **how) as stream:
         for line in stream.iter_lines():
             parts.append(line)
             if "process_completed" in line or "close_stream" in line:
@@ -164,6 +167,63 @@ def test_a_tab_that_edits_for_long_keeps_no_more_components(client: Any) -> None
         call(client, "edit", values, "grown")
         sizes.append(len(holder.session_data["grown"].blocks_config.blocks))
     assert len(set(sizes[1:])) == 1
+
+
+EVIL = {"origin": "https://evil.example"}
+
+
+def test_a_preflight_from_another_site_gets_nothing(client: Any) -> None:
+    """Gradio's own middleware would allow it before any other is asked."""
+    asked = {"access-control-request-method": "POST"}
+    for origin in (*EVIL.values(), "http://localhost:1", str(client.base_url).rstrip("/")):
+        answer = client.options("/gradio_api/queue/join", headers={"origin": origin, **asked})
+        assert answer.status_code == 404
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+    for path in ("/", "/config", "/gradio_api/queue/join"):
+        assert client.get(path, headers=EVIL).status_code == 404
+    own = {"origin": str(client.base_url).rstrip("/")}
+    assert not [n for n in client.get("/config", headers=own).headers if n.startswith("access-")]
+
+
+def test_twelve_files_at_a_time_are_too_many(client: Any, studio: Studio) -> None:
+    content = bytes(studio.habits.limits.size - 100)
+    files = [("files", (f"{i}.png", content)) for i in range(12)]
+    assert client.post("/gradio_api/upload", files=files).status_code == 413
+    endless = (bytes(1000) for _ in range(3))  # of a length that is not told
+    assert client.post("/gradio_api/upload", content=endless).status_code == 404
+    assert client.post("/gradio_api/queue/join", content=bytes(2_000_000)).status_code == 413
+
+
+@pytest.fixture
+def others(studio: Studio) -> Iterator[Any]:
+    with (
+        server.serving(studio, "0.0.0.0", free_port(), ("faces.example",), SECRET) as address,
+        httpx.Client(base_url=address, timeout=60) as client,
+    ):
+        yield client
+
+
+def test_beyond_this_machine_nobody_gets_in_without_the_password(others: Any) -> None:
+    for path in ("/", "/config", "/gradio_api/queue/join", "/theme.css"):
+        for host in ("evil.com", "evil.com:7860"):
+            assert others.get(path, headers={"host": host}).status_code == 404
+        assert others.get(path, headers=EVIL).status_code == 404
+    assert others.get("/config").status_code == 401
+    assert others.get("/config", auth=("a", "wrong")).status_code == 401
+    for host in ("faces.example", "192.168.0.7:7860", others.base_url.netloc.decode()):
+        answer = others.get("/config", auth=("a", SECRET), headers={"host": host})
+        assert answer.status_code == 200
+    assert others.get("/config", auth=("a", SECRET), headers=EVIL).status_code == 404
+    assert "process_completed" in call(others, "draw", [3], "guest", auth=("a", SECRET))
+
+
+def test_no_page_for_others_without_a_password(studio: Studio) -> None:
+    for host, public in (("0.0.0.0", ()), ("127.0.0.1", ("faces.example",))):
+        with (
+            pytest.raises(AsyrpError, match="needed a password"),
+            server.serving(studio, host, free_port(), public),
+        ):
+            pass
 
 
 def test_a_port_that_is_taken_is_told_in_a_line(client: Any, studio: Studio) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from struct import pack, pack_into
 
 import pytest
-from test_datasets import picture, png
+from test_datasets import in_hugging_face, picture, png
 
 from asyrp.cli import main
 from asyrp.errors import AsyrpError
@@ -71,13 +71,11 @@ def test_what_the_library_wrote_is_read_alike(tmp_path: Path, count: int) -> Non
             assert (key in found) == (key in wanted)
 
 
-def read(folder: Path) -> int:
-    """How many entries can be read before a refusal, which is a line."""
-    count = 0
+def read(folder: Path) -> None:
+    """To the end, or to a refusal; anything else is raised."""
     with contextlib.suppress(AsyrpError):
         for _ in open_source(str(folder), (16, 16)):
-            count += 1
-    return count
+            pass
 
 
 def ended(work: Callable[[], object]) -> int | None:
@@ -207,3 +205,17 @@ def test_no_lmdb_is_told(tmp_path: Path) -> None:
             (tmp_path / "a.lmdb" / "data.mdb").write_bytes(content)
         with pytest.raises(AsyrpError, match=reason):
             list(open_source(str(tmp_path / "a.lmdb")))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_damaged_table_of_hugging_face_is_read_or_refused(tmp_path: Path) -> None:
+    spec = in_hugging_face(tmp_path)
+    (file,) = (tmp_path / "faces").glob("*.arrow")
+    whole = file.read_bytes()
+    for number in range(40):
+        rng, data = random.Random(number), bytearray(whole)
+        for _ in range(8):
+            data[rng.randrange(1200)] = rng.randrange(256)
+        file.write_bytes(data if number % 3 else data[: rng.randrange(len(data))])
+        with contextlib.suppress(AsyrpError):
+            list(open_source(spec))

@@ -12,14 +12,13 @@ from asyrp.app.studio import Studio
 from asyrp.app.training_tab import Learning
 
 AT_ONCE = 4  # edits that walk at the same time
-UPLOADS_KEPT = (60, 120)  # seconds between looks for old uploads, and until one is old
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 FACE = "(face) => face"
 
 
 def build(studio: Studio) -> gr.Blocks:
     """The page of a studio."""
-    with gr.Blocks(title="asyrp", analytics_enabled=False, delete_cache=UPLOADS_KEPT) as page:
+    with gr.Blocks(title="asyrp", analytics_enabled=False) as page:
         gr.HTML(layout.HEADER)
         with gr.Tabs():
             with gr.Tab("Edit"):

@@ -2,21 +2,29 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
+from gradio.routes import App, ORJSONResponse
 
-from asyrp.app.http_guard import LOCAL, Door
+from asyrp.app.http_guard import LOCAL, Door, Rules, is_local
+from asyrp.app.intake import Intake, swept
 from asyrp.app.page import build
 from asyrp.app.prefix import Prefix
 from asyrp.app.studio import Studio
 from asyrp.errors import AsyrpError
+from asyrp.storage.unfinished import unfinished
 
 TABS = 100  # whose components Gradio keeps; a tab that comes back after more begins anew
+# A process that ends when its input does, which is when the server has ended, however it did.
+WATCH = "import shutil, sys; sys.stdin.read(); shutil.rmtree(sys.argv[1], ignore_errors=True)"
 
 
 def theme() -> gr.Theme:
@@ -31,36 +39,90 @@ def text(name: str) -> str:
     return files("asyrp.app").joinpath(name).read_text(encoding="utf-8")
 
 
+def rules_for(host: str, public: Sequence[str] = (), password: str = "") -> Rules:
+    """Who is let in by a server that listens on a host.
+
+    Args:
+        public: names by which others reach it, such as that of a proxy.
+
+    Raises:
+        AsyrpError: others can reach it, and there is no password.
+    """
+    beyond = bool(public) or not is_local(host)
+    if beyond and not password:
+        raise AsyrpError("needed a password for a page that others can reach; got none")
+    names = frozenset(name.lower() for name in (*LOCAL, host, *public))
+    return Rules(names, addresses=beyond, password=password if beyond else "")
+
+
 @contextmanager
-def serving(studio: Studio, host: str, port: int, root_path: str = "") -> Iterator[str]:
+def serving(
+    studio: Studio,
+    host: str,
+    port: int,
+    public: Sequence[str] = (),
+    password: str = "",
+    root_path: str = "",
+) -> Iterator[str]:
     """Serve the page; gives its address. Uploads go to a folder that is removed at the end.
 
     Args:
         root_path: where a proxy has the page, as in "/faces".
 
     Raises:
-        AsyrpError: the port is taken.
+        AsyrpError: the port is taken, or see `rules_for`.
     """
-    uploads = tempfile.mkdtemp(prefix="asyrp-app-")
-    before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR",)}
-    os.environ["GRADIO_TEMP_DIR"] = uploads
-    page = build(studio)
-    try:
-        yield _launched(page, studio, host, port, root_path)
-    finally:
-        page.close(verbose=False)
-        shutil.rmtree(uploads, ignore_errors=True)
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    rules = rules_for(host, public, password)
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with unfinished(Path(tempfile.gettempdir()), stale=0.0) as place, _gone_with_us(place):
+        uploads = place / "uploads"
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+        page = build(studio)
+        try:
+            with swept(uploads):
+                intake = Intake(uploads, studio.habits.limits.size)
+                guarded = Guarded.between(rules, intake, root_path)
+                yield _launched(page, studio, host, port, guarded)
+        finally:
+            page.close(verbose=False)
+            shutil.rmtree(uploads, ignore_errors=True)
+            os.environ.pop("GRADIO_TEMP_DIR")
+            if before is not None:
+                os.environ["GRADIO_TEMP_DIR"] = before
 
 
-def _launched(page: gr.Blocks, studio: Studio, host: str, port: int, root: str) -> str:
-    hosts = frozenset(LOCAL if host in LOCAL else ())
+class Guarded(App):  # type: ignore[misc]
+    """Gradio's application behind the door, which stands before all of its middleware."""
+
+    rules, intake, root = Rules(), Intake(), ""
+
+    @classmethod
+    def between(cls, rules: Rules, intake: Intake, root: str) -> "Guarded":
+        """An application with a door of its own."""
+        made = cls(default_response_class=ORJSONResponse)
+        made.rules, made.intake, made.root = rules, intake, root
+        return made
+
+    def build_middleware_stack(self) -> Any:
+        """Starlette's stack, and the door around it."""
+        door = Door(super().build_middleware_stack(), self.rules, self.intake)
+        return Prefix(door, self.root)
+
+
+@contextmanager
+def _gone_with_us(folder: Path) -> Iterator[None]:
+    """Have a folder removed when this process has ended, were it by a kill."""
+    words = [sys.executable, "-I", "-c", WATCH, str(folder)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True):
+        yield
+
+
+def _launched(page: gr.Blocks, studio: Studio, host: str, port: int, app: Guarded) -> str:
     try:
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,
-            root_path=root or None,
+            root_path=app.root or None,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
@@ -73,12 +135,10 @@ def _launched(page: gr.Blocks, studio: Studio, host: str, port: int, root: str) 
             mcp_server=False,
             state_session_capacity=TABS,
             max_file_size=studio.habits.limits.size,
-            app_kwargs={
-                "middleware": [Middleware(Prefix, root=root), Middleware(Door, hosts=hosts)]
-            },
             theme=theme(),
             css=text("page.css"),
             head=f"<script>{text('page.js')}</script>",
+            _app=app,
         )
     except OSError as error:
         raise AsyrpError(

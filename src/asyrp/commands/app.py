@@ -1,10 +1,14 @@
 """asyrp app."""
 
 import os
+import secrets
+import signal
 import threading
+from collections.abc import Mapping
 
 import torch
 
+from asyrp.app.http_guard import is_local
 from asyrp.app.pictures import Limits
 from asyrp.app.studio import Habits, Studio
 from asyrp.app.training import Scorers
@@ -15,6 +19,7 @@ from asyrp.method.schedule import check_steps
 from asyrp.options import App
 from asyrp.scorers.load import distance_for, encoder_for
 
+SHORTEST = 12  # letters of a password
 SMALL = 64  # pixels a side up to which a second thread waits longer than it works
 
 
@@ -30,9 +35,47 @@ def run(options: App) -> None:
     studio = new_studio(options)
     from asyrp.app.server import serving
 
-    with serving(studio, options.host, options.port, root) as address:
+    password = "" if is_alone(options) else password_of(os.environ)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # pictures of people go at any end
+        signal.signal(number, _end)
+    where = options.host, options.port, options.public_host, password, root
+    with serving(studio, *where) as address:
         say(f"the page is at {address} (stop it with Ctrl-C)")
+        if password:
+            say(f"others reach it by this machine's address; any name and {told(password)}")
         threading.Event().wait()
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def is_alone(options: App) -> bool:
+    """Whether nobody but this machine can reach the page."""
+    return is_local(options.host) and not options.public_host
+
+
+def password_of(environment: Mapping[str, str]) -> str:
+    """The password that a page asks for which others can reach.
+
+    Raises:
+        AsyrpError: the one given is too short.
+    """
+    given = environment.get("ASYRP_PASSWORD")
+    if given is None:
+        return secrets.token_urlsafe(16)
+    if len(given) < SHORTEST:
+        raise AsyrpError(
+            f"ASYRP_PASSWORD needs at least {SHORTEST} letters; got {len(given)}; choose a longer "
+            "one, or leave it out and one is made up"
+        )
+    return given
+
+
+def told(password: str) -> str:
+    """What to say of a password: one that is made up, but none that was chosen."""
+    chosen = "ASYRP_PASSWORD" in os.environ
+    return "the password of ASYRP_PASSWORD let in" if chosen else f"the password {password} let in"
 
 
 def check(options: App) -> None:

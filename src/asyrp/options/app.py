@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from asyrp.options.shared import Flat, Guides, Inverting, Network, unset
+from asyrp.options.shared import Flat, Guides, Inverting, Network, Repeated, unset
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,10 @@ class App:
     """Open a page that edits pictures and trains directions, on this machine alone."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 lets everybody in who can reach this machine."""
+    """Address to listen on. Beyond this machine, as by 0.0.0.0, the page asks for a password: that
+    of the variable ASYRP_PASSWORD, or one that is made up and shown here."""
+    public_host: Annotated[tuple[str, ...], Repeated] = ()
+    """A name that others call the page by, such as that of a proxy; addresses need none."""
     port: int = 7860
     """TCP port."""
     root_path: Annotated[str, unset("none", "PATH")] = ""

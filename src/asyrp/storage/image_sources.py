@@ -153,17 +153,21 @@ def hugging_face(spec: str) -> Iterator[Item]:
         AsyrpError: it cannot be loaded, or has no image column.
     """
     library: Any = need("datasets", "data")
-    name, _, part = spec.partition(":")
     try:
-        if Path(name).is_dir():
-            table = library.load_from_disk(name)
-            table = table[part or next(iter(table))] if hasattr(table, "keys") else table
-        else:
-            table = library.load_dataset(name, split=part or "train", streaming=True)
-    except (OSError, ValueError, KeyError, ConnectionError) as error:
-        reason = str(error).splitlines()[0]
+        yield from _rows(_table(spec, library), spec, library)
+    except AsyrpError:
+        raise
+    except Exception as error:  # a damaged file fails in any way, and at any row
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise AsyrpError(f"the dataset {spec!r} does not load: {reason}") from error
-    return _rows(table, spec, library)
+
+
+def _table(spec: str, library: Any) -> Any:
+    name, _, part = spec.partition(":")
+    if not Path(name).is_dir():
+        return library.load_dataset(name, split=part or "train", streaming=True)
+    table = library.load_from_disk(name)
+    return table[part or next(iter(table))] if hasattr(table, "keys") else table
 
 
 def _rows(table: Any, spec: str, library: Any) -> Iterator[Item]:

@@ -28,13 +28,16 @@ NAMES = re.compile(r"\.asyrp-[0-9a-f]{16}")
 
 
 @contextmanager
-def unfinished(folder: Path) -> Iterator[Path]:
+def unfinished(folder: Path, stale: float = STALE_SECONDS) -> Iterator[Path]:
     """A hidden folder of one's own inside of `folder`, which is gone at the end.
+
+    Args:
+        stale: seconds without a change before others there may have lost their writers.
 
     Raises:
         OSError: `folder` is missing or cannot be written to.
     """
-    remove_abandoned(folder)
+    remove_abandoned(folder, stale)
     place = folder / f".asyrp-{secrets.token_hex(8)}"
     try:
         place.mkdir(mode=0o700)
@@ -50,18 +53,19 @@ def unfinished(folder: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path, stale: float = STALE_SECONDS) -> None:
     """Remove what writers in a folder left behind that were killed long ago."""
-    with suppress(OSError):
-        for path in list(folder.glob(".asyrp-*")):
-            if NAMES.fullmatch(path.name) and _is_abandoned(path):
+    for path in list(folder.glob(".asyrp-*")):
+        with suppress(OSError):  # gone meanwhile, or of another user
+            if NAMES.fullmatch(path.name) and _is_abandoned(path, stale):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_abandoned(place: Path) -> bool:
+def _is_abandoned(place: Path, stale: float) -> bool:
     if place.is_symlink() or not place.is_dir():
         return False
-    if time.time() - max(p.lstat().st_mtime for p in (place, *place.iterdir())) <= STALE_SECONDS:
+    changed = max(path.lstat().st_mtime for path in (place, *place.iterdir()))
+    if stale and time.time() - changed < stale:
         return False
     try:
         marker = os.open(place / MARKER, os.O_RDONLY | os.O_NOFOLLOW)
