@@ -1,7 +1,8 @@
 """Every inversion side by side on test faces: what it loses, what its edits become, what it costs.
 
 Run: python benchmarks/inversions.py
-It prints a table and writes it to --out. Stopped and run again, it goes on with the row it was at; --most 0 writes the rows that it has.
+It prints a table and writes it to --out. Stopped and run again, it goes on with the row it was at;
+--most 0 writes the page of the rows that it has.
 """
 
 import passive  # noqa: F401  # before torch loads
@@ -86,7 +87,7 @@ class Bench(NamedTuple):
 
 def bench(options: Options) -> Bench:
     """Load the network, the judge and the direction, and draw the faces."""
-    model, faces, number = load_model("avatars-64"), [], options.first
+    model, faces, number = load_model("avatars-64"), list[np.ndarray](), options.first
     while len(faces) < options.faces:
         face = sample_face("test", number)
         if face.label(options.attribute) not in (None, options.value):
