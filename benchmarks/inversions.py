@@ -1,7 +1,8 @@
 """Every inversion side by side on test faces: what it loses, what its edits become, what it costs.
 
 Run: python benchmarks/inversions.py
-It prints a table and writes it to --out. Stopped and run again, it goes on with the row it was at.
+It prints a table and writes it to --out. Stopped and run again, it goes on with the row it was at;
+--most 0 writes the page of the rows that it has.
 """
 
 import passive  # noqa: F401  # before torch loads
@@ -28,7 +29,7 @@ from asyrp.method.cost import counted, encoder_share
 from asyrp.method.direction_file import SavedDirection, load_direction
 from asyrp.method.editing import edit, inversion_grid, invert, riser
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.inversion.choose import Name, inversion_of, top_of
+from asyrp.method.inversion.choose import INVERSIONS, Name, inversion_of, top_of
 from asyrp.metrics.table import Pictures, Scorers, Wish, per_image
 from asyrp.networks import load_model
 from asyrp.reporting.statistics import Estimate, of_mean
@@ -70,6 +71,8 @@ class Options:
     """Length of the grid."""
     batch_size: int = 8
     """Faces at a time."""
+    most: int = len(WAYS)
+    """Rows to measure now."""
 
 
 class Bench(NamedTuple):
@@ -84,7 +87,7 @@ class Bench(NamedTuple):
 
 def bench(options: Options) -> Bench:
     """Load the network, the judge and the direction, and draw the faces."""
-    model, faces, number = load_model("avatars-64"), [], options.first
+    model, faces, number = load_model("avatars-64"), list[np.ndarray](), options.first
     while len(faces) < options.faces:
         face = sample_face("test", number)
         if face.label(options.attribute) not in (None, options.value):
@@ -180,11 +183,12 @@ def title(row: dict[str, Any]) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows for people."""
+    ordered = sorted(rows, key=lambda row: (tuple(INVERSIONS).index(row["inversion"]), title(row)))
     shown = [
         {
             "--inversion": title(row),
-            "MSE, mean": f"{row['error']['value']:.1e}",
-            "MSE, worst": f"{row['worst']:.1e}",
+            "MSE, mean": f"{row['error']['value']:.1e}" if row["worst"] else "0",
+            "MSE, worst": f"{row['worst']:.1e}" if row["worst"] else "0",
             "success": percent(Estimate(**row["plain"]["success"])),
             "others changed": percent(Estimate(**row["plain"]["leakage"])),
             "success, boosted": percent(Estimate(**row["boosted"]["success"])),
@@ -195,7 +199,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             "growth up": f"{row['growth up']:.2g}",
             "std of x_T": f"{row['spread']:.2f}",
         }
-        for row in rows
+        for row in ordered
     ]
     return markdown(shown)
 
@@ -225,16 +229,16 @@ def main(options: Options) -> None:
     """Measure what is not measured yet, and write the page."""
     options.kept.mkdir(parents=True, exist_ok=True)
     file = options.kept / "rows.json"
-    settings = {k: str(v) for k, v in asdict(options).items() if k not in ("out", "kept")}
+    settings = {k: str(v) for k, v in asdict(options).items() if k not in ("out", "kept", "most")}
     kept = json.loads(file.read_text()) if file.exists() else {}
     rows = kept["rows"] if kept.get("settings") == settings else []
     have = bench(options)
-    for inversion, refinements in WAYS[len(rows) :]:
+    for inversion, refinements in WAYS[len(rows) :][: options.most]:
         rows.append(measured(have, inversion, refinements))
         print(json.dumps(rows[-1]), flush=True)
         write_json(file, {"settings": settings, "rows": rows})
-        write_text(options.out, page(have, rows))
     print(table(rows))
+    write_text(options.out, page(have, rows))
 
 
 if __name__ == "__main__":
