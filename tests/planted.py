@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.method.hspace import Encoded, HSpaceUNet
-from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import linear
 from conftest import noise
 
@@ -30,6 +29,21 @@ class NoLayers(nn.Module):
         pass
 
 
+class AnySize:
+    """A space whose x is the picture, of any range."""
+
+    def picture_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        return shape
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x
+
+    encode = decode
+
+    def fingerprint(self) -> str:
+        return ""
+
+
 class PlantedNetwork(nn.Module):
     """Has what a finder asks of an `HSpaceUNet`."""
 
@@ -39,12 +53,16 @@ class PlantedNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.schedule, self.space, self.unet = linear(), Pixels(), NoLayers()
+        self.schedule, self.space, self.unet = linear(), AnySize(), NoLayers()
         count = len(SPREADS)
         self.spreads = torch.tensor(SPREADS)
         self.pictures = torch.linalg.qr(noise(math.prod(SHAPE), count, seed=1))[0]
         turned = torch.linalg.qr(noise(H_SHAPE[0], count, seed=2))[0]  # the same at every place
         self.turn = turned[:, None, None, :].expand(*H_SHAPE, count).flatten(0, 2) / 2
+
+    @property
+    def t_top(self) -> int:
+        return self.schedule.length - 1
 
     def truth(self, factor: int = PLANTED) -> Tensor:
         """The unit direction of a factor in h, (c, h', w')."""

@@ -1,7 +1,7 @@
 """Speed and memory of this machine: `PYTHONPATH=benchmarks python -m bench`, or `make bench`."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from asyrp.commands.common import say, work
+from asyrp.errors import AsyrpError
 from asyrp.experiments.plots import save_figure
 from asyrp.options.shared import unset
 from asyrp.runtime.resumable import result_of, seconds_of
@@ -78,5 +79,15 @@ def numbers(folder: Path, parts: Mapping[str, Work]) -> dict[str, dict[str, Any]
     return {name: result_of(folder, name) for name in there}
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit code: 0, or 2 for an input that cannot be used."""
+    try:
+        run(tyro.cli(Bench, args=argv))
+    except AsyrpError as error:
+        say(f"bench: {error}")
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    run(tyro.cli(Bench))
+    raise SystemExit(main())

@@ -228,7 +228,7 @@ def test_a_checkpoint_belongs_to_what_training_began_from(
 def test_the_card_tells_how_it_was_made(model: HSpaceUNet) -> None:
     guide = tiny_guide()
     card = make_card(model, ("face", "smiling face"), guide, PHASES, SETTINGS, {"batches": 3})
-    assert (card.t_start, card.t_edit, card.t_boost) == PHASES
+    assert EditInterval(card.t_start, card.t_edit, card.t_boost) == PHASES
     assert (card.source, card.target, card.encoder) == ("face", "smiling face", "tiny")
     assert card.trained_steps == SETTINGS.steps
     assert card.fingerprint == model.fingerprint()

@@ -1,6 +1,7 @@
 """asyrp world: draw faces, train the world's networks again."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from tqdm import tqdm
@@ -8,10 +9,7 @@ from tqdm import tqdm
 from asyrp.commands.common import say, tell_others
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.domains.avatars.training import parts as avatars_parts
-from asyrp.domains.photographs.pictures import read
-from asyrp.domains.photographs.training import parts as photographs_parts
-from asyrp.domains.training_loop import Part
+from asyrp.domains.training_loop import Inputs, Part
 from asyrp.errors import AsyrpError
 from asyrp.options import World
 from asyrp.reporting.tables import csv_text
@@ -47,18 +45,14 @@ def parts(options: World) -> Mapping[str, Part]:
     """The networks of a domain that can be trained.
 
     Raises:
-        AsyrpError: photographs without pictures and attributes, or a part the domain has not.
+        AsyrpError: the domain lacks pictures to train on, or the part that is asked for.
     """
-    if options.domain == "avatars-64":
-        known = avatars_parts(new_folder(options.cache), options.out)
-    elif options.images is None or options.attributes is None:
-        raise AsyrpError(
-            "photographs-64 is trained on photographs of yours: needed --images DIR|ZIP and "
-            "--attributes FILE"
-        )
-    else:
-        data = read(options.images, options.attributes, new_folder(options.cache))
-        known = photographs_parts(data, options.cache, options.out, options.begin_from)
+    folder = options.domain.rpartition("-")[0]
+    training = import_module(f"asyrp.domains.{folder}.training")
+    given = Inputs(
+        options.cache, options.out, options.images, options.attributes, options.begin_from
+    )
+    known: Mapping[str, Part] = training.parts(given)
     if options.part not in (*known, "train"):
         raise AsyrpError(f"{options.domain} has no {options.part}; it has: {', '.join(known)}")
     return known

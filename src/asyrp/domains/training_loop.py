@@ -36,6 +36,16 @@ class LoopStep(NamedTuple):
     ema: nn.Module
 
 
+class Inputs(NamedTuple):
+    """What a domain's networks are trained from; `begun` is a network to go on from."""
+
+    cache: Path
+    out: Path
+    images: Path | None = None
+    attributes: Path | None = None
+    begun: Path | None = None
+
+
 class Part(NamedTuple):
     """A network of a domain to train: its steps, and the run that ends with weights and a card."""
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 from asyrp.domains.avatars import train_diffusion, train_encoder, train_judge, train_segmenter
-from asyrp.domains.training_loop import Part
+from asyrp.domains.training_loop import Inputs, Part
 
 
-def parts(cache: Path, out: Path) -> Mapping[str, Part]:
+def parts(given: Inputs) -> Mapping[str, Part]:
     """The networks of the domain, in the order in which `asyrp world train` makes them."""
     modules = {
         "diffusion": train_diffusion,
@@ -16,4 +15,7 @@ def parts(cache: Path, out: Path) -> Mapping[str, Part]:
         "judge": train_judge,
         "segmenter": train_segmenter,
     }
-    return {name: Part(one.STEPS, partial(one.run, cache, out)) for name, one in modules.items()}
+    return {
+        name: Part(one.STEPS, partial(one.run, given.cache, given.out))
+        for name, one in modules.items()
+    }

@@ -15,8 +15,9 @@ from asyrp.domains.photographs import train_diffusion, train_encoder, train_judg
 from asyrp.domains.photographs.captions import ATTRIBUTES, questions
 from asyrp.domains.photographs.cards import DIFFUSION_CARD, ENCODER_CARD, JUDGE_CARD, NOTE
 from asyrp.domains.photographs.judge import AttributeJudge, Reading, save_judge
-from asyrp.domains.photographs.pictures import CLEARED, Labelled
-from asyrp.domains.training_loop import LoopStep, Part
+from asyrp.domains.photographs.pictures import CLEARED, Labelled, read
+from asyrp.domains.training_loop import Inputs, LoopStep, Part
+from asyrp.errors import AsyrpError
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, text_direction
@@ -29,8 +30,19 @@ from asyrp.storage.json_files import write_text
 MEASURED, PROBED = 48, 1_000
 
 
-def parts(data: Labelled, cache: Path, out: Path, begun: Path | None) -> Mapping[str, Part]:
-    """The networks of the domain, in the order in which `asyrp world train` makes them."""
+def parts(given: Inputs) -> Mapping[str, Part]:
+    """The networks of the domain, in the order in which `asyrp world train` makes them.
+
+    Raises:
+        AsyrpError: no pictures or attributes were given, or they do not fit each other.
+    """
+    cache, out, begun = given.cache, given.out, given.begun
+    if given.images is None or given.attributes is None:
+        raise AsyrpError(
+            "photographs-64 is trained on photographs of yours: needed --images DIR|ZIP and "
+            "--attributes FILE"
+        )
+    data = read(given.images, given.attributes, cache)
 
     def diffusion(steps: int) -> Iterator[LoopStep]:
         pictures, checkpoint = data.split("diffusion").pictures, cache / "diffusion.safetensors"
