@@ -43,8 +43,7 @@ ABOUT = (
 
 
 def _task(name: str, source: str, target: str, attribute: str, value: str = "yes") -> Task:
-    unseen = attribute in ("Wearing_Hat", "Gray_Hair")
-    return Task(name, source, target, attribute, value, unseen, interval=INTERVAL)
+    return Task(name, source, target, attribute, value, interval=INTERVAL)
 
 
 TASKS: Mapping[str, Task] = {
@@ -124,7 +123,7 @@ class Photographs:
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """Eleven attributes, and two values that the network's photographs were cleared of."""
+        """Those whose attribute the judge reads well."""
         values = self.scorers.judge.values if self.scorers.judge else {}
         return {name: task for name, task in TASKS.items() if task.attribute in values}
 

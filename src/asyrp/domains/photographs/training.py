@@ -13,7 +13,14 @@ from torch import nn
 from asyrp.domains.avatars.diffusion import SCHEDULER_CONFIG, save_pipeline
 from asyrp.domains.photographs import train_diffusion, train_encoder, train_judge
 from asyrp.domains.photographs.captions import ATTRIBUTES, questions
-from asyrp.domains.photographs.cards import DIFFUSION_CARD, ENCODER_CARD, JUDGE_CARD, NOTE
+from asyrp.domains.photographs.cards import (
+    BEGUN,
+    DIFFUSION_CARD,
+    ENCODER_CARD,
+    JUDGE_CARD,
+    NOTE,
+    TRAINED,
+)
 from asyrp.domains.photographs.judge import AttributeJudge, Reading, save_judge
 from asyrp.domains.photographs.pictures import CLEARED, Labelled, read
 from asyrp.domains.training_loop import Inputs, LoopStep, Part
@@ -100,9 +107,9 @@ def diffusion_card(
     rows = [
         f"| {name} | {' | '.join(f'{row[t]:.2f}' for t in times)} |" for name, row in table.items()
     ]
+    told = TRAINED.format(pictures=len(data.split("diffusion").names), cleared=" or ".join(CLEARED))
     return DIFFUSION_CARD.format(
-        pictures=len(data.split("diffusion").names),
-        cleared=" or ".join(CLEARED),
+        data=told if steps else BEGUN,
         steps=steps,
         batch=train_diffusion.BATCH,
         seen=steps * train_diffusion.BATCH,
