@@ -139,15 +139,8 @@ def edits_of(
 ) -> Tensor:
     """Edited images."""
     interval = cast(EditInterval, task.interval)
-    card = make_card(
-        domain.model,
-        (task.source, task.target),
-        guide_of(domain, task),
-        interval,
-        TrainSettings(),
-        {},
-    )
-    return edited(domain.model, images, [SavedDirection(direction, card).attribute(strength)])
+    act = Attribute(cast(Direction, direction), interval.t_edit, strength, 20, interval.t_start)
+    return edited(domain.model, images, [act])
 
 
 @torch.no_grad()
@@ -166,8 +159,8 @@ def sheet(domain: Domain, saved: SavedDirection, path: Path) -> None:
 HEAD = """# Photographs
 
 Written by `python benchmarks/photographs.py`: directions of photographs-64, each trained on {train}
-noised photographs (no inversion) with what its other edits are about to keep, its strength chosen on
-{validation} validation photographs, measured once on test photographs that lack the value, by a
+noised photographs (no inversion) with what its other edits are about to keep, its strength chosen
+on {validation} validation photographs, measured once on test photographs that lack the value, by a
 judge that guided nothing. Shares in %, 95 % intervals; *back*: other attributes that the plain
 reconstruction changes. Machine: {threads} thread(s) of a {machine} CPU, torch {torch}.
 
