@@ -25,7 +25,9 @@ from asyrp.domains.base import Domain, Images, Task, load_domain, task_of
 from asyrp.domains.inverted_images import InvertedImages, edited, inverted
 from asyrp.experiments.measure import judged
 from asyrp.finders.prepare import Pictures, make_card, start_training
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, save_direction
+from asyrp.method.directions import Direction
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.text_direction import new_text_direction
