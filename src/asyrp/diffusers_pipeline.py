@@ -147,6 +147,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         given = self._given(model, image, latents)
         generators = _generators(generator, batch_size if given is None else len(given))
         attributes = self._attributes(strength, t_edit, t_start)
+        boost = self._boost(t_boost, attributes)
         grid = paper_grid(num_inference_steps, model.schedule.length)
         with self.progress_bar(total=len(grid) + (0 if image is None else len(grid) - 1)) as bar:
             x = self._noise(model, generators) if given is None else given
@@ -156,14 +157,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             for i, pair in enumerate(grid):
                 if self.interrupt:
                     continue
-                (done,) = reverse_process(
-                    model,
-                    x,
-                    grid[i : i + 1],
-                    attributes,
-                    self._boost(t_boost, attributes),
-                    generators,
-                )
+                (done,) = reverse_process(model, x, grid[i : i + 1], attributes, boost, generators)
                 changed = callback(self, i, pair.t, dict.fromkeys(names, done.x))
                 x = changed.get("latents", done.x)
                 bar.update()

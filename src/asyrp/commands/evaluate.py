@@ -21,9 +21,9 @@ from asyrp.experiments.plots import save_figure
 from asyrp.method.text_direction import new_text_direction
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.frechet import LEAST_FID
+from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.perceptual import LEAST_DIVERSITY
 from asyrp.metrics.table import (
-    Pictures,
     Scorers,
     Wish,
     features_in,

@@ -1,7 +1,7 @@
 """The table of an edit: every metric over all images, over subgroups, and the gaps between them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from asyrp.method.text_direction import TextDirection
 from asyrp.metrics import answers as judged
 from asyrp.metrics import directional, frechet
 from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
+from asyrp.metrics.of_image import Metric, Pictures
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import Segmenting, mean_iou
 from asyrp.reporting.bootstrap import Estimate, gap_by_chance, of_largest_gap, of_pairs, of_runs
@@ -43,25 +44,6 @@ METRICS: Mapping[str, str] = {
     "diversity": "mean perceptual distance between edits of different images",
     "diversity_sources": "the same between the sources",
 }
-
-
-class Pictures(NamedTuple):
-    """Sources, their edits and (where known) reconstructions, (n, 3, height, width) each."""
-
-    sources: Tensor
-    edits: Tensor
-    reconstructions: Tensor | None = None
-
-
-class Metric(NamedTuple):
-    """A metric of single images that a domain adds.
-
-    what: what it is, and which way is better. measure: pictures -> (n,), NaN for none.
-    """
-
-    name: str
-    what: str
-    measure: Callable[[Pictures], np.ndarray]
 
 
 class Scorers(NamedTuple):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,9 @@ def measure(
         attribute: its `trained_steps` as the walk shall use it.
     """
     watch = _Watch(attribute, full_length(grid))
-    watched = Attribute(
-        watch, attribute.t_edit, attribute.strength, attribute.trained_steps, attribute.t_start
-    )
-    plain = list(
-        reverse_process(model, latents, grid, (), t_boost, seeded_generators(len(latents)))
-    )
-    acted = reverse_process(
-        model, latents, grid, [watched], t_boost, seeded_generators(len(latents))
-    )
+    watched, count = replace(attribute, direction=watch), len(latents)
+    plain = list(reverse_process(model, latents, grid, (), t_boost, seeded_generators(count)))
+    acted = reverse_process(model, latents, grid, [watched], t_boost, seeded_generators(count))
     steps: list[dict[str, Any]] = []
     last, before = latents, torch.zeros_like(latents)
     for own, done in zip(plain, acted, strict=True):

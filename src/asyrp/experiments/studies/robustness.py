@@ -77,8 +77,8 @@ def noisy_edit(
 
 def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES) -> dict[str, Any]:
     """Change of the picture, the judge's confidence and the Frechet distance over the size."""
-    images = context.test.rows(range(context.count))
-    spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
+    images, domain = context.test.rows(range(context.count)), context.domain
+    spaces = {"h": domain.model, "eps": epsilon_space(domain.model)}
     raw = {
         name: [noisy_edit(context, space, images, size) for size in sizes[name]]
         for name, space in spaces.items()
@@ -86,9 +86,7 @@ def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES)
     real = features_of(context.features, images.images)
     seen = {k: [features_of(context.features, e) for e in edits] for k, edits in raw.items()}
     moved = {k: _moved(context, images, edits) for k, edits in raw.items()}
-    trust = {
-        k: np.array([confidence(context.domain, e) for e in edits]) for k, edits in raw.items()
-    }
+    trust = {k: np.array([confidence(domain, e) for e in edits]) for k, edits in raw.items()}
     return {
         "spaces": {
             name: {
@@ -99,9 +97,7 @@ def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES)
             }
             for name in spaces
         },
-        "confidence_of_reconstructions": of_mean(
-            confidence(context.domain, images.reconstructions)
-        ),
+        "confidence_of_reconstructions": of_mean(confidence(domain, images.reconstructions)),
         "fid_of_reconstructions": fid(
             real, features_of(context.features, images.reconstructions), draws=FID_DRAWS
         ),
