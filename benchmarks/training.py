@@ -24,7 +24,6 @@ from torch import Tensor
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
-from asyrp.domains.avatars.score import answers, score
 from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.editing import edit, invert
@@ -35,6 +34,7 @@ from asyrp.networks import load_model
 from asyrp.scorers.load import load_encoder
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import write_json
+from avatar_score import answers, score
 
 
 @dataclass(frozen=True)
