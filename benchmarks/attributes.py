@@ -28,7 +28,6 @@ from asyrp.commands.train import Material, train
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
-from asyrp.domains.avatars.score import answers, score
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
 from asyrp.method.direction_file import save_direction
 from asyrp.method.editing import edit
@@ -40,6 +39,7 @@ from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json
+from avatar_score import answers, score
 
 
 class Edit(NamedTuple):

@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
-from asyrp.domains.avatars.score import answers, score
 from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.directions import Direction
@@ -39,6 +38,7 @@ from asyrp.networks import load_model
 from asyrp.scorers.load import load_encoder
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import write_json
+from avatar_score import answers, score
 
 STRENGTHS = (0.35, 0.5, 0.75, 1.0, 1.5, 2.5)
 STEPS = 20  # of the grid that validation faces are walked on

@@ -18,7 +18,6 @@ from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.domain import TASKS
 from asyrp.domains.avatars.judge import load_judge
-from asyrp.domains.avatars.score import answers, score
 from asyrp.finders.clip_training import new_direction
 from asyrp.finders.prepare import Pictures, sources_of, start_training
 from asyrp.method.asymmetric_process import Attribute, reverse_process
@@ -35,6 +34,7 @@ from asyrp.method.unedited_trajectory import editing_window
 from asyrp.networks import load_model
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings, official
+from avatar_score import answers, score
 from bench import meter
 from bench.baseline import load_baseline
 from bench.held import Held, held

@@ -163,6 +163,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         given = self._given(model, image, latents)
         generators = _generators(generator, batch_size if given is None else len(given))
         attributes = self._attributes(strength, t_edit, t_start)
+        boost = self._boost(t_boost, attributes)
         grid = inversion_grid(model, num_inference_steps)
         with self.progress_bar(total=len(grid) + (0 if image is None else len(grid) - 1)) as bar:
             x = self._noise(model, generators) if given is None else given
@@ -173,8 +174,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             for i, pair in enumerate(grid):
                 if self.interrupt:
                     continue
-                phases = attributes, self._boost(t_boost, attributes)
-                (done,) = reverse_process(model, x, grid[i : i + 1], *phases, generators)
+                (done,) = reverse_process(model, x, grid[i : i + 1], attributes, boost, generators)
                 changed = callback(self, i, pair.t, dict.fromkeys(names, done.x))
                 x = changed.get("latents", done.x)
                 if callback is not _keep:  # it may have decoded, and sent the network away

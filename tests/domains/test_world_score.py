@@ -8,8 +8,8 @@ from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, Face
 from asyrp.domains.avatars.judge import Judge
-from asyrp.domains.avatars.score import Answers, answers, check_target, score, showing
 from asyrp.errors import AsyrpError
+from avatar_score import Answers, answers, check_target, score, showing
 from conftest import noise
 
 PLAIN = {factor: next(iter(values)) for factor, values in FACTORS.items()}  # hair: bald

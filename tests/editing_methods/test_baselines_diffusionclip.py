@@ -9,16 +9,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.editing_methods.diffusionclip import batches_of, blended, fine_tune, trainable
-from asyrp.editing_methods.label_swap import swap_label, takes_labels
-from asyrp.errors import AsyrpError
+from asyrp.editing_methods.label_swap import swap_condition
 from asyrp.method.clip_loss import loss_of
 from asyrp.method.ddim import generate, invert_steps
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import paper_grid
+from asyrp.method.schedule import linear, paper_grid
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, joined, prepare
 from asyrp.settings import TrainSettings
-from conftest import noise, tiny_model
+from conftest import noise, tiny_model, tiny_unet
 
 SETTINGS = replace(TrainSettings(), epochs=2, batch_size=2, decay=False)
 
@@ -103,21 +102,15 @@ def test_blending_goes_through_both_networks_on_a_line() -> None:
 
 
 @torch.no_grad()
-def test_a_swapped_label_is_two_walks_under_two_labels() -> None:
-    model, grid = tiny_model(num_class_embeds=3), paper_grid(4)
-    images = noise(2, 3, 16, 16).clamp(-1, 1)
-    first, second = torch.tensor([0, 1]), torch.tensor([2, 2])
-    assert takes_labels(model)
-    *_, done = swap_label(model, images, grid, first, second)
-    up = invert_steps(lambda x, t: model(x, t, first), model.schedule, images, grid)
-    *_, top = up
-    *_, wanted = generate(lambda x, t: model(x, t, second), model.schedule, top.x, grid)
-    *_, same = swap_label(model, images, grid, first, first)
-    assert torch.equal(done.x, wanted.x)
+def test_a_swapped_condition_is_two_walks_under_two_labels() -> None:
+    unet, grid = tiny_unet(num_class_embeds=3), paper_grid(4)
+    plain = HSpaceUNet(unet, linear())
+    source, target = (HSpaceUNet(unet, linear(), class_label=label) for label in (0, 2))
+    images, labels = noise(2, 3, 16, 16).clamp(-1, 1), torch.tensor([2, 2])
+    *_, done = swap_condition(source, target, images, grid)
+    first = invert_steps(source, source.schedule, images, grid, "source", 1)
+    *_, top = first
+    under = generate(lambda x, t: plain(x, t, labels), plain.schedule, top.x, grid)
+    assert torch.equal(done.x, list(under)[-1].x)
+    *_, same = swap_condition(source, source, images, grid)
     assert (same.x - images).abs().mean() < (done.x - images).abs().mean()
-
-
-def test_a_network_without_labels_is_told_so(model: HSpaceUNet) -> None:
-    assert not takes_labels(model)
-    with pytest.raises(AsyrpError, match="takes none; leave it out"):
-        list(swap_label(model, noise(1, 3, 16, 16), paper_grid(3), torch.zeros(1), torch.ones(1)))

@@ -182,3 +182,14 @@ def test_no_code_asks_which_domain_it_is() -> None:
                 assert not names_a_domain(node), f"{path}:{node.lineno}"
             if isinstance(node, ast.If | ast.IfExp):
                 assert not names_a_domain(node.test), f"{path}:{node.lineno}"
+
+
+def test_the_page_of_a_domain_begins_with_its_images(own: Path, tmp_path: Path) -> None:
+    from asyrp.commands.app import new_studio
+    from asyrp.options import App, Network
+
+    options = App(directions=tmp_path / "directions", network=Network(domain=str(own)))
+    studio = new_studio(options)
+    assert [picture.name for picture in studio.examples][:2] == ["Image 1", "Image 2"]
+    assert tuple(studio.examples[0].image.shape) == studio.model.image_shape
+    assert studio.tools.encoder.name == "avatars-64-clip"

@@ -43,8 +43,16 @@ class Habits:
 class Studio:
     """The networks, the directions and the sessions of one server."""
 
-    def __init__(self, tools: Scorers, folder: Path, habits: Habits, built_in: Path | None = None):
+    def __init__(
+        self,
+        tools: Scorers,
+        folder: Path,
+        habits: Habits,
+        built_in: Path | None = None,
+        examples: Sequence[Picture] = (),
+    ):
         self.tools, self.folder, self.habits = tools, folder, habits
+        self.examples = examples
         self.model = tools.model
         self.gallery = Gallery(self.model, folder, built_in)
         self.sessions = Sessions(habits.people)
@@ -60,7 +68,7 @@ class Studio:
 
     def offer(self, session: Session) -> list[Picture]:
         """Faces to begin with; none where the world cannot be drawn."""
-        session.faces = world_faces(FACES, self.size)
+        session.faces = list(self.examples) or world_faces(FACES, self.size)
         return session.faces
 
     @torch.no_grad()

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 import torch
 
 from asyrp.app.http_guard import is_local
-from asyrp.app.pictures import Limits
-from asyrp.app.studio import Habits, Studio
+from asyrp.app.pictures import Limits, Picture
+from asyrp.app.studio import FACES, Habits, Studio
 from asyrp.app.training import Scorers
-from asyrp.commands.common import network, on_domain, say
+from asyrp.commands.common import network, say
+from asyrp.domains.base import Domain, load_domain
 from asyrp.errors import AsyrpError, need
 from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import check_steps
@@ -25,7 +26,6 @@ SMALL = 64  # pixels a side up to which a second thread waits longer than it wor
 
 def run(options: App) -> None:
     """Serve the page until it is interrupted."""
-    options = on_domain(options)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     check(options)
     need("gradio", "app")
@@ -96,7 +96,9 @@ def new_studio(options: App) -> Studio:
     Raises:
         AsyrpError: a network or a grid that cannot be used.
     """
-    model = network(options.network)
+    spec, guides = options.network.domain, options.guides
+    domain = load_domain(spec, options.network.device, options.network.dtype) if spec else None
+    model = network(options.network) if domain is None else domain.model
     _, height, width = model.image_shape
     if not isinstance(model.space, Pixels) or model.image_shape[0] != 3:
         raise AsyrpError(
@@ -109,6 +111,18 @@ def new_studio(options: App) -> Studio:
     size, pixels = options.upload_megabytes * 1e6, options.upload_megapixels * 1e6
     limits = Limits(int(size), int(pixels))
     habits = Habits(options.steps, options.inverting, limits, options.people)
-    guides = options.guides
+    if domain is not None:
+        tools = Scorers(model, domain.encoder, domain.distance)
+        return Studio(tools, options.directions, habits, examples=examples_of(domain))
     tools = Scorers(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
     return Studio(tools, options.directions, habits)
+
+
+def examples_of(domain: Domain) -> list[Picture]:
+    """The first test images of a domain, to begin with."""
+    images = domain.images("test", FACES)
+    about = {"kind": "domain", "domain": domain.name, "split": images.split}
+    return [
+        Picture(f"{domain.noun.capitalize()} {number + 1}", image.cpu(), {**about, "index": number})
+        for number, image in zip(images.numbers, images.x, strict=True)
+    ]

@@ -21,9 +21,9 @@ from asyrp.experiments.plots import save_figure
 from asyrp.method.text_direction import new_text_direction
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.frechet import LEAST_FID
+from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.perceptual import LEAST_DIVERSITY
 from asyrp.metrics.table import (
-    Pictures,
     Scorers,
     Wish,
     features_in,
@@ -43,7 +43,7 @@ from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.statistics import Estimate
 from asyrp.reporting.tables import csv_text
 from asyrp.scorers.arcface import load_identity
-from asyrp.scorers.judge import wanted as wanted_value
+from asyrp.scorers.judge import place_of
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
@@ -60,7 +60,7 @@ def run(options: Evaluate) -> None:
     questions, wish = questions_for(options), wish_of(options)
     tools = scorers_of(options, questions)
     if tools.judge is not None and wish is not None:
-        wanted_value(tools.judge, *wish)  # an AsyrpError where it knows no such value
+        place_of(tools.judge.values, *wish)  # an AsyrpError where it knows no such value
     material = gather(options)
     check_judge(tools, material)
     check_counts(options, len(material.names))
@@ -169,11 +169,8 @@ def questions_for(options: Evaluate) -> Questions | None:
     questions = questions_of(options.judge)
     if questions is None:
         return None
-    if options.attribute and options.value not in questions.values.get(options.attribute, ()):
-        raise AsyrpError(
-            f"the judge has no question {options.attribute!r} with the text {options.value!r}; it "
-            f"asks: {dict(questions.values)}"
-        )
+    if options.attribute:
+        place_of(questions.values, options.attribute, options.value)
     if warning := partiality(questions, options.guides.encoder):
         say(f"warning: {warning}")
     return questions

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from asyrp.errors import AsyrpError
-from asyrp.metrics.table import Pictures
+from asyrp.metrics.of_image import Pictures
 from asyrp.options.evaluate import Evaluate
 from asyrp.storage.files import read_object
 from asyrp.storage.image_sources import Loaded, load

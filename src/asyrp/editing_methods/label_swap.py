@@ -9,34 +9,12 @@ from torch import Tensor
 from asyrp.domains.base import Conditioner, Domain, Task
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
 from asyrp.editing_methods.base import Editor, Inputs, Setting
-from asyrp.errors import AsyrpError
 from asyrp.method.cost import Cost
 from asyrp.method.ddim import Step, generate, invert_steps
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, below, paper_grid
 
 BEGINS: tuple[Setting, ...] = tuple({"begin": share} for share in (0.25, 0.5, 0.75, 1.0))
-
-
-def takes_labels(model: HSpaceUNet) -> bool:
-    """Whether the network is conditioned on a class or caption."""
-    return model.unet.class_embedding is not None
-
-
-def swap_label(
-    model: HSpaceUNet, images: Tensor, grid: Sequence[Pair], source: Tensor, target: Tensor
-) -> Iterator[Step]:
-    """Invert images under their own labels (b,), and walk back under other ones (b,).
-
-    Raises:
-        AsyrpError: the network takes no labels.
-    """
-    if not takes_labels(model):
-        raise AsyrpError(
-            "swapping a label needs a network that takes one; this one takes none; leave it out"
-        )
-    *_, top = invert_steps(lambda x, t: model(x, t, source), model.schedule, images, grid, "source")
-    yield from generate(lambda x, t: model(x, t, target), model.schedule, top.x, grid)
 
 
 def swap_condition(

@@ -144,13 +144,3 @@ def at_block(model: HSpaceUNet, block: str) -> HSpaceUNet:
         return model
     wrapper = _BehindDown if kind == "down" else _BehindUp
     return cast(HSpaceUNet, wrapper(model, int(place)))
-
-
-def with_label(model: HSpaceUNet, label: int) -> HSpaceUNet:
-    """A class-conditional network with the class fixed.
-
-    Raises:
-        AsyrpError: the network takes no classes, or not that one.
-    """
-    kind = (model.schedule, model.prediction, model.time_scale)
-    return HSpaceUNet(model.unet, *kind, space=model.space, class_label=label)

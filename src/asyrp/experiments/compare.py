@@ -68,10 +68,7 @@ class Cell:
         plan, domain = self.plan, domain_of(self.plan)
         task = task_of(domain, self.task)
         ready = method_of(self.method).prepare(domain, task, inputs_kept(plan, folder, task))
-        validation = images_kept(plan, folder, "validation", task)
-        validation = lacking(domain, validation, task, plan.validation_images)
-        test = images_kept(plan, folder, "test", task)
-        test = lacking(domain, test, task, plan.test_images)
+        validation, test = edited_images(plan, folder, task)
         with counted(domain.model) as tuning:
             trials = [tried(domain, task, validation, ready, one) for one in ready.settings]
         best = max(trials, key=lambda trial: trial.rank)
@@ -97,6 +94,16 @@ class Cell:
             "tuning": spent(tuning, share),
             "editing": {**spent(editing, share), "seconds": seconds},
         }
+
+
+def edited_images(plan: Plan, folder: Path, task: Task) -> tuple[InvertedImages, InvertedImages]:
+    """Images of validation and of test that lack a task's value."""
+    domain = domain_of(plan)
+    validation, test = (images_kept(plan, folder, split, task) for split in ("validation", "test"))
+    return (
+        lacking(domain, validation, task, plan.validation_images),
+        lacking(domain, test, task, plan.test_images),
+    )
 
 
 def tried(

@@ -10,8 +10,9 @@ from asyrp.domains.base import Domain, Task, guide_of
 from asyrp.domains.inverted_images import InvertedImages
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import Pixels
+from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.perceptual import distances
-from asyrp.metrics.table import Pictures, Scorers, Wish, features_in, of_sets, per_image
+from asyrp.metrics.table import Scorers, Wish, features_in, of_sets, per_image
 from asyrp.reporting.statistics import Estimate
 
 

@@ -1,7 +1,7 @@
 """The table of an edit: every metric over all images, over subgroups, and the gaps between them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from asyrp.metrics import answers as judged
 from asyrp.metrics import directional, frechet
 from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
 from asyrp.metrics.gaps import Gap, gap_between, mean_over_runs
+from asyrp.metrics.of_image import Metric, Pictures
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import Segmenting, mean_iou
 from asyrp.reporting.significance import holm
@@ -46,29 +47,6 @@ METRICS: Mapping[str, str] = {
     "diversity": "mean perceptual distance between edits of different images",
     "diversity_sources": "the same between the sources",
 }
-
-
-class Pictures(NamedTuple):
-    """Sources, their edits and (where known) reconstructions, (n, 3, height, width) each.
-
-    showing: (m, 3, height, width) other pictures, which show the wanted value.
-    """
-
-    sources: Tensor
-    edits: Tensor
-    reconstructions: Tensor | None = None
-    showing: Tensor | None = None
-
-
-class Metric(NamedTuple):
-    """A metric of single images that a domain adds.
-
-    what: what it is, and which way is better. measure: pictures -> (n,), NaN for none.
-    """
-
-    name: str
-    what: str
-    measure: Callable[[Pictures], np.ndarray]
 
 
 class Scorers(NamedTuple):

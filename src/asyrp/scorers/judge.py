@@ -65,15 +65,20 @@ def log_odds(judge: Judge, images: Tensor, attribute: str, value: str) -> np.nda
 
 
 def wanted(judge: Judge, attribute: str, value: str) -> int:
-    """The index of a value.
+    """The index of a value; AsyrpError where the judge does not know it."""
+    return place_of(judge.values, attribute, value)
+
+
+def place_of(values: Mapping[str, Sequence[str]], attribute: str, value: str) -> int:
+    """The index of a value among those of an attribute.
 
     Raises:
-        AsyrpError: the judge knows no such attribute or value.
+        AsyrpError: no such attribute or value.
     """
-    if attribute not in judge.values:
-        known = ", ".join(judge.values)
+    if attribute not in values:
+        known = ", ".join(values)
         raise AsyrpError(f"the judge has no question about {attribute!r}; it answers for: {known}")
-    names = list(judge.values[attribute])
+    names = list(values[attribute])
     if value not in names:
         known = ", ".join(map(repr, names))
         raise AsyrpError(f"{attribute} has no value {value!r} for the judge; it has: {known}")

@@ -18,12 +18,13 @@ from asyrp.domains.avatars.diffusion import (
     v_loss,
 )  # fmt: skip
 from asyrp.domains.avatars.judge import load_judge
+from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.domains.avatars.pictures import pictures
-from asyrp.domains.avatars.score import answers
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import from_config
+from asyrp.scorers.judge import answers
 from asyrp.storage.files import atomic_path
 from asyrp.storage.untrusted.tensors import load_safetensors
 
@@ -76,9 +77,10 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
 
 def measure(model: HSpaceUNet, faces: Tensor, refinements: int) -> Quality:
     """Invert and reconstruct faces (n, 3, 64, 64) in 40 steps."""
-    done, judge = invert(model, faces, refinements=refinements), load_judge()
+    done = invert(model, faces, refinements=refinements)
+    judge = AvatarJudge(load_judge())
     before, after = answers(judge, faces), answers(judge, done.reconstructions)
-    changed = torch.stack([before[f] != after[f] for f in before]).double().mean().item()
+    changed = float(np.mean([before[f] != after[f] for f in before]))
     return Quality(refinements, done.errors.mean().item(), done.errors.max().item(), changed)
 
 
