@@ -16,7 +16,7 @@ from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
 from asyrp.storage.finite import check_result
 
-_AVIF = features.check("avif") is True  # Pillow reads it since 11.3
+_AVIF = "avif" in features.modules and features.check("avif") is True  # Pillow 11.3 and later
 _JPEG = (".jpg", ".jpeg", ".jfif", ".jpe")
 _MAYBE = ("AVIF",) if _AVIF else ()
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", *_MAYBE)  # some others run programs
