@@ -162,7 +162,7 @@ def train(
         total = log_form(directional) + recon_weight * given["text_cosine"] * recon
         optimiser.zero_grad()
         total.backward()
-        norms.append(nn.utils.get_total_norm([p.grad for p in f_t.parameters()]))
+        norms.append(torch.stack([p.grad.norm() for p in f_t.parameters()]).norm())
         optimiser.step()
         losses.append([total.detach(), directional.mean().detach(), recon.detach()])
     return Trained(losses, norms)

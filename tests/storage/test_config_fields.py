@@ -220,9 +220,9 @@ def tiny(**changes: Any) -> UNet2DModel:
 
 
 def test_the_tables_name_every_field() -> None:
-    for kind, table in ((UNet2DModel, UNET), (UNet2DConditionModel, CONDITION), (VQModel, VQ)):
-        assert defaults_of(kind).keys() == table.keys()
-    assert defaults_of(AutoencoderKL).keys() == KL.keys()
+    tables = ((UNet2DModel, UNET), (UNet2DConditionModel, CONDITION), (VQModel, VQ))
+    for kind, table in (*tables, (AutoencoderKL, KL)):
+        assert defaults_of(kind).keys() <= table.keys()  # fewer in an older diffusers
 
 
 @torch.no_grad()

@@ -197,10 +197,7 @@ class Run:
         moving = [list(self.directions[i].parameters()) for i in done.goals]
         self.processes.sum_gradients([p for one in moving for p in one])
         self.optimiser.step()
-        return [
-            float(nn.utils.get_total_norm(p.grad for p in one if p.grad is not None))
-            for one in moving
-        ]
+        return [_norm([p.grad for p in one if p.grad is not None]) for one in moving]
 
     @torch.no_grad()
     def validate(self, sources: UneditedTrajectory, learning: Sequence[int]) -> dict[int, Losses]:
@@ -254,3 +251,8 @@ def as_step(
     """A step or a validation as numbers."""
     total, directional, recon = (float(value.detach()) for value in losses)
     return TrainStep(batch, batches, t, total, directional, recon, norm, best, goal)
+
+
+def _norm(gradients: Sequence[Tensor]) -> float:
+    """Of all gradients as one vector (`get_total_norm` came with torch 2.6)."""
+    return float(torch.stack([gradient.norm() for gradient in gradients]).norm())

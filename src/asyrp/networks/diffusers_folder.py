@@ -27,6 +27,8 @@ Precision = Literal["float32", "bfloat16"]
 
 ONLY = {"quantization_config": None}
 WHY = {"quantization_config": "means weights in another form; needed: the folder before quantising"}
+# what diffusers before 0.32 builds without such a field
+ALWAYS = {"mid_block_type": "UNetMidBlock2D"}
 # what an average over training keeps beside its network (diffusers' EMAModel)
 AVERAGE = {
     "decay",
@@ -104,6 +106,7 @@ def open_part(root: Path, config: Mapping[str, Any], kind: Any) -> Any:
     if "UNet" in kind.__name__:
         check_sample_size(known, root)
     rest = {k: v for k, v in said(config).items() if k not in known and k not in AVERAGE}
+    rest = {k: v for k, v in rest.items() if ALWAYS.get(k) != v}
     version = f"{kind.__name__} of diffusers {diffusers.__version__} has no such fields"
     name_passed_over(rest, str(root / "config.json"), version)
     with refusing(root, kind.__name__):

@@ -5,13 +5,14 @@ for non-commercial research: so are these weights. No photograph is in the packa
 them to identify, rank or judge people; see docs/responsible_use.md."""
 
 TRAINED = """**Data.** {pictures:,} aligned photographs of CelebA, mirrored half of the time,
-without those labelled {cleared}; validation and test pictures are not among them. It went on from a network
-that had seen 81 thousand pictures of all 9,500, those with the cleared values among them; whoever
-needs a network that never saw them trains one without `--begin-from`."""
+without those labelled {cleared}; validation and test pictures are not among them. It went on from
+a network that had seen 81 thousand pictures of all 9,500, those with the cleared values among
+them; whoever needs a network that never saw them trains one without `--begin-from`."""
 
 BEGUN = """**Data.** The beginning alone: 81 thousand pictures of 9,500 aligned photographs of
-CelebA, mirrored half of the time. Test and validation pictures are among them, so that what is measured on
-these favours the network; encoder and judge saw none of them. It is to be trained on."""
+CelebA, mirrored half of the time. Test and validation pictures are among them, so that what is
+measured on these favours the network; encoder and judge saw none of them. It is still to be
+trained further."""
 
 DIFFUSION_CARD = """# photographs-64
 

@@ -10,6 +10,7 @@ from asyrp.errors import AsyrpError
 from asyrp.networks.convert.hyperparameters import Settled
 from asyrp.networks.convert.structure import Resample, Structure
 from asyrp.networks.original_unet import OriginalUNet2DModel
+from asyrp.storage.config_fields import defaults_of
 
 FAMILY: dict[str, dict[str, Any]] = {
     "ddpm": {
@@ -78,7 +79,9 @@ def _attention(structure: Structure, settled: Settled) -> dict[str, Any]:
 def new_unet(config: Mapping[str, Any]) -> UNet2DModel:
     """A network of a config, on the device of the context (meta for its shapes alone)."""
     listed = isinstance(config.get("attention_head_dim"), list | tuple)
-    return (OriginalUNet2DModel if listed else UNet2DModel)(**config)
+    kind = OriginalUNet2DModel if listed else UNet2DModel
+    known = defaults_of(kind)  # an older diffusers has fewer fields
+    return kind(**{k: v for k, v in config.items() if v is not None or k in known})
 
 
 def unet_shapes(config: Mapping[str, Any]) -> dict[str, torch.Size]:

@@ -9,7 +9,7 @@ from PIL import Image, features
 from asyrp.errors import AsyrpError
 from asyrp.storage.untrusted.bounds import MOST_PIXELS, MOST_SCANS
 
-HAS_AVIF = features.check("avif") is True  # Pillow reads it since 11.3
+HAS_AVIF = "avif" in features.modules and features.check("avif") is True  # Pillow 11.3
 _MAYBE = ("AVIF",) if HAS_AVIF else ()
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", *_MAYBE)  # some others run programs
 CHUNK = 1 << 20
