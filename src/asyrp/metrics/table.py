@@ -14,7 +14,8 @@ from asyrp.method.text_direction import TextDirection
 from asyrp.metrics import answers as judged
 from asyrp.metrics import directional, frechet
 from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
-from asyrp.metrics.gaps import Gap, gap_between, mean_over_runs
+from asyrp.metrics.gaps import Gap as Gap
+from asyrp.metrics.gaps import gap_between, mean_over_runs
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import Segmenting, mean_iou
 from asyrp.reporting.significance import holm
