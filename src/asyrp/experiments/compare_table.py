@@ -43,8 +43,8 @@ def pooled(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Est
 def gain(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estimate:
     """Our f_t's mean minus the method's, image by image."""
     pairs = [(cells[REFERENCE, task.name], cells[method, task.name]) for task in tasks]
-    values = [row(ours, metric) - row(theirs, metric) for ours, theirs in pairs]
-    return of_strata(values, [ours["numbers"] for ours, _ in pairs])
+    ours, theirs = ([row(one, metric) for one in side] for side in zip(*pairs, strict=True))
+    return of_strata(ours, [one["numbers"] for one, _ in pairs], theirs)
 
 
 def groups_of(tasks: Sequence[Task]) -> dict[str, list[Task]]:
