@@ -8,9 +8,9 @@ GAMMA = 1.0  # the paper's, where images go up and down; below 1 errors grow by 
 def weight(schedule: NoiseSchedule, p: int, t: int, s: int) -> float:
     """w of `two_step`: gamma.
 
-    From x_t alone one can integrate to s and, backwards, to p: two estimates of what was walked
-    from p to t exist, x_t - x_p itself and x_t - DDIM(x_t -> p). BDIA takes the mean of them with
-    weights 1 - gamma and gamma off the way from p, so that
+    Of what was walked from p to t there are two estimates at x_t: x_t - x_p itself, and the step
+    backwards, x_t - DDIM(x_t -> p). BDIA goes from x_p by their mean, with weights 1 - gamma and
+    gamma, and on by the step to s:
 
         x_s = DDIM(x_t -> s) + gamma (x_p - DDIM(x_t -> p)).
 
