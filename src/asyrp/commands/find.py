@@ -15,7 +15,7 @@ from asyrp.commands.find_data import Looked, look, without_images
 from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError, need
 from asyrp.finders.base import FoundDirection, check_needs
-from asyrp.finders.catalogue import Clip
+from asyrp.finders.catalogue import Clip, Jacobian, Pca
 from asyrp.finders.naming import Name, movement, name_of, read_texts, text_directions
 from asyrp.finders.prepare import EDIT_STEPS, Pictures
 from asyrp.method.direction_file import DirectionCard, SavedDirection, save_direction
@@ -43,7 +43,7 @@ def run(options: Find) -> None:
     options = on_domain(options)
     check(options)
     model = network(options.network)
-    texts = texts_of(options)
+    texts = texts_of(options) if isinstance(options.by, Pca | Jacobian) else []
     encoder = None
     if texts or "text" in options.by.needs:
         check_guides(options.network.model, options.guides)
@@ -57,9 +57,7 @@ def run(options: Find) -> None:
     found = searched(model, options, looked)
     saved = []
     for file, one in zip(files_of(found), found, strict=True):
-        name = (
-            None if one.texts[1] or encoder is None else named(model, one, looked, encoder, options)
-        )
+        name = named(model, one, looked, encoder, texts, options)
         saved.append(SavedDirection(one.direction, card_of(model, one, looked, options, name)))
         say(told(file, name))
     write(model, options, looked, files_of(found), saved)
@@ -130,15 +128,16 @@ def named(
     model: HSpaceUNet,
     found: FoundDirection,
     looked: Looked,
-    encoder: TextImageEncoder,
+    encoder: TextImageEncoder | None,
+    texts: Sequence[str],
     options: Find,
 ) -> Name | None:
     """The texts that editing moves towards; None without texts or with a single image."""
-    texts, few = texts_of(options), looked.few.latents[:NAMED_ON]
-    if not texts or len(few) < 2:
+    few = looked.few.latents[:NAMED_ON]
+    if not texts or encoder is None or len(few) < 2:
         return None
     act = SavedDirection(found.direction, card_of(model, found, looked, options, None)).attribute()
-    moved = movement(model, act, few, encoder, EDIT_STEPS, options.network.batch_size)
+    moved = movement(model, act, few, encoder, options.steps, options.network.batch_size)
     return name_of(moved, text_directions(encoder, texts, options.noun), texts)
 
 

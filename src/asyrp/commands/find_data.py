@@ -8,20 +8,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import Gallery, inverted, latents, pictures, progress, say
+from asyrp.commands.common import Gallery, check_inverting, inverted, pictures, progress, say
 from asyrp.commands.find_labels import labels_for
 from asyrp.commands.intervals import describe
 from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError
+from asyrp.finders.amortised import lessons_of, parsed, read_text_pairs
 from asyrp.finders.base import FinderData
-from asyrp.finders.catalogue import Clip, Compose, Jacobian, Labels, Pairs
+from asyrp.finders.catalogue import Amortised, Clip, Compose, Jacobian, Labels, Pairs
+from asyrp.finders.labels import checked
 from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, parse_direction
+from asyrp.finders.unfinished import kept, key_of
 from asyrp.method.direction_file import SavedDirection, load_direction
-from asyrp.method.editing import edit, random_latents
+from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, text_cosine
+from asyrp.method.text_direction import new_text_direction
 from asyrp.method.unedited_trajectory import editing_window
 from asyrp.metrics.structure import Segmenting
 from asyrp.options.finding import Find
@@ -44,34 +48,45 @@ class Looked(NamedTuple):
 
 
 def look(model: HSpaceUNet, options: Find, encoder: TextImageEncoder | None, state: Path) -> Looked:
-    """Read, label and invert; everything that may be refused is refused before the long work."""
+    """Read, label and invert; what may be refused is refused before the long work."""
+    check_texts(options, encoder)
     saved = directions_of(model, options)
     found = _samples(model, options) if options.images is None else _folder(model, options)
     labels: Tensor | None = None
     left_out: Sequence[str] = ()
     if isinstance(options.by, Labels):
         labels, rows, left_out = labels_for(model, options.by, found)
+        checked(labels)
         found = found.at(rows)
+    second, mask = second_of(model, options, found), mask_of(model, options, found.images)
     few = found.few(model, options)
     interval = interval_for(model, options, few, encoder, saved[0])
     at = None if found.names is None else interval.t_start
-    window = editing_window(
-        interval.t_start, interval.t_edit, options.steps, model.schedule.length, at
-    )
+    ends = (interval.t_start, interval.t_edit)
+    window = editing_window(*ends, options.steps, model.schedule.length, at)
     data = FinderData(
-        found.latents(model, options, interval.t_start),
+        found.latents(model, options, interval.t_start, state),
         window,
         found.images,
         labels,
-        _after(model, options, found, interval.t_start),
+        None if second is None else second.latents(model, options, interval.t_start, state),
         encoder,
         *saved,
-        options.steps,
-        options.network.batch_size,
-        state,
-        mask_of(model, options, found.images),
+        steps=options.steps,
+        batch_size=options.network.batch_size,
+        state=state,
+        mask=mask,
     )
     return Looked(data, interval, few, left_out)
+
+
+def check_texts(options: Find, encoder: TextImageEncoder | None) -> None:
+    """Raise AsyrpError for texts that a finder will not take."""
+    if isinstance(options.by, Clip) and encoder is not None:
+        new_text_direction(encoder, options.by.source, options.by.target)
+    if isinstance(options.by, Amortised) and encoder is not None:
+        pairs = [*read_text_pairs(options.by.texts), *map(parsed, options.by.ask)]
+        lessons_of(encoder, pairs)
 
 
 class Source(NamedTuple):
@@ -98,12 +113,23 @@ class Source(NamedTuple):
         done = inverted(model, images, names, EDIT_STEPS, options.inverting, size)
         return Pictures(done.reconstructions, done.latents)
 
-    def latents(self, model: HSpaceUNet, options: Find, t_start: int) -> Tensor:
-        """At t_start on the grid of finding, or x_T of samples."""
+    def latents(self, model: HSpaceUNet, options: Find, t_start: int, state: Path) -> Tensor:
+        """At t_start on the grid of finding, in batches that `state` keeps; or x_T of samples."""
         if self.noise is not None:
             return self.noise
-        size = options.network.batch_size
-        return latents(model, self.images, options.steps, options.inverting, size, t_start)
+        how = (options.steps, options.inverting.convention, options.inverting.refinements)
+        known = ("latents", model.fingerprint(), *how, t_start)
+        check_inverting(model, options.steps, options.inverting)
+        parts, count = [], len(self.images)
+        with progress(f"inverting {count} images", "image") as report:
+            for x in self.images.split(options.network.batch_size):
+
+                def work(x: Tensor = x) -> dict[str, Tensor]:
+                    return {"x": latents_of(model, x, *how, len(x), up_to=t_start)}
+
+                parts.append(kept(state, key_of(*known, x), work)["x"].to(model.device))
+                report(sum(map(len, parts)), count)
+        return torch.cat(parts)
 
 
 def _samples(model: HSpaceUNet, options: Find) -> Source:
@@ -149,14 +175,13 @@ def interval_for(
     return found.interval
 
 
-def _after(model: HSpaceUNet, options: Find, found: Source, t_start: int) -> Tensor | None:
-    """Latents of the second image of each pair."""
+def second_of(model: HSpaceUNet, options: Find, found: Source) -> Source | None:
+    """The second image of each pair."""
     if not isinstance(options.by, Pairs):
         return None
     second = pictures(options.by.after, model)
     rows = _rows_of(second, found.names or [], options.by.after)
-    size = options.network.batch_size
-    return latents(model, second.images[rows], options.steps, options.inverting, size, t_start)
+    return Source(second.images, second.names).at(torch.tensor(rows))
 
 
 def _rows_of(second: Gallery, names: Sequence[str], folder: Path) -> list[int]:

@@ -37,7 +37,7 @@ def find(settings: Clip, model: HSpaceUNet, data: FinderData) -> Iterator[Finder
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
     explains, total = {}, 1
     train = sources.take(torch.arange(cut))
-    training = replace(training, steps=max(2, len((*data.window.lead, *grid))))
+    training = replace(training, steps=data.steps)
     for step in fit(model, direction, guide, train, grid, training, held_out, checkpoint):
         total = step.batches
         if step.t is None and step.best:
