@@ -20,7 +20,7 @@ from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.table import Pictures, Scorers, Wish, judge_edits
 from asyrp.metrics.zero_shot import CLIP_SCALE, Questions, ZeroShotJudge, read_questions
 from asyrp.options.evaluate import Evaluate
-from asyrp.scorers.judge import answers, log_odds, probabilities
+from asyrp.scorers.judge import answers, log_odds, place_of, probabilities
 from asyrp.scorers.judge import shown as shown_in
 from asyrp.scorers.judge import wanted as wanted_value
 from asyrp.scorers.load import load_encoder, same_encoder
@@ -139,9 +139,9 @@ def test_questions_of_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(GOOD))
     assert read_questions(path).scale == CLIP_SCALE
     with pytest.raises(AsyrpError, match="no question about 'c'; it answers for: a, b"):
-        read_questions(path).wanted("c", "x")
+        place_of(read_questions(path).values, "c", "x")
     with pytest.raises(AsyrpError, match="a has no value 'z' for the judge; it has: 'x', 'y'"):
-        read_questions(path).wanted("a", "z")
+        place_of(read_questions(path).values, "a", "z")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_what_makes_no_judge_is_told_in_a_line(
 @pytest.mark.parametrize(
     ("judge", "more", "message"),
     [
-        ("other", [], "needed avatars-64, none, or a FILE.json of questions that exists"),
+        ("other", [], "as a judge, none or a FILE.json of questions"),
         ("judge.json", ["--attribute", "c", "--value", "x"], "no question about 'c'"),
         ("judge.json", ["--attribute", "a", "--value", "z"], "a has no value 'z'"),
         ("broken.json", [], "is not readable JSON"),

@@ -43,6 +43,7 @@ from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.statistics import Estimate
 from asyrp.reporting.tables import csv_text
 from asyrp.scorers.arcface import load_identity
+from asyrp.scorers.judge import place_of
 from asyrp.scorers.judge import wanted as wanted_value
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.scorers.segmentation import load_segmenter
@@ -169,11 +170,8 @@ def questions_for(options: Evaluate) -> Questions | None:
     questions = questions_of(options.judge)
     if questions is None:
         return None
-    if options.attribute and options.value not in questions.values.get(options.attribute, ()):
-        raise AsyrpError(
-            f"the judge has no question {options.attribute!r} with the text {options.value!r}; it "
-            f"asks: {dict(questions.values)}"
-        )
+    if options.attribute:
+        place_of(questions.values, options.attribute, options.value)
     if warning := partiality(questions, options.guides.encoder):
         say(f"warning: {warning}")
     return questions

@@ -70,10 +70,15 @@ def wanted(judge: Judge, attribute: str, value: str) -> int:
     Raises:
         AsyrpError: the judge knows no such attribute or value.
     """
-    if attribute not in judge.values:
-        known = ", ".join(judge.values)
+    return place_of(judge.values, attribute, value)
+
+
+def place_of(values: Mapping[str, Sequence[str]], attribute: str, value: str) -> int:
+    """The same by the values of a judge that is not loaded yet."""
+    if attribute not in values:
+        known = ", ".join(values)
         raise AsyrpError(f"the judge has no question about {attribute!r}; it answers for: {known}")
-    names = list(judge.values[attribute])
+    names = list(values[attribute])
     if value not in names:
         known = ", ".join(map(repr, names))
         raise AsyrpError(f"{attribute} has no value {value!r} for the judge; it has: {known}")
