@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from asyrp.cli import main
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
-from asyrp.metrics.answers import Answers, Shown
 from asyrp.metrics.table import (
     Pictures,
     Scorers,
@@ -49,19 +48,14 @@ class Signs:
     """A judge that reads three attributes off the signs of three pixels."""
 
     name, audited = "signs", ("hair",)
-    names = ("mouth", "hair", "eyes")
+    values: Mapping[str, Sequence[str]] = dict.fromkeys(("mouth", "hair", "eyes"), ("off", "on"))
 
-    def answers(self, images: Tensor) -> Answers:
-        return {n: (images[:, 0, 0, i] > 0).long().numpy() for i, n in enumerate(self.names)}
+    def logits(self, images: Tensor) -> dict[str, Tensor]:
+        levels = {name: images[:, 0, 0, i] for i, name in enumerate(self.values)}
+        return {name: torch.stack([0 * level, level], 1) for name, level in levels.items()}
 
-    def wanted(self, attribute: str, value: str) -> int:
-        return int(value == "on")
-
-    def value(self, attribute: str, index: int) -> str:
-        return ("off", "on")[index]
-
-    def shown(self, before: Answers, attribute: str, value: str) -> Shown:
-        return {n: np.full(len(before[n]), True) for n in self.names if n != attribute}
+    def visible(self, values: Mapping[str, str], attribute: str) -> bool:
+        return True
 
 
 class Halves:
@@ -491,4 +485,4 @@ def test_the_judge_of_the_world_refuses_pictures_of_another_size(
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
     assert "--judge none" in told
-    assert "64 x 64" in told
+    assert "(b, 3, 64, 64)" in told

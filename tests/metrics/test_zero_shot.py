@@ -178,7 +178,7 @@ def test_what_makes_no_judge_is_told_in_a_line(
 @pytest.mark.parametrize(
     ("judge", "more", "message"),
     [
-        ("other", [], "as a judge, none or a FILE.json of questions"),
+        ("other", [], "unknown domain 'other'; needed one of: avatars-64"),
         ("judge.json", ["--attribute", "c", "--value", "x"], "no question about 'c'"),
         ("judge.json", ["--attribute", "a", "--value", "z"], "a has no value 'z'"),
         ("broken.json", [], "is not readable JSON"),

@@ -138,7 +138,7 @@ def test_what_a_config_leaves_out_is_its_own_class_s_default(
         ({"_class_name": "DDIMScheduler", "snr_shift_scale": 3.0}, "snr_shift_scale = 3.0"),
         (
             {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True},
-            "needed: a network that was trained without",
+            "needed: a network of v_prediction or sample",
         ),
     ],
 )
@@ -220,9 +220,9 @@ def tiny(**changes: Any) -> UNet2DModel:
 
 
 def test_the_tables_name_every_field() -> None:
-    for kind, table in ((UNet2DModel, UNET), (UNet2DConditionModel, CONDITION), (VQModel, VQ)):
-        assert defaults_of(kind).keys() == table.keys()
-    assert defaults_of(AutoencoderKL).keys() == KL.keys()
+    tables = ((UNet2DModel, UNET), (UNet2DConditionModel, CONDITION), (VQModel, VQ))
+    for kind, table in (*tables, (AutoencoderKL, KL)):
+        assert defaults_of(kind).keys() <= table.keys()  # fewer in an older diffusers
 
 
 @torch.no_grad()

@@ -44,7 +44,6 @@ from asyrp.reporting.statistics import Estimate
 from asyrp.reporting.tables import csv_text
 from asyrp.scorers.arcface import load_identity
 from asyrp.scorers.judge import place_of
-from asyrp.scorers.judge import wanted as wanted_value
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
@@ -61,7 +60,7 @@ def run(options: Evaluate) -> None:
     questions, wish = questions_for(options), wish_of(options)
     tools = scorers_of(options, questions)
     if tools.judge is not None and wish is not None:
-        wanted_value(tools.judge, *wish)  # an AsyrpError where it knows no such value
+        place_of(tools.judge.values, *wish)  # an AsyrpError where it knows no such value
     material = gather(options)
     check_judge(tools, material)
     check_counts(options, len(material.names))

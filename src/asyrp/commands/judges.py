@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.metrics.zero_shot import Questions, read_questions
 from asyrp.scorers.load import same_encoder
@@ -14,10 +13,9 @@ def questions_of(judge: str) -> Questions | None:
     """The questions of a FILE.json; None for the judge of a domain and for none.
 
     Raises:
-        AsyrpError: a file that makes no judge, or no such judge.
+        AsyrpError: a file that makes no judge.
     """
     if Path(judge).suffix != ".json":
-        _check_name(judge)
         return None
     if not Path(judge).is_file():
         raise AsyrpError(
@@ -25,18 +23,6 @@ def questions_of(judge: str) -> Questions | None:
             "exists"
         )
     return read_questions(Path(judge))
-
-
-def _check_name(judge: str) -> None:
-    """Refuse what names neither a domain nor none; a domain of a file tells its own faults."""
-    if judge == NONE or Path(judge).suffix == ".toml":
-        return
-    try:
-        source_of(judge)
-    except AsyrpError as error:
-        raise AsyrpError(
-            f"{error}; a judge may be {NONE} or a FILE.json of questions too"
-        ) from error
 
 
 def partiality(questions: Questions, guide: str) -> str:

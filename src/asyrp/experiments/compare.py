@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from torch import Tensor
 
-from asyrp.domains.base import Domain, Renderer, Split, Task, task_of
+from asyrp.domains.base import Domain, Renderer, Task, task_of
 from asyrp.domains.inverted_images import InvertedImages, lacking
 from asyrp.editing_methods.asyrp import train_ft
 from asyrp.editing_methods.base import Editor, Setting
@@ -68,8 +68,7 @@ class Cell:
         plan, domain = self.plan, domain_of(self.plan)
         task = task_of(domain, self.task)
         ready = method_of(self.method).prepare(domain, task, inputs_kept(plan, folder, task))
-        validation = images_to_edit(plan, folder, "validation", task, plan.validation_images)
-        test = images_to_edit(plan, folder, "test", task, plan.test_images)
+        validation, test = edited_images(plan, folder, task)
         with counted(domain.model) as tuning:
             trials = [tried(domain, task, validation, ready, one) for one in ready.settings]
         best = max(trials, key=lambda trial: trial.rank)
@@ -97,9 +96,14 @@ class Cell:
         }
 
 
-def images_to_edit(plan: Plan, folder: Path, split: Split, task: Task, most: int) -> InvertedImages:
-    """The images of a split that do not show a task yet."""
-    return lacking(domain_of(plan), images_kept(plan, folder, split, task), task, most)
+def edited_images(plan: Plan, folder: Path, task: Task) -> tuple[InvertedImages, InvertedImages]:
+    """Images of validation and of test that lack a task's value."""
+    domain = domain_of(plan)
+    validation, test = (images_kept(plan, folder, split, task) for split in ("validation", "test"))
+    return (
+        lacking(domain, validation, task, plan.validation_images),
+        lacking(domain, test, task, plan.test_images),
+    )
 
 
 def tried(

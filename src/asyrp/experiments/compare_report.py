@@ -18,7 +18,6 @@ from asyrp.experiments.compare_words import Doses
 from asyrp.experiments.dose_response import dose_stages
 from asyrp.experiments.plan import Plan, domain_of
 from asyrp.experiments.plots import save_figure
-from asyrp.metrics.table import METRICS
 from asyrp.reporting.tables import csv_text, markdown
 from asyrp.runtime.resumable import result_of
 from asyrp.storage.json_files import write_json, write_text
@@ -187,9 +186,3 @@ def sheet(plan: Plan, task: Task, kept: Path) -> Figure:
 def _pixels(strip: Path) -> np.ndarray:
     with open_picture(strip) as opened:
         return np.asarray(opened.convert("RGB"))
-
-
-def definitions(cells: Cells) -> str:
-    """What each metric of a table is."""
-    known = {name for cell in cells.values() for name in (*cell["values"], *cell["sets"])}
-    return "\n".join(f"- {name}: {what}" for name, what in METRICS.items() if name in known)

@@ -65,16 +65,16 @@ def log_odds(judge: Judge, images: Tensor, attribute: str, value: str) -> np.nda
 
 
 def wanted(judge: Judge, attribute: str, value: str) -> int:
-    """The index of a value.
-
-    Raises:
-        AsyrpError: the judge knows no such attribute or value.
-    """
+    """The index of a value; AsyrpError where the judge does not know it."""
     return place_of(judge.values, attribute, value)
 
 
 def place_of(values: Mapping[str, Sequence[str]], attribute: str, value: str) -> int:
-    """The same by the values of a judge that is not loaded yet."""
+    """The index of a value among those of an attribute.
+
+    Raises:
+        AsyrpError: no such attribute or value.
+    """
     if attribute not in values:
         known = ", ".join(values)
         raise AsyrpError(f"the judge has no question about {attribute!r}; it answers for: {known}")
