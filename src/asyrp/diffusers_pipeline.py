@@ -100,7 +100,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
     @classmethod
     def from_pretrained(cls, source: str | PathLike[str], **how: Any) -> "AsyrpPipeline":
         """As diffusers does; raises AsyrpError where a folder lacks weights of a part."""
-        pipe: AsyrpPipeline = super().from_pretrained(source, **how)
+        pipe: AsyrpPipeline = super().from_pretrained(source, trust_remote_code=False, **how)
         for name, part in pipe.components.items():
             if isinstance(part, nn.Module) and (folder := Path(source) / name).is_dir():
                 check_part(part, folder)

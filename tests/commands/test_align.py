@@ -259,7 +259,8 @@ def test_the_real_thing_without_a_network(tmp_path: Path, monkeypatch: pytest.Mo
 
     for name in ("getaddrinfo", "create_connection", "socket"):
         monkeypatch.setattr(socket, name, shut)
-    assert call("align", PHOTOGRAPHS, "--out", tmp_path / "a") == 0
+    with pytest.warns(UserWarning, match=r"passed over .*README\.md"):
+        assert call("align", PHOTOGRAPHS, "--out", tmp_path / "a") == 0
     names = ["astronaut.png", "biden.png", "obama.png"]
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
 

@@ -46,7 +46,7 @@ def test_on_drawn_faces_success_is_not_punished() -> None:
     from asyrp.domains.avatars.avatars import Face, draw, sample_face
     from asyrp.domains.avatars.features import PooledJudge
     from asyrp.domains.avatars.judge import load_judge
-    from asyrp.domains.avatars.judging import AvatarJudging
+    from asyrp.domains.avatars.judging import AvatarJudge
     from asyrp.scorers.load import load_distance
     from asyrp.storage.images import from_uint8
 
@@ -62,7 +62,7 @@ def test_on_drawn_faces_success_is_not_punished() -> None:
     ]
     judge = load_judge()
     tools = Scorers(
-        judging=AvatarJudging(judge),
+        judge=AvatarJudge(judge),
         distance=load_distance("st-lpips-alex"),
         features=PooledJudge(judge),
     )

@@ -138,7 +138,7 @@ def test_what_a_config_leaves_out_is_its_own_class_s_default(
         ({"_class_name": "DDIMScheduler", "snr_shift_scale": 3.0}, "snr_shift_scale = 3.0"),
         (
             {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True},
-            "needed: a network that was trained without",
+            "needed: a network of v_prediction or sample",
         ),
     ],
 )

@@ -240,7 +240,7 @@ def test_a_full_disk_leaves_no_shard_and_loses_nothing(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"asyrp.{fails}", full)
+    monkeypatch.setattr(f"asyrp.storage.{fails}", full)
     with pytest.raises(OSError, match="No space"):
         store.flush()
     monkeypatch.undo()

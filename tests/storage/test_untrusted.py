@@ -62,8 +62,6 @@ OPENERS = {
 OWN = {
     ("avatars.py", "Image.open"),
     ("masks.py", "Image.open"),
-    ("way.py", "Image.open"),
-    ("compare.py", "Image.open"),
     ("pictures.py", "np.load"),
     ("train_encoder.py", "np.load"),
     ("train_segmenter.py", "np.load"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 
+from asyrp.commands.common import say
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import TextDirection
@@ -12,6 +13,7 @@ from asyrp.options import Train
 from asyrp.scorers.clip import DEFAULT
 from asyrp.settings import IMAGES, RECIPES
 
+FEW = 32  # images to train on
 Filled = tuple[float, int | None, int | None]  # lambda_clip, t_edit, t_boost
 
 
@@ -61,6 +63,15 @@ def _published(
     attributes: Iterable[AttributePreset], source: str, target: str
 ) -> AttributePreset | None:
     return next((one for one in attributes if (one.source, one.target) == (source, target)), None)
+
+
+def tell(options: Train, images: int, encoder: str) -> None:
+    """Say what of a run differs from its recipe, and whether its images are few."""
+    if options.recipe != "default":
+        told = differences(options, images, encoder)
+        say(f"recipe {options.recipe}; what differs (and what it says): {'; '.join(told) or '-'}")
+    if images < FEW:
+        say(f"warning: {images} images to train on are few; 64 or more are usual")
 
 
 def differences(options: Train, images: int, encoder: str) -> list[str]:

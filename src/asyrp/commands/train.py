@@ -12,7 +12,7 @@ from tqdm import tqdm
 from asyrp.commands.common import check_guides, network, on_domain, progress, say
 from asyrp.commands.material import find_pictures
 from asyrp.commands.phases import MOST_MEASURED, phases_of
-from asyrp.commands.recipes import differences, followed
+from asyrp.commands.recipes import followed, tell
 from asyrp.commands.stored import open_store
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError
@@ -44,7 +44,6 @@ from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results, new_folder
 
 MOST_PREVIEWED = 8
-FEW = 32  # images to train on
 LONGEST_NAME = 80  # letters of a file named after a text
 
 
@@ -74,7 +73,7 @@ def run(options: Train) -> None:
     options = followed(options, model, guides)
     begun = neighbour_of(model, options)
     material = gather(model, guides, options)
-    _tell(material, encoder, options)
+    tell(options, len(material.train), encoder.name)
     train(model, guides, material, options, begun)
     if assemble(options.network.device).rank == 0:
         checkpoint_of(options).unlink(missing_ok=True)
@@ -86,15 +85,6 @@ def guide_of(encoder: TextImageEncoder, target: str, options: Train) -> TextDire
     """The guide of a target, with what it should keep."""
     keep = (*options.keep, *(others(target) if options.keep_others else ()))
     return new_text_direction(encoder, options.source, target, keep=tuple(dict.fromkeys(keep)))
-
-
-def _tell(material: Material, encoder: TextImageEncoder, options: Train) -> None:
-    count = len(material.train)
-    if options.recipe != "default":
-        told = differences(options, count, encoder.name)
-        say(f"recipe {options.recipe}; what differs (and what it says): {'; '.join(told) or '-'}")
-    if count < FEW:
-        say(f"warning: {count} images to train on are few; 64 or more are usual")
 
 
 def check(options: Train) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Timesteps, below, pairs, paper_grid
 from asyrp.runtime.batching import in_batches
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 REFINEMENTS = 1  # of the inversion, as `asyrp edit` has by default
 BATCH = 16
@@ -165,7 +166,7 @@ def load_inverted(path: Path, device: torch.device | str = "cpu") -> InvertedIma
         AsyrpError: missing or damaged.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             header = file.metadata()
             tensors = {key: file.get_tensor(key).to(device) for key in file.keys()}
         numbers, split = tuple(json.loads(header["numbers"])), cast(Split, header["split"])

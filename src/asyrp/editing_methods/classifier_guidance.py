@@ -7,7 +7,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +20,7 @@ from asyrp.method.schedule import NoiseSchedule, Pair
 from asyrp.runtime.resumable import seconds_of
 from asyrp.scorers.judge import Judge
 from asyrp.scorers.judge import wanted as wanted_value
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 HIDDEN = -1  # label of an attribute that a picture does not show
 WIDTHS = (32, 48, 64, 96)
@@ -147,7 +147,7 @@ def new_classifier(domain: Domain) -> NoisyClassifier:
 def classified(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """Guidance by a classifier that was trained on labelled noisy images, unseen values too."""
     classifier, path = new_classifier(domain), classifier_path(inputs.folder)
-    classifier.load_state_dict(load_file(path))
+    classifier.load_state_dict(load_safetensors(path))
     judge = cast(Judge, domain.scorers.judge)
     value = (task.attribute, wanted_value(judge, task.attribute, task.value))
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from asyrp.domains.base import Domain, Task
 from asyrp.editing_methods.base import why_not
@@ -22,6 +21,7 @@ from asyrp.experiments.plots import save_figure
 from asyrp.reporting.tables import csv_text, markdown
 from asyrp.runtime.resumable import result_of
 from asyrp.storage.json_files import write_json, write_text
+from asyrp.storage.untrusted.pictures import open_picture
 
 
 class Compared(NamedTuple):
@@ -184,5 +184,5 @@ def sheet(plan: Plan, task: Task, kept: Path) -> Figure:
 
 
 def _pixels(strip: Path) -> np.ndarray:
-    with Image.open(strip) as opened:
+    with open_picture(strip) as opened:
         return np.asarray(opened.convert("RGB"))

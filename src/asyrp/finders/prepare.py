@@ -262,7 +262,7 @@ def make_card(
         encoder=guide.encoder.name,
         text_cosine=guide.cosine,
         strength=strength,
-        training={**asdict(settings), **outcome},
+        training={**asdict(settings), "learning_rate": settings.rate, **outcome},
     )
 
 

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from asyrp.storage.files import save_tensors
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 
 def kept(
@@ -20,7 +20,7 @@ def kept(
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_tensors(path, work(), {})
-    found: Mapping[str, Tensor] = load_file(path)
+    found: Mapping[str, Tensor] = load_safetensors(path)
     return found
 
 

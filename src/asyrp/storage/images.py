@@ -16,7 +16,7 @@ from asyrp.storage.files import atomic_path
 from asyrp.storage.finite import check_result
 from asyrp.storage.image_folders import SUFFIXES, find_images
 from asyrp.storage.untrusted.bounds import MOST_PIXELS as LARGEST
-from asyrp.storage.untrusted.pictures import FORMATS, open_picture
+from asyrp.storage.untrusted.pictures import open_picture
 
 KEYS = {"L;2": 85, "L;4": 17}  # what Pillow multiplies shallow greys with, but not their hidden one
 
@@ -215,7 +215,7 @@ def save_png(path: Path, picture: Image.Image, notes: dict[str, str] | None = No
 
 def notes_of(path: Path) -> dict[str, str]:
     """The text chunks of a PNG; none for other files."""
-    with Image.open(path, formats=FORMATS) as opened:
+    with open_picture(path) as opened:
         opened.load()
         return {key: str(value) for key, value in getattr(opened, "text", {}).items()}
 

@@ -25,7 +25,7 @@ def load_strictly(
         AsyrpError: keys that are missing or too many, shapes that differ, or values that are no
             finite numbers. What else goes wrong is the library's own error.
     """
-    if source is not None and Path(source).is_dir():
+    if source is not None and (Path(source) / "config.json").is_file():
         how["variant"] = chosen_in(Path(source)).variant
     with _no_report():
         model, report = kind.from_pretrained(

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asyrp.domains.avatars.judge import Residual
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.tensors import open_safetensors
 
 TRUSTED = 0.9  # area under the curve on validation pictures below which an attribute is not judged
 
@@ -104,7 +105,7 @@ def load_judge(path: Path | None = None) -> AttributeJudge:
     shipped = files("asyrp.domains.photographs").joinpath("weights", "judge.safetensors")
     path = path or Path(str(shipped))
     try:
-        with safe_open(path, "pt") as file:
+        with open_safetensors(path) as file:
             told = json.loads((file.metadata() or {})["readings"])
             judge = AttributeJudge({name: Reading(**one) for name, one in told.items()})
             judge.load_state_dict({key: file.get_tensor(key).float() for key in file.keys()})

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DModel
-from safetensors.torch import load_file
 from torch import nn
 
 from asyrp.domains.avatars.diffusion import SCHEDULER_CONFIG, save_pipeline
@@ -33,6 +32,7 @@ from asyrp.metrics.probe import area_under_curve, probe
 from asyrp.scorers.word_encoder import save_encoder
 from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_text
+from asyrp.storage.untrusted.tensors import load_safetensors
 
 MEASURED, PROBED = 48, 1_000
 
@@ -76,7 +76,7 @@ def parts(given: Inputs) -> Mapping[str, Part]:
 
 def averaged(network: nn.Module, checkpoint: Path) -> nn.Module:
     """A network with the averaged weights of a checkpoint, rounded to the fp16 that is kept."""
-    state = load_file(checkpoint)
+    state = load_safetensors(checkpoint)
     ema = {key.removeprefix("ema."): v for key, v in state.items() if key.startswith("ema.")}
     network.load_state_dict(
         {k: v.half().float() if v.is_floating_point() else v for k, v in ema.items()}
