@@ -7,7 +7,7 @@ of factor j; P_t is the posterior mean of the image, and DDIM with it is exact.
 
 import math
 import re
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ class PlantedNetwork(nn.Module):
 
     image_shape = picture_shape = SHAPE
     h_shape, h_channels, emb_channels = H_SHAPE, H_SHAPE[0], 4
+    config: ClassVar[dict[str, Any]] = {}
     prediction, dtype, device = "epsilon", torch.float32, torch.device("cpu")
 
     def __init__(self) -> None:

@@ -115,7 +115,7 @@ def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:
     row["s_dir"] = plain(of_mean([0.2, 0.2]))
     one = {"rows": [{**row, "strength": 0.0}, row], "answer": [0, 255, 0]}
     doses = [(EVERY["green"], one)]
-    assert "does not get there at any strength: 5 [0, 10] %" in words.why_unseen(doses)
+    assert "does not get there at any strength: 5 [-59, 69] %" in words.why_unseen(doses)
     far = {**row, "strength": 8.0, "s_dir": plain(of_mean([0.0, 0.1])), "share": row["share"]}
     ends = [{**each, "lpips": plain(of_mean([0.4, 0.4]))} for each in (row, row, far)]
     longer = [(EVERY["green"], {**one, "rows": ends})]

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
 import torch
 from diffusers import DDIMPipeline, UNet2DModel
 
@@ -34,6 +35,7 @@ def test_plain_diffusers_loads_and_samples_it() -> None:
     assert images.std() > 0.1
 
 
+@pytest.mark.filterwarnings("ignore:passed over in DDIMScheduler")
 def test_its_parts_are_those_that_load_model_takes() -> None:
     own = asyrp.load_model("avatars-64")
     assert asyrp.load_model(FOLDER).fingerprint() == own.fingerprint()

@@ -1,6 +1,5 @@
 """Commands whose network is on a device that the pictures are not on."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -75,15 +74,47 @@ def test_a_direction_is_diagnosed(tmp_path: Path, direction: str) -> None:
     assert far(*line, "--out", str(tmp_path / "out"), *FEW) == 0
 
 
+OWN = """
+[model]
+name = "avatars-64"
+[guides]
+encoder = "avatars-64-clip"
+distance = "st-lpips-alex"
+[images]
+train = "train"
+test = "test"
+[judge]
+encoder = "avatars-64-clip"
+[judge.questions]
+mouth = ["sad face", "smiling face"]
+hair = ["bald person", "blonde person"]
+[[tasks]]
+name = "smiling"
+source = "face"
+target = "smiling face"
+attribute = "mouth"
+value = "smiling face"
+t_start = 450
+t_edit = 300
+t_boost = 100
+"""
+
+
 def test_methods_are_compared(tmp_path: Path) -> None:
-    judge = tmp_path / "judge.json"
-    asked = {"mouth": ["sad face", "smiling face"], "hair": ["bald person", "blonde person"]}
-    judge.write_text(json.dumps({"encoder": "avatars-64-clip", "questions": asked}))
-    line = ["compare", "--images", faces(tmp_path / "test", 16), "--device", FAR]
-    line += ["--train-images", faces(tmp_path / "train", 4), "--judge", str(judge)]
-    line += ["--attribute", "mouth", "--value", "smiling face", "--methods", "mean"]
-    line += ["--source", "face", "--target", "smiling face", "--validation-faces", "2"]
-    line += ["--t-start", "450", "--t-edit", "300", "--t-boost", "100", "--train.steps", "6"]
+    faces(tmp_path / "test", 16)
+    faces(tmp_path / "train", 4)
+    (tmp_path / "own.toml").write_text(OWN)
+    line = ["compare", "--domain", str(tmp_path / "own.toml"), "--device", FAR]
+    line += [
+        "--methods",
+        "mean",
+        "--validation-faces",
+        "2",
+        "--test-faces",
+        "8",
+        "--train.steps",
+        "6",
+    ]
     assert far(*line, "--train.epochs", "1", "--out", str(tmp_path / "out")) == 0
 
 

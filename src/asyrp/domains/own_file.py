@@ -145,15 +145,15 @@ def table(
     """
     if not isinstance(content, dict):
         raise AsyrpError(f"{place} must be a table")
-    for name in needed:
-        if name not in content:
-            raise AsyrpError(f"{place} lacks {name!r}")
     for name, value in content.items():
         if name not in kinds:
             raise AsyrpError(f"{place} has {name!r}; it may have: {', '.join(kinds)}")
         kind = (int, float) if kinds[name] is float else kinds[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kinds[name] is not bool):
             raise AsyrpError(f"{name!r} of {place} must be of kind {kinds[name].__name__}")
+    for name in needed:
+        if name not in content:
+            raise AsyrpError(f"{place} lacks {name!r}")
     return content
 
 

@@ -42,10 +42,10 @@ def _begun(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> 
     if settings.kind == "implicit":
         layout = settings.layout or own_layout(model)
         return ImplicitDirection(model.h_channels, model.emb_channels, layout, settings.zero_init)
-    scale = 0.0 if settings.zero_init else TABLE_NOISE
+    scale, shape = 0.0 if settings.zero_init else TABLE_NOISE, model.h_shape
     if settings.kind == "global":
-        return GlobalDirection(scale * torch.randn(model.h_shape))
-    return TimestepDirection({pair.t: scale * torch.randn(model.h_shape) for pair in grid})
+        return GlobalDirection(scale * torch.randn(shape))
+    return TimestepDirection({pair.t: scale * torch.randn(shape) for pair in grid})
 
 
 def own_layout(model: HSpaceUNet) -> FtLayout:
