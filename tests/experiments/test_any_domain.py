@@ -193,3 +193,19 @@ def test_the_page_of_a_domain_begins_with_its_images(own: Path, tmp_path: Path) 
     assert [picture.name for picture in studio.examples][:2] == ["Image 1", "Image 2"]
     assert tuple(studio.examples[0].image.shape) == studio.model.image_shape
     assert studio.tools.encoder.name == "avatars-64-clip"
+
+
+def test_a_domain_stands_for_short_flags(own: Path) -> None:
+    from asyrp.commands.common import on_domain
+    from asyrp.options import Edit, Network, Train
+
+    network = Network(domain=str(own), class_label=7)
+    train = on_domain(Train("face", ("sad face",), Path("sad.safetensors"), network=network))
+    assert (train.network.model, train.images) == (
+        str(own.parent / "network"),
+        own.parent / "train",
+    )
+    assert (train.guides.encoder, train.network.class_label) == ("avatars-64-clip", None)
+    edit = Edit(Path("mine"), Path("out"), network=network)
+    assert on_domain(edit).images == Path("mine")
+    assert on_domain(Edit(Path("mine"), Path("out"))) == Edit(Path("mine"), Path("out"))
