@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, need
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
 from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
@@ -128,6 +128,7 @@ def _part(folder: Path) -> Any:
 
 
 def _with_prompt(folder: Path, network: Any, prompt: Prompt) -> FixedPrompt:
+    need("transformers", "encoders")
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     place = folder / "text_encoder"
