@@ -10,7 +10,7 @@ from io import StringIO
 
 import tyro
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, missing
 from asyrp.options import COMMANDS
 from asyrp.options.editing import train_of
 from asyrp.options.finding import finder_first
@@ -22,6 +22,7 @@ DESCRIPTION = (
     "`asyrp COMMAND --help` lists a command's options, `asyrp --version` says the version."
 )
 
+EXTRAS = {"matplotlib": "plots", "transformers": "encoders"}  # imported where they are needed
 READER_GONE = 141  # what a shell says of a program that wrote into a closed pipe
 MEMORY = (
     "out of memory; lower --batch-size (or --train.batch-size), give --train.checkpointing or "
@@ -78,6 +79,11 @@ def _guarded(name: str, options: object) -> int:
                 command.run(options)
     except AsyrpError as error:
         return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _refuse(missing(str(error.name), extra))
     except BrokenPipeError:
         raise
     except OSError as error:

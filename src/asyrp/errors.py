@@ -27,7 +27,12 @@ def need(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtra(
-            f"this needs the package {module!r}, which is not installed; "
-            f"run: pip install 'asyrp[{extra}]'"
-        ) from error
+        raise MissingExtra(missing(module, extra)) from error
+
+
+def missing(module: str, extra: str) -> str:
+    """What to do about a package of an optional extra that is not installed."""
+    return (
+        f"this needs the package {module!r}, which is not installed; "
+        f"run: pip install 'asyrp[{extra}]'"
+    )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, need
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
 from asyrp.method.text_conditioning import (
@@ -134,6 +134,7 @@ def _part(folder: Path) -> Any:
 
 
 def _with_prompt(folder: Path, network: Any, prompt: Prompt, space: LatentSpace) -> FixedPrompt:
+    need("transformers", "encoders")
     parts = [_text_part(folder, "")]
     if network.config.get("addition_embed_type") is None:
         encode = text_states(*parts[0])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, need
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.scorers.templates import imagenet_templates
@@ -124,6 +124,7 @@ def load_clip(
     Raises:
         AsyrpError: it cannot be found or reached, or is no text-image encoder.
     """
+    need("transformers", "encoders")
     from transformers import AutoModel, AutoTokenizer
 
     check_is_transformers(source)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, need
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.storage.strict_loading import load_strictly
@@ -68,6 +68,7 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
     Raises:
         AsyrpError: it cannot be found or reached, or segments nothing.
     """
+    need("transformers", "encoders")
     from transformers import AutoModelForSemanticSegmentation
 
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, need
 from asyrp.runtime.offline import hub
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.storage.strict_loading import load_strictly
@@ -54,6 +54,7 @@ def load_vision(source: str | Path, device: str | torch.device = "cpu") -> Visio
     Raises:
         AsyrpError: it cannot be found or reached, or is no image network with a processor's file.
     """
+    need("transformers", "encoders")
     from transformers import AutoModel
 
     try:

@@ -22,8 +22,13 @@ SIGNATURES: dict[Kind, tuple[str, ...]] = {
 
 # a part of a key -> why such a network cannot be converted
 REFUSED = {
-    "cond_stage_model.": "a Stable Diffusion checkpoint, with a text encoder; use its Hub id",
-    "first_stage_model.": "a latent diffusion checkpoint; use CompVis/ldm-celebahq-256 of the Hub",
+    "cond_stage_model.": "a Stable Diffusion checkpoint in one file; make a folder of it with "
+    "diffusers, StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), or use its "
+    "Hub id",
+    "conditioner.embedders.": "a Stable Diffusion XL checkpoint, with inputs besides a prompt; "
+    "needed: version 1.x or 2.x",
+    "first_stage_model.": "a latent diffusion checkpoint in one file; make a folder of it with "
+    "diffusers' convert_ldm_original_checkpoint_to_diffusers.py, or use CompVis/ldm-celebahq-256",
     ".transformer_blocks.": "a network with cross-attention (latent diffusion); use its Hub id",
     "all_modules.": "a score-SDE network, with continuous time; needed: discrete timesteps",
     "time_embedding.linear_1.": "already a diffusers network; load its folder, with config.json",
