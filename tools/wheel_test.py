@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_SECONDS, TRIES = 0.3, 15  # of --help
-MOST_MEGABYTES = 25  # the wheel's weights stay downloadable
+MOST_MEGABYTES = 60  # the wheel's weights stay downloadable
 HELPS = ([], ["demo"], ["train"], ["edit"])
 WITHOUT_TORCH = "import sys, asyrp; assert 'torch' not in sys.modules; print(asyrp.__version__)"
 HELP_WITHOUT_TORCH = """

@@ -13,7 +13,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
-from test_segmentation import save_segformer
+from test_evaluation_own import save_segformer
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTForImageClassification
 
