@@ -207,9 +207,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def told_of_growth(rows: list[dict[str, Any]]) -> str:
     """Which ways down are not stable, and which rows are still to measure."""
-    steep = [
-        f"{title(row)} ({row['growth down']:.0f})" for row in rows if row["growth down"] > STEEP
-    ]
+    down = {title(row): row["growth down"] for row in rows}
+    steep = [f"{name} ({times:.0f})" for name, times in down.items() if times > STEEP]
     missing = [title({"inversion": w, "refinements": r}) for w, r in WAYS[len(rows) :]]
     lines = [
         f"- Errors grow more than {STEEP} times on the way down with: {', '.join(steep) or 'none'}. "
