@@ -211,7 +211,7 @@ def told_of_growth(rows: list[dict[str, Any]]) -> str:
     steep = [f"{name} ({times:.0f})" for name, times in down.items() if times > STEEP]
     missing = [title({"inversion": w, "refinements": r}) for w, r in WAYS[len(rows) :]]
     lines = [
-        f"- Errors grow more than {STEEP} times on the way down with: {', '.join(steep) or 'none'}. "
+        f"- Errors grow more than {STEEP} times on the way down of: {', '.join(steep) or 'none'}. "
         "Latents that were changed\n  by anything else than their own way up come back worse.\n",
         f"- Not measured yet: {', '.join(missing)}.\n" if missing else "",
     ]
