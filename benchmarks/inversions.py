@@ -47,6 +47,7 @@ WAYS: tuple[tuple[Name, int], ...] = (
 )
 SMALL = 1e-3  # root mean square of a perturbation
 DISTURBED = 4  # faces
+STEEP = 10  # growth that the page warns of
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,19 @@ def table(rows: list[dict[str, Any]]) -> str:
     return markdown(shown)
 
 
+def told_of_growth(rows: list[dict[str, Any]]) -> str:
+    """Which ways down are not stable, and which rows are still to measure."""
+    down = {title(row): row["growth down"] for row in rows}
+    steep = [f"{name} ({times:.0f})" for name, times in down.items() if times > STEEP]
+    missing = [title({"inversion": w, "refinements": r}) for w, r in WAYS[len(rows) :]]
+    lines = [
+        f"- Errors grow more than {STEEP} times on the way down of: {', '.join(steep) or 'none'}. "
+        "Latents that were changed\n  by anything else than their own way up come back worse.\n",
+        f"- Not measured yet: {', '.join(missing)}.\n" if missing else "",
+    ]
+    return "".join(lines)
+
+
 def page(have: Bench, rows: list[dict[str, Any]]) -> str:
     """inversions.md."""
     options, card = have.options, have.saved.card
@@ -221,6 +235,7 @@ def page(have: Bench, rows: list[dict[str, Any]]) -> str:
         f"- *growth*: a random perturbation of {SMALL:g} of the whole latent, walked down, moves "
         "the image by so many times as much;\n  of the image, walked up, x_T. Rounding grows "
         f"alike. Root mean squares over {DISTURBED} faces.\n"
+        f"{told_of_growth(rows)}"
         f"- One thread of a {platform.machine()} CPU, torch {torch.__version__}, float32.\n"
     )
 
