@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from asyrp.settings import TrainSettings
+
 Repeated: Any = tyro.conf.UseAppendAction
 Flat = tyro.conf.arg(name="")
 
@@ -14,6 +16,15 @@ InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method
 def unset(said: str, kind: str) -> Any:
     """What --help says of an option whose default is None: what happens then, and its kind."""
     return tyro.conf.arg(help_behavior_hint=f"(default: {said})", metavar=kind)
+
+
+# The same for settings of training, which know nothing of a command line.
+for name, hint in {
+    "layout": unset("the network's own", "{ddpm,adm}"),
+    "learning_rate": unset("that of the kind", "FLOAT"),
+    "validate_every": unset("an eighth of the run", "INT"),
+}.items():
+    TrainSettings.__annotations__[name] = Annotated[TrainSettings.__annotations__[name], hint]
 
 
 class Unasked(str):
