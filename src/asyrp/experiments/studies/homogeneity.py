@@ -88,7 +88,12 @@ def _fits(
     found = {}
     for rate in rates:
         settings = replace(
-            bench.lab.settings, kind="timestep", epochs=passes, batch_size=1, learning_rate=rate
+            bench.lab.settings,
+            kind="timestep",
+            along="edited",
+            epochs=passes,
+            batch_size=1,
+            learning_rate=rate,
         )
         lab = bench.lab._replace(settings=settings)
         found[rate] = fitted(lab, bench.first.task, bench.first.phases, own, space)
