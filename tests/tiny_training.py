@@ -22,7 +22,14 @@ from conftest import noise
 from doubles import tiny_guide
 
 SETTINGS = TrainSettings(
-    steps=8, epochs=2, batch_size=2, learning_rate=0.02, validate_every=2, patience=100
+    steps=8,
+    along="edited",
+    epochs=2,
+    batch_size=2,
+    learning_rate=0.02,
+    floor=0.005,
+    validate_every=2,
+    patience=100,
 )
 WINDOW = editing_window(999, 800, steps=8)  # two timesteps: 999 and 856
 State = dict[str, Tensor]

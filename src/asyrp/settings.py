@@ -32,9 +32,9 @@ class TrainSettings:
     """Start from dh = 0; off is the official code's: PyTorch's default of f_t, noise in tables."""
     steps: int = 20
     """Length S of the timestep grid; editing on another S~ scales dh by S/S~."""
-    along: Along = "edited"
-    """Where P_t is edited: on the walk as edited so far (official code), on the inverted
-    trajectory, or at random timesteps of noised images, which need no inversion."""
+    along: Along = "noised"
+    """Where P_t is edited: at random timesteps of noised images, which need no inversion; on the
+    walk as edited so far (official code); or on the inverted trajectory."""
     epochs: int = 3
     """Passes over the images."""
     batch_size: int = 8
@@ -112,6 +112,7 @@ def official(kind: Kind = "implicit", layout: FtLayout | None = None) -> TrainSe
         optimiser="sgd",
         learning_rate=0.5,
         decay=False,
+        along="edited",
         clip_source="clean",
         floor=0.0,
         loss_form="log",

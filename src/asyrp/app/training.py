@@ -72,7 +72,12 @@ class Job:
     def settings(self) -> TrainSettings:
         """The settings of its training."""
         return TrainSettings(
-            epochs=self.passes, batch_size=BATCH, validate_every=3, patience=6, seed=self.seed
+            along="edited",  # its faces are latents
+            epochs=self.passes,
+            batch_size=BATCH,
+            validate_every=3,
+            patience=6,
+            seed=self.seed,
         )
 
     @property

@@ -23,7 +23,7 @@ from asyrp.method.directions import GlobalDirection, ImplicitDirection, Timestep
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
-from asyrp.method.unedited_trajectory import UneditedTrajectories, UneditedTrajectory
+from asyrp.method.unedited_trajectory import Clean, UneditedTrajectories, UneditedTrajectory
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from asyrp.settings import FtLayout, TrainSettings
 
@@ -123,9 +123,15 @@ def fit_together(
     the same directions. origin: what the directions began from, the same for one checkpoint.
 
     Raises:
-        AsyrpError: a loss is not finite, the checkpoint belongs to another run, or the lessons do
-            not begin at one timestep or are of several encoders.
+        AsyrpError: a loss is not finite, the checkpoint belongs to another run, the lessons do not
+            begin at one timestep or are of several encoders, or the sources are not what
+            `settings.along` needs.
     """
+    if isinstance(sources, Clean) != (settings.along == "noised"):
+        raise AsyrpError(
+            "training along noised images needs images alone (Clean), along a walk its Sources; "
+            f"got {type(sources).__name__} with along {settings.along!r}"
+        )
     run = Run(model, goals, settings, processes)
     best = copy.deepcopy(run.directions)
     kept = {"direction": run.directions, "best": best}

@@ -88,7 +88,12 @@ def _fits(
     found = {}
     for rate in rates:
         settings = replace(
-            context.settings, kind="timestep", epochs=passes, batch_size=1, learning_rate=rate
+            context.settings,
+            kind="timestep",
+            along="edited",
+            epochs=passes,
+            batch_size=1,
+            learning_rate=rate,
         )
         found[rate] = fitted(
             context.domain, context.first.task, context.first.interval, own, settings, space
