@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tyro
 
+from asyrp import cli
 from asyrp.method.schedule import Pair, paper_grid
-from asyrp.options import COMMANDS
 from places import call
 from snippets import STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
 
@@ -43,7 +42,7 @@ def run_commands(block: Block) -> None:
 
 def parsed(argv: list[str]) -> Any:
     """The options that the real command line reads; SystemExit where it does not."""
-    return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="asyrp", args=argv)
+    return cli.parsed(argv)
 
 
 def exists(page: Path) -> None:

@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import tyro
 
@@ -33,12 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"asyrp {__version__}")
         return 0
-    commands = COMMANDS | {"train": train_of(recipe_in(argv))}
-    options = tyro.extras.subcommand_cli_from_dict(
-        commands, prog="asyrp", description=DESCRIPTION, args=list(argv)
-    )
+    options = parsed(argv)
     name = next(name for name, kind in COMMANDS.items() if isinstance(options, kind))
     return _guarded(name, options)
+
+
+def parsed(argv: Sequence[str]) -> Any:
+    """The options of a command line; SystemExit where it cannot be read."""
+    commands = COMMANDS | {"train": train_of(recipe_in(argv))}
+    return tyro.extras.subcommand_cli_from_dict(
+        commands, prog="asyrp", description=DESCRIPTION, args=list(argv)
+    )
 
 
 def recipe_in(argv: Sequence[str]) -> Recipe:

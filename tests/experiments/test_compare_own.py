@@ -79,7 +79,16 @@ def command(root: Path, model: Path, *more: str) -> list[str]:
             write_png(root / name / f"{index:02d}.png", noise(3, SIDE, SIDE, seed=index))
     line = ["compare", "--model", str(model), "--images", str(root / "test")]
     line += ["--train-images", str(root / "train"), "--source", "face", "--target", "smiling face"]
-    line += ["--encoder", str(clip), "--validation-faces", "2", "--train.epochs", "1"]
+    line += [
+        "--encoder",
+        str(clip),
+        "--distance",
+        "st-lpips-alex",
+        "--validation-faces",
+        "2",
+        "--train.epochs",
+        "1",
+    ]
     line += ["--train.steps", "4", "--train.batch-size", "2", "--batch-size", "16"]
     line += ["--t-start", "999", "--t-edit", "400", "--t-boost", "100"]
     return [*line, *more]

@@ -70,6 +70,7 @@ def line(root: Path, name: str, out: Path, *more: str) -> list[str]:
     words = ["study", name, "--model", str(root / "network"), "--out", str(out)]
     words += ["--images", str(root / "test"), "--train-images", str(root / "train")]
     words += ["--source", "person", "--target", "smiling person"]
+    words += ["--encoder", "avatars-64-clip", "--distance", "st-lpips-alex"]
     words += ["--judge", str(root / "clip.json"), "--attribute", "mouth", "--value", "sad face"]
     words += ["--validation-faces", "2", "--train-faces", "3", "--faces", FEW.get(name, "2")]
     words += ["--steps", "3", "--train.epochs", "1", "--train.steps", "3"]

@@ -22,6 +22,7 @@ from tiny_folders import save_clip, save_ldm
 
 TRAIN = ["--source", "face", "--target", "smiling face", "--t-start", "999", "--t-edit", "300"]
 TRAIN += ["--t-boost", "0", "--train.steps", "4", "--train.epochs", "1", "--validation", "0"]
+TRAIN += ["--encoder", "avatars-64-clip"]
 QUICK = ["--refinements", "0"]
 
 

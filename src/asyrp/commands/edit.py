@@ -48,7 +48,7 @@ def run(options: Edit) -> None:
     check(options)
     check_results(options.out, options.images)
     model, processes = network(options.network), assemble(options.network.device)
-    chosen = applied(model, options.applying)
+    chosen = applied(model, options.applying, options.steps)
     inputs = (_from_folder if options.store is None else _from_store)(model, options, processes)
     notes = edit_notes(chosen)
     cards = [asdict(one.card) for one in chosen.saved]

@@ -18,7 +18,7 @@ def run(options: Sample) -> None:
     check_results(options.out)
     model = network(options.network)
     check_steps(options.steps, model.schedule.length)
-    chosen = applied(model, options.applying)
+    chosen = applied(model, options.applying, options.steps)
     latents = random_latents(model, options.count, options.applying.seed)
     with progress(f"drawing {options.count} samples") as report:
         images = edit(
