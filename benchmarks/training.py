@@ -103,24 +103,25 @@ class Options:
 
 
 class Bench(NamedTuple):
-    """Networks, and the folder of latents."""
+    """Networks, the folder of latents, and how many validation faces."""
 
     model: HSpaceUNet
     guide: TextDirection
     judge: Judge
-    options: Options
+    folder: Path
+    faces: int
 
 
 def bench(options: Options) -> Bench:
     """Load what all variants share."""
     model = load_model("avatars-64")
     guide = new_text_direction(load_encoder("avatars-64-clip"), "face", "smiling face")
-    return Bench(model, guide, load_judge(), options)
+    return Bench(model, guide, load_judge(), options.out, options.faces)
 
 
 def faces_of(have: Bench, split: str, count: int, steps: int, at: int) -> Pictures:
     """Faces with latents at a timestep, inverted once."""
-    kept = have.options.out / f"{split}-{count}-{steps}-{at}.safetensors"
+    kept = have.folder / f"{split}-{count}-{steps}-{at}.safetensors"
     images = to_unit(np.stack([draw(sample_face(split, i)) for i in range(count)]))  # type: ignore[arg-type]
     if not kept.exists():
         save_file({"x": latents_of(have.model, images, steps, refinements=1, up_to=at)}, kept)
@@ -156,11 +157,17 @@ def alike(direction: nn.Module) -> float:
 
 
 @torch.no_grad()
-def judged(have: Bench, variant: Variant, direction: Direction) -> Iterator[list[float]]:
-    """Strength, success, leakage and progress along dT of the faces that do not smile."""
-    pictures = faces_of(have, "validation", have.options.faces, STEPS, variant.t_start)
-    faces = [sample_face("validation", i) for i in range(have.options.faces)]
-    lacking = [i for i, face in enumerate(faces) if face.values["mouth"] != "smiling"]
+def judged(
+    have: Bench,
+    variant: Variant,
+    direction: Direction,
+    wanted: tuple[str, str] = ("mouth", "smiling"),
+) -> Iterator[list[float]]:
+    """Strength, success, leakage and progress along dT of the faces that lack a value."""
+    factor, value = wanted
+    pictures = faces_of(have, "validation", have.faces, STEPS, variant.t_start)
+    faces = [sample_face("validation", i) for i in range(have.faces)]
+    lacking = [i for i, face in enumerate(faces) if face.label(factor) not in (None, value)]
     grid, x = below(paper_grid(STEPS), variant.t_start), pictures.latents[lacking]
     plain = walked(have.model, x, grid, [])
     before, features = answers(have.judge, plain), have.guide.encoder.image_features(plain)
@@ -170,7 +177,7 @@ def judged(have: Bench, variant: Variant, direction: Direction) -> Iterator[list
             direction, variant.t_edit, strength, variant.settings.steps, variant.t_start
         )
         edited = walked(have.model, x, grid, [act])
-        got = score(before, answers(have.judge, edited), shown, "mouth", "smiling")
+        got = score(before, answers(have.judge, edited), shown, factor, value)
         progress = (have.guide.encoder.image_features(edited) - features) @ have.guide.direction
         yield [strength, got.success, got.leakage, float(progress.mean())]
 

@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tyro
 
+from asyrp import cli
 from asyrp.method.schedule import Timesteps, paper_grid
-from asyrp.options import COMMANDS
-from asyrp.options.finding import finder_first
 from places import call
 from snippets import STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
 
@@ -44,7 +42,7 @@ def run_commands(block: Block) -> None:
 
 def parsed(argv: list[str]) -> Any:
     """The options that the real command line reads; SystemExit where it does not."""
-    return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="asyrp", args=finder_first(argv))
+    return cli.parsed(argv)
 
 
 def exists(page: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from importlib import import_module
 from io import StringIO
+from typing import Any
 
 import tyro
 
@@ -40,13 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"asyrp {__version__}")
         return 0
-    commands = COMMANDS | {"train": train_of(recipe_in(argv))}
     told = StringIO()
     try:
         with redirect_stderr(told):
-            options = tyro.extras.subcommand_cli_from_dict(
-                commands, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
-            )
+            options = parsed(argv)
     except SystemExit as end:
         if refused := _own_error(end):  # by the settings themselves, which the parser puts in a box
             return _refuse(str(refused))
@@ -61,6 +59,14 @@ def _own_error(error: BaseException | None) -> AsyrpError | None:
     while error is not None and not isinstance(error, AsyrpError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def parsed(argv: Sequence[str]) -> Any:
+    """The options of a command line; SystemExit where it cannot be read."""
+    commands = COMMANDS | {"train": train_of(recipe_in(argv))}
+    return tyro.extras.subcommand_cli_from_dict(
+        commands, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
+    )
 
 
 def recipe_in(argv: Sequence[str]) -> Recipe:

@@ -168,6 +168,7 @@ def train_of(place: Place, out: Path, *more: object) -> list[object]:
     """A training of some seconds, with many batches."""
     phases = ["--t-start", 999, "--t-edit", 500, "--t-boost", 100, "--strength", 1]
     texts = ["--source", "face", "--target", "smiling face", "--refinements", 0]
+    texts += ["--encoder", "avatars-64-clip"]
     size = ["--train.steps", 12, "--train.epochs", 24, "--train.batch-size", 3]
     size += ["--train.validate-every", 5, "--train.patience", 1000, "--train.no-zero-init"]
     return ["train", "--images", place.faces, "--model", place.model, *texts, *phases, *size,

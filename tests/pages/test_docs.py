@@ -240,7 +240,7 @@ def test_the_official_settings_are_those_of_the_code() -> None:
     (command,) = block.commands
     options = parsed(asyrp_argv(command) or [])
     assert options.training == official()
-    assert (options.t_start, options.strength) == (999, 1.0)
+    assert options.inverting.refinements == options.validation == 0
 
 
 def test_the_licences_of_all_shipped_files_are_stated() -> None:

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import boost_of, parse_direction
-from asyrp.method.asymmetric_process import Attribute, intervals_of
+from asyrp.method.asymmetric_process import Attribute, check_acts, intervals_of
 from asyrp.method.direction_file import SavedDirection, load_direction
 from asyrp.method.editing import Inversion, Report, inversion_grid, invert, latents_of
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of, top_of
-from asyrp.method.schedule import check_steps
+from asyrp.method.schedule import check_steps, paper_grid
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Applying, Guides, Inverting, Network
@@ -139,8 +139,11 @@ def check_device(name: str) -> str:
     return name
 
 
-def check_guides(spec: str, guides: Guides) -> None:
-    """Raise AsyrpError where nobody asked for what guides a network of other pictures."""
+def check_guides(spec: str, guides: Guides, measured: bool = True) -> None:
+    """Raise AsyrpError where nobody asked for what guides a network of other pictures.
+
+    measured: whether the distance is looked at.
+    """
     if spec == Network().model:
         return
     if isinstance(guides.encoder, Unasked):
@@ -148,7 +151,7 @@ def check_guides(spec: str, guides: Guides) -> None:
             f"{guides.encoder} knows drawn faces alone, and {spec!r} is another network; needed "
             "--encoder: clip for photographs"
         )
-    if isinstance(guides.distance, Unasked):
+    if measured and isinstance(guides.distance, Unasked):
         raise AsyrpError(
             f"{guides.distance} has thresholds of drawn faces, and {spec!r} is another network; "
             "needed --distance: lpips-alex for photographs"
@@ -258,12 +261,14 @@ class Applied(NamedTuple):
     t_boost: int
 
 
-def applied(model: HSpaceUNet, options: Applying) -> Applied:
-    """Load the directions of a command, strengths multiplied.
+def applied(model: HSpaceUNet, options: Applying, steps: int) -> Applied:
+    """Load the directions of a command for walks of some steps, strengths multiplied.
 
     Raises:
-        AsyrpError: a file that cannot be used, or t_boost above a t_edit.
+        AsyrpError: a file that cannot be used, t_boost above a t_edit, or an interval without a
+            timestep of the walk.
     """
+    grid = paper_grid(steps, model.schedule.length)
     saved, attributes = [], []
     for text in options.direction:
         path, strength = parse_direction(text)
@@ -271,6 +276,7 @@ def applied(model: HSpaceUNet, options: Applying) -> Applied:
         saved.append(one)
         total = strength * options.strength * one.card.strength
         attributes.append(one.attribute(total, options.t_edit, options.t_start))
+    check_acts(attributes, grid)
     t_boost = boost_of(saved, options.t_boost)
     intervals_of(attributes, t_boost)
     return Applied(saved, attributes, t_boost)

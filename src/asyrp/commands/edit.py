@@ -54,7 +54,7 @@ def run(options: Edit) -> None:
     check(options)
     check_results(options.out, options.images)
     model, processes = network(options.network), assemble(options.network.device)
-    chosen, asked = applied(model, options.applying), options
+    chosen, asked = applied(model, options.applying, options.steps), options
     if options.align:
         options = _on_aligned(model, options, options.align, processes)
     inputs = (_from_folder if options.store is None else _from_store)(model, options, processes)

@@ -31,7 +31,7 @@ def run(options: Sample) -> None:
     model = network(options.network)
     check_rgb(model, also=(1,))
     check_steps(options.steps, model.schedule.length)
-    chosen = applied(model, options.applying)
+    chosen = applied(model, options.applying, options.steps)
     latents = random_latents(model, options.count, options.applying.seed)
     with progress(f"drawing {options.count} samples") as report:
         images = edit(

@@ -67,7 +67,7 @@ def run(options: Train) -> None:
     options = on_domain(options)
     check(options)
     model = network(options.network)
-    check_guides(options.network.model, options.guides)
+    check_guides(options.network.model, options.guides, not _told_when(options))
     encoder = encoder_for(model, options.guides.encoder)
     guides = [guide_of(encoder, target, options) for target in options.target]
     options = followed(options, model, guides)
@@ -149,10 +149,15 @@ def checkpoint_of(options: Train) -> Path:
 
 def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -> Material:
     """Images with latents, and the phases; the last `validation` images are held out."""
-    told = None not in (options.t_start, options.t_edit, options.t_boost)
+    told = _told_when(options)
     # before the long work, which would be lost if its weights could not be had
     distance = None if told else distance_for(model, options.guides.distance)
     return (_from_samples if options.random else _from_folder)(model, guides, options, distance)
+
+
+def _told_when(options: Train) -> bool:
+    """Whether no phase is read off curves."""
+    return None not in (options.t_start, options.t_edit, options.t_boost)
 
 
 def _from_samples(

@@ -150,6 +150,22 @@ def predictions(
     return shift(model, encoded, change)
 
 
+def check_acts(attributes: Sequence[Attribute], grid: Sequence[Pair]) -> None:
+    """Raise AsyrpError for an attribute whose interval holds no timestep of a whole walk's grid."""
+    for one in attributes:
+        if not any(one.acts(pair.t) for pair in grid):
+            raise no_timestep(len(grid), one.t_start, one.t_edit)
+
+
+def no_timestep(steps: int, t_start: int | None, t_edit: int) -> AsyrpError:
+    """The error of an editing interval between two timesteps of the grid."""
+    start = "T" if t_start is None else t_start
+    return AsyrpError(
+        f"no timestep of the {steps}-step grid lies between t_start {start} and t_edit {t_edit}; "
+        "raise t_start or lower t_edit"
+    )
+
+
 def intervals_of(attributes: Sequence[Attribute], t_boost: int) -> list[EditInterval]:
     """The phases of each direction of a walk that is boosted below t_boost.
 

@@ -191,12 +191,20 @@ def generator_of(purpose: str, *numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
 
 
-def seeded_generators(count: int, seed: int = 0, first: int = 0) -> list[torch.Generator]:
+def seeded_generators(
+    count: int, seed: int = 0, first: int = 0, purpose: str = ""
+) -> list[torch.Generator]:
     """One CPU generator an image, for images `first`, `first` + 1, ...; independent of batching.
+
+    purpose: what is drawn, as "x_T"; noise of one purpose tells nothing of that of another. None
+    is the noise of quality boosting.
 
     Raises:
         AsyrpError: a seed of more digits than torch can hold.
     """
     if abs(seed) > HIGHEST_SEED:
         raise AsyrpError(f"a seed lies in -{HIGHEST_SEED:,}..{HIGHEST_SEED:,}; got {seed}")
-    return [torch.Generator().manual_seed(seed * 1_000_003 + first + i) for i in range(count)]
+    numbers = range(first, first + count)
+    if purpose:
+        return [generator_of(purpose, seed, number) for number in numbers]
+    return [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in numbers]

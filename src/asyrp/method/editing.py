@@ -203,11 +203,14 @@ def edit(
 
 
 def random_latents(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
-    """x_T ~ N(0, I), (count, c, height, width), each from a generator of its own."""
+    """x_T ~ N(0, I), (count, c, height, width), each from a generator of its own.
+
+    It is no other noise that a walk from there draws with the same seed.
+    """
     if count < 1:
         raise AsyrpError(f"the number of samples must be 1 or more; got {count}")
     like = _as_state(model, torch.zeros(count, *model.image_shape))
-    return draw_noise(like, seeded_generators(count, seed))
+    return draw_noise(like, seeded_generators(count, seed, purpose="x_T"))
 
 
 def _as_state(model: HSpaceUNet, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.asymmetric_process import no_timestep, reverse_process
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import LONGEST, Timesteps, below, paper_grid
 from asyrp.method.text_direction import TextDirection
@@ -125,10 +125,7 @@ def editing_window(
     pairs = below(paper_grid(steps, length), t_top)
     grid = pairs.between(t_start, t_edit)
     if not grid:
-        raise AsyrpError(
-            f"no timestep of the {steps}-step grid lies between t_start {t_start} and "
-            f"t_edit {t_edit}; raise t_start or lower t_edit"
-        )
+        raise no_timestep(steps, t_start, t_edit)
     return Window(pairs.between(LONGEST, t_start + 1), grid)
 
 
