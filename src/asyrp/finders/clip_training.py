@@ -127,11 +127,7 @@ def fit_together(
             begin at one timestep or are of several encoders, or the sources are not what
             `settings.along` needs.
     """
-    if isinstance(sources, Clean) != (settings.along == "noised"):
-        raise AsyrpError(
-            "training along noised images needs images alone (Clean), along a walk its Sources; "
-            f"got {type(sources).__name__} with along {settings.along!r}"
-        )
+    _check_sources(sources, settings)
     run = Run(model, goals, settings, processes)
     best = copy.deepcopy(run.directions)
     kept = {"direction": run.directions, "best": best}
@@ -159,6 +155,14 @@ def fit_together(
     for goal, lowest in enumerate(at.lowest):
         if lowest < math.inf:
             run.directions[goal].load_state_dict(best[goal].state_dict())
+
+
+def _check_sources(sources: UneditedTrajectories, settings: TrainSettings) -> None:
+    if isinstance(sources, Clean) != (settings.along == "noised"):
+        raise AsyrpError(
+            "training along noised images needs images alone (Clean), along a walk its Sources; "
+            f"got {type(sources).__name__} with along {settings.along!r}"
+        )
 
 
 def judged(at: Progress, goal: int, loss: float) -> tuple[Progress, bool]:
