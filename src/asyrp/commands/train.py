@@ -288,12 +288,8 @@ def _preview(
     if options.previews is None or not is_first():
         return
     held, phases = material.held[:MOST_PREVIEWED], material.phases[goal]
-    act = Attribute(
-        cast(Direction, job.goals[goal].direction),
-        phases.t_edit,
-        trained_steps=options.training.steps,
-        t_start=phases.t_start,
-    )
+    direction, steps = cast(Direction, job.goals[goal].direction), options.training.steps
+    act = Attribute(direction, phases.t_edit, 1.0, steps, phases.t_start)
     rows = [held.images, edit(model, held.latents, [act], EDIT_STEPS, inversion=options.inversion)]
     sheet = contact_sheet([model.space.decode(row) for row in rows])
     several = len(options.target) > 1
