@@ -32,7 +32,7 @@ class TrainSettings:
     """Start from dh = 0; off is the official code's: PyTorch's default of f_t, noise in tables."""
     steps: int = 20
     """Length S of the timestep grid; editing on another S~ scales dh by S/S~."""
-    along: Along = "noised"
+    along: Along = "edited"
     """Where P_t is edited: at random timesteps of noised images, which need no inversion; on the
     walk as edited so far (official code); or on the inverted trajectory."""
     epochs: int = 3

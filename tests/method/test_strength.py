@@ -17,8 +17,9 @@ from doubles import tiny_guide
 def test_the_strength_lies_where_progress_crosses_the_share() -> None:
     progress = [0.2, 0.6, 1.0, 1.0, 1.0, 1.0]
     found = saturation(STRENGTHS, progress)
-    assert found == pytest.approx(1.0 + 0.5 * (SHARE - 0.6) / 0.4, abs=0.005)
-    assert saturation(STRENGTHS, progress, share=0.6) == 1.0
+    low, high = STRENGTHS[1:3]
+    assert found == pytest.approx(low + (high - low) * (SHARE - 0.6) / 0.4, abs=0.006)
+    assert saturation(STRENGTHS, progress, share=0.6) == low
 
 
 def test_the_first_strength_is_enough_where_it_already_saturates() -> None:

@@ -111,7 +111,7 @@ def test_methods_are_compared(tmp_path: Path) -> None:
         "--validation-faces",
         "2",
         "--test-faces",
-        "8",
+        "16",
         "--train.steps",
         "6",
     ]
