@@ -102,7 +102,7 @@ t_boost = 100
 
 def test_methods_are_compared(tmp_path: Path) -> None:
     faces(tmp_path / "test", 16)
-    faces(tmp_path / "train", 4)
+    faces(tmp_path / "train", 12)
     (tmp_path / "own.toml").write_text(OWN)
     line = ["compare", "--domain", str(tmp_path / "own.toml"), "--device", FAR]
     line += [
@@ -114,6 +114,8 @@ def test_methods_are_compared(tmp_path: Path) -> None:
         "16",
         "--train.steps",
         "6",
+        "--workers",
+        "1",
     ]
     assert far(*line, "--train.epochs", "1", "--out", str(tmp_path / "out")) == 0
 

@@ -234,7 +234,7 @@ def _check_range(model: HSpaceUNet, images: Tensor) -> None:
     """Refuse bytes, and pixels in [0, 255] or without a value; latents may have any size."""
     pixels = isinstance(model.space, Pixels)
     usual = images.is_floating_point() and is_finite(images)
-    if not usual or (pixels and images.abs().max() > FARTHEST):
+    if not usual or (pixels and images.abs().max().item() > FARTHEST):
         low, high = images.min().item(), images.max().item()
         raise AsyrpError(
             f"this network needs images in [-1, 1], as floating-point numbers; got "
