@@ -30,7 +30,7 @@ extensions = [
     "myst_nb",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "images", "gallery/*.ipynb", "gallery/*.zip", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.zip", "**/.ipynb_checkpoints"]
 html_theme = "furo"
 html_title = f"asyrp {__version__}"
 html_static_path: list[str] = []

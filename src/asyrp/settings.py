@@ -55,8 +55,8 @@ class TrainSettings:
     clip_source: ClipSource = "predicted"
     """Source image of the directional loss: P_t unedited (paper) or the clean image (official)."""
     floor: float = 0.2
-    """Least length of dI that the directional loss divides by: below it progress along dT counts, above it
-    the angle. 0 is the paper's cosine, which has no gradient at dh = 0."""
+    """Least length of dI that the directional loss divides by: below it progress along dT counts,
+    above it the angle. 0 is the paper's cosine, which has no gradient at dh = 0."""
     loss_form: LossForm = "mean"
     """1 - cos averaged over images (paper), or -log((2 - L)/2) (official code)."""
     validate_every: int | None = None
