@@ -14,6 +14,8 @@ from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from torch import Tensor
 from torch.nn import functional
 
+from asyrp.runtime.precision import autocast
+
 UNET_CONFIG = {
     "sample_size": 64,
     "in_channels": 3,
@@ -68,7 +70,9 @@ def v_loss(
         signal = alpha_bar[t].sqrt().float().view(-1, 1, 1, 1)
         noise = (1 - alpha_bar[t]).sqrt().float().view(-1, 1, 1, 1)
         x_t = (signal * x0 + noise * eps).contiguous(memory_format=torch.channels_last)
-        return functional.mse_loss(unet(x_t, t).sample, signal * eps - noise * x0)
+        with autocast(x_t.device):
+            v = unet(x_t, t).sample
+        return functional.mse_loss(v.float(), signal * eps - noise * x0)
 
     return loss_at
 

@@ -50,5 +50,5 @@ def train(
         state = load_safetensors(begun / "diffusion_pytorch_model.safetensors")
         unet.load_state_dict({key: value.float() for key, value in state.items()})
     loss: Callable[[int], Tensor] = v_loss(unet, mirrored(data), BATCH, 1)
-    settings = LoopSettings(steps, learning_rate=4e-4, ema_decay=0.9995, warmup_steps=100)
+    settings = LoopSettings(steps, 3e-4, warmup_steps=50, decay_share=0.5, ema_decay=0.998)
     yield from optimise(unet, loss, settings, checkpoint)
