@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+PHOTOGRAPHS = Path("docs") / "images" / "photographs"  # which commands name as in a clone
 FENCE = re.compile(r"^```(?P<info>[a-z][^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = ("console", "bash", "sh", "shell")
 MOST_FACES = 2
@@ -57,8 +59,8 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """README and every page of the documentation."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """README in both languages, and every page of the documentation."""
+    return [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page: Path) -> Iterator[Block]:
