@@ -9,7 +9,18 @@ import pytest
 from asyrp import cli
 from asyrp.method.schedule import Timesteps, paper_grid
 from places import call
-from snippets import PHOTOGRAPHS, ROOT, STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
+from snippets import (
+    PHOTOGRAPHS,
+    ROOT,
+    STEPS,
+    Block,
+    anchors,
+    asyrp_argv,
+    blocks,
+    few_steps,
+    links,
+    quick,
+)
 
 
 def run_page(

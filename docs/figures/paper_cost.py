@@ -70,9 +70,7 @@ PAPER = "DDPM++ (CelebA-HQ, LSUN)"
 NETWORKS = {
     "avatars-64": built_in("avatars"),
     "photographs-64": built_in("photographs"),
-    PAPER: plain(
-        (4,), block_out_channels=WIDTHS, layers_per_block=2, attention_head_dim=None
-    ),
+    PAPER: plain((4,), block_out_channels=WIDTHS, layers_per_block=2, attention_head_dim=None),
     "ADM 94M (AFHQ, FFHQ, MetFaces, P2)": plain(
         (4,), block_out_channels=WIDTHS, layers_per_block=1, **ADM
     ),

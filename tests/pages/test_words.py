@@ -1,14 +1,16 @@
-"""The pages use the field's words, name options that exist, and read well in the repository too."""
+"""The pages use the field's words, name options that exist, and read well in the repository."""
 
 import re
+from contextlib import redirect_stdout, suppress
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from test_docs import DOCS, GUIDES
 
 from asyrp.options import COMMANDS
 from snippets import FENCE, READMES, ROOT, pages
-from test_docs import DOCS, GUIDES
 from walking import parsed
 
 WRITTEN = [
@@ -17,7 +19,8 @@ WRITTEN = [
 OURS = {  # what only this project says -> what the field says
     "lesson": "task, training goal", "keeper": "checkpoint", "dose": "strength",
     "led back": "reconstructed", "lead back": "reconstruct", "leads back": "reconstructs",
-    "rival": "baseline", "rivals": "baselines", "official order": "reference implementation",
+    "rival": "baseline", "rivals": "baselines",
+    "official order of work": "reference implementation",
     "traded": "speed against quality", "spoilt": "corrupted", "strangers": "untrusted",
     "at hand": "available", "anew": "again", "alone": "only", "has not": "does not have",
     "shall": "should", "walk": "reverse process", "walks": "reverse process",
@@ -25,7 +28,8 @@ OURS = {  # what only this project says -> what the field says
 }  # fmt: skip
 TRACES = r"\b[A-Z]{3,}-[A-Z]{3,}\b|^```\{|\{py:\w+\}"  # placeholders and bare directives
 ELSEWHERE = {  # options of other programs, or of the official code in its own column
-    "--num_processes", "--system-site-packages", "--ignore-vuln", "--steps-per", "--version",
+    "--num_processes", "--system-site-packages", "--ignore-vuln", "--run_train", "--run_test",
+    "--lpips", "--version",
 }  # fmt: skip
 
 
@@ -52,7 +56,7 @@ def test_options_that_pages_name_exist(page: Path) -> None:
     text = page.read_text()
     if page.stem == "from_official_code":  # whose first columns have the official code's
         text = re.sub(r"^\| `--.*? \|(?= )", "|", text, flags=re.MULTILINE)
-    spans = re.findall(r"`([^`\n]*)`", FENCE.sub("", text))
+    spans = re.findall(r"`([^`]*)`", FENCE.sub("", text))
     told = {name for span in spans for name in re.findall(r"(?<![\w-])--[a-z][\w.-]*", span)}
     assert told - ELSEWHERE <= every_option()
 
@@ -74,9 +78,6 @@ WAYS.append(["--by", "compose"])
 
 def options_of(words: list[str]) -> set[str]:
     """The long options that a command's help has."""
-    from contextlib import redirect_stdout, suppress
-    from io import StringIO
-
     told = StringIO()
     with redirect_stdout(told), suppress(SystemExit):
         parsed([*words, "--help"])
@@ -91,5 +92,3 @@ def test_pages_that_the_code_names_exist() -> None:
             for name in re.findall(r"docs/([\w-]+\.md)", text):
                 own = (DOCS / name).is_file() or f'"{name}"' in text
                 assert own, f"{path.relative_to(ROOT)} names docs/{name}"
-
-
