@@ -12,10 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asyrp.domains.base import source_of
+from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import boost_of, parse_direction
 from asyrp.method.asymmetric_process import Attribute, check_acts, intervals_of
-from asyrp.method.direction_file import SavedDirection, load_direction
+from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import Inversion, Report, inversion_grid, invert, latents_of
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of, top_of
@@ -272,7 +273,7 @@ def applied(model: HSpaceUNet, options: Applying, steps: int) -> Applied:
     saved, attributes = [], []
     for text in options.direction:
         path, strength = parse_direction(text)
-        one = load_direction(path, model, options.force)
+        one = load_named(path, model, options.force)
         saved.append(one)
         total = strength * options.strength * one.card.strength
         attributes.append(one.attribute(total, options.t_edit, options.t_start))
