@@ -30,19 +30,15 @@ class Found(Protocol):
     @property
     def count(self) -> int:
         """How many."""
-        ...
 
     def returned(self, rows: slice) -> Pictures:
         """At T on the grid of editing, as they come back; says how well they do."""
-        ...
 
     def ready(self, rows: slice, at: int) -> Pictures:
         """On the grid of training, with latents at a timestep, in memory."""
-        ...
 
     def to_train(self, rows: slice, at: int) -> Pictures | StoredPictures:
         """The same, wherever they are."""
-        ...
 
 
 @dataclass(frozen=True)
