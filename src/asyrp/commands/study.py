@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from asyrp.commands.common import inverted, network, pictures, say, work
+from asyrp.commands.common import network, say, work
 from asyrp.commands.compare import plan_of
+from asyrp.commands.inverting import Inverter, pictures
 from asyrp.domains.base import source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
@@ -72,7 +73,7 @@ def of_images(options: Study) -> dict[str, Any]:
     model = network(Network(names.model, on.device, on.dtype, 16, names.prompt, names.guidance))
     steps = options.counts.steps
     found = pictures(options.images, model, options.faces)
-    done = inverted(model, found.images, found.names, steps, options.inverting, 16)
+    done = Inverter(model, steps, options.inverting)(found.images, found.names)
     with torch.no_grad():
         if options.name == "theorem1":
             top, distance = model.schedule.length - 1, distance_for(model, names.distance)

@@ -26,20 +26,9 @@ def use_fast_blocks(network: nn.Module) -> None:
     plain network to rounding; in `torch.channels_last` bit for bit, but for one small picture
     alone, whose convolutions torch gives to another library.
     """
-    _reclass(network, {ResnetBlock2D: InPlaceResnetBlock, nn.Conv2d: PackedConv2d})
-
-
-def use_plain_blocks(network: nn.Module) -> bool:
-    """Take `use_fast_blocks` back; whether there was something to take back."""
-    return _reclass(network, {InPlaceResnetBlock: ResnetBlock2D, PackedConv2d: nn.Conv2d})
-
-
-def _reclass(network: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> bool:
-    changed = [module for module in network.modules() if type(module) in classes]
-    for module in changed:
-        module.__class__ = classes[type(module)]
-        module.__dict__.pop("_packed", None)
-    return bool(changed)
+    classes = {ResnetBlock2D: InPlaceResnetBlock, nn.Conv2d: PackedConv2d}
+    for module in list(network.modules()):
+        module.__class__ = classes.get(type(module), type(module))
 
 
 class Packed(NamedTuple):
