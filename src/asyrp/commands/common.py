@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from asyrp.domains.base import source_of
 from asyrp.domains.shipped import load_named
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, printable
 from asyrp.finders.prepare import boost_of, parse_direction
 from asyrp.method.asymmetric_process import Attribute, check_acts, intervals_of
 from asyrp.method.direction_file import SavedDirection
@@ -34,7 +34,12 @@ from asyrp.storage.images import MARK
 def say(line: str) -> None:
     """One line to the user, from one process of a team."""
     if is_first():
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def fact(name: str, value: object) -> None:
+    """A fact, a line, on standard output."""
+    print(printable(f"{name:18} {value}"))
 
 
 def tell_others(folder: Path, written: Iterable[str]) -> None:
@@ -65,7 +70,7 @@ def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
     """Work the stages with a progress bar; a run that was stopped goes on where it was."""
     with tqdm(total=len(stages), unit="stage", dynamic_ncols=True) as bar:
         for done in recorded(run_stages(stages, kept, workers), kept):
-            bar.set_postfix_str(f"{done.name}, {done.seconds:.0f} s")
+            bar.set_postfix_str(printable(f"{done.name}, {done.seconds:.0f} s"))
             bar.update(1)
 
 

@@ -15,7 +15,7 @@ def bfloat16_pays(device: torch.device) -> bool:
     instructions and run them at half of the float32 rate.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and _seconds(torch.float32) > 1.2 * _seconds(torch.bfloat16)
 
 
