@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from torch import Tensor
 
-from asyrp.commands.common import inverted, on_domain, progress, say
+from asyrp.commands.common import on_domain, progress, say
+from asyrp.commands.inverting import Inverter
 from asyrp.commands.report import summary, write_report
 from asyrp.commands.train import Material, checkpoint_of, gather, train
 from asyrp.domains.base import Domain, Images, Split, Task, guide_of, load_domain, task_of
@@ -181,7 +182,7 @@ def test_images(domain: Domain, task: Task, most: int) -> Images:
 def _test(domain: Domain, task: Task, learned: Learned, images: Images) -> Tested:
     names = [f"test {domain.noun} {number}" for number in images.numbers]
     model, judge = domain.model, cast(Judge, domain.scorers.judge)
-    inversion = inverted(model, images.x, names, EDIT_STEPS, Inverting(), 16)
+    inversion = Inverter(model, EDIT_STEPS, Inverting())(images.x, names)
     with progress(f"editing {len(names)} images") as report:
         edited = learned_edit(domain, learned.saved, inversion.latents, report)
     scores = (score(judge, task, images.x, x) for x in (inversion.reconstructions, edited))
@@ -193,7 +194,8 @@ def score(judge: Judge, task: Task, before: Tensor, after: Tensor) -> Score:
     seen, then = answers(judge, before), answers(judge, after)
     moved = changed(seen, then, shown(judge, seen, task.attribute, task.value))
     made = succeeded(then, task.attribute, wanted(judge, task.attribute, task.value))
-    known = {name: row for name, row in moved.items() if not np.isnan(row).all()}
+    left = {name: row for name, row in moved.items() if name not in task.follows}
+    known = {name: row for name, row in left.items() if not np.isnan(row).all()}
     leakage = float(np.nanmean(np.concatenate(list(known.values()))))
     shares = {name: float(np.nanmean(row)) for name, row in known.items()}
     return Score(float(made.mean()), leakage, shares)

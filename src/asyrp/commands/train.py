@@ -10,12 +10,11 @@ from torch import nn
 from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, on_domain, progress, say
-from asyrp.commands.material import find_pictures
+from asyrp.commands.inverting import find_pictures, open_store
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.recipes import followed, tell
-from asyrp.commands.stored import open_store
 from asyrp.domains.avatars.captions import others
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
 from asyrp.finders.prepare import (
     EDIT_STEPS,
@@ -188,7 +187,7 @@ def _from_folder(
     distance: PerceptualDistance | None,
 ) -> Material:
     folder = find_pictures(model, options.images or Path(), options)
-    cut = folder.count - _held_out(folder.count, options.validation)
+    cut = len(folder) - _held_out(len(folder), options.validation)
     held = folder.returned(slice(cut, None))
     measured = held if len(held) or distance is None else folder.returned(slice(0, MOST_MEASURED))
     timed = phases_of(model, guides, measured, options, distance)
@@ -254,7 +253,7 @@ def _followed(
 ) -> list[dict[str, object]]:
     """Walk the steps with a progress bar and previews; what there is to say of each lesson."""
     about: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
-    title = f"{options.source} -> {', '.join(options.target)}"
+    title = printable(f"{options.source} -> {', '.join(options.target)}")
     with tqdm(desc=title, unit="batch", disable=not is_first()) as bar:
         for step in job.steps:
             bar.total = step.batches

@@ -137,7 +137,7 @@ def fit_together(
         checkpoint, kept, run.optimiser, identity, steps, len(goals), processes
     )
     at = keeper.read()
-    order = _batches(sources.images, settings)
+    order = batches_of(sources.images, settings)
     while at.batch < len(order) and run.learning(at):
         for done, x in run.train_batch(sources, order, at):
             yield from done
@@ -196,7 +196,7 @@ def _asked(guide: TextDirection) -> Sequence[object]:
     return guide.asked or guide.direction.tolist()
 
 
-def _batches(count: int, settings: TrainSettings) -> list[Tensor]:
+def batches_of(count: int, settings: TrainSettings) -> list[Tensor]:
     """Rows of every batch of every epoch, shuffled anew each epoch."""
     order: list[Tensor] = []
     for epoch in range(settings.epochs):

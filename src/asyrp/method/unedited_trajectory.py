@@ -70,15 +70,12 @@ class UneditedTrajectories(Protocol):
     @property
     def images(self) -> int:
         """How many."""
-        ...
 
     def take(self, rows: Tensor) -> UneditedTrajectory:
         """Some of the images."""
-        ...
 
     def marks(self) -> list[float]:
         """A number for each image that tells it from others but forgives rounding."""
-        ...
 
 
 @dataclass(frozen=True)

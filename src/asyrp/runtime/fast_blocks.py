@@ -26,20 +26,9 @@ def use_fast_blocks(network: nn.Module) -> None:
     plain network to rounding; in `torch.channels_last` bit for bit, but for one small picture
     alone, whose convolutions torch gives to another library.
     """
-    _reclass(network, {ResnetBlock2D: InPlaceResnetBlock, nn.Conv2d: PackedConv2d})
-
-
-def use_plain_blocks(network: nn.Module) -> bool:
-    """Take `use_fast_blocks` back; whether there was something to take back."""
-    return _reclass(network, {InPlaceResnetBlock: ResnetBlock2D, PackedConv2d: nn.Conv2d})
-
-
-def _reclass(network: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> bool:
-    changed = [module for module in network.modules() if type(module) in classes]
-    for module in changed:
-        module.__class__ = classes[type(module)]
-        module.__dict__.pop("_packed", None)
-    return bool(changed)
+    classes = {ResnetBlock2D: InPlaceResnetBlock, nn.Conv2d: PackedConv2d}
+    for module in list(network.modules()):
+        module.__class__ = classes.get(type(module), type(module))
 
 
 class Packed(NamedTuple):
@@ -86,8 +75,8 @@ class PackedConv2d(nn.Conv2d):
         return Packed(weight, x.shape, source, self.weight._version)
 
     def _packable(self, x: Tensor) -> bool:
-        """Whether the library takes it: plain numbers on the CPU, padded with zeros."""
-        if not (AVAILABLE and torch.backends.mkldnn.enabled):
+        """Whether the library takes it: plain numbers on the CPU, zeros around, no autocast."""
+        if not (AVAILABLE and torch.backends.mkldnn.enabled) or torch.is_autocast_enabled("cpu"):
             return False
         here = x.device.type == "cpu" and self.weight.device.type == "cpu"
         floats = x.dtype == self.weight.dtype == torch.float32

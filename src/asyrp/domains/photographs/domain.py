@@ -42,8 +42,18 @@ ABOUT = (
 )
 
 
+FOLLOWS: Mapping[str, tuple[str, ...]] = {
+    "Smiling": ("High_Cheekbones", "Mouth_Slightly_Open"),
+    "Male": ("Wearing_Lipstick", "Heavy_Makeup", "No_Beard"),
+    "Heavy_Makeup": ("Wearing_Lipstick", "Male"),
+    "No_Beard": ("Goatee", "Sideburns", "Male", "5_o_Clock_Shadow"),
+}
+"""attribute -> those that go with it: a correlation of labels of at least 0.5 in size."""
+
+
 def _task(name: str, source: str, target: str, attribute: str, value: str = "yes") -> Task:
-    return Task(name, source, target, attribute, value, interval=INTERVAL)
+    follows = FOLLOWS.get(attribute, ())
+    return Task(name, source, target, attribute, value, interval=INTERVAL, follows=follows)
 
 
 TASKS: Mapping[str, Task] = {
