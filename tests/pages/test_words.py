@@ -85,10 +85,10 @@ def options_of(words: list[str]) -> set[str]:
 
 
 def test_pages_that_the_code_names_exist() -> None:
-    """Or are written by the file that names them."""
+    """Or are written by the file that names them. A name in capitals stands for others."""
     for place in ("src", "benchmarks", "tests", "tools", "docs", "examples"):
         for path in (ROOT / place).rglob("*.py"):
             text = path.read_text()
-            for name in re.findall(r"docs/([\w-]+\.md)", text):
+            for name in re.findall(r"docs/([a-z_-]+\.md)", text):
                 own = (DOCS / name).is_file() or f'"{name}"' in text
                 assert own, f"{path.relative_to(ROOT)} names docs/{name}"
