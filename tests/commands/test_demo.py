@@ -49,7 +49,7 @@ def test_an_edit_that_is_no_task_is_asked_for_in_words(domain: Domain) -> None:
     (task,) = wanted_tasks(domain, asked)
     assert (task.source, task.target) == ("face", "person with a beard")
     assert (task.attribute, task.value) == ("mouth", "sad")
-    assert wanted_tasks(domain, Demo(task=("bald", "red"))) == [TASKS["bald"], TASKS["red"]]
+    assert wanted_tasks(domain, Demo(task=("bald", "blue"))) == [TASKS["bald"], TASKS["blue"]]
 
 
 def test_words_change_one_edit_alone() -> None:
