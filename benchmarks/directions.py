@@ -1,8 +1,8 @@
 """The directions that ship with a built-in domain: trained, given a strength, measured, shown.
 
 Run: ASYRP_PHOTOGRAPHS=DIR python benchmarks/directions.py --domain photographs-64 --tasks smiling
-A direction is trained on training images that lack its value. Its strength is the least of a few at
-which the judge, which guided nothing, sees the value on 90 % of validation images. Success and what
+A direction is trained on training images that lack its value. Its strength is that at which the
+judge, which guided nothing, sees the value on 90 % of validation images. Success and what
 else changed are measured once, on test images, and travel on the card. Directions go into the
 domain's folder, docs/directions-DOMAIN.md and a sheet of unchosen samples of the network into docs.
 """
@@ -36,7 +36,7 @@ from asyrp.domains.inverted_images import (
 from asyrp.domains.shipped import DOMAINS, load_named
 from asyrp.experiments.measure import judged
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, make_card, start_training
-from asyrp.method.direction_file import SavedDirection, save_direction
+from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.text_direction import TextDirection, new_text_direction
@@ -112,7 +112,7 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
         )
         if tried[strength] >= SHARE:
             break
-    best = max(tried, key=lambda s: (min(tried[s], SHARE), -s))
+    best = enough(list(tried), list(tried.values()))
     final = edits(domain, test, saved, best)
     found = judged(domain, task, test, final)
     every = judged(domain, replace(task, follows=()), test, final)
@@ -138,6 +138,18 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     }
 
 
+def enough(strengths: Sequence[float], shown: Sequence[float]) -> float:
+    """The strength at which SHARE of the images show the value, on a line between the last two.
+
+    Where none reaches it, that of the most.
+    """
+    if max(shown) < SHARE or len(shown) == 1:
+        return strengths[int(np.argmax(shown))]
+    low, high = strengths[-2:]
+    part = (SHARE - shown[-2]) / (shown[-1] - shown[-2])
+    return round(low + part * (high - low), 2)
+
+
 def guide_with_keeps(domain: Domain, task: Task) -> TextDirection:
     """The text pair; what the domain's other tasks are about is kept, but what goes with it."""
     due = (task.attribute, *task.follows)
@@ -148,7 +160,14 @@ def guide_with_keeps(domain: Domain, task: Task) -> TextDirection:
 def trained(
     domain: Domain, task: Task, guide: TextDirection, interval: EditInterval, options: Options
 ) -> tuple[SavedDirection, dict[str, Any]]:
-    """A direction and what its card says of the training; its strength is 1 as yet."""
+    """A direction and what its card says of the training; its strength is 1 as yet.
+
+    One that was trained before is read again.
+    """
+    kept = options.out / f"{task.name}.safetensors"
+    if kept.is_file():
+        found = load_direction(kept, domain.model)
+        return found, {name: found.card.training[name] for name in ("images", "losses")}
     images = domain.images("train", 4 * options.train)
     rows = domain.lacking(images, task)[: options.train]
     x = images.x[rows]
@@ -159,7 +178,9 @@ def trained(
     losses = [step.total for step in job.steps]
     told = {"images": len(rows), "losses": [losses[0], losses[-1]]}
     card = make_card(domain.model, guide.asked[:2], guide, interval, options.training, told)  # type: ignore[arg-type]
-    return SavedDirection(job.direction.requires_grad_(False), card), told
+    saved = SavedDirection(job.direction.requires_grad_(False), card)
+    save_direction(kept, *saved)
+    return saved, told
 
 
 def cached_interval(domain: Domain, task: Task, options: Options) -> EditInterval:
@@ -212,12 +233,12 @@ HEAD = """# Directions of {domain}
 
 Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained along the
 edited walk of {train} training images that lack its value, keeping what the domain's other tasks
-are about; its strength is the least tried at which the domain's judge, which guided nothing, sees
-the value on {share:.0%} of {validation} validation images. The numbers are of test images that lack
-the value, measured once: shares in %, 95 % intervals. *Leakage* is the share of the judge's other
-attributes that change, but for those that go with the value by the labels (at least 0.5 of
-correlation), *all* counts these too, and *back* is what the plain reconstruction changes.
-{precision} Machine: {threads} threads of a {machine} CPU, torch {torch}.
+are about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
+{share:.0%} of {validation} validation images, on a line between two that were tried. The numbers
+are of test images that lack the value, measured once: shares in %, 95 % intervals. *Leakage* is the
+share of the judge's other attributes that change, but for those that go with the value by the
+labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
+reconstruction changes. {precision} Machine: {threads} threads of a {machine} CPU, torch {torch}.
 
 | edit | images | [t_start, t_edit] | strength | success | leakage | all | back | clean |
 |---|---|---|---|---|---|---|---|---|
@@ -251,12 +272,8 @@ def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> st
         cells = [row["texts"], row["images"], f"[{'T' if begin is None else begin}, {end}]"]
         cells += [f"{row['strength']:g}", *(percent(Estimate(**row[name])) for name in shares)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
-        with_it = ", ".join(row["follows"])
-        sheets.append(
-            SHEET.format(
-                domain=domain.name, follows=f"; with it go {with_it}" * bool(with_it), **row
-            )
-        )
+        told = row | {"follows": "".join(f"; with it goes {one}" for one in row["follows"])}
+        sheets.append(SHEET.format(domain=domain.name, **told))
     return head + "\n".join(lines) + "\n" + "".join(sheets)
 
 

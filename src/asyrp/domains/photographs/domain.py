@@ -148,8 +148,8 @@ class Photographs:
         return Images(split, tuple(range(len(pictures))), x)
 
     def _samples(self, split: Split, count: int) -> Tensor:
-        latents = random_latents(self.model, count, SEEDS[split])
-        return edit(self.model, latents).clamp(-1, 1)
+        latents, top = random_latents(self.model, count, SEEDS[split]), self.model.t_top
+        return edit(self.model, latents, t_boost=top, seed=SEEDS[split]).clamp(-1, 1)
 
     def lacking(self, images: Images, task: Task) -> list[int]:
         """Rows in which the judge does not see the task's value."""
