@@ -35,7 +35,8 @@ QUICK = {
     "evaluate": "--leave-out fid --leave-out diversity",
     "train": "--train.steps 3 --train.epochs 1 --train.batch-size 4 --validation 0 --refinements 0"
     " --t-start 999 --t-edit 700 --t-boost 100 --strength 1",
-    "demo": "--test-faces 2 --train-faces 5 --validation-faces 2 --train.epochs 1 --train.steps 10",
+    "demo": "--test-images 2 --train-images 5 --validation-images 2 --train.epochs 1"
+    " --train.steps 10",
 }
 
 
