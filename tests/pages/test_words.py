@@ -28,8 +28,7 @@ OURS = {  # what only this project says -> what the field says
 }  # fmt: skip
 TRACES = r"\b[A-Z]{3,}-[A-Z]{3,}\b|^```\{|\{py:\w+\}"  # placeholders and bare directives
 ELSEWHERE = {  # options of other programs, or of the official code in its own column
-    "--num_processes", "--system-site-packages", "--ignore-vuln", "--run_train", "--run_test",
-    "--lpips", "--version",
+    "--run_train", "--run_test", "--lpips", "--version",
 }  # fmt: skip
 
 
