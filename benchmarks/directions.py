@@ -51,7 +51,7 @@ from asyrp.storage.json_files import write_json, write_text
 SHARE = 0.9  # of validation images that show the value, at the strength that is kept
 SAMPLES, FACTORS = 8, (0.0, 0.5, 1.0, 1.5)
 TRAIN = TrainSettings(
-    along="edited", epochs=1, batch_size=16, lambda_keep=3.0, lambda_recon=1.0, validate_every=0
+    along="noised", epochs=1, batch_size=16, lambda_keep=1.5, lambda_recon=1.0, validate_every=0
 )
 
 
@@ -63,13 +63,13 @@ class Options:
     """Tasks of the domain; none for all that are seen in training data."""
     domain: str = "photographs-64"
     """The domain."""
-    train: int = 192
-    """Images to train on."""
+    train: int = 1536
+    """Images to train on, fewer where fewer lack the value."""
     validation: int = 32
     """Images to choose the strength on."""
     test: int = 64
     """Images to measure on."""
-    strengths: tuple[float, ...] = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
+    strengths: tuple[float, ...] = (0.25, 0.4, 0.6, 0.8, 1.1, 1.5)
     """Strengths to choose from, tried upwards."""
     training: TrainSettings = field(default_factory=lambda: TRAIN)
     """How to train."""
@@ -168,11 +168,12 @@ def trained(
     if kept.is_file():
         found = load_direction(kept, domain.model)
         return found, {name: found.card.training[name] for name in ("images", "losses")}
-    images = domain.images("train", 4 * options.train)
+    images = domain.images("train", 3 * options.train)
     rows = domain.lacking(images, task)[: options.train]
-    x = images.x[rows]
-    top = interval.t_start
-    latents = latents_of(domain.model, x, EDIT_STEPS, batch_size=32, up_to=top).float()
+    x, top = images.x[rows], interval.t_start
+    latents = x  # which training on noised images does not look at
+    if options.training.along != "noised":
+        latents = latents_of(domain.model, x, EDIT_STEPS, batch_size=32, up_to=top).float()
     pictures = Pictures(x, latents, top)
     job = start_training(domain.model, guide, pictures, pictures[:0], interval, options.training)
     losses = [step.total for step in job.steps]
@@ -231,8 +232,8 @@ def sheet(domain: Domain, saved: SavedDirection, path: Path) -> None:
 
 HEAD = """# Directions of {domain}
 
-Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained along the
-edited walk of {train} training images that lack its value, keeping what the domain's other tasks
+Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained on
+at most {train} noised training images that lack its value, keeping what the domain's other tasks
 are about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
 {share:.0%} of {validation} validation images, on a line between two that were tried. The numbers
 are of test images that lack the value, measured once: shares in %, 95 % intervals. *Leakage* is the

@@ -46,7 +46,11 @@ FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "Smiling": ("High_Cheekbones", "Mouth_Slightly_Open"),
     "Male": ("Wearing_Lipstick", "Heavy_Makeup", "No_Beard"),
     "Heavy_Makeup": ("Wearing_Lipstick", "Male"),
+    "Wearing_Lipstick": ("Heavy_Makeup", "Male"),
     "No_Beard": ("Goatee", "Sideburns", "Male", "5_o_Clock_Shadow"),
+    "Goatee": ("No_Beard",),
+    "Sideburns": ("No_Beard",),
+    "5_o_Clock_Shadow": ("No_Beard",),
 }
 """attribute -> those that go with it: a correlation of labels of at least 0.5 in size."""
 
@@ -72,6 +76,14 @@ TASKS: Mapping[str, Task] = {
         _task("old", "person", "old person", "Young", "no"),
         _task("grey", "person", "person with grey hair", "Gray_Hair"),
         _task("hat", "person", "person with a hat", "Wearing_Hat"),
+        _task("lipstick", "person", "person with lipstick", "Wearing_Lipstick"),
+        _task("black", "person", "person with black hair", "Black_Hair"),
+        _task("rosy", "person", "person with rosy cheeks", "Rosy_Cheeks"),
+        _task("moustache", "person", "person with a moustache", "Mustache"),
+        _task("goatee", "person", "person with a goatee", "Goatee"),
+        _task("sideburns", "person", "person with sideburns", "Sideburns"),
+        _task("stubble", "person", "person with stubble", "5_o_Clock_Shadow"),
+        _task("receding", "person", "person with a receding hairline", "Receding_Hairline"),
     )
 }
 
