@@ -51,7 +51,7 @@ from asyrp.storage.json_files import write_json, write_text
 SHARE = 0.9  # of validation images that show the value, at the strength that is kept
 SAMPLES, FACTORS = 8, (0.0, 0.5, 1.0, 1.5)
 TRAIN = TrainSettings(
-    along="noised", epochs=1, batch_size=16, lambda_keep=1.5, lambda_recon=1.0, validate_every=0
+    along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
 )
 
 
