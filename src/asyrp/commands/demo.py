@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from asyrp.commands.common import inverted, on_domain, progress, say
+from asyrp.commands.outputs import check_direction
 from asyrp.commands.report import summary, write_report
 from asyrp.commands.train import Material, checkpoint_of, gather, train
 from asyrp.domains.base import Domain, Images, Split, Task, guide_of, load_domain, task_of
@@ -26,13 +27,16 @@ from asyrp.metrics.perceptual import distances
 from asyrp.options import Demo, Inverting, Network, Train
 from asyrp.runtime.cpu import settle
 from asyrp.scorers.judge import Judge, answers, shown, wanted
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json
-from asyrp.storage.results import new_folder
+from asyrp.storage.outputs import others
+from asyrp.storage.results import check_results
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 STRIP_IMAGES, SHEET_IMAGES = 6, 12
-MARK = ".drawn-by-demo"  # in a folder of pictures that the next demo may write anew
+DIRECTION = "direction.safetensors"
+FILES = ("report.html", "report.json", "faces.png", "strip.png", "curves.png")
 
 
 class Learned(NamedTuple):
@@ -71,20 +75,20 @@ def run(options: Demo) -> None:
     with timed(seconds, "load networks"):
         domain = load_domain(options.domain)
         task = wanted_task(domain, options)
-    out = new_folder(options.out)
     with timed(seconds, "write images"):
-        _write_training_images(domain, out / "faces", options)
+        _write_training_images(domain, options.out / "faces", options)
         images = test_images(domain, task, options.test_faces)
-    learned = _learn(domain, task, options, out, seconds)
+    learned = _learn(domain, task, options, options.out, seconds)
     with timed(seconds, "invert and edit test images"):
         tested = _test(domain, task, learned, images)
-    with timed(seconds, "pictures"):
-        figures = _pictures(domain, task, learned, tested, out)
-    content = _content(domain, task, learned, tested, seconds)
-    write_json(out / "report.json", content)
-    write_report(out / "report.html", content, figures)
+    with atomic_folder(options.out) as out:
+        with timed(seconds, "pictures"):
+            figures = _pictures(domain, task, learned, tested, out)
+        content = _content(domain, task, learned, tested, seconds)
+        write_json(out / "report.json", content)
+        write_report(out / "report.html", content, figures)
     say(summary(content))
-    say(f"wrote {out / 'report.html'} after {sum(seconds.values()):.0f} s")
+    say(f"wrote {options.out / 'report.html'} after {sum(seconds.values()):.0f} s")
 
 
 def check(options: Demo) -> None:
@@ -93,6 +97,8 @@ def check(options: Demo) -> None:
         raise AsyrpError(
             "--train-faces and --test-faces must be 1 or more, --validation-faces 0 or more"
         )
+    check_results(options.out, None, FILES)
+    check_direction(options.out / DIRECTION)
 
 
 def wanted_task(domain: Domain, options: Demo) -> Task:
@@ -124,7 +130,7 @@ def _learn(
         Train(
             task.source,
             (task.target,),
-            out / "direction.safetensors",
+            out / DIRECTION,
             images=out / "faces",
             validation=options.validation_faces,
             training=options.training,
@@ -150,20 +156,20 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def _write_training_images(domain: Domain, folder: Path, options: Demo) -> None:
     """Images of `train`, then of `validation`, whose names come last and are held out."""
-    mark = new_folder(folder) / MARK
-    if any(folder.glob("*.png")) and not mark.exists():
+    before = [path.name for path in folder.glob("*.png")]
+    if others(folder, before):
         raise AsyrpError(
             f"{str(folder)!r} holds pictures that no demo drew; give another folder with --out"
         )
-    mark.touch()
-    for old in [*folder.glob("train-*.png"), *folder.glob("validation-*.png")]:
-        old.unlink()  # of an earlier demo with other numbers of images
+    for name in before:  # of an earlier demo, perhaps with other numbers of images
+        (folder / name).unlink()
     counts = {"train": options.train_faces, "validation": options.validation_faces}
-    for split, count in counts.items():
-        if count:
-            x = domain.images(cast(Split, split), count).x
-            for index, picture in enumerate(pictures_of(domain.model, x)):
-                write_png(folder / f"{split}-{index:05d}.png", picture)
+    with atomic_folder(folder) as made:
+        for split, count in counts.items():
+            if count:
+                x = domain.images(cast(Split, split), count).x
+                for index, picture in enumerate(pictures_of(domain.model, x)):
+                    write_png(made / f"{split}-{index:05d}.png", picture)
 
 
 def test_images(domain: Domain, task: Task, most: int) -> Images:
