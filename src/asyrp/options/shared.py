@@ -10,6 +10,9 @@ from asyrp.settings import TrainSettings
 Repeated: Any = tyro.conf.UseAppendAction
 Flat = tyro.conf.arg(name="")
 
+Overwrite = Annotated[
+    bool, tyro.conf.arg(help="Replace files of --out that others made, or changed since.")
+]
 InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method.inversion
 
 
