@@ -11,7 +11,7 @@ from asyrp.networks import latent_pipeline as latent
 from asyrp.networks.convert.convert import TORCH_SUFFIXES, convert, digest_of, keep_folder
 from asyrp.networks.convert.detect import detect
 from asyrp.networks.convert.hyperparameters import Said
-from asyrp.networks.presets import OTHER, PRESETS, Preset, Source
+from asyrp.networks.presets import PRESETS, Preset, Source
 from asyrp.runtime.download import (
     cache_folder,
     fetch,
@@ -96,8 +96,12 @@ def preset_folder(preset: Preset, said: Said | None = None) -> Path:
         except AsyrpError as error:
             reasons.append(str(error))
             continue
-        if OTHER in source.note:
-            warnings.warn(f"{preset.name} came from {source.place}: {source.note}", stacklevel=2)
+        if source.other:
+            warnings.warn(
+                f"{preset.name} came from {source.place}: other weights than the released "
+                "directions were trained on, as far as is known",
+                stacklevel=2,
+            )
         return folder
     page = f" (by hand from {preset.by_hand})" if preset.by_hand else ""
     raise AsyrpError(
