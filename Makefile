@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/asyrp demo --out demo
+	$(BIN)/asyrp demo --photo docs/images/photographs/astronaut.jpg --out demo
 
 reproduce: install
 	$(BIN)/asyrp reproduce --docs docs

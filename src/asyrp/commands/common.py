@@ -12,10 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asyrp.domains.base import source_of
-from asyrp.errors import AsyrpError
+from asyrp.domains.shipped import load_named
+from asyrp.errors import AsyrpError, printable
 from asyrp.finders.prepare import boost_of, parse_direction
 from asyrp.method.asymmetric_process import Attribute, check_acts, intervals_of
-from asyrp.method.direction_file import SavedDirection, load_direction
+from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import Report
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
@@ -33,7 +34,12 @@ from asyrp.storage.images import MARK
 def say(line: str) -> None:
     """One line to the user, from one process of a team."""
     if is_first():
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def fact(name: str, value: object) -> None:
+    """A fact, a line, on standard output."""
+    print(printable(f"{name:18} {value}"))
 
 
 def tell_others(folder: Path, written: Iterable[str]) -> None:
@@ -64,7 +70,7 @@ def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
     """Work the stages with a progress bar; a run that was stopped goes on where it was."""
     with tqdm(total=len(stages), unit="stage", dynamic_ncols=True) as bar:
         for done in recorded(run_stages(stages, kept, workers), kept):
-            bar.set_postfix_str(f"{done.name}, {done.seconds:.0f} s")
+            bar.set_postfix_str(printable(f"{done.name}, {done.seconds:.0f} s"))
             bar.update(1)
 
 
@@ -180,7 +186,7 @@ def applied(model: HSpaceUNet, options: Applying, steps: int) -> Applied:
     saved, attributes = [], []
     for text in options.direction:
         path, strength = parse_direction(text)
-        one = load_direction(path, model, options.force)
+        one = load_named(path, model, options.force)
         saved.append(one)
         total = strength * options.strength * one.card.strength
         attributes.append(one.attribute(total, options.t_edit, options.t_start))

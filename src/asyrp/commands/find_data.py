@@ -13,6 +13,7 @@ from asyrp.commands.find_labels import labels_for
 from asyrp.commands.intervals import describe
 from asyrp.commands.inverting import Gallery, inverter_of, pictures
 from asyrp.domains.base import built_in, source_of
+from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
 from asyrp.finders.amortised import lessons_of, parsed, read_text_pairs
 from asyrp.finders.base import FinderData
@@ -21,7 +22,7 @@ from asyrp.finders.labels import checked
 from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, parse_direction
 from asyrp.finders.unfinished import kept, key_of
-from asyrp.method.direction_file import SavedDirection, load_direction
+from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
@@ -210,7 +211,7 @@ def directions_of(
     if not files:
         raise AsyrpError("--by compose needs --directions FILE[:WEIGHT] ...; got none")
     names = (files, [Path(text) for text in options.by.without])
-    parts, others = ([load_direction(path, model) for path in some] for some in names)
+    parts, others = ([load_named(path, model) for path in some] for some in names)
     return parts, others
 
 

@@ -9,6 +9,7 @@ from asyrp.commands.common import network, say, work
 from asyrp.commands.compare import plan_of
 from asyrp.commands.inverting import Inverter, pictures
 from asyrp.domains.base import source_of
+from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
 from asyrp.experiments.plan import domain_of, settled
 from asyrp.experiments.plots import save_figure
@@ -22,7 +23,6 @@ from asyrp.experiments.studies.catalogue import (
     told,
 )
 from asyrp.finders.prepare import parse_direction
-from asyrp.method.direction_file import load_direction
 from asyrp.method.schedule import paper_grid
 from asyrp.options import Network
 from asyrp.options.compare import Study
@@ -79,7 +79,7 @@ def of_images(options: Study) -> dict[str, Any]:
             top, distance = model.schedule.length - 1, distance_for(model, names.distance)
             return theorem1.measure(model, done.latents, top, distance)
         path, strength = parse_direction(options.direction)
-        saved = load_direction(path, model)
+        saved = load_named(path, model)
         act = saved.attribute(strength * saved.card.strength)
         grid = paper_grid(steps, model.schedule.length)
         boost = saved.card.t_boost

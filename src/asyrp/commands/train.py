@@ -14,7 +14,7 @@ from asyrp.commands.inverting import find_pictures, open_store
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.recipes import followed, tell
 from asyrp.domains.avatars.captions import others
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
 from asyrp.finders.prepare import (
     EDIT_STEPS,
@@ -253,7 +253,7 @@ def _followed(
 ) -> list[dict[str, object]]:
     """Walk the steps with a progress bar and previews; what there is to say of each lesson."""
     about: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
-    title = f"{options.source} -> {', '.join(options.target)}"
+    title = printable(f"{options.source} -> {', '.join(options.target)}")
     with tqdm(desc=title, unit="batch", disable=not is_first()) as bar:
         for step in job.steps:
             bar.total = step.batches

@@ -28,6 +28,8 @@ class Task:
 
     unseen: whether the diffusion network never saw the value. of_colour: whether it is a colour,
     which can be reached by degrees. interval: when it edits; None reads it off LPIPS curves.
+    follows: attributes that a picture changes with this one (a smile opens the mouth), which are no
+    leakage.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Task:
     unseen: bool = False
     of_colour: bool = False
     interval: EditInterval | None = None
+    follows: tuple[str, ...] = ()
 
 
 class Images(NamedTuple):

@@ -186,3 +186,14 @@ class Inspect:
     """Weight of the prompt, likewise."""
     class_label: Annotated[int | None, unset("none", "INT")] = None
     """Class of a class-conditional network, likewise."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """List the trained directions that ship with the built-in domains, and how good each is.
+
+    `asyrp edit --domain DOMAIN --direction NAME` uses one.
+    """
+
+    domain: Annotated[str, unset("all", "NAME")] = ""
+    """Those of one domain."""

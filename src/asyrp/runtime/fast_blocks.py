@@ -75,8 +75,8 @@ class PackedConv2d(nn.Conv2d):
         return Packed(weight, x.shape, source, self.weight._version)
 
     def _packable(self, x: Tensor) -> bool:
-        """Whether the library takes it: plain numbers on the CPU, padded with zeros."""
-        if not (AVAILABLE and torch.backends.mkldnn.enabled):
+        """Whether the library takes it: plain numbers on the CPU, zeros around, no autocast."""
+        if not (AVAILABLE and torch.backends.mkldnn.enabled) or torch.is_autocast_enabled("cpu"):
             return False
         here = x.device.type == "cpu" and self.weight.device.type == "cpu"
         floats = x.dtype == self.weight.dtype == torch.float32

@@ -15,14 +15,17 @@ def bfloat16_pays(device: torch.device) -> bool:
     instructions and run them at half of the float32 rate.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and _seconds(torch.float32) > 1.2 * _seconds(torch.bfloat16)
 
 
 def autocast(device: torch.device, wanted: bool | None = None) -> torch.autocast:
-    """bfloat16 autocast on `device`, where it is wanted, or by default where it pays."""
+    """bfloat16 autocast on `device`, where it is wanted, or by default where it pays.
+
+    It keeps no rounded copies of weights: they would outlive an optimiser's step.
+    """
     on = bfloat16_pays(device) if wanted is None else wanted
-    return torch.autocast(device.type, torch.bfloat16, enabled=on)
+    return torch.autocast(device.type, torch.bfloat16, enabled=on, cache_enabled=False)
 
 
 def _seconds(dtype: torch.dtype) -> float:

@@ -42,8 +42,18 @@ ABOUT = (
 )
 
 
+FOLLOWS: Mapping[str, tuple[str, ...]] = {
+    "Smiling": ("High_Cheekbones", "Mouth_Slightly_Open"),
+    "Male": ("Wearing_Lipstick", "Heavy_Makeup", "No_Beard"),
+    "Heavy_Makeup": ("Wearing_Lipstick", "Male"),
+    "No_Beard": ("Goatee", "Sideburns", "Male", "5_o_Clock_Shadow"),
+}
+"""attribute -> those that go with it: a correlation of labels of at least 0.5 in size."""
+
+
 def _task(name: str, source: str, target: str, attribute: str, value: str = "yes") -> Task:
-    return Task(name, source, target, attribute, value, interval=INTERVAL)
+    follows = FOLLOWS.get(attribute, ())
+    return Task(name, source, target, attribute, value, interval=INTERVAL, follows=follows)
 
 
 TASKS: Mapping[str, Task] = {
@@ -138,8 +148,8 @@ class Photographs:
         return Images(split, tuple(range(len(pictures))), x)
 
     def _samples(self, split: Split, count: int) -> Tensor:
-        latents = random_latents(self.model, count, SEEDS[split])
-        return edit(self.model, latents).clamp(-1, 1)
+        latents, top = random_latents(self.model, count, SEEDS[split]), self.model.t_top
+        return edit(self.model, latents, t_boost=top, seed=SEEDS[split]).clamp(-1, 1)
 
     def lacking(self, images: Images, task: Task) -> list[int]:
         """Rows in which the judge does not see the task's value."""
