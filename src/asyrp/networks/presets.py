@@ -5,9 +5,10 @@ from typing import Any, Literal, NamedTuple
 
 from asyrp.errors import AsyrpError
 from asyrp.networks.convert.hyperparameters import Said
-from asyrp.networks.released_networks import NETWORKS, Known, read_data
+from asyrp.networks.released_networks import NETWORKS, Known
 from asyrp.networks.released_tables import released_intervals
 from asyrp.networks.released_texts import text_pairs
+from asyrp.storage.shipped import shipped_tables
 
 LAMBDA_RECON = 3.0  # times cos(source, target); README and scripts of the official code
 LAMBDA_CLIP = 1.0  # of the scripts, where the paper gives none
@@ -92,7 +93,8 @@ def _preset(name: str, table: Mapping[str, Any]) -> Preset:
     return Preset(name=name, **own)
 
 
-PRESETS = {name: _preset(name, table) for name, table in read_data("presets.toml").items()}
+_TABLES = shipped_tables(__package__, "data", "presets.toml")
+PRESETS = {name: _preset(name, table) for name, table in _TABLES.items()}
 EVERY = tuple(PRESETS.values())
 
 

@@ -1,12 +1,11 @@
 """Released networks by their shapes: the hyper-parameters that shapes do not tell."""
 
-import tomllib
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 from asyrp.networks.convert.hyperparameters import Said
 from asyrp.networks.convert.structure import Structure
+from asyrp.storage.shipped import shipped_tables
 
 
 class Known(NamedTuple):
@@ -20,23 +19,12 @@ class Known(NamedTuple):
     said: Said
 
 
-def read_data(name: str) -> dict[str, Any]:
-    """The tables of a TOML file of ours in data/, lists as tuples."""
-    text = files("asyrp.networks").joinpath("data", name).read_text(encoding="utf-8")
-    return {key: _as_tuples(table) for key, table in tomllib.loads(text).items()}
-
-
-def _as_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-
-
 def _known(name: str, family: str, **said: Any) -> Known:
     return Known(name, family, Said(**said))
 
 
-NETWORKS: Mapping[str, Known] = {
-    key: _known(**table) for key, table in read_data("networks.toml").items()
-}
+_TABLES = shipped_tables(__package__, "data", "networks.toml")
+NETWORKS: Mapping[str, Known] = {key: _known(**table) for key, table in _TABLES.items()}
 
 
 def known_network(structure: Structure) -> Known | None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import warnings
-from importlib.resources import files
 from pathlib import Path
 
 from asyrp.errors import AsyrpError
@@ -21,6 +20,7 @@ from asyrp.runtime.download import (
     is_url,
     parse_source,
 )
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
 BUILT_IN = {"avatars-64": "avatars", "photographs-64": "photographs"}  # network -> domain
@@ -38,7 +38,7 @@ def folder_of(spec: str, said: Said | None = None) -> Path:
         AsyrpError: nothing by that name, or it cannot be fetched or converted.
     """
     if spec in BUILT_IN:
-        return Path(str(files(f"asyrp.domains.{BUILT_IN[spec]}").joinpath("weights", spec)))
+        return shipped(f"asyrp.domains.{BUILT_IN[spec]}", "weights", spec)
     path = Path(spec)
     if path.is_dir():
         return path
