@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from asyrp.errors import AsyrpError, need
 from asyrp.runtime.offline import hub, network_hint
+from asyrp.runtime.precision import autocast
 from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
 from asyrp.scorers.templates import imagenet_templates
 from asyrp.storage.strict_loading import load_strictly
@@ -29,10 +30,13 @@ class ClipEncoder(nn.Module):
         tokenizer: its tokenizer.
         view: how it wants its pictures.
         name: what a direction file records.
+
+    precision: of the image tower's products.
     """
 
     def __init__(self, model: Any, tokenizer: Any, view: View, name: str):
         super().__init__()
+        self.precision = torch.float32
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.view = tokenizer, view
         self._name = name
@@ -58,7 +62,9 @@ class ClipEncoder(nn.Module):
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
         weight = next(self.model.parameters())
         pixels = prepare(images.to(weight.device, torch.float32), self.view).to(weight.dtype)
-        return _unit(self.model.get_image_features(pixel_values=pixels))
+        with autocast(weight.device, self.precision):
+            found = self.model.get_image_features(pixel_values=pixels)
+        return _unit(found)
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -114,11 +120,7 @@ def check_is_transformers(source: str | Path) -> None:
         )
 
 
-def load_clip(
-    source: str | Path = DEFAULT,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> ClipEncoder:
+def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> ClipEncoder:
     """A CLIP-like encoder from a local folder, the Hub's cache or the Hub.
 
     Raises:
@@ -146,7 +148,7 @@ def load_clip(
         ) from error
     _check_towers(model, source, bool(settings))
     view = view_of(settings, int(model.config.vision_config.image_size))
-    return ClipEncoder(model.to(device=device, dtype=dtype), tokenizer, view, str(source))
+    return ClipEncoder(model.to(device=device, dtype=torch.float32), tokenizer, view, str(source))
 
 
 def _check_towers(model: Any, source: str | Path, told: bool) -> None:
