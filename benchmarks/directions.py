@@ -43,8 +43,7 @@ from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.tables import percent
 from asyrp.runtime.cpu import settle
-from asyrp.runtime.precision import autocast
-from asyrp.settings import TrainSettings
+from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
 
@@ -73,6 +72,8 @@ class Options:
     """Strengths to choose from, tried upwards."""
     training: TrainSettings = field(default_factory=lambda: TRAIN)
     """How to train."""
+    dtype: Precision = "auto"
+    """Precision of the networks' products."""
     out: Path = Path("build/directions")
     """Folder for what was measured; a task that is there is not done again."""
     docs: Path = Path("docs")
@@ -82,15 +83,13 @@ class Options:
 def main(options: Options) -> None:
     """Do what is missing, then write the page."""
     settle()
-    domain = load_domain(options.domain)
+    domain = load_domain(options.domain, dtype=options.dtype)
     options = replace(options, out=options.out / domain.name)
     seen = [name for name, task in domain.tasks.items() if not task.unseen]
     for name in options.tasks or seen:
         kept = options.out / f"{name}.json"
         if not kept.is_file():
-            with autocast(domain.model.device):
-                row = work(domain, task_of(domain, name), options)
-            write_json(kept, row)
+            write_json(kept, work(domain, task_of(domain, name), options))
             print(kept.read_text(), flush=True)
     rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
     write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows, options))
@@ -239,7 +238,7 @@ are about. Its strength is that at which the domain's judge, which guided nothin
 are of test images that lack the value, measured once: shares in %, 95 % intervals. *Leakage* is the
 share of the judge's other attributes that change, but for those that go with the value by the
 labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
-reconstruction changes. {precision} Machine: {threads} threads of a {machine} CPU, torch {torch}.
+reconstruction changes. Products in {precision}. Machine: {threads} threads of a {machine} CPU, torch {torch}.
 
 | edit | images | [t_start, t_edit] | strength | success | leakage | all | back | clean |
 |---|---|---|---|---|---|---|---|---|
@@ -254,14 +253,12 @@ strength{follows}.
 
 def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> str:
     """directions-DOMAIN.md."""
-    with autocast(domain.model.device) as mode:
-        low = mode._enabled
     head = HEAD.format(
         domain=domain.name,
         train=options.train,
         share=SHARE,
         validation=options.validation,
-        precision="Networks ran under bfloat16 autocast." if low else "Networks ran in float32.",
+        precision=str(domain.model.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         machine=platform.machine(),
         torch=torch.__version__,

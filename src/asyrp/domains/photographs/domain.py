@@ -24,9 +24,9 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.metrics.table import Scorers
 from asyrp.networks import load_model
-from asyrp.networks.load import Precision
 from asyrp.runtime.download import cache_folder
-from asyrp.scorers.load import load_distance, load_encoder
+from asyrp.scorers.load import encoder_for, load_distance
+from asyrp.settings import Precision
 from asyrp.storage.images import from_uint8
 
 NAME = "photographs-64"
@@ -203,9 +203,10 @@ def load(device: str = "cpu", dtype: Precision = "float32") -> Photographs:
     kept = photographs()
     if kept is not None:
         mark += f"+{len(kept.names)}-{np.sum(kept.pictures[::97], dtype=np.int64)}"
+    model = load_model(NAME, device, dtype)
     return Photographs(
-        load_model(NAME, device, dtype),
-        load_encoder(NETWORKS.encoder, device),
+        model,
+        encoder_for(model, NETWORKS.encoder),
         load_distance(NETWORKS.distance, device),
         scorers(device),
         mark,
