@@ -238,7 +238,8 @@ are about. Its strength is that at which the domain's judge, which guided nothin
 are of test images that lack the value, measured once: shares in %, 95 % intervals. *Leakage* is the
 share of the judge's other attributes that change, but for those that go with the value by the
 labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
-reconstruction changes. Products in {precision}. Machine: {threads} threads of a {machine} CPU, torch {torch}.
+reconstruction changes. Products in {precision}. Machine:
+{threads} threads of a {machine} CPU, torch {torch}.
 
 | edit | images | [t_start, t_edit] | strength | success | leakage | all | back | clean |
 |---|---|---|---|---|---|---|---|---|
