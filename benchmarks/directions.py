@@ -62,7 +62,7 @@ class Options:
     """Tasks of the domain; none for all that are seen in training data."""
     domain: str = "photographs-64"
     """The domain."""
-    train: int = 1536
+    train: int = 256
     """Images to train on, fewer where fewer lack the value."""
     validation: int = 32
     """Images to choose the strength on."""
