@@ -68,7 +68,7 @@ class Options:
     """Images to choose the strength on."""
     test: int = 64
     """Images to measure on."""
-    strengths: tuple[float, ...] = (0.25, 0.4, 0.6, 0.8, 1.1, 1.5)
+    strengths: tuple[float, ...] = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
     """Strengths to choose from, tried upwards."""
     training: TrainSettings = field(default_factory=lambda: TRAIN)
     """How to train."""
