@@ -14,6 +14,7 @@ ClipSource = Literal["predicted", "clean"]
 FtLayout = Literal["ddpm", "adm"]
 Like = Literal["celeba", "celeba-hq", "ffhq"]  # whose cut an aligned face has
 Recipe = Literal["default", "paper", "official"]
+Precision = Literal["float32", "bfloat16", "float16", "auto"]  # of products, see runtime.precision
 
 
 RATES: dict[Kind, float] = {"implicit": 5e-3, "timestep": 5e-2, "global": 2e-2}

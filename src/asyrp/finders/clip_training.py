@@ -183,7 +183,8 @@ def _identity(
     taught = [([p.t for p in one.grid], _asked(one.guide)) for one in run.goals]
     settings = {k: v for k, v in asdict(run.settings).items() if k != "checkpointing"}
     encoder = mark_of(run.goals[0].guide.encoder)
-    fixed = [settings, taught, encoder, run.model.fingerprint(), origin]
+    network = [run.model.fingerprint(), str(run.model.dtype)]
+    fixed = [settings, taught, encoder, network, origin]
     parts: list[UneditedTrajectories] = [sources] if validation is None else [sources, validation]
     return {
         "run": json.dumps(fixed),

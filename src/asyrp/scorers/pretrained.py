@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,11 +46,6 @@ def pretrained(kind: Any, source: str | Path, local: bool, spare: tuple[str, ...
     """A network of a class of transformers, see `load_strictly`."""
     check_pretrained(kind, source, local)
     return load_strictly(kind, source, spare=spare, local_files_only=local)
-
-
-def shipped(package: str, *place: str) -> Path:
-    """A file that comes with one of our packages."""
-    return Path(str(files(package).joinpath(*place)))
 
 
 def with_weights(network: Network, path: Path, what: str, do: str) -> Network:

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from asyrp.method.protocols import Thresholds
 from asyrp.scorers.lpips import MEAN, STD, check_pictures, difference
-from asyrp.scorers.pretrained import shipped, with_weights
+from asyrp.scorers.pretrained import with_weights
+from asyrp.storage.shipped import shipped
 
 NAME = "st-lpips-alex"
 SMALLEST = 21  # pixels a side; below it a reflecting border is wider than what it reflects

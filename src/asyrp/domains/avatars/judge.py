@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import FACTORS, SIZE
 from asyrp.errors import AsyrpError
-from asyrp.scorers.pretrained import shipped, with_weights
+from asyrp.scorers.pretrained import with_weights
+from asyrp.storage.shipped import shipped
 
 SIZES = {factor: len(values) for factor, values in FACTORS.items()}
 

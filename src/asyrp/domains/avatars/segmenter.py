@@ -10,7 +10,8 @@ from torch.nn import functional
 from asyrp.domains.avatars.avatars import SIZE
 from asyrp.domains.avatars.masks import PARTS
 from asyrp.errors import AsyrpError
-from asyrp.scorers.pretrained import shipped, with_weights
+from asyrp.scorers.pretrained import with_weights
+from asyrp.storage.shipped import shipped
 
 NAME = "avatars-64-parts"
 
