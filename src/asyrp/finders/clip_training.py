@@ -25,6 +25,7 @@ from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import Clean, UneditedTrajectories, UneditedTrajectory
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.runtime.generators import seeded
 from asyrp.settings import FtLayout, TrainSettings
 
 VALIDATIONS = 8  # of a run, however long it is
@@ -33,9 +34,7 @@ TABLE_NOISE = 0.2  # standard deviation of the official code's tables at the sta
 
 def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
     """An untrained direction for a network: f_t, or tables."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(settings.seed)
-        return _begun(model, grid, settings).to(model.device)
+    return seeded(settings.seed, lambda: _begun(model, grid, settings)).to(model.device)
 
 
 def _begun(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
