@@ -16,10 +16,10 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/asyrp demo --out demo
+	$(BIN)/asyrp demo --photo docs/images/photographs/astronaut.jpg --out demo
 
 reproduce: install
-	$(BIN)/asyrp reproduce --docs docs
+	$(BIN)/asyrp reproduce --docs docs --overwrite
 
 # Speed and memory on this machine, in about 20 minutes on 2 quiet cores: docs/performance.md.
 bench: install

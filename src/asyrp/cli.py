@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -11,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from asyrp.errors import AsyrpError, missing
+from asyrp.errors import AsyrpError, missing, printable
 from asyrp.options import COMMANDS
 from asyrp.options.editing import train_of
 from asyrp.options.finding import finder_first
@@ -81,7 +82,8 @@ def _guarded(name: str, options: object) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
             command = import_module(f"asyrp.commands.{name}")
-            with import_module("asyrp.commands.downloads").shown_downloads():
+            shown = import_module("asyrp.commands.downloads").shown_downloads()
+            with shown, import_module("asyrp.commands.outputs").guarded(options):
                 command.run(options)
     except AsyrpError as error:
         return _refuse(str(error))
@@ -107,16 +109,23 @@ def _guarded(name: str, options: object) -> int:
 
 
 def _warn(message: Warning | str, *_: object) -> None:
-    print(f"asyrp: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"asyrp: warning: {' '.join(printable(message).split())}", file=sys.stderr)
 
 
 def _refuse(message: str) -> int:
-    print(f"asyrp: {' '.join(message.split())}", file=sys.stderr)
+    print(f"asyrp: {' '.join(printable(message).split())}", file=sys.stderr)
     return 2
+
+
+def _tell_error(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """An error of the program, whose text may be a stranger's."""
+    told = "".join(traceback.format_exception(kind, error, trace))
+    print(printable(told), end="", file=sys.stderr)
 
 
 def script() -> None:
     """The `asyrp` command; ends as other programs do where its reader stops, as `head` does."""
+    sys.excepthook = _tell_error
     try:
         try:
             code: int | str | None = main()

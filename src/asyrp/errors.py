@@ -1,9 +1,26 @@
 """What goes wrong, said in one line: what was needed, what came, what to do."""
 
 import importlib
+import unicodedata
 from types import ModuleType
 
 LONGEST = 1200  # letters of a message; files of strangers may put megabytes into one
+_STEER = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # categories of Unicode that are not shown
+_SHOWN = "\n\t\u200c\u200d"  # of them; the last two join letters, in Persian and in emoji
+
+
+def printable(text: object) -> str:
+    """Text that a terminal only shows: what would steer it is written as its escape.
+
+    Names and texts of strangers may hold control characters, of either width, and marks that turn
+    the direction of writing round.
+    """
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one) in _STEER and one not in _SHOWN
+        else one
+        for one in str(text)
+    )
 
 
 class AsyrpError(ValueError):
@@ -11,7 +28,7 @@ class AsyrpError(ValueError):
 
     def __init__(self, message: str) -> None:
         cut = len(message) > LONGEST
-        super().__init__(f"{message[:900]} ... {message[-250:]}" if cut else message)
+        super().__init__(printable(f"{message[:900]} ... {message[-250:]}" if cut else message))
 
 
 class MissingExtra(AsyrpError):

@@ -19,6 +19,7 @@ from asyrp.app.pictures import Limits, Picture, png, random_faces, read_upload, 
 from asyrp.app.sessions import SLOTS, Marks
 from asyrp.app.studio import Studio
 from asyrp.app.training import CHECKPOINT, Job, paths
+from asyrp.domains import shipped
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import DirectionCard, load_direction, save_direction
 from asyrp.method.directions import GlobalDirection
@@ -123,15 +124,17 @@ def test_marks_of_the_chart_lie_where_the_curves_say() -> None:
 
 def test_the_gallery_lists_what_fits_and_says_why_not(studio: Studio, tmp_path: Path) -> None:
     other = tiny_model(block_out_channels=(8, 12))
-    write_directions(other, tmp_path / "none")
+    write_directions(other, tmp_path / "other")
+    for path in (tmp_path / "other").iterdir():
+        path.rename(tmp_path / "own" / f"other-{path.name}")
     (tmp_path / "own" / "broken.safetensors").write_bytes(b"12345678")
     (tmp_path / "own" / f"half{CHECKPOINT}").write_bytes(b"12345678")
     listing = studio.gallery.listing()
     assert list(listing.entries) == ["own: odd", "own: strange"]
     assert sorted(listing.refused) == [
         "broken.safetensors",
-        "odd.safetensors",
-        "strange.safetensors",
+        "other-odd.safetensors",
+        "other-strange.safetensors",
     ]
     assert str(tmp_path) not in " ".join(listing.refused.values())
 
@@ -145,11 +148,13 @@ def test_a_direction_that_was_replaced_is_read_anew(studio: Studio, tmp_path: Pa
     assert studio.gallery.listing().entries["own: odd"].title == "face → new"
 
 
-def test_built_in_directions_come_first(tmp_path: Path) -> None:
+def test_built_in_directions_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
-    for name in ("built", "own"):
+    (tmp_path / "built").mkdir()
+    for name in ("built/directions", "own"):
         write_directions(model, tmp_path / name)
-    found = Gallery(model, tmp_path / "own", tmp_path / "built").listing().entries
+    monkeypatch.setattr(shipped, "DOMAINS", tmp_path)
+    found = Gallery(model, tmp_path / "own").listing().entries
     assert list(found) == ["built-in: odd", "built-in: strange", "own: odd", "own: strange"]
 
 

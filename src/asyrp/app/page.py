@@ -13,7 +13,6 @@ from asyrp.app.training_tab import Learning
 
 AT_ONCE = 4  # edits that walk at the same time
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-FACE = "(face) => face"
 
 
 def build(studio: Studio) -> gr.Blocks:

@@ -48,13 +48,12 @@ class Studio:
         tools: Scorers,
         folder: Path,
         habits: Habits,
-        built_in: Path | None = None,
         examples: Sequence[Picture] = (),
     ):
         self.tools, self.folder, self.habits = tools, folder, habits
         self.examples = examples
         self.model = tools.model
-        self.gallery = Gallery(self.model, folder, built_in)
+        self.gallery = Gallery(self.model, folder)
         self.sessions = Sessions(habits.people)
         self.grid = inversion_grid(self.model, habits.steps)
         self.top = self.grid[0].t

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
+from asyrp.commands.common import fact
+from asyrp.commands.outputs import check_direction
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import check_fits, save_direction
 from asyrp.method.directions import ImplicitDirection, TimestepDirection
@@ -28,6 +30,7 @@ from asyrp.networks.released_directions import convert_direction, foreign, read_
 from asyrp.options import Convert
 from asyrp.runtime.download import fetch_url, is_url
 from asyrp.storage.files import read_object
+from asyrp.storage.outputs import check_file
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
 
@@ -50,15 +53,15 @@ def _network(options: Convert, path: Path, found: Detected) -> None:
     done = convert(found, said)
     write_folder(options.out, done, {"file": path.name, "sha256": digest_of(path)})
     structure = done.structure
-    _tell("family", structure.family.upper())
-    _tell("parameters", f"{sum(value.numel() for value in done.state.values()):,}")
-    _tell("levels", f"{structure.widths}, {structure.blocks} resnets each")
-    _tell("class", type(done.unet).__name__)
+    fact("family", structure.family.upper())
+    fact("parameters", f"{sum(value.numel() for value in done.state.values()):,}")
+    fact("levels", f"{structure.widths}, {structure.blocks} resnets each")
+    fact("class", type(done.unet).__name__)
     _tell_all("assumed", done.assumed)
     _tell_all("not used", [", ".join(ignored)] if ignored else [])
     _tell_all("licence", [find_preset(options.preset).licence] if options.preset else [])
     _tell_proof(done.proof)
-    _tell("wrote", options.out)
+    fact("wrote", options.out)
 
 
 def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
@@ -72,6 +75,7 @@ def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
 
 def _direction(options: Convert, path: Path, found: Detected) -> None:
     _check_file(options.out, (".safetensors",))
+    check_direction(options.out)
     values = read_object(options.config) if options.config else {}
     known = read_known(values)
     if options.cosine is not None:
@@ -83,13 +87,13 @@ def _direction(options: Convert, path: Path, found: Detected) -> None:
     if model:
         check_fits(path, done.direction, model)
     save_direction(options.out, done.direction, done.card)
-    _tell("direction", _what(done.direction))
-    _tell("texts", f"{done.card.source!r} -> {done.card.target!r}")
-    _tell("intervals", f"t_edit {done.card.t_edit}, t_boost {done.card.t_boost}")
-    _tell("trained on", f"{done.card.trained_steps} steps")
+    fact("direction", _what(done.direction))
+    fact("texts", f"{done.card.source!r} -> {done.card.target!r}")
+    fact("intervals", f"t_edit {done.card.t_edit}, t_boost {done.card.t_boost}")
+    fact("trained on", f"{done.card.trained_steps} steps")
     _tell_all("assumed", done.assumed)
     _tell_all("not used", [", ".join(names)] if (names := foreign(values)) else [])
-    _tell("wrote", options.out)
+    fact("wrote", options.out)
 
 
 def _model(options: Convert) -> HSpaceUNet | None:
@@ -111,6 +115,7 @@ def _what(direction: nn.Module) -> str:
 
 def _back(options: Convert) -> None:
     _check_file(options.out, (".safetensors", *TORCH_SUFFIXES))
+    check_file(options.out, ours=False)  # an original file has no mark of ours
     source = Path(options.file)
     if source.is_dir():
         done = convert_back(source)
@@ -119,7 +124,7 @@ def _back(options: Convert) -> None:
         _tell_proof(done.proof)
     else:
         write_weights(options.out, *to_original(source))
-    _tell("wrote", options.out)
+    fact("wrote", options.out)
 
 
 def _check_file(out: Path, suffixes: tuple[str, ...]) -> None:
@@ -129,18 +134,14 @@ def _check_file(out: Path, suffixes: tuple[str, ...]) -> None:
         raise AsyrpError(f"the folder of --out must exist; {str(out.parent)!r} does not; make it")
 
 
-def _tell(name: str, value: object) -> None:
-    print(f"{name:18} {value}")
-
-
 def _tell_all(name: str, values: Iterable[object]) -> None:
     for value in values:
-        _tell(name, value)
+        fact(name, value)
 
 
 def _tell_proof(proof: Proof) -> None:
     height, width = proof.size
-    _tell(
+    fact(
         "largest difference",
         f"{proof.difference:.2e} of the largest value, original formulation against converted, on "
         f"random {height} x {width} images at t = {', '.join(map(str, proof.timesteps))} "

@@ -8,7 +8,7 @@ from asyrp.domains.base import SPLITS, load_domain
 from asyrp.domains.own_file import TEMPLATE
 from asyrp.editing_methods.base import why_not
 from asyrp.editing_methods.catalogue import METHODS
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, printable
 from asyrp.experiments.studies.catalogue import STUDIES, why_no_study
 from asyrp.options import Domain
 from asyrp.storage.json_files import write_text
@@ -18,7 +18,7 @@ def run(options: Domain) -> None:
     """Write a commented file, or one line for each thing there, missing, or runnable."""
     if options.action == "check":
         for line in report(options.file, options.device):
-            print(line)
+            print(printable(line))
         return
     path = Path(options.file)
     if path.suffix != ".toml":

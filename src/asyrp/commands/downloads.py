@@ -5,13 +5,14 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from asyrp.errors import printable
 from asyrp.runtime.download import Came, watch
 
 
 @contextmanager
 def bar(name: str, total: int | None) -> Iterator[Came]:
     """Bytes as they come, on a terminal only."""
-    what = f"downloading {name}"
+    what = printable(f"downloading {name}")
     with tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=None) as shown:
         yield shown.update
 

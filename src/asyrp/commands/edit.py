@@ -11,19 +11,16 @@ from asyrp.commands.align import align
 from asyrp.commands.common import (
     Applied,
     applied,
-    check_inverting,
     edit_notes,
-    inverted,
     network,
     on_domain,
-    pictures,
     progress,
     say,
     shown,
     tell_others,
 )
+from asyrp.commands.inverting import folder_images, inverter_of, open_store, pictures
 from asyrp.commands.paste import paste
-from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
 from asyrp.method.editing import edit
 from asyrp.method.hspace import HSpaceUNet
@@ -34,7 +31,7 @@ from asyrp.options import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
 from asyrp.settings import Like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import find_images
+from asyrp.storage.image_folders import find_images, stems_in
 from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, record
@@ -52,12 +49,15 @@ def run(options: Edit) -> None:
     """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
     options = on_domain(options)
     check(options)
-    check_results(options.out, options.images)
+    wanted = [
+        f"{stem}{ending}.png" for stem in stems_in(options.images) for ending in _endings(options)
+    ]
+    check_results(options.out, options.images, [*wanted, "run.json"])
     model, processes = network(options.network), assemble(options.network.device)
     chosen, asked = applied(model, options.applying, options.steps), options
     if options.align:
         options = _on_aligned(model, options, options.align, processes)
-    inputs = (_from_folder if options.store is None else _from_store)(model, options, processes)
+    inputs = _inputs(model, options, processes)
     notes = edit_notes(chosen)
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
@@ -109,8 +109,12 @@ def check(options: Edit) -> None:
 
 def _names(inputs: Inputs, options: Edit) -> list[str]:
     """The file names of all edits, those of other processes too."""
-    endings = [*map(_ending, options.strengths)] or [""]
-    return [f"{path.stem}{ending}.png" for path in inputs.paths for ending in endings]
+    return [f"{path.stem}{one}.png" for path in inputs.paths for one in _endings(options)]
+
+
+def _endings(options: Edit) -> list[str]:
+    """What is put behind the name of each input."""
+    return [*map(_ending, options.strengths)] or [""]
 
 
 def _edited(
@@ -156,29 +160,16 @@ def _ending(factor: float) -> str:
     return f"_{factor:+g}"
 
 
-def _from_folder(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
-    found, size = pictures(options.images, model), options.network.batch_size
-    how, by = options.inverting, options.inversion
-    done = inverted(model, found.images, found.names, options.steps, how, size, None, processes, by)
-    errors = dict(zip(found.names, done.errors.tolist(), strict=True))
-    return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
-
-
-def _from_store(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
-    check_inverting(model, options.steps, options.inverting)
-    images, store = folder_images(options.images, model), open_store(_store_of(options), processes)
-    size = options.network.batch_size
-    how, by = options.inverting, options.inversion
-    keys = keys_in(store, images, options.steps, how, size, processes, None, by)
-
-    def latents(rows: slice) -> Tensor:
-        return latents_from(store, keys[rows])
-
-    by_name = dict(zip(images.names, keys, strict=True))
-    return Inputs(list(images.paths), latents, {"store": str(options.store), "keys": by_name})
-
-
-def _store_of(options: Edit) -> Path:
+def _inputs(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
+    """Inverted now, or from a store."""
+    inverter = inverter_of(model, options, options.steps)
     if options.store is None:
-        raise AsyrpError("needed --store DIR; got none")
-    return options.store
+        found = pictures(options.images, model)
+        done = inverter(found.images, found.names)
+        errors = dict(zip(found.names, done.errors.tolist(), strict=True))
+        return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
+    images, store = folder_images(options.images, model), open_store(options.store, processes)
+    keys = inverter.into(store, images)
+    by_name = dict(zip(images.names, keys, strict=True))
+    told = {"store": str(options.store), "keys": by_name}
+    return Inputs(list(images.paths), lambda rows: latents_from(store, keys[rows]), told)

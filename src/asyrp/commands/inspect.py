@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from asyrp.commands.common import fact
 from asyrp.method.direction_file import read_card
 from asyrp.method.latent_file import KIND, load_latents
 from asyrp.networks import load_model
@@ -18,7 +19,7 @@ def run(options: Inspect) -> None:
     own = path.is_file() and not is_original(path)
     facts = _of_file(path) if own else _of_model(options)
     for name, value in facts.items():
-        print(f"{name:18} {value}")
+        fact(name, value)
 
 
 def _of_file(path: Path) -> dict[str, object]:

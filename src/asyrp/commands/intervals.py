@@ -2,7 +2,8 @@
 
 from dataclasses import asdict, replace
 
-from asyrp.commands.common import check_guides, inverted, network, on_domain, pictures, say
+from asyrp.commands.common import check_guides, network, on_domain, say
+from asyrp.commands.inverting import inverter_of, pictures
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
 from asyrp.method.editing_interval import Found, find_intervals
@@ -18,7 +19,7 @@ from asyrp.storage.results import check_results
 def run(options: Intervals) -> None:
     """Write intervals.json and curves.png."""
     options = on_domain(options)
-    check_results(options.out)
+    check_results(options.out, None, ["intervals.json", "curves.png"])
     model = network(options.network)
     check_guides(options.network.model, options.guides)
     found = pictures(options.images, model, MOST_CURVE_IMAGES)
@@ -33,9 +34,9 @@ def run(options: Intervals) -> None:
         start=own.start if options.threshold_start is None else options.threshold_start,
     )
     size = options.network.batch_size
-    how, by = options.inverting, options.inversion
-    done = inverted(model, found.images, found.names, options.steps, how, size, inversion=by)
-    curves = curves_of(model, done.reconstructions, done.latents, distance, options.steps, size, by)
+    done = inverter_of(model, options, options.steps)(found.images, found.names)
+    how = (options.steps, size, options.inversion)
+    curves = curves_of(model, done.reconstructions, done.latents, distance, *how)
     result = find_intervals(curves, guide.cosine, thresholds)
     with atomic_folder(options.out) as out:
         write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))

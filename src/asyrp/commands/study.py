@@ -5,9 +5,11 @@ from typing import Any
 
 import torch
 
-from asyrp.commands.common import inverted, network, pictures, say, work
+from asyrp.commands.common import network, say, work
 from asyrp.commands.compare import plan_of
+from asyrp.commands.inverting import Inverter, pictures
 from asyrp.domains.base import source_of
+from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
 from asyrp.experiments.plan import domain_of, settled
 from asyrp.experiments.plots import save_figure
@@ -21,26 +23,26 @@ from asyrp.experiments.studies.catalogue import (
     told,
 )
 from asyrp.finders.prepare import parse_direction
-from asyrp.method.direction_file import load_direction
 from asyrp.method.schedule import paper_grid
 from asyrp.options import Network
 from asyrp.options.compare import Study
 from asyrp.runtime.resumable import result_of
 from asyrp.scorers.load import distance_for
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import plain, write_json
 from asyrp.storage.results import check_results, new_folder
 
 
 def run(options: Study) -> None:
     """Write NAME.json and NAME.png, and say the verdict."""
-    check_results(options.out)
-    study = study_of(options.name)
+    study, name = study_of(options.name), stage_name(options.name).removeprefix("study-")
+    check_results(options.out, options.images, [f"{name}.json", f"{name}.png"])
     given = options.images is not None or options.direction
     numbers = plain(of_images(options)) if given else of_domain(options)
-    found, out, name = study.verdict(numbers), new_folder(options.out), stage_name(options.name)
-    name = name.removeprefix("study-")
-    write_json(out / f"{name}.json", {"verdict": found._asdict(), "numbers": numbers})
-    save_figure(study.plot(numbers), out / f"{name}.png")
+    found = study.verdict(numbers)
+    with atomic_folder(options.out) as out:
+        write_json(out / f"{name}.json", {"verdict": found._asdict(), "numbers": numbers})
+        save_figure(study.plot(numbers), out / f"{name}.png")
     say(told(found))
 
 
@@ -72,13 +74,13 @@ def of_images(options: Study) -> dict[str, Any]:
     model = network(Network(names.model, on.device, on.dtype, 16, names.prompt, names.guidance))
     steps = options.counts.steps
     found = pictures(options.images, model, options.faces)
-    done = inverted(model, found.images, found.names, steps, options.inverting, 16)
+    done = Inverter(model, steps, options.inverting)(found.images, found.names)
     with torch.no_grad():
         if options.name == "theorem1":
             top, distance = model.schedule.length - 1, distance_for(model, names.distance)
             return theorem1.measure(model, done.latents, top, distance)
         path, strength = parse_direction(options.direction)
-        saved = load_direction(path, model)
+        saved = load_named(path, model)
         act = saved.attribute(strength * saved.card.strength)
         grid = paper_grid(steps, model.schedule.length)
         boost = saved.card.t_boost

@@ -21,15 +21,12 @@ class Space(Protocol):
 
     def picture_shape(self, x_shape: Shape) -> Shape:
         """(channels, height, width) of pictures whose x has that shape."""
-        ...
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(n, channels, height, width) in [-1, 1] -> x at t = CLEAN."""
-        ...
 
     def decode(self, x: Tensor) -> Tensor:
         """Clean x, such as P_t -> pictures, differentiable."""
-        ...
 
 
 class Pixels:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from asyrp.options.shared import unset
+from asyrp.options.shared import Overwrite, unset
 
 
 @dataclass(frozen=True)
@@ -33,3 +33,4 @@ class Convert:
     """Direction: the class that --model was used with."""
     cosine: Annotated[float | None, unset("the paper's t_edit, or 0.9", "FLOAT")] = None
     """Direction: cos(source, target) by CLIP ViT-B/16, which sets t_edit by the released tables."""
+    overwrite: Overwrite = False

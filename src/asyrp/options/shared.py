@@ -10,6 +10,9 @@ from asyrp.settings import Precision, TrainSettings
 Repeated: Any = tyro.conf.UseAppendAction
 Flat = tyro.conf.arg(name="")
 
+Overwrite = Annotated[
+    bool, tyro.conf.arg(help="Replace files of --out that others made, or changed since.")
+]
 InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method.inversion
 
 
@@ -102,7 +105,8 @@ class Applying:
     """Which directions, and how strongly."""
 
     direction: Annotated[tuple[str, ...], Repeated] = ()
-    """FILE or FILE:STRENGTH; several add up, each on its own interval."""
+    """FILE or FILE:STRENGTH, or in place of FILE the name of one that ships (asyrp directions);
+    several add up, each on its own interval."""
     strength: float = 1.0
     """Factor on every direction, times that of its card; negative reverses it."""
     t_start: Annotated[int | None, unset("each file's own", "INT")] = None

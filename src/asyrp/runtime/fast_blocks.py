@@ -33,20 +33,8 @@ def use_fast_blocks(network: nn.Module) -> None:
     float32 and `torch.channels_last` bit for bit, but for gradients, and for one small picture
     alone, whose convolutions torch gives to another library.
     """
-    _reclass(network, FAST)
-
-
-def use_plain_blocks(network: nn.Module) -> bool:
-    """Take `use_fast_blocks` back; whether there was something to take back."""
-    return _reclass(network, {fast: plain for plain, fast in FAST.items()})
-
-
-def _reclass(network: nn.Module, classes: Mapping[type[nn.Module], type[nn.Module]]) -> bool:
-    changed = [module for module in network.modules() if type(module) in classes]
-    for module in changed:
-        module.__class__ = classes[type(module)]
-        module.__dict__.pop("_packed", None)
-    return bool(changed)
+    for module in list(network.modules()):
+        module.__class__ = FAST.get(type(module), type(module))
 
 
 class Packed(NamedTuple):
@@ -92,8 +80,9 @@ class PackedConv2d(nn.Conv2d):
         return Packed(weight, x.shape, source, self.weight._version)
 
     def _packable(self, x: Tensor) -> bool:
-        """Whether the library takes it: plain numbers on the CPU, padded with zeros."""
-        if not (AVAILABLE and torch.backends.mkldnn.enabled):
+        """Whether the library takes it: plain numbers on the CPU, zeros around, nothing to cast."""
+        cast_first = x.dtype not in REDUCED and torch.is_autocast_enabled("cpu")
+        if cast_first or not (AVAILABLE and torch.backends.mkldnn.enabled):
             return False
         here = x.device.type == "cpu" and self.weight.device.type == "cpu"
         floats = x.dtype == self.weight.dtype and x.dtype in PRECISIONS

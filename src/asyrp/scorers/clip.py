@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError, need
-from asyrp.runtime.offline import hub, network_hint
+from asyrp.errors import AsyrpError
 from asyrp.runtime.precision import autocast
-from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
+from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
+from asyrp.scorers.pretrained import opening, pretrained
 from asyrp.scorers.templates import imagenet_templates
-from asyrp.storage.strict_loading import load_strictly
-from asyrp.storage.untrusted.pretrained import check_pretrained
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
@@ -60,9 +58,8 @@ class ClipEncoder(nn.Module):
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
-        weight = next(self.model.parameters())
-        pixels = prepare(images.to(weight.device, torch.float32), self.view).to(weight.dtype)
-        with autocast(weight.device, self.precision):
+        pixels = pixels_for(self.model, images, self.view)
+        with autocast(pixels.device, self.precision):
             found = self.model.get_image_features(pixel_values=pixels)
         return _unit(found)
 
@@ -126,26 +123,16 @@ def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") 
     Raises:
         AsyrpError: it cannot be found or reached, or is no text-image encoder.
     """
-    need("transformers", "encoders")
-    from transformers import AutoModel, AutoTokenizer
-
     check_is_transformers(source)
-    try:
-        with hub() as local:
-            check_pretrained(AutoModel, source, local)
-            model = load_strictly(AutoModel, source, local_files_only=local)
-            tokenizer = AutoTokenizer.from_pretrained(
-                str(source), local_files_only=local, trust_remote_code=False
-            )
-            settings = processor_settings(source)
-    except AsyrpError:
-        raise
-    except Exception as error:  # a damaged or unsafe file fails in any way
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise AsyrpError(
-            f"needed a CLIP-like encoder; {str(source)!r} does not load ({reason}); give a local "
-            f"folder or a Hub id such as {DEFAULT}, and {network_hint()}"
-        ) from error
+    give = f"a local folder or a Hub id such as {DEFAULT}"
+    with opening(source, "a CLIP-like encoder", give) as local:
+        from transformers import AutoModel, AutoTokenizer
+
+        model = pretrained(AutoModel, source, local)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(source), local_files_only=local, trust_remote_code=False
+        )
+        settings = processor_settings(source)
     _check_towers(model, source, bool(settings))
     view = view_of(settings, int(model.config.vision_config.image_size))
     return ClipEncoder(model.to(device=device, dtype=torch.float32), tokenizer, view, str(source))

@@ -1,7 +1,6 @@
 """A small CLIP of a built-in domain: a convolutional net, and a transformer over known words."""
 
 import difflib
-import importlib.resources
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from torch.nn import functional
 from asyrp.errors import AsyrpError
 from asyrp.runtime.precision import autocast
 from asyrp.storage.files import atomic_path
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import open_safetensors
 
 DIM = 128
@@ -192,8 +192,7 @@ def save_encoder(encoder: WordEncoder, path: Path) -> None:
 
 def shipped_encoder(domain: str) -> Path:
     """Where the encoder of a built-in domain lies, as in avatars."""
-    weights = importlib.resources.files(f"asyrp.domains.{domain}") / "weights"
-    return Path(str(weights / "encoder.safetensors"))
+    return shipped(f"asyrp.domains.{domain}", "weights", "encoder.safetensors")
 
 
 def load_encoder(path: Path) -> WordEncoder:

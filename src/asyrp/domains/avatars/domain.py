@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -23,6 +21,7 @@ from asyrp.networks import load_model
 from asyrp.scorers.load import encoder_for, load_distance
 from asyrp.settings import Precision
 from asyrp.storage.images import from_uint8
+from asyrp.storage.shipped import shipped
 
 NAME = "avatars-64"
 NETWORKS = Networks(NAME, "avatars-64-clip", "st-lpips-alex")
@@ -126,7 +125,7 @@ def scorers(device: str = "cpu") -> Scorers:
 
 def load(device: str = "cpu", dtype: Precision = "float32") -> Avatars:
     """The domain with its networks."""
-    folder = Path(str(files("asyrp.domains.avatars").joinpath("weights")))
+    folder = shipped("asyrp.domains.avatars", "weights")
     model = load_model(NAME, device, dtype)
     return Avatars(
         model,

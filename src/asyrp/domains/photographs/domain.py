@@ -42,8 +42,22 @@ ABOUT = (
 )
 
 
+FOLLOWS: Mapping[str, tuple[str, ...]] = {
+    "Smiling": ("High_Cheekbones", "Mouth_Slightly_Open"),
+    "Male": ("Wearing_Lipstick", "Heavy_Makeup", "No_Beard"),
+    "Heavy_Makeup": ("Wearing_Lipstick", "Male"),
+    "Wearing_Lipstick": ("Heavy_Makeup", "Male"),
+    "No_Beard": ("Goatee", "Sideburns", "Male", "5_o_Clock_Shadow"),
+    "Goatee": ("No_Beard",),
+    "Sideburns": ("No_Beard",),
+    "5_o_Clock_Shadow": ("No_Beard",),
+}
+"""attribute -> those that go with it: a correlation of labels of at least 0.5 in size."""
+
+
 def _task(name: str, source: str, target: str, attribute: str, value: str = "yes") -> Task:
-    return Task(name, source, target, attribute, value, interval=INTERVAL)
+    follows = FOLLOWS.get(attribute, ())
+    return Task(name, source, target, attribute, value, interval=INTERVAL, follows=follows)
 
 
 TASKS: Mapping[str, Task] = {
@@ -62,6 +76,14 @@ TASKS: Mapping[str, Task] = {
         _task("old", "person", "old person", "Young", "no"),
         _task("grey", "person", "person with grey hair", "Gray_Hair"),
         _task("hat", "person", "person with a hat", "Wearing_Hat"),
+        _task("lipstick", "person", "person with lipstick", "Wearing_Lipstick"),
+        _task("black", "person", "person with black hair", "Black_Hair"),
+        _task("rosy", "person", "person with rosy cheeks", "Rosy_Cheeks"),
+        _task("moustache", "person", "person with a moustache", "Mustache"),
+        _task("goatee", "person", "person with a goatee", "Goatee"),
+        _task("sideburns", "person", "person with sideburns", "Sideburns"),
+        _task("stubble", "person", "person with stubble", "5_o_Clock_Shadow"),
+        _task("receding", "person", "person with a receding hairline", "Receding_Hairline"),
     )
 }
 
@@ -138,8 +160,8 @@ class Photographs:
         return Images(split, tuple(range(len(pictures))), x)
 
     def _samples(self, split: Split, count: int) -> Tensor:
-        latents = random_latents(self.model, count, SEEDS[split])
-        return edit(self.model, latents).clamp(-1, 1)
+        latents, top = random_latents(self.model, count, SEEDS[split]), self.model.t_top
+        return edit(self.model, latents, t_boost=top, seed=SEEDS[split]).clamp(-1, 1)
 
     def lacking(self, images: Images, task: Task) -> list[int]:
         """Rows in which the judge does not see the task's value."""
