@@ -80,8 +80,9 @@ class PackedConv2d(nn.Conv2d):
         return Packed(weight, x.shape, source, self.weight._version)
 
     def _packable(self, x: Tensor) -> bool:
-        """Whether the library takes it: plain numbers on the CPU, zeros around, no autocast."""
-        if not (AVAILABLE and torch.backends.mkldnn.enabled) or torch.is_autocast_enabled("cpu"):
+        """Whether the library takes it: plain numbers on the CPU, zeros around, nothing to cast."""
+        cast_first = x.dtype not in REDUCED and torch.is_autocast_enabled("cpu")
+        if cast_first or not (AVAILABLE and torch.backends.mkldnn.enabled):
             return False
         here = x.device.type == "cpu" and self.weight.device.type == "cpu"
         floats = x.dtype == self.weight.dtype and x.dtype in PRECISIONS

@@ -62,8 +62,8 @@ class _Normalised(torch.autograd.Function):
         mean, r = mean.float(), inverse.float()
 
         def over_group(of_channels: Tensor) -> Tensor:
-            total: Tensor = (of_channels * weight).unflatten(1, (groups, -1)).sum(2) / n
-            return total
+            found: Tensor = (of_channels * weight).unflatten(1, (groups, -1)).sum(2) / n
+            return found
 
         def each(of_groups: Tensor) -> Tensor:
             found: Tensor = of_groups.repeat_interleave(x.shape[1] // groups, dim=1)

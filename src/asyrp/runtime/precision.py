@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from asyrp.errors import AsyrpError
 from asyrp.settings import Precision
 
 REDUCED = (torch.bfloat16, torch.float16)
@@ -40,6 +41,14 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype not in REDUCED or not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, dtype, cache_enabled=False)
+
+
+def check_range(dtype: torch.dtype) -> None:
+    """Raise AsyrpError for a precision in which gradients fall to 0."""
+    if dtype == torch.float16:
+        raise AsyrpError(
+            "gradients are too small for float16; needed --dtype bfloat16, auto or float32 to train"
+        )
 
 
 @lru_cache

@@ -58,9 +58,8 @@ class ClipEncoder(nn.Module):
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
-        weight = next(self.model.parameters())
         pixels = pixels_for(self.model, images, self.view)
-        with autocast(weight.device, self.precision):
+        with autocast(pixels.device, self.precision):
             found = self.model.get_image_features(pixel_values=pixels)
         return _unit(found)
 
