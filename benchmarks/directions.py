@@ -92,6 +92,10 @@ def main(options: Options) -> None:
             write_json(kept, work(domain, task_of(domain, name), options))
             print(kept.read_text(), flush=True)
     rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
+    for row in rows:
+        path = options.docs / "images" / f"{domain.name}-{row['task']}.png"
+        if not path.is_file():
+            sheet(domain, load_named(Path(row["task"]), domain.model), path)
     write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows, options))
 
 
@@ -125,7 +129,6 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     place = DOMAINS / domain.name.rpartition("-")[0] / "directions"
     place.mkdir(exist_ok=True)
     save_direction(place / f"{task.name}.safetensors", saved.direction, card)
-    sheet(domain, load_named(Path(task.name), domain.model), sheet_of(domain, task.name, options))
     return {
         "task": task.name,
         "texts": f"{task.source} → {task.target}",
@@ -212,17 +215,14 @@ def edits(domain: Domain, images: InvertedImages, saved: SavedDirection, strengt
     return edited(domain.model, images, [saved.attribute(strength)]).float()
 
 
-def sheet_of(domain: Domain, task: str, options: Options) -> Path:
-    """Where the sheet of a direction lies."""
-    return options.docs / "images" / f"{domain.name}-{task}.png"
-
-
 @torch.no_grad()
 def sheet(domain: Domain, saved: SavedDirection, path: Path) -> None:
     """Samples of the network, unchosen, and their edits at FACTORS of the card's strength."""
-    latents = random_latents(domain.model, SAMPLES, 5)
+    model, noise = domain.model, random_latents(domain.model, SAMPLES, 5)
+    drawn = edit(model, noise, steps=EDIT_STEPS, t_boost=model.t_top).clamp(-1, 1)
+    latents = latents_of(model, drawn, EDIT_STEPS)
     rows = [
-        edit(domain.model, latents, [saved.attribute(saved.card.strength * f)] if f else [])
+        edit(model, latents, [saved.attribute(saved.card.strength * f)] if f else [])
         for f in FACTORS
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
