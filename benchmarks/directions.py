@@ -26,6 +26,7 @@ from torch import Tensor
 from asyrp.domains.base import Domain, Split, Task, load_domain, task_of
 from asyrp.domains.find_direction import interval_of
 from asyrp.domains.inverted_images import (
+    REFINEMENTS,
     InvertedImages,
     edited,
     inverted,
@@ -175,7 +176,9 @@ def trained(
     x, top = images.x[rows], interval.t_start
     latents = x  # which training on noised images does not look at
     if options.training.along != "noised":
-        latents = latents_of(domain.model, x, EDIT_STEPS, batch_size=32, up_to=top).float()
+        latents = latents_of(
+            domain.model, x, EDIT_STEPS, refinements=REFINEMENTS, up_to=top
+        ).float()
     pictures = Pictures(x, latents, top)
     job = start_training(domain.model, guide, pictures, pictures[:0], interval, options.training)
     losses = [step.total for step in job.steps]
@@ -191,7 +194,7 @@ def cached_interval(domain: Domain, task: Task, options: Options) -> EditInterva
     if task.interval is not None:
         return task.interval
     images = domain.images("validation", 16)
-    latents = latents_of(domain.model, images.x, EDIT_STEPS)
+    latents = latents_of(domain.model, images.x, EDIT_STEPS, refinements=REFINEMENTS)
     curves = curves_of(domain.model, images.x, latents, domain.distance)
     return interval_of(domain, curves, task)
 
