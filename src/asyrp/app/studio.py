@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from asyrp.app import plans
-from asyrp.app.curves import measured
 from asyrp.app.gallery import BeforeAfter, Gallery, Samples
 from asyrp.app.pictures import Limits, Picture, random_faces, row, world_faces
 from asyrp.app.sessions import Made, Session, Sessions, Ticket, Work
@@ -21,6 +20,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.ddim import invert_steps
 from asyrp.method.editing import inversion_grid, random_latents
+from asyrp.method.editing_interval import curve_points, over_time
 from asyrp.method.schedule import Pair
 from asyrp.options import Inverting
 from asyrp.runtime.generators import Running
@@ -167,15 +167,16 @@ class Studio:
         work, walks = session.work, session.work.walks
         ticket = session.begin("curves", id(work))
         image = work.picture.image[None].to(self.model.device)
-        counts = Running(measured(image, walks.x, walks.plain.steps, self.tools.distance))
-        for count in counts:
+        points = []
+        for point in curve_points(image, walks.x, walks.plain.steps, self.tools.distance):
+            points.append(point)
             while session.walking.count and ticket.live:
                 time.sleep(PAUSE)
             if not ticket.live:
                 return
-            yield Progress("measuring", count, len(self.grid))
+            yield Progress("measuring", len(points), len(self.grid))
         if ticket.live:
-            session.curves = counts.value
+            session.curves = over_time(points)
 
     def pairs(self, session: Session) -> Iterator[dict[str, BeforeAfter]]:
         """A face before and after each direction of the gallery; one more now and then."""

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from asyrp.app.curves import measured
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import fit, new_direction
 from asyrp.finders.prepare import make_card
@@ -22,7 +21,12 @@ from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_proc
 from asyrp.method.direction_file import save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import inversion_grid, random_latents
-from asyrp.method.editing_interval import EditInterval, find_intervals
+from asyrp.method.editing_interval import (
+    EditInterval,
+    curve_points,
+    find_intervals,
+    over_time,
+)
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.schedule import Timesteps, below, paper_grid
@@ -30,7 +34,6 @@ from asyrp.method.strength import STRENGTHS, response, saturation
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, editing_window, prepare
 from asyrp.method.unedited_trajectory import joined as joined_sources
-from asyrp.runtime.generators import Running
 from asyrp.settings import TrainSettings
 from asyrp.storage.images import contact_sheet
 
@@ -185,10 +188,11 @@ def _phases(
     tools: Scorers, guide: TextDirection, faces: Held
 ) -> Generator[Progress, None, EditInterval]:
     few = faces.images[:MEASURED]
-    counts = Running(measured(few, faces.latents, faces.steps, tools.distance))
-    for count in counts:
-        yield Progress("measuring LPIPS curves", count, len(faces.steps))
-    found = find_intervals(counts.value, guide.cosine, tools.distance.thresholds)
+    points = []
+    for point in curve_points(few, faces.latents, faces.steps, tools.distance):
+        points.append(point)
+        yield Progress("measuring LPIPS curves", len(points), len(faces.steps))
+    found = find_intervals(over_time(points), guide.cosine, tools.distance.thresholds)
     return found.interval
 
 

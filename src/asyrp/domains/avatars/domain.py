@@ -8,7 +8,7 @@ from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, UNSEEN, Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.domains.avatars.features import JudgeIdentity, PooledJudge
+from asyrp.domains.avatars.features import LAST, RESIDUAL, JudgeFeatures
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.domains.avatars.pictures import labels, pictures
@@ -118,8 +118,8 @@ def scorers(device: str = "cpu") -> Scorers:
     return Scorers(
         judge=AvatarJudge(judge),
         segmenter=load_segmenter(),
-        features=PooledJudge(judge),
-        identity=JudgeIdentity(judge),
+        features=JudgeFeatures(judge, RESIDUAL, pooled=True),
+        identity=JudgeFeatures(judge, LAST),
     )
 
 
