@@ -5,6 +5,14 @@
     if (event.target.id === "split") root.style.setProperty("--split", event.target.value + "%");
   });
 
+  // A number typed beyond its slider becomes the nearest one, before anything reads it.
+  document.addEventListener("input", (event) => {
+    const { type, min, max, value } = event.target;
+    if (type !== "number" || value === "") return;
+    if (max !== "" && Number(value) > Number(max)) event.target.value = max;
+    if (min !== "" && Number(value) < Number(min)) event.target.value = min;
+  }, true);
+
   // The sliders hold the values; a mark moves its slider as a hand would.
   const setSlider = (name, value, last) => {
     const range = document.querySelector(`#${name} input[type=range]`);

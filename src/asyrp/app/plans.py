@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from asyrp.app.gallery import Entry
-from asyrp.app.sessions import SLOTS, Made, Marks
+from asyrp.app.sessions import SLOTS, Made, Marks, Snapshot
 from asyrp.app.trajectories import Dose, Plan
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.options import Inverting
+from asyrp.storage.files import read_object
 from asyrp.storage.results import record
 
 STRONGEST = 3.0
@@ -136,3 +138,73 @@ def run_json(
     steps = len(work.walks.grid)
     repeat = Repeat(work.picture.origin, directions, plan.t_boost, plan.seed, steps, inverting)
     return record("app", repeat, model, reconstruction_mse=work.error)
+
+
+class Run(NamedTuple):
+    """What a run.json of the page says: the picture's origin, and (file, strength) with marks."""
+
+    picture: Mapping[str, Any]
+    directions: Sequence[tuple[str, float]]
+    starts: Sequence[int | None]
+    ends: Sequence[int]
+    t_boost: int
+    seed: int
+    steps: int
+
+
+def read_run(path: Path) -> Run:
+    """The record of an edit of the page.
+
+    Raises:
+        AsyrpError: it is none.
+    """
+    try:
+        told = read_object(path)["options"]
+        given = told["directions"]
+        return Run(
+            dict(told["picture"]),
+            [(str(one["file"]), float(one["strength"])) for one in given],
+            [None if one["t_start"] is None else int(one["t_start"]) for one in given],
+            [int(one["t_edit"]) for one in given],
+            int(told["t_boost"]),
+            whole(told["seed"], "seed of the noise"),
+            int(told["steps"]),
+        )
+    except AsyrpError as error:
+        raise AsyrpError(str(error).replace(str(path), path.name)) from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise AsyrpError(
+            f"needed the run.json of an edit of this page; {path.name!r} is none ({error!r}); "
+            "download one below an edit"
+        ) from error
+
+
+def restored(run: Run, entries: Mapping[str, Entry], steps: int, top: int) -> tuple[Snapshot, str]:
+    """The controls that repeat a run, and a line where they cannot do so exactly.
+
+    Raises:
+        AsyrpError: a direction of it is not here.
+    """
+    keys = {entry.path.name: key for key, entry in entries.items()}
+    missing = [name for name, _ in run.directions if name not in keys]
+    if missing or len(run.directions) > SLOTS:
+        raise AsyrpError(
+            f"the file names directions that are not here: {', '.join(map(repr, missing))}; put "
+            "them into the folder of directions, or choose the domain they are of"
+        )
+    slots = [keys[name] for name, _ in run.directions]
+    own = own_marks([entries[key] for key in slots], top)
+    cards = [entries[key].card for key in slots]
+    starts, ends = list(run.starts), list(run.ends)
+    if starts == [card.t_start for card in cards]:
+        starts = [own.t_start]
+    if ends == [card.t_edit for card in cards]:
+        ends = [own.t_edit]
+    marks = Marks(
+        next((t for t in starts if t is not None), top), min(ends, default=0), run.t_boost
+    )
+    empty = SLOTS - len(slots)
+    strengths = [strength for _, strength in run.directions] + [1.0] * empty
+    values = (*strengths, *marks, run.t_boost > 0, run.seed)
+    told = f"The file's edit took {run.steps} steps, here it takes {steps}."
+    return Snapshot((*slots, *[None] * empty), values), told if run.steps != steps else ""
