@@ -33,7 +33,7 @@ ASTRONAUT = IMAGES / "photographs" / "astronaut.jpg"
 PATIENCE = 300_000  # ms, for a machine that does much else
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 ZOOMED = {"width": 640, "height": 450}  # DESK at 200 %
-TABS = ("Train", "Directions", "Edit")
+TABS = ("Train", "Discover", "Compare", "Directions", "Edit")
 TITLE = "face → strange face"
 
 LABELLED = """() => [...document.querySelectorAll('input, button, select, textarea, a[href]')]

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from asyrp.app import layout
+from asyrp.app import compare_tab, discover_tab, layout
 from asyrp.app.editing_tab import Editing
 from asyrp.app.gradio_memory import tidied
 from asyrp.app.handling import Desk
@@ -27,6 +27,10 @@ def build(studio: Studio) -> gr.Blocks:
                 shown, asked = layout.editor(studio.top, domains)
             with gr.Tab("Train") as train:
                 trainer = layout.trainer()
+            with gr.Tab("Discover"):
+                search = discover_tab.parts()
+            with gr.Tab("Compare") as compare:
+                ballot = compare_tab.parts()
             with gr.Tab("Directions") as tab:
                 cards = layout.fragment("", "cards")
         desk = Desk(studio, shown, asked)
@@ -35,6 +39,8 @@ def build(studio: Studio) -> gr.Blocks:
         _pictures(page, Opening(desk, editing), editing, shown, asked)
         learning = Learning(desk, trainer, cards)
         _learns(learning, trainer, asked)
+        discover_tab.wired(discover_tab.Discovering(desk, search), QUIET)
+        compare_tab.wired(compare_tab.Comparing(desk, ballot), compare, QUIET)
         tab.select(learning.gallery, None, cards, **QUIET)
         gr.on([train.select, page.load], learning.listed, None, trainer.known, **QUIET)
     page.queue(api_open=False, max_size=200, default_concurrency_limit=AT_ONCE)

@@ -33,14 +33,27 @@ def controls(values: Sequence[Any]) -> Controls:
         AsyrpError: a value that is no number, or out of range.
     """
     try:
-        strengths = tuple(float(value) for value in values[:SLOTS])
+        strengths = tuple(map(strength, values[:SLOTS]))
         marks = Marks(*(int(value) for value in values[SLOTS : SLOTS + 3]))
     except (TypeError, ValueError, OverflowError) as error:
         raise AsyrpError("needed numbers in all fields; fill the empty ones") from error
-    if any(not abs(strength) <= STRONGEST for strength in strengths):
-        raise AsyrpError(f"a strength lies in -{STRONGEST:g}..{STRONGEST:g}; move the slider back")
     seed = whole(values[SLOTS + 4], "seed of the noise")
     return Controls(strengths, marks, bool(values[SLOTS + 3]), seed)
+
+
+def strength(value: Any) -> float:
+    """A strength of the page.
+
+    Raises:
+        AsyrpError: no number, or out of range.
+    """
+    try:
+        given = float(value)
+    except (TypeError, ValueError) as error:
+        raise AsyrpError(f"a strength must be a number; got {value!r}") from error
+    if not abs(given) <= STRONGEST:
+        raise AsyrpError(f"a strength lies in -{STRONGEST:g}..{STRONGEST:g}; move the slider back")
+    return given
 
 
 def whole(value: Any, name: str) -> int:
@@ -92,12 +105,12 @@ def plan_of(given: Sequence[Dosage], asked: Controls, top: int, number: int = 0)
     """
     own, marks = own_marks([one.entry for one in given], top), asked.marks
     doses = []
-    for entry, strength in given:
+    for entry, given_strength in given:
         t_edit = entry.card.t_edit if marks.t_edit == own.t_edit else marks.t_edit
         start = entry.card.t_start if marks.t_start == own.t_start else marks.t_start
         start = None if start is None else max(start, t_edit)
-        attribute = entry.saved.attribute(strength * entry.card.strength, t_edit, start)
-        if strength:
+        attribute = entry.saved.attribute(given_strength * entry.card.strength, t_edit, start)
+        if given_strength:
             doses.append(Dose(entry.key, attribute))
     ends = [dose.attribute.t_edit for dose in doses]
     t_boost = min([marks.t_boost, *ends]) if asked.boost else 0
@@ -204,7 +217,7 @@ def restored(run: Run, entries: Mapping[str, Entry], steps: int, top: int) -> tu
         next((t for t in starts if t is not None), top), min(ends, default=0), run.t_boost
     )
     empty = SLOTS - len(slots)
-    strengths = [strength for _, strength in run.directions] + [1.0] * empty
+    strengths = [one for _, one in run.directions] + [1.0] * empty
     values = (*strengths, *marks, run.t_boost > 0, run.seed)
     told = f"The file's edit took {run.steps} steps, here it takes {steps}."
     return Snapshot((*slots, *[None] * empty), values), told if run.steps != steps else ""

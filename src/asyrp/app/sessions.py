@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from asyrp.app.discovery import Component
 from asyrp.app.jobs import Job
 from asyrp.app.pictures import Picture
 from asyrp.app.training import Material, Progress
@@ -97,6 +98,7 @@ class Session:
         self.trained: Path | None = None
         self.about = self.result = ""  # lines on the picture, and on what was trained
         self.material: tuple[Job, Material] | None = None
+        self.found: list[Component] = []  # of the page that discovers
 
     def begin(self, job: str, want: Hashable) -> Ticket:
         """Want something; whatever else of the same job is under way ends."""
@@ -115,7 +117,7 @@ class Session:
     def clear(self) -> None:
         """The same for a tab that goes on with other networks."""
         self.wants.clear()
-        self.past.clear()
+        self.past, self.found = [], []
         self.slots, self.marks = (None,) * SLOTS, None
         self.faces, self.work, self.made = [], None, None
         self.strip, self.curves, self.material = None, None, None

@@ -11,6 +11,7 @@ from asyrp.app.gallery import Entry, Listing
 from asyrp.app.pictures import Picture, data_uri, jpeg, png
 from asyrp.storage.images import MARK
 
+escaped = html.escape
 KINDS = {"json": "application/json", "jpg": "image/jpeg", "png": "image/png"}
 
 
