@@ -99,7 +99,8 @@ def test_a_ballot_of_too_many_faces_is_refused(studio: Studio) -> None:
 class Eyes:
     """A judge that sees whether a picture is bright, and whether it is red."""
 
-    values: Any = {"Bright": ("no", "yes"), "hue": ("grey", "red")}
+    def __init__(self) -> None:
+        self.values = {"Bright": ("no", "yes"), "hue": ("grey", "red")}
 
     def logits(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         bright = images.mean((1, 2, 3))

@@ -67,9 +67,9 @@ def discovered(tools: Scorers, search: Search) -> Generator[Progress, None, list
     Raises:
         AsyrpError: an interval without a timestep; MissingExtra: without scikit-learn.
     """
-    model, (start, end, _) = tools.model, search.interval
+    model, when = tools.model, search.interval
     latents = random_latents(model, search.samples, search.seed)
-    window = editing_window(start, end, STEPS, model.schedule.length, model.t_top)
+    window = editing_window(when.t_start, when.t_edit, STEPS, model.schedule.length, model.t_top)
     found: Sequence[FoundDirection] = ()
     for step in Pca(components=search.components).find(model, FinderData(latents, window)):
         yield Progress("looking at h of samples", step.done, step.total)
@@ -104,10 +104,9 @@ def _card(
     if name is not None:
         about["name"] = name.as_json()
         target = name.plus[0].text if name.plus else found.name
-    start, end, boost = search.interval
-    texts = search.noun, target
-    mark = model.fingerprint()
-    return DirectionCard(*texts, end, boost, STEPS, mark, t_start=start, training=about)
+    when, mark = search.interval, model.fingerprint()
+    given = search.noun, target, when.t_edit, when.t_boost, STEPS, mark
+    return DirectionCard(*given, t_start=when.t_start, training=about)
 
 
 def told(found: FoundDirection, name: Name | None) -> str:
