@@ -87,7 +87,7 @@ def answered(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterato
         session: Session = self.desk.session(request)
         session.failed = False
         try:
-            yield {}
+            yield gr.skip()
             yield from handler(self, request, *values)
         except (AsyrpError, OSError, MemoryError, RuntimeError) as error:
             session.failed = True
@@ -102,7 +102,8 @@ def following(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterat
 
     @functools.wraps(handler)
     def run(self: Any, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        yield from iter([{}]) if self.desk.session(request).failed else act(self, request, *values)
+        failed = self.desk.session(request).failed
+        yield from iter([gr.skip()]) if failed else act(self, request, *values)
 
     return run
 

@@ -115,9 +115,10 @@ class Opening:
                 yield {self.asked.faces: views.faces(session.faces, picture.name)}
                 yield from self._open(session, studio, picture, told)
                 return
+        about = ", ".join(f"{key} {value}" for key, value in origin.items())
         raise AsyrpError(
-            "the controls are those of the file, but its picture "
-            f"({', '.join(f'{k} {v}' for k, v in origin.items())}) is not open; upload or choose it"
+            f"the controls are those of the file, but its picture ({about:.200}) is not open; "
+            "upload or choose it, then the file again"
         )
 
     def _open(

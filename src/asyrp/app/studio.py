@@ -129,6 +129,8 @@ class Studio:
             known = walked.value
             if kept:
                 self._walked[picture.name] = known
+            if not ticket.live:
+                return
         walks = Walks(self.model, self.grid, known.walks.x)  # what is edited is the session's own
         walks.plain = known.walks.plain
         session.work = known._replace(picture=picture, walks=walks)
@@ -264,17 +266,15 @@ class Studio:
                 session.stop("training")
 
     def _trained(self, session: Session, job: Job) -> Iterator[Progress]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        about = remember(self.folder, job)
         if session.material is None or session.material[0] != job:
-            gathered = Running(gather(self.tools, job))
-            yield from gathered
+            yield from (gathered := Running(gather(self.tools, job)))
             session.material = (job, gathered.value)
         material = session.material[1]
         if material.unknown:
             yield Progress("training", note=material.unknown)
-        trained = Running(train(self.tools, job, material, self.folder))
-        yield from trained
+        self.folder.mkdir(parents=True, exist_ok=True)
+        about = remember(self.folder, job)
+        yield from (trained := Running(train(self.tools, job, material, self.folder)))
         about.unlink(missing_ok=True)
         session.material, session.trained = None, trained.value.path
         session.result = judged(self.domain, job, trained.value)
