@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from asyrp.commands.common import progress, say
+from asyrp.domains.membership import stranger
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
 from asyrp.method.editing import Inversion, edit, inversion_grid, invert, latents_of
@@ -24,6 +25,7 @@ from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import read_folder, read_image
 from asyrp.storage.record_store import RecordStore
 
+LOOKED_AT = 8  # pictures, for whether they are of the domain
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 
 
@@ -46,6 +48,18 @@ def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Galler
     found = read_folder(folder, (height, width), most)
     images = model.space.encode(torch.stack([one.image for one in found]))
     return Gallery([one.path for one in found], images)
+
+
+def tell_strangers(
+    model: HSpaceUNet, domain: str, names: Sequence[str], images: Sequence[Tensor] | Tensor
+) -> None:
+    """Warn of pictures, among the first, that a built-in domain does not know."""
+    few = min(LOOKED_AT, len(names))
+    lines = {names[i]: stranger(model, domain, images[i].to(model.device)) for i in range(few)}
+    told = [f"{name!r}: {line}" for name, line in lines.items() if line]
+    if told:
+        more = f" So for {len(told)} of the first {few} pictures." if few > 1 else ""
+        say(f"warning: {told[0]}{more}")
 
 
 @dataclass(frozen=True)
