@@ -401,7 +401,7 @@ def test_every_tab_and_control_is_within_reach(tab: Any, size: dict[str, int]) -
 
 
 def test_screenshots_at_desktop_and_phone_width(tab: Any) -> None:
-    """A face that is edited by a direction that ships is there without a click."""
+    """A domain begins with a face that is edited; then a photograph, in which it is put back."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for size, name in ((DESK, "app.png"), (PHONE, "app-phone.png")):
         page = tab(size)
@@ -409,6 +409,9 @@ def test_screenshots_at_desktop_and_phone_width(tab: Any) -> None:
         page.get_by_role("option", name="photographs-64").click()
         page.wait_for_selector("#compare img.after")
         message(page, "Edited in")
+        page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
+        page.locator("#stage", has_text="astronaut.jpg").wait_for()
+        page.locator("#links").get_by_text("Download photograph").wait_for()
         page.wait_for_selector("#edit-bar .idle")
         page.get_by_role("button", name="Make a strip").click()
         page.wait_for_selector("#strip figcaption")
@@ -426,6 +429,7 @@ def test_a_photograph_is_put_back_with_its_edited_face(tab: Any, tmp_path: Path)
     message(page, "Edited in")
     page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
     page.locator("#stage", has_text="astronaut.jpg").wait_for()
+    page.locator("#links").get_by_text("Download photograph").wait_for()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download photograph").click()
     download.value.save_as(tmp_path / "photograph.jpg")
