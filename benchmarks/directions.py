@@ -13,7 +13,7 @@ import passive  # noqa: F401  # before torch loads
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, make_card, st
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval
+from asyrp.method.strength_sweep import strip
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.tables import percent
@@ -49,7 +50,7 @@ from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
 
 SHARE = 0.9  # of validation images that show the value, at the strength that is kept
-SAMPLES, FACTORS = 8, (0.0, 0.5, 1.0, 1.5)
+SAMPLES, FACTORS = 8, (0.5, 1.0, 1.5)
 TRAIN = TrainSettings(
     along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
 )
@@ -93,10 +94,10 @@ def main(options: Options) -> None:
             write_json(kept, work(domain, task_of(domain, name), options))
             print(kept.read_text(), flush=True)
     rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
-    for row in rows:
-        path = options.docs / "images" / f"{domain.name}-{row['task']}.png"
-        if not path.is_file():
-            sheet(domain, load_named(Path(row["task"]), domain.model), path)
+    missing = {row["task"]: sheet_of(domain, row["task"], options) for row in rows}
+    missing = {name: path for name, path in missing.items() if not path.is_file()}
+    if missing:
+        sheets(domain, missing)
     write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows, options))
 
 
@@ -218,18 +219,23 @@ def edits(domain: Domain, images: InvertedImages, saved: SavedDirection, strengt
     return edited(domain.model, images, [saved.attribute(strength)]).float()
 
 
+def sheet_of(domain: Domain, task: str, options: Options) -> Path:
+    """Where the sheet of a direction lies."""
+    return options.docs / "images" / f"{domain.name}-{task}.png"
+
+
 @torch.no_grad()
-def sheet(domain: Domain, saved: SavedDirection, path: Path) -> None:
-    """Samples of the network, unchosen, and their edits at FACTORS of the card's strength."""
+def sheets(domain: Domain, paths: Mapping[str, Path]) -> None:
+    """Samples of the network, unchosen, and their edits at FACTORS of each card's strength."""
     model, noise = domain.model, random_latents(domain.model, SAMPLES, 5)
     drawn = edit(model, noise, steps=EDIT_STEPS, t_boost=model.t_top).clamp(-1, 1)
     latents = latents_of(model, drawn, EDIT_STEPS)
-    rows = [
-        edit(model, latents, [saved.attribute(saved.card.strength * f)] if f else [])
-        for f in FACTORS
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(path, contact_sheet([row.float().clamp(-1, 1) for row in rows]))
+    for name, path in paths.items():
+        saved = load_named(Path(name), model)
+        doses = [saved.card.strength * factor for factor in FACTORS]
+        rows = strip(model, latents, [[saved.attribute(dose)] for dose in doses], EDIT_STEPS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, contact_sheet([row.float().clamp(-1, 1) for row in (drawn, *rows)]))
 
 
 HEAD = """# Directions of {domain}
