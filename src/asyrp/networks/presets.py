@@ -17,8 +17,9 @@ PAPER_CLIP = 0.8
 class Source(NamedTuple):
     """A place that weights come from.
 
-    place: a Hub id, a file of a Hub repository (owner/name/file), or a URL; "#md5=..." or
-    "#sha256=..." behind it is checked. note: what to know about it.
+    place: a Hub id, a file of a Hub repository (owner/name/file), both with "@revision" where one
+    is known (others in `untrusted.revisions`), or a URL; "#md5=..." or "#sha256=..." behind it is
+    checked. note: what to know about it.
     """
 
     kind: Literal["hub", "hub file", "url"]
@@ -100,6 +101,7 @@ S3 = "https://image-editing-test-12345.s3-us-west-2.amazonaws.com/checkpoints/"
 HEIBOX = "https://heibox.uni-heidelberg.de/f/"
 DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 OLD_DRIVE = "https://drive.google.com/uc?export=download&confirm=t&id="
+OPENAI_SHA256 = "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1"
 OPENAI = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/"
 ONEDRIVE = "https://1drv.ms/u/s!AkQjJhxDm0Fyhqp_4gkYjwVRBe8V_w"  # of the official README
 DEAD = "answers 403 since 2023"
@@ -218,7 +220,7 @@ IMAGENET_256 = Preset(
     network=ADM_553M,
     files=("256x256_diffusion_uncond.pt",),
     sources=(
-        Source("url", OPENAI + "256x256_diffusion_uncond.pt"),
+        Source("url", OPENAI + "256x256_diffusion_uncond.pt#sha256=" + OPENAI_SHA256),
         Source("hub", "xutongda/adm_imagenet_256x256_unconditional", "for a fork of diffusers"),
     ),
     licence="MIT (guided-diffusion); ImageNet is for research only",

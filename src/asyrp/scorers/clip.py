@@ -14,6 +14,7 @@ from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_
 from asyrp.scorers.templates import imagenet_templates
 from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.pretrained import check_pretrained
+from asyrp.storage.untrusted.revisions import pinned
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
@@ -132,8 +133,9 @@ def load_clip(
         with hub() as local:
             check_pretrained(AutoModel, source, local)
             model = load_strictly(AutoModel, source, local_files_only=local)
+            name, revision = pinned(source)
             tokenizer = AutoTokenizer.from_pretrained(
-                str(source), local_files_only=local, trust_remote_code=False
+                name, revision=revision, local_files_only=local, trust_remote_code=False
             )
             settings = processor_settings(source)
     except AsyrpError:
