@@ -27,7 +27,7 @@ loose:
 	touch $(STAMP)
 
 demo: install
-	$(BIN)/asyrp demo --out demo
+	$(BIN)/asyrp demo --photo docs/images/photographs/astronaut.jpg --out demo
 
 reproduce: install
 	$(BIN)/asyrp reproduce --docs docs --overwrite

@@ -22,8 +22,9 @@ import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from asyrp.commands.common import inverted, network, say
+from asyrp.commands.common import network, say
 from asyrp.commands.demo import enlarged
+from asyrp.commands.inverting import Inverter
 from asyrp.commands.train import Material, train
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
@@ -88,8 +89,8 @@ UNSEEN = ("blue", "green")
 TRAIN = 96  # faces, as in the demo
 SEEN = 1000  # test faces below it were looked at while defaults were chosen
 SEEN_TOLD = (
-    ",\nin view when the share of the strength was settled ([training](training.md)); "
-    "`--first 1000` takes others"
+    ",\nin view when the share of the strength was settled "
+    "([settings](train_a_direction.md#settings)); `--first 1000` takes others"
 )
 
 
@@ -165,7 +166,7 @@ def inverted_once(
     kept = path.with_suffix(".safetensors")
     if not kept.exists():
         names = [f"{path.stem} {i}" for i in range(len(images))]
-        done = inverted(model, images, names, steps, Inverting(), 16, at)
+        done = Inverter(model, steps, Inverting())(images, names, at)
         save_file({"x": done.latents.contiguous(), "back": done.reconstructions.contiguous()}, kept)
     tensors = load_file(kept)
     return Pictures(tensors["back"], tensors["x"], at)

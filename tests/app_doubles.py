@@ -63,7 +63,7 @@ def new_studio(folder: Path, directions: bool = True) -> Studio:
     if directions:
         write_directions(model, folder / "own")
     habits = Habits(steps=STEPS, people=3)
-    return Studio(Scorers(model, Hashed(), Absolute()), folder / "own", habits, folder / "none")
+    return Studio(Scorers(model, Hashed(), Absolute()), folder / "own", habits)
 
 
 def finish(steps: Iterable[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from asyrp.networks import load_model
 from asyrp.networks.convert.build import new_unet, unet_config
 from asyrp.networks.convert.defaults import settle
 from asyrp.networks.convert.structure import Structure
-from asyrp.networks.released_networks import DDPM_256
+from asyrp.networks.released_networks import NETWORKS
 from asyrp.runtime.fast_blocks import use_fast_blocks
 from asyrp.scorers.load import load_encoder
 from asyrp.scorers.preprocessing import View, prepare
@@ -58,7 +58,7 @@ def subject(name: str) -> HSpaceUNet:
 
 def random_ddpm(shape: Shape) -> HSpaceUNet:
     """The layout of the paper's DDPM with random weights, the same at every call."""
-    said = replace(DDPM_256.said, image_size=shape.pixels, channels=shape.channels)
+    said = replace(NETWORKS["ddpm-256"].said, image_size=shape.pixels, channels=shape.channels)
     factors = said.channel_mult or ()
     structure = Structure(
         "ddpm",

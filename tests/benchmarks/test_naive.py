@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asyrp.finders.clip_training import _batches, new_direction
+from asyrp.finders.clip_training import batches_of, new_direction
 from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.cost import counted
@@ -71,7 +71,7 @@ def test_training_ends_with_our_direction(model: HSpaceUNet, x: Tensor, epochs: 
     list(job.steps)
     direction = new_direction(model, paper_grid(STEPS)[:INSIDE], settings)
     before = [p.clone() for p in direction.parameters()]
-    flat = [int(row) for rows in _batches(3, settings) for row in rows]
+    flat = [int(row) for rows in batches_of(3, settings) for row in rows]
     order = [flat[i : i + 3] for i in range(0, len(flat), 3)]
     inverted = [naive.Inverted(a, a, b) for a, b in zip(x.split(1), latents.split(1), strict=True)]
     with counted(model) as cost:

@@ -91,7 +91,7 @@ def test_saved_weights_come_back(tmp_path: Path, judge: Judge) -> None:
 
 def test_refuses_other_weights(tmp_path: Path) -> None:
     save_file({"conv": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(AsyrpError, match="train_judge"):
+    with pytest.raises(AsyrpError, match="asyrp world judge"):
         load_judge(tmp_path / "other.safetensors")
 
 

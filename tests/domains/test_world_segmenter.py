@@ -98,5 +98,5 @@ def test_run_writes_weights_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_refuses_other_weights(tmp_path: Path) -> None:
     save_file({"conv": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(AsyrpError, match="train_segmenter"):
+    with pytest.raises(AsyrpError, match="asyrp world segmenter"):
         load_segmenter(tmp_path / "other.safetensors")

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asyrp.editing_methods.diffusionclip import batches_of, blended, fine_tune, trainable
+from asyrp.editing_methods.diffusionclip import blended, fine_tune, trainable
 from asyrp.editing_methods.label_swap import swap_condition
+from asyrp.finders.clip_training import batches_of
 from asyrp.method.clip_loss import loss_of
 from asyrp.method.ddim import generate, invert_steps
 from asyrp.method.hspace import HSpaceUNet

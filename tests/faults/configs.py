@@ -1,6 +1,7 @@
 """Every number in every config that a stranger may send, set to what it cannot be."""
 
 import functools
+import itertools
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -129,7 +130,7 @@ def schedulers(folder: Path) -> None:
 def read_schedulers(path: Path) -> object:
     """The one that was spoilt is the first file of the folder's listing."""
     bars = read_scheduler(read_object(path)).schedule.alpha_bars
-    assert all(0 < after <= before <= 1 for before, after in zip(bars, bars[1:], strict=False))
+    assert all(0 < after <= before <= 1 for before, after in itertools.pairwise(bars))
     return bars
 
 

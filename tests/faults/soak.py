@@ -102,9 +102,7 @@ class Person:
 def every(root: Path, edits: int) -> Iterator[Fault]:
     """So many edits, memory looked at on the way."""
     begun, studio = time.perf_counter(), new_studio(root)
-    studio = Studio(
-        studio.tools, root / "own", type(studio.habits)(steps=10, people=8), root / "none"
-    )
+    studio = Studio(studio.tools, root / "own", type(studio.habits)(steps=10, people=8))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

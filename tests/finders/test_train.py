@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from asyrp.errors import AsyrpError
-from asyrp.finders.clip_training import _batches, new_direction
+from asyrp.finders.clip_training import batches_of, new_direction
 from asyrp.finders.training_goal import rate_at
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.hspace import HSpaceUNet
@@ -41,7 +41,7 @@ def test_a_batch_is_one_step_a_timestep_and_every_image_comes_once_an_epoch(
     model: HSpaceUNet,
 ) -> None:
     for count, size in itertools.product((1, 2, 5), (1, 2, 3, 8)):
-        order = _batches(count, replace(SETTINGS, batch_size=size))
+        order = batches_of(count, replace(SETTINGS, batch_size=size))
         per_epoch = math.ceil(count / size)
         assert len(order) == 2 * per_epoch
         for epoch in (order[:per_epoch], order[per_epoch:]):
@@ -55,11 +55,11 @@ def test_a_batch_is_one_step_a_timestep_and_every_image_comes_once_an_epoch(
 
 def test_the_order_of_images_changes_with_epoch_and_seed() -> None:
     settings = replace(SETTINGS, batch_size=20, epochs=2)
-    first, second = _batches(20, settings)
-    (other, _) = _batches(20, replace(settings, seed=1))
+    first, second = batches_of(20, settings)
+    (other, _) = batches_of(20, replace(settings, seed=1))
     assert not torch.equal(first, second)
     assert not torch.equal(first, other)
-    assert torch.equal(first, _batches(20, settings)[0])
+    assert torch.equal(first, batches_of(20, settings)[0])
 
 
 @pytest.mark.parametrize("decay", [True, False])

@@ -181,3 +181,13 @@ def test_identity_is_a_cosine_and_strangers_are_the_next_ones() -> None:
     np.testing.assert_allclose(identity_similarity(a, b), (a * b).sum(1).numpy(), atol=1e-6)
     np.testing.assert_allclose(identity_similarity(a, a), 1, atol=1e-6)
     assert strangers(a)[-1] == pytest.approx(float(a[-1] @ a[0]), abs=1e-6)
+
+
+def test_what_goes_with_the_edit_is_no_leakage() -> None:
+    changes = {
+        "smile": np.array([1.0, 1.0]),
+        "cheeks": np.array([1.0, 0.0]),
+        "hat": np.array([0.0, 1.0]),
+    }
+    assert leaked(changes, "smile").tolist() == [0.5, 0.5]
+    assert leaked(changes, "smile", "cheeks").tolist() == [0.0, 1.0]

@@ -22,7 +22,7 @@ from asyrp.networks.convert.detect import Detected, detect
 from asyrp.networks.convert.hyperparameters import Said
 from asyrp.networks.presets import EVERY, PRESETS, find_preset
 from asyrp.networks.released_directions import Known, convert_direction, read_name
-from asyrp.networks.released_networks import KNOWN
+from asyrp.networks.released_networks import NETWORKS
 from asyrp.networks.released_tables import DATASETS, implied_cosine, released_intervals
 from asyrp.networks.released_texts import DOMAINS, every_pair, text_pairs
 from conftest import noise, tiny_model
@@ -359,6 +359,6 @@ def _check_released(model: HSpaceUNet, encoded: Any, eps: Tensor) -> None:
 
 
 def test_the_table_of_released_networks_knows_the_full_sizes() -> None:
-    assert {known.name for known in KNOWN if known.said.image_size == 256} >= {
+    assert {known.name for known in list(NETWORKS.values()) if known.said.image_size == 256} >= {
         preset.network.name for preset in EVERY
     }

@@ -1,14 +1,14 @@
 """The directions that the page offers: built-in ones, and those of the user's folder."""
 
 from collections.abc import Generator, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
-from asyrp.app.training import CHECKPOINT
+from asyrp.app.jobs import CHECKPOINT
 from asyrp.app.trajectories import Dose, Kept, Plan, Walks
+from asyrp.domains.shipped import shipped_for
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import DirectionCard, SavedDirection, load_direction
 from asyrp.method.editing import random_latents
@@ -46,10 +46,8 @@ class Listing(NamedTuple):
 class Gallery:
     """Direction files, read anew only when they change."""
 
-    def __init__(self, model: HSpaceUNet, folder: Path, built_in: Path | None = None):
-        shipped = Path(str(files("asyrp.domains.avatars").joinpath("directions")))
+    def __init__(self, model: HSpaceUNet, folder: Path):
         self.model, self.folder = model, folder
-        self.built_in = shipped if built_in is None else built_in
         self._loaded: dict[Path, tuple[tuple[int, int], SavedDirection | str]] = {}
 
     def listing(self) -> Listing:
@@ -66,10 +64,11 @@ class Gallery:
         return Listing(entries, refused)
 
     def _paths(self) -> Iterator[tuple[Path, bool]]:
-        for folder, built_in in ((self.built_in, True), (self.folder, False)):
-            for path in sorted(folder.glob("*.safetensors")):
-                if not path.name.startswith(".") and not path.name.endswith(CHECKPOINT):
-                    yield path, built_in
+        for path in shipped_for(self.model.fingerprint()).values():
+            yield path, True
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if not path.name.startswith(".") and not path.name.endswith(CHECKPOINT):
+                yield path, False
 
     def _load(self, path: Path) -> SavedDirection | str:
         try:

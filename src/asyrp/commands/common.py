@@ -12,26 +12,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asyrp.domains.base import source_of
+from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.prepare import boost_of, parse_direction
 from asyrp.method.asymmetric_process import Attribute, check_acts, intervals_of
-from asyrp.method.direction_file import SavedDirection, load_direction
-from asyrp.method.editing import Inversion, Report, inversion_grid, invert, latents_of
+from asyrp.method.direction_file import SavedDirection
+from asyrp.method.editing import Report
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.inversion.choose import Name, inversion_of, top_of
-from asyrp.method.schedule import check_steps, paper_grid
+from asyrp.method.schedule import paper_grid
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
-from asyrp.options import Applying, Guides, Inverting, Network
+from asyrp.options import Applying, Guides, Network
 from asyrp.options.shared import Unasked
 from asyrp.runtime.cpu import settle
-from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble, is_first
+from asyrp.runtime.distributed import assemble, is_first
 from asyrp.runtime.resumable import Stage, recorded, run_stages
-from asyrp.scorers.load import check_rgb
 from asyrp.storage.image_folders import SUFFIXES
-from asyrp.storage.images import MARK, read_folder
-
-POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
+from asyrp.storage.images import MARK
 
 
 def say(line: str) -> None:
@@ -163,99 +160,11 @@ def check_guides(spec: str, guides: Guides, measured: bool = True) -> None:
         )
 
 
-class Gallery(NamedTuple):
-    """The pictures of a folder as x of a network: paths, and (n, c, height, width)."""
-
-    paths: list[Path]
-    images: Tensor
-
-    @property
-    def names(self) -> list[str]:
-        """The file names."""
-        return [path.name for path in self.paths]
-
-
-def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Gallery:
-    """Read a folder (or one picture); a network of latents gets their codes."""
-    check_rgb(model)
-    _, height, width = model.picture_shape
-    found = read_folder(folder, (height, width), most)
-    images = model.space.encode(torch.stack([one.image for one in found]))
-    return Gallery([one.path for one in found], images)
-
-
 @torch.no_grad()
 def shown(model: HSpaceUNet, x: Tensor) -> Iterator[Tensor]:
     """The picture (3, height, width) of each clean x, decoded one at a time."""
     for one in x:
         yield model.space.decode(one[None])[0]
-
-
-def inverted(
-    model: HSpaceUNet,
-    images: Tensor,
-    names: Sequence[str],
-    steps: int,
-    options: Inverting,
-    batch_size: int,
-    up_to: int | None = None,
-    processes: ProcessGroup = SINGLE_PROCESS,
-    inversion: Name = "ddim",
-) -> Inversion:
-    """Invert with a progress bar, and say how well the latents lead back.
-
-    Each process of a team inverts its share and gets the latents of all.
-    """
-    check_inverting(model, steps, options)
-    own, how = images[processes.share(len(images))], (options.convention, options.refinements)
-    grid = inversion_grid(model, steps, up_to, inversion)
-    done = Inversion(inversion_of(inversion).empty(own, len(grid)), own, torch.zeros(0))
-    if len(own):
-        with progress(f"inverting {len(own)} images") as report:
-            done = invert(model, own, steps, *how, batch_size, report, up_to, inversion)
-    done = Inversion(*(processes.whole(part.to(model.device), len(images)) for part in done))
-    tell_errors(done.errors, names)
-    return done
-
-
-def latents(
-    model: HSpaceUNet,
-    images: Tensor,
-    steps: int,
-    options: Inverting,
-    batch_size: int,
-    up_to: int | None = None,
-    processes: ProcessGroup = SINGLE_PROCESS,
-    inversion: Name = "ddim",
-) -> Tensor:
-    """x at the top of the latents of `inverted`, in about half its time."""
-    check_inverting(model, steps, options)
-    own, how = images[processes.share(len(images))], (options.convention, options.refinements)
-    if len(own):
-        with progress(f"inverting {len(own)} images") as report:
-            own = latents_of(model, own, steps, *how, batch_size, report, up_to, inversion)
-        own = top_of(own, model.image_shape[0])
-    return processes.whole(own.to(model.device), len(images))
-
-
-def check_inverting(model: HSpaceUNet, steps: int, options: Inverting) -> None:
-    """Raise AsyrpError for a number of steps or refinements that cannot be."""
-    check_steps(steps, model.schedule.length)
-    if options.refinements < 0:
-        raise AsyrpError(f"refinements must be 0 or more; got {options.refinements}")
-
-
-def tell_errors(errors: Tensor, names: Sequence[str]) -> None:
-    """Say how well images come back from their latents."""
-    say(
-        f"reconstruction error (MSE in [-1, 1]): mean {errors.mean():.5f}, worst {errors.max():.5f}"
-    )
-    poor = [name for name, e in zip(names, errors, strict=True) if not e <= POOR_RECONSTRUCTION]
-    if poor:
-        say(
-            f"warning: {len(poor)} of {len(errors)} do not come back well ({', '.join(poor[:4])}); "
-            "their edits will not either; try --refinements 2 or --inversion belm"
-        )
 
 
 class Applied(NamedTuple):
@@ -277,7 +186,7 @@ def applied(model: HSpaceUNet, options: Applying, steps: int) -> Applied:
     saved, attributes = [], []
     for text in options.direction:
         path, strength = parse_direction(text)
-        one = load_direction(path, model, options.force)
+        one = load_named(path, model, options.force)
         saved.append(one)
         total = strength * options.strength * one.card.strength
         attributes.append(one.attribute(total, options.t_edit, options.t_start))

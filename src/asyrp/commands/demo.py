@@ -1,49 +1,43 @@
-"""asyrp demo: the whole job on a domain, measured by its judge."""
+"""asyrp demo: edits of a domain's images, judged, and of a photograph, on one page."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from asyrp.commands.common import inverted, on_domain, progress, say
+from asyrp.commands import edit as edit_command
+from asyrp.commands.common import progress, say
+from asyrp.commands.demo_directions import asked_in_words, direction_of, is_ready, timed
+from asyrp.commands.inverting import Inverter
 from asyrp.commands.outputs import check_direction
 from asyrp.commands.report import summary, write_report
-from asyrp.commands.train import Material, checkpoint_of, gather, train
-from asyrp.domains.base import Domain, Images, Split, Task, guide_of, load_domain, task_of
+from asyrp.domains.base import Domain, Images, Task, guide_of, load_domain, task_of
+from asyrp.domains.shipped import shipped_for
 from asyrp.errors import AsyrpError
 from asyrp.experiments.measure import pictures_of
 from asyrp.experiments.plots import plot_curves, save_figure
-from asyrp.finders.prepare import EDIT_STEPS
+from asyrp.finders.prepare import EDIT_STEPS, curves_of
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import Inversion, Report, edit, silent
+from asyrp.method.editing_interval import Given, find_intervals
 from asyrp.method.strength_sweep import strip
 from asyrp.metrics.answers import changed, succeeded
 from asyrp.metrics.perceptual import distances
-from asyrp.options import Demo, Inverting, Network, Train
+from asyrp.options import Applying, Demo, Edit, Inverting, Network
 from asyrp.runtime.cpu import settle
 from asyrp.scorers.judge import Judge, answers, shown, wanted
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.images import contact_sheet, read_upright, save_png, write_png
 from asyrp.storage.json_files import write_json
-from asyrp.storage.outputs import others
 from asyrp.storage.results import check_results
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
-STRIP_IMAGES, SHEET_IMAGES = 6, 12
-DIRECTION = "direction.safetensors"
-FILES = ("report.html", "report.json", "faces.png", "strip.png", "curves.png")
-
-
-class Learned(NamedTuple):
-    """A direction and what it was found with."""
-
-    material: Material
-    saved: SavedDirection
+STRIP_IMAGES, SHEET_IMAGES = 4, 12
+FEW = 2  # tasks of a demo that names none
 
 
 class Score(NamedTuple):
@@ -68,108 +62,115 @@ class Tested(NamedTuple):
 
 
 def run(options: Demo) -> None:
-    """Write report.html, report.json, the direction and the pictures."""
+    """Write report.html, report.json, the directions that were trained, and the pictures."""
     check(options)
     seconds: dict[str, float] = {}
     settle()
     with timed(seconds, "load networks"):
         domain = load_domain(options.domain)
-        task = wanted_task(domain, options)
-    with timed(seconds, "write images"):
-        _write_training_images(domain, options.out / "faces", options)
-        images = test_images(domain, task, options.test_faces)
-    learned = _learn(domain, task, options, options.out, seconds)
-    with timed(seconds, "invert and edit test images"):
-        tested = _test(domain, task, learned, images)
+        tasks = wanted_tasks(domain, options)
+        check_tasks(domain, tasks, options)
+    pictures, edits = dict[str, Path](), list[dict[str, Any]]()
+    if options.photo is not None:
+        with timed(seconds, "edit the photograph"):
+            pictures |= _photograph(options.photo, tasks, options)
+    for task in tasks:
+        saved = direction_of(domain, task, options, options.out, seconds)
+        with timed(seconds, f"{task.name}: invert and edit test images"):
+            tested = _test(domain, task, saved, options.test_images)
+        with timed(seconds, f"{task.name}: pictures"):
+            pictures |= _pictures(domain, task, saved, tested, options.out / task.name)
+        edits.append(_content(domain, task, saved, tested))
+        say(summary(edits[-1]))
+    took = {**seconds, "total": round(sum(seconds.values()), 2)}
+    content = {"domain": domain.name, "edits": edits, "seconds": took}
     with atomic_folder(options.out) as out:
-        with timed(seconds, "pictures"):
-            figures = _pictures(domain, task, learned, tested, out)
-        content = _content(domain, task, learned, tested, seconds)
         write_json(out / "report.json", content)
-        write_report(out / "report.html", content, figures)
-    say(summary(content))
+        write_report(out / "report.html", content, pictures)
     say(f"wrote {options.out / 'report.html'} after {sum(seconds.values()):.0f} s")
 
 
 def check(options: Demo) -> None:
     """Refuse what cannot work before anything is written."""
-    if min(options.train_faces, options.test_faces, options.validation_faces + 1) < 1:
+    if min(options.train_images, options.test_images, options.validation_images + 1) < 1:
         raise AsyrpError(
-            "--train-faces and --test-faces must be 1 or more, --validation-faces 0 or more"
+            "--train-images and --test-images must be 1 or more, --validation-images 0 or more"
         )
-    check_results(options.out, None, FILES)
-    check_direction(options.out / DIRECTION)
+    if len(options.task) > 1 and asked_in_words(options):
+        raise AsyrpError("--source, --target, --factor and --value change one --task; name one")
 
 
-def wanted_task(domain: Domain, options: Demo) -> Task:
-    """The task that was asked for.
+def wanted_tasks(domain: Domain, options: Demo) -> list[Task]:
+    """The tasks that were asked for.
 
     Raises:
         AsyrpError: the domain has no judge, no such task, or texts that its encoder cannot read.
     """
-    if domain.scorers.judge is None:
+    judge = domain.scorers.judge
+    if judge is None:
         raise AsyrpError(f"a demo is measured by a judge, and {domain.name} has none; give it one")
-    task = task_of(domain, options.task or next(iter(domain.tasks)))
-    task = replace(
-        task,
-        source=options.source or task.source,
-        target=options.target or task.target,
-        attribute=options.factor or task.attribute,
-        value=options.value or task.value,
-    )
-    wanted(domain.scorers.judge, task.attribute, task.value)
-    guide_of(domain, task)
-    return task
-
-
-def _learn(
-    domain: Domain, task: Task, options: Demo, out: Path, seconds: dict[str, float]
-) -> Learned:
-    """What `asyrp train` does, a stage at a time."""
-    job = on_domain(
-        Train(
-            task.source,
-            (task.target,),
-            out / DIRECTION,
-            images=out / "faces",
-            validation=options.validation_faces,
-            training=options.training,
-            network=Network(domain=options.domain),
+    names = options.task or default_tasks(domain)[: 1 if asked_in_words(options) else FEW]
+    tasks = [
+        replace(
+            task,
+            source=options.source or task.source,
+            target=options.target or task.target,
+            attribute=options.factor or task.attribute,
+            value=options.value or task.value,
         )
-    )
-    guide, model = guide_of(domain, task), domain.model
-    with timed(seconds, "invert, find intervals"):
-        material = gather(model, [guide], job)
-    with timed(seconds, "train"):
-        (saved,) = train(model, [guide], material, job)
-        checkpoint_of(job).unlink(missing_ok=True)
-    return Learned(material, saved)
+        for task in (task_of(domain, name) for name in names)
+    ]
+    for task in tasks:
+        wanted(judge, task.attribute, task.value)
+        guide_of(domain, task)
+    return tasks
 
 
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Keep the seconds of a stage."""
-    started = time.perf_counter()
-    yield
-    seconds[stage] = round(time.perf_counter() - started, 2)
+def check_tasks(domain: Domain, tasks: Sequence[Task], options: Demo) -> None:
+    """Refuse folders that hold what is not ours, before the work."""
+    check_results(options.out, options.photo, ("report.html", "report.json"))
+    for task in tasks:
+        check_results(options.out / task.name, None, ("faces.png", "strip.png", "curves.png"))
+        if not is_ready(domain, task, options):
+            check_direction(options.out / f"{task.name}.safetensors")
 
 
-def _write_training_images(domain: Domain, folder: Path, options: Demo) -> None:
-    """Images of `train`, then of `validation`, whose names come last and are held out."""
-    before = [path.name for path in folder.glob("*.png")]
-    if others(folder, before):
-        raise AsyrpError(
-            f"{str(folder)!r} holds pictures that no demo drew; give another folder with --out"
+def default_tasks(domain: Domain) -> list[str]:
+    """Those for which a direction ships; else the domain's first."""
+    ready = shipped_for(domain.model.fingerprint())
+    return [name for name in domain.tasks if name in ready] or [next(iter(domain.tasks))]
+
+
+def _photograph(photo: Path, tasks: list[Task], options: Demo) -> dict[str, Path]:
+    """The photograph and its edits beside each other, made as `asyrp edit --align` makes them."""
+    out = options.out / "photograph"
+    rows, ready = [read_upright(photo)], [] if asked_in_words(options) else tasks
+    for task in ready:
+        place = out / task.name
+        edit_command.run(
+            Edit(
+                images=photo,
+                out=place,
+                align="celeba",
+                applying=Applying(direction=(task.name,)),
+                network=Network(domain=options.domain),
+                overwrite=options.overwrite,
+            )
         )
-    for name in before:  # of an earlier demo, perhaps with other numbers of images
-        (folder / name).unlink()
-    counts = {"train": options.train_faces, "validation": options.validation_faces}
-    with atomic_folder(folder) as made:
-        for split, count in counts.items():
-            if count:
-                x = domain.images(cast(Split, split), count).x
-                for index, picture in enumerate(pictures_of(domain.model, x)):
-                    write_png(made / f"{split}-{index:05d}.png", picture)
+        rows.append(read_upright(next((place / "pasted").glob("*.png"))))
+    with atomic_folder(out) as folder:
+        save_png(folder / "edits.png", beside(rows))
+    names = ", ".join(task.target for task in ready)
+    return {f"The photograph, and its edits to: {names}.": out / "edits.png"}
+
+
+def beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size in a row."""
+    width, height = pictures[0].size
+    row = Image.new("RGB", (width * len(pictures), height))
+    for place, picture in enumerate(pictures):
+        row.paste(picture, (place * width, 0))
+    return row
 
 
 def test_images(domain: Domain, task: Task, most: int) -> Images:
@@ -184,12 +185,13 @@ def test_images(domain: Domain, task: Task, most: int) -> Images:
     return Images(found.split, tuple(found.numbers[row] for row in rows), found.x[rows])
 
 
-def _test(domain: Domain, task: Task, learned: Learned, images: Images) -> Tested:
+def _test(domain: Domain, task: Task, saved: SavedDirection, most: int) -> Tested:
+    images = test_images(domain, task, most)
     names = [f"test {domain.noun} {number}" for number in images.numbers]
     model, judge = domain.model, cast(Judge, domain.scorers.judge)
-    inversion = inverted(model, images.x, names, EDIT_STEPS, Inverting(), 16)
+    inversion = Inverter(model, EDIT_STEPS, Inverting())(images.x, names)
     with progress(f"editing {len(names)} images") as report:
-        edited = learned_edit(domain, learned.saved, inversion.latents, report)
+        edited = learned_edit(domain, saved, inversion.latents, report)
     scores = (score(judge, task, images.x, x) for x in (inversion.reconstructions, edited))
     return Tested(images, inversion, edited, *scores)
 
@@ -199,7 +201,8 @@ def score(judge: Judge, task: Task, before: Tensor, after: Tensor) -> Score:
     seen, then = answers(judge, before), answers(judge, after)
     moved = changed(seen, then, shown(judge, seen, task.attribute, task.value))
     made = succeeded(then, task.attribute, wanted(judge, task.attribute, task.value))
-    known = {name: row for name, row in moved.items() if not np.isnan(row).all()}
+    left = {name: row for name, row in moved.items() if name not in task.follows}
+    known = {name: row for name, row in left.items() if not np.isnan(row).all()}
     leakage = float(np.nanmean(np.concatenate(list(known.values()))))
     shares = {name: float(np.nanmean(row)) for name, row in known.items()}
     return Score(float(made.mean()), leakage, shares)
@@ -214,27 +217,29 @@ def learned_edit(
 
 
 def _pictures(
-    domain: Domain, task: Task, learned: Learned, tested: Tested, out: Path
+    domain: Domain, task: Task, saved: SavedDirection, tested: Tested, place: Path
 ) -> dict[str, Path]:
     """Caption -> file, in the order of the report."""
-    model, some = domain.model, slice(0, SHEET_IMAGES)
+    model, some, card = domain.model, slice(0, SHEET_IMAGES), saved.card
     sheet = [tested.images.x[some], tested.inversion.reconstructions[some], tested.edited[some]]
-    write_png(out / "faces.png", enlarged(contact_sheet([pictures_of(model, x) for x in sheet])))
-    few, card = tested.inversion.latents[:STRIP_IMAGES], learned.saved.card
-    acts = [[learned.saved.attribute(strength * card.strength)] for strength in STRENGTHS]
-    columns = strip(model, few, acts, EDIT_STEPS, card.t_boost)
+    latents, distance = tested.inversion.latents[some], domain.distance
+    acts = [[saved.attribute(strength * card.strength)] for strength in STRENGTHS]
+    columns = strip(model, latents[:STRIP_IMAGES], acts, EDIT_STEPS, card.t_boost)
     rows = [pictures_of(model, row) for row in columns.transpose(0, 1)]
-    write_png(out / "strip.png", enlarged(contact_sheet(rows)))
-    figures = {
-        f"Test {domain.noun}s: original, reconstruction, edit.": out / "faces.png",
-        f"Strengths {', '.join(map(str, STRENGTHS))}.": out / "strip.png",
+    curves = curves_of(model, tested.images.x[some], latents, distance)
+    thresholds, given = distance.thresholds, Given(card.t_start, card.t_edit, card.t_boost)
+    found = find_intervals(curves, card.text_cosine, thresholds, given)
+    with atomic_folder(place) as folder:
+        faces = contact_sheet([pictures_of(model, x) for x in sheet])
+        write_png(folder / "faces.png", enlarged(faces))
+        write_png(folder / "strip.png", enlarged(contact_sheet(rows)))
+        save_figure(plot_curves(found, card.text_cosine, thresholds), folder / "curves.png")
+    what = f"{task.source} → {task.target}"
+    return {
+        f"{what}. Test {domain.noun}s: original, reconstruction, edit.": place / "faces.png",
+        f"{what}. Strengths {', '.join(map(str, STRENGTHS))}.": place / "strip.png",
+        f"{what}. LPIPS curves of the test {domain.noun}s.": place / "curves.png",
     }
-    (found,) = learned.material.found
-    if found is not None:
-        figure = plot_curves(found, guide_of(domain, task).cosine, domain.distance.thresholds)
-        save_figure(figure, out / "curves.png")
-        figures[f"LPIPS curves of the validation {domain.noun}s."] = out / "curves.png"
-    return figures
 
 
 def enlarged(image: Tensor, factor: int = 2) -> Tensor:
@@ -242,13 +247,11 @@ def enlarged(image: Tensor, factor: int = 2) -> Tensor:
     return image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
 
 
-def _content(
-    domain: Domain, task: Task, learned: Learned, tested: Tested, seconds: dict[str, float]
-) -> dict[str, Any]:
-    card, material = learned.saved.card, learned.material
+def _content(domain: Domain, task: Task, saved: SavedDirection, tested: Tested) -> dict[str, Any]:
+    card = saved.card
     moved = distances(domain.distance, tested.images.x, tested.edited)
     return {
-        "domain": domain.name,
+        "task": task.name,
         "source": task.source,
         "target": task.target,
         "attribute": task.attribute,
@@ -266,9 +269,6 @@ def _content(
         "t_boost": card.t_boost,
         "strength": card.strength,
         "text_cosine": card.text_cosine,
-        "train_images": len(material.train),
-        "validation_images": len(material.held),
         "test_images": len(tested.images.numbers),
         "training": card.training,
-        "seconds": {**seconds, "total": round(sum(seconds.values()), 2)},
     }

@@ -11,19 +11,22 @@ from asyrp.commands.align import align
 from asyrp.commands.common import (
     Applied,
     applied,
-    check_inverting,
     edit_notes,
-    inverted,
     network,
     on_domain,
-    pictures,
     progress,
     say,
     shown,
     tell_others,
 )
+from asyrp.commands.inverting import (
+    folder_images,
+    inverter_of,
+    open_store,
+    pictures,
+    tell_strangers,
+)
 from asyrp.commands.paste import paste
-from asyrp.commands.stored import folder_images, keys_in, open_store
 from asyrp.errors import AsyrpError
 from asyrp.method.editing import edit
 from asyrp.method.hspace import HSpaceUNet
@@ -60,7 +63,7 @@ def run(options: Edit) -> None:
     chosen, asked = applied(model, options.applying, options.steps), options
     if options.align:
         options = _on_aligned(model, options, options.align, processes)
-    inputs = (_from_folder if options.store is None else _from_store)(model, options, processes)
+    inputs = _inputs(model, options, processes)
     notes = edit_notes(chosen)
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
@@ -163,29 +166,18 @@ def _ending(factor: float) -> str:
     return f"_{factor:+g}"
 
 
-def _from_folder(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
-    found, size = pictures(options.images, model), options.network.batch_size
-    how, by = options.inverting, options.inversion
-    done = inverted(model, found.images, found.names, options.steps, how, size, None, processes, by)
-    errors = dict(zip(found.names, done.errors.tolist(), strict=True))
-    return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
-
-
-def _from_store(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
-    check_inverting(model, options.steps, options.inverting)
-    images, store = folder_images(options.images, model), open_store(_store_of(options), processes)
-    size = options.network.batch_size
-    how, by = options.inverting, options.inversion
-    keys = keys_in(store, images, options.steps, how, size, processes, None, by)
-
-    def latents(rows: slice) -> Tensor:
-        return latents_from(store, keys[rows])
-
-    by_name = dict(zip(images.names, keys, strict=True))
-    return Inputs(list(images.paths), latents, {"store": str(options.store), "keys": by_name})
-
-
-def _store_of(options: Edit) -> Path:
+def _inputs(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
+    """Inverted now, or from a store."""
+    inverter = inverter_of(model, options, options.steps)
     if options.store is None:
-        raise AsyrpError("needed --store DIR; got none")
-    return options.store
+        found = pictures(options.images, model)
+        tell_strangers(model, options.network.model, found.names, found.images)
+        done = inverter(found.images, found.names)
+        errors = dict(zip(found.names, done.errors.tolist(), strict=True))
+        return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
+    images, store = folder_images(options.images, model), open_store(options.store, processes)
+    tell_strangers(model, options.network.model, images.names, images)
+    keys = inverter.into(store, images)
+    by_name = dict(zip(images.names, keys, strict=True))
+    told = {"store": str(options.store), "keys": by_name}
+    return Inputs(list(images.paths), lambda rows: latents_from(store, keys[rows]), told)

@@ -63,7 +63,7 @@ def run(options: Evaluate) -> None:
     questions, wish = questions_for(options), wish_of(options)
     tools = scorers_of(options, questions)
     if tools.judge is not None and wish is not None:
-        place_of(tools.judge.values, *wish)  # an AsyrpError where it knows no such value
+        place_of(tools.judge.values, *wish[:2])  # an AsyrpError where it knows no such value
     material = gather(options)
     check_judge(tools, material)
     check_counts(options, len(material.names))

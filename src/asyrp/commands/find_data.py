@@ -8,10 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import Gallery, check_inverting, inverted, pictures, progress, say
+from asyrp.commands.common import progress, say
 from asyrp.commands.find_labels import labels_for
 from asyrp.commands.intervals import describe
+from asyrp.commands.inverting import Gallery, inverter_of, pictures
 from asyrp.domains.base import built_in, source_of
+from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
 from asyrp.finders.amortised import lessons_of, parsed, read_text_pairs
 from asyrp.finders.base import FinderData
@@ -20,7 +22,7 @@ from asyrp.finders.labels import checked
 from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, parse_direction
 from asyrp.finders.unfinished import kept, key_of
-from asyrp.method.direction_file import SavedDirection, load_direction
+from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
@@ -109,17 +111,16 @@ class Source(NamedTuple):
         images, names = self.images[-MOST_MEASURED:], (self.names or [])[-MOST_MEASURED:]
         if self.noise is not None:
             return Pictures(images, self.noise[-MOST_MEASURED:])
-        size = options.network.batch_size
-        done = inverted(model, images, names, EDIT_STEPS, options.inverting, size)
+        done = inverter_of(model, options, EDIT_STEPS)(images, names)
         return Pictures(done.reconstructions, done.latents)
 
     def latents(self, model: HSpaceUNet, options: Find, t_start: int, state: Path) -> Tensor:
         """At t_start on the grid of finding, in batches that `state` keeps; or x_T of samples."""
         if self.noise is not None:
             return self.noise
-        how = (options.steps, options.inverting.convention, options.inverting.refinements)
+        inverting = inverter_of(model, options, options.steps).inverting
+        how = (options.steps, inverting.convention, inverting.refinements)
         known = ("latents", model.fingerprint(), *how, t_start)
-        check_inverting(model, options.steps, options.inverting)
         parts, count = [], len(self.images)
         with progress(f"inverting {count} images", "image") as report:
             for x in self.images.split(options.network.batch_size):
@@ -210,7 +211,7 @@ def directions_of(
     if not files:
         raise AsyrpError("--by compose needs --directions FILE[:WEIGHT] ...; got none")
     names = (files, [Path(text) for text in options.by.without])
-    parts, others = ([load_direction(path, model) for path in some] for some in names)
+    parts, others = ([load_named(path, model) for path in some] for some in names)
     return parts, others
 
 

@@ -24,12 +24,10 @@ class Named(Protocol):
     @property
     def images(self) -> Tensor:
         """Clean x."""
-        ...
 
     @property
     def names(self) -> list[str] | None:
         """File names; None for samples."""
-        ...
 
 
 class Labelled(NamedTuple):

@@ -2,7 +2,8 @@
 
 from dataclasses import asdict, replace
 
-from asyrp.commands.common import check_guides, inverted, network, on_domain, pictures, say
+from asyrp.commands.common import check_guides, network, on_domain, say
+from asyrp.commands.inverting import inverter_of, pictures
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
 from asyrp.method.editing_interval import Found, find_intervals
@@ -33,9 +34,9 @@ def run(options: Intervals) -> None:
         start=own.start if options.threshold_start is None else options.threshold_start,
     )
     size = options.network.batch_size
-    how, by = options.inverting, options.inversion
-    done = inverted(model, found.images, found.names, options.steps, how, size, inversion=by)
-    curves = curves_of(model, done.reconstructions, done.latents, distance, options.steps, size, by)
+    done = inverter_of(model, options, options.steps)(found.images, found.names)
+    how = (options.steps, size, options.inversion)
+    curves = curves_of(model, done.reconstructions, done.latents, distance, *how)
     result = find_intervals(curves, guide.cosine, thresholds)
     with atomic_folder(options.out) as out:
         write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))

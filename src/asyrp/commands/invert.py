@@ -1,22 +1,19 @@
 """asyrp invert."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from asyrp.commands.common import (
-    check_inverting,
-    inverted,
-    network,
-    on_domain,
+from asyrp.commands.common import network, on_domain, say, shown, tell_others
+from asyrp.commands.inverting import (
+    folder_images,
+    inverter_of,
+    open_store,
     pictures,
-    say,
-    shown,
-    tell_others,
 )
-from asyrp.commands.stored import folder_images, keys_in, open_store, with_reconstructions
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_file import Latents, save_latents
 from asyrp.options import Invert
-from asyrp.runtime.distributed import assemble
+from asyrp.runtime.distributed import SINGLE_PROCESS
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import stems_in
 from asyrp.storage.images import write_png
@@ -32,15 +29,14 @@ def run(options: Invert) -> None:
     model = network(options.network)
     if options.store is not None:
         return _into_store(model, options, options.store)
-    found, processes = pictures(options.images, model), assemble(options.network.device)
-    size, how = options.network.batch_size, options.inverting
-    by = options.inversion
-    done = inverted(model, found.images, found.names, options.steps, how, size, None, processes, by)
-    if processes.rank:
+    inverter, found = inverter_of(model, options, options.steps), pictures(options.images, model)
+    done = inverter(found.images, found.names)
+    if inverter.processes.rank:
         return None
     names = tuple(found.names)
     errors = tuple(done.errors.tolist())
-    kept = Latents(done.latents, names, options.steps, model.fingerprint(), errors, by)
+    how = (options.steps, model.fingerprint(), errors, options.inversion)
+    kept = Latents(done.latents, names, *how)
     by_name = dict(zip(names, errors, strict=True))
     with atomic_folder(options.out) as out:
         save_latents(out / "latents.safetensors", kept)
@@ -53,15 +49,16 @@ def run(options: Invert) -> None:
 
 def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
     """Hold a batch of images at a time, however many there are."""
-    check_inverting(model, options.steps, options.inverting)
-    processes, images = assemble(options.network.device), folder_images(options.images, model)
-    store, size = open_store(folder, processes), options.network.batch_size
-    by = options.inversion
-    keys = keys_in(store, images, options.steps, options.inverting, size, processes, None, by)
-    if processes.rank:
+    inverter, images = (
+        inverter_of(model, options, options.steps),
+        folder_images(options.images, model),
+    )
+    store, size = open_store(folder, inverter.processes), options.network.batch_size
+    keys = inverter.into(store, images)
+    if inverter.processes.rank:
         return
     few = images.part(slice(0, size))
-    back = with_reconstructions(store, few, keys[:size], options.steps, size, inversion=by)
+    back = replace(inverter, processes=SINGLE_PROCESS).led_back(store, few, keys[:size])
     more = {"store": str(folder), "keys": dict(zip(images.names, keys, strict=True))}
     with atomic_folder(new_folder(options.out)) as out:
         for path, image in zip(few.paths, shown(model, back.images), strict=True):

@@ -18,22 +18,30 @@ td{text-align:right} td:first-child,th:first-child{text-align:left}
 
 def write_report(path: Path, content: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
     """Write report.html from the content of report.json and captioned pictures."""
-    title = f"{content['source']} → {content['target']}"
-    parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        f"<p>{html.escape(summary(content))}</p>",
-        *(_figure(caption, picture) for caption, picture in figures.items()),
-        "<h2>Numbers</h2>",
-        _table(_facts(content), ("what", "value")),
-        "<h2>Other attributes that changed, %</h2>",
-        _table(_leaks(content), ("attribute", "edit", "reconstruction")),
-        "<h2>Seconds</h2>",
-        _table({k: (f"{v:.1f}",) for k, v in content["seconds"].items()}, ("stage", "seconds")),
-    ]
+    title = f"Edits of {content['domain']}"
+    parts = [f"<h1>{html.escape(title)}</h1>", *map(_sentence, content["edits"])]
+    parts += [_figure(caption, picture) for caption, picture in figures.items()]
+    for edit in content["edits"]:
+        parts += [
+            f"<h2>{html.escape(_title(edit))}</h2>",
+            _table(_facts(edit), ("what", "value")),
+            "<h3>Other attributes that changed, %</h3>",
+            _table(_leaks(edit), ("attribute", "edit", "reconstruction")),
+        ]
+    seconds = {k: (f"{v:.1f}",) for k, v in content["seconds"].items()}
+    parts += ["<h2>Seconds</h2>", _table(seconds, ("stage", "seconds"))]
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
     page = f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>"
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _title(edit: Mapping[str, Any]) -> str:
+    return f"{edit['source']} → {edit['target']}"
+
+
+def _sentence(edit: Mapping[str, Any]) -> str:
+    return f"<p><b>{html.escape(_title(edit))}</b>: {html.escape(summary(edit))}</p>"
 
 
 def summary(content: Mapping[str, Any]) -> str:
@@ -54,7 +62,7 @@ def percent(share: float) -> str:
 
 def _facts(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     names = ["t_start", "t_edit", "t_boost", "strength", "text_cosine", "perceptual_distance"]
-    names += ["reconstruction_mse", "train_images", "validation_images", "test_images"]
+    names += ["reconstruction_mse", "test_images"]
     return {name: (_short(content[name]),) for name in names}
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import torch
 
-from asyrp.commands.common import inverted, network, pictures, say, work
+from asyrp.commands.common import network, say, work
 from asyrp.commands.compare import plan_of
+from asyrp.commands.inverting import Inverter, pictures
 from asyrp.domains.base import source_of
+from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
 from asyrp.experiments.plan import domain_of, settled
 from asyrp.experiments.plots import save_figure
@@ -21,7 +23,6 @@ from asyrp.experiments.studies.catalogue import (
     told,
 )
 from asyrp.finders.prepare import parse_direction
-from asyrp.method.direction_file import load_direction
 from asyrp.method.schedule import paper_grid
 from asyrp.options import Network
 from asyrp.options.compare import Study
@@ -73,13 +74,13 @@ def of_images(options: Study) -> dict[str, Any]:
     model = network(Network(names.model, on.device, on.dtype, 16, names.prompt, names.guidance))
     steps = options.counts.steps
     found = pictures(options.images, model, options.faces)
-    done = inverted(model, found.images, found.names, steps, options.inverting, 16)
+    done = Inverter(model, steps, options.inverting)(found.images, found.names)
     with torch.no_grad():
         if options.name == "theorem1":
             top, distance = model.schedule.length - 1, distance_for(model, names.distance)
             return theorem1.measure(model, done.latents, top, distance)
         path, strength = parse_direction(options.direction)
-        saved = load_direction(path, model)
+        saved = load_named(path, model)
         act = saved.attribute(strength * saved.card.strength)
         grid = paper_grid(steps, model.schedule.length)
         boost = saved.card.t_boost

@@ -10,11 +10,11 @@ from torch import nn
 from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, on_domain, progress, say
-from asyrp.commands.material import find_pictures
+from asyrp.commands.inverting import open_store
 from asyrp.commands.outputs import check_direction
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.recipes import followed, tell
-from asyrp.commands.stored import open_store
+from asyrp.commands.training_pictures import find_pictures
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
@@ -194,7 +194,7 @@ def _from_folder(
     distance: PerceptualDistance | None,
 ) -> Material:
     folder = find_pictures(model, options.images or Path(), options)
-    cut = folder.count - _held_out(folder.count, options.validation)
+    cut = len(folder) - _held_out(len(folder), options.validation)
     held = folder.returned(slice(cut, None))
     measured = held if len(held) or distance is None else folder.returned(slice(0, MOST_MEASURED))
     timed = phases_of(model, guides, measured, options, distance)

@@ -16,7 +16,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.metrics.table import Scorers
-from asyrp.networks.load import Precision
+from asyrp.settings import Precision
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -28,6 +28,8 @@ class Task:
 
     unseen: whether the diffusion network never saw the value. of_colour: whether it is a colour,
     which can be reached by degrees. interval: when it edits; None reads it off LPIPS curves.
+    follows: attributes that a picture changes with this one (a smile opens the mouth), which are no
+    leakage.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Task:
     unseen: bool = False
     of_colour: bool = False
     interval: EditInterval | None = None
+    follows: tuple[str, ...] = ()
 
 
 class Images(NamedTuple):
@@ -54,62 +57,50 @@ class Domain(Protocol):
     @property
     def name(self) -> str:
         """Its name."""
-        ...
 
     @property
     def noun(self) -> str:
         """What one of its images is called."""
-        ...
 
     @property
     def about(self) -> str:
         """Sentences about its networks, for the head of a table."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """Changes with its weights and images."""
-        ...
 
     @property
     def model(self) -> HSpaceUNet:
         """The network that is edited."""
-        ...
 
     @property
     def encoder(self) -> TextImageEncoder:
         """What guides edits."""
-        ...
 
     @property
     def distance(self) -> PerceptualDistance:
         """What finds intervals and tells how far pictures changed."""
-        ...
 
     @property
     def tasks(self) -> Mapping[str, Task]:
         """Its edits by name; most studies look at the first."""
-        ...
 
     @property
     def scorers(self) -> Scorers:
         """Judge, segmenter, features and identity; each may be None."""
-        ...
 
     @property
     def gives(self) -> frozenset[str]:
         """What methods may ask for: "rendered_target" where it is a `Renderer`, "labels" where a
         `Labeller`, "condition" where a `Conditioner`.
         """
-        ...
 
     def images(self, split: Split, count: int) -> Images:
         """The first images of a split: `count`, or all where it has fewer."""
-        ...
 
     def lacking(self, images: Images, task: Task) -> list[int]:
         """Rows of the images that show the task's attribute, but not its value."""
-        ...
 
 
 class Renderer(Protocol):
@@ -117,7 +108,6 @@ class Renderer(Protocol):
 
     def rendered_targets(self, images: Images, task: Task) -> Sequence[Tensor]:
         """The images with the task's value, (n, 3, height, width), once for each equal drawing."""
-        ...
 
 
 class Labeller(Protocol):
@@ -128,7 +118,6 @@ class Labeller(Protocol):
 
         (n, c, height, width) and (n, attributes); -1 where an attribute is hidden.
         """
-        ...
 
 
 class Conditioner(Protocol):
@@ -136,7 +125,6 @@ class Conditioner(Protocol):
 
     def conditioned(self, task: Task) -> HSpaceUNet:
         """The network under the condition of the task's target."""
-        ...
 
 
 class Networks(NamedTuple):
@@ -157,14 +145,14 @@ class Source(Protocol):
     NAME: str
     NETWORKS: Networks
     TARGETS: Sequence[str]  # the target texts of its tasks
+    KNOWS: str  # what its pictures show
+    STRANGE: float  # `domains.membership.denoising_error` above which a picture is none of them
 
     def load(self, device: str, dtype: Precision) -> Domain:
         """The domain with its networks loaded."""
-        ...
 
     def scorers(self, device: str) -> Scorers:
         """Judge, segmenter, features and identity alone, for pictures."""
-        ...
 
 
 def built_in() -> list[str]:

@@ -10,47 +10,9 @@ from asyrp.domains.base import SPLITS, Networks, Split, Task
 from asyrp.errors import AsyrpError
 from asyrp.method.editing_interval import EditInterval
 from asyrp.metrics.zero_shot import CLIP_SCALE, Questions, check_questions
+from asyrp.storage.shipped import shipped
 
-TEMPLATE = """# A domain of your own, for --domain of compare, demo, train, edit, evaluate, study,
-# reproduce and app. Paths are relative to this file.
-name = "mine"
-noun = "image"                      # what one of your images is called in tables
-
-[model]
-name = "google/ddpm-ema-celebahq-256"   # whatever --model takes
-# prompt = "a photo of a face"      # of a text-to-image network, with guidance = 1.0
-# class_label = 0                   # of a class-conditional network
-
-[guides]                            # what edits are trained by, and t_edit is found by
-encoder = "clip"
-distance = "lpips-alex"
-
-[images]                            # folders; the splits must share no image
-train = "images/train"
-# validation = "images/validation"  # without it: every fourth image of train
-test = "images/test"
-
-[judge]                             # says what an edit changed; it should be no guide
-encoder = "openai/clip-vit-large-patch14"
-
-[judge.questions]                   # attribute = the texts of its values; two attributes or more
-mouth = ["a serious face", "a smiling face"]
-age = ["a young person", "an old person"]
-
-# [scorers]                         # all may be left out
-# features = "judge"                # of FID and KID: judge, encoder, or an image network
-# segmenter = "jonathandinu/face-parsing"
-# identity = "arcface.onnx"
-
-[[tasks]]                           # edits; the first is what most studies look at
-name = "smiling"
-source = "face"
-target = "smiling face"
-attribute = "mouth"                 # of the judge
-value = "a smiling face"            # one of its texts
-# t_start = 999                     # with t_edit and t_boost: in place of the LPIPS curves
-# prompt = "a photo of a smiling face"   # or class_label: lets a method swap the condition
-"""
+TEMPLATE = shipped(__package__, "own.toml").read_text("utf-8")
 
 TOP: Mapping[str, type] = {
     "name": str, "noun": str, "model": dict, "guides": dict, "images": dict, "judge": dict,

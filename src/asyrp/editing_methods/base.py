@@ -47,31 +47,25 @@ class EditingMethod(Protocol):
     @property
     def name(self) -> str:
         """As the command line has it."""
-        ...
 
     @property
     def title(self) -> str:
         """As tables have it."""
-        ...
 
     @property
     def needs(self) -> frozenset[str]:
         """It runs where a domain gives these."""
-        ...
 
     @property
     def after(self) -> str:
         """The stage that is worked before: "direction", "classifier", or "" for none."""
-        ...
 
     @property
     def given(self) -> str:
         """What it is told beside the text pair; "" for nothing."""
-        ...
 
     def prepare(self, domain: Domain, task: Task, inputs: Inputs) -> Editor:
         """Train what it trains, on the train images alone."""
-        ...
 
 
 @dataclass(frozen=True)

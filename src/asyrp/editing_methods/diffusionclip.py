@@ -15,6 +15,7 @@ from torch import Tensor
 from asyrp.domains.base import Domain, Task, guide_of
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.base import Editor, Inputs, Setting
+from asyrp.finders.clip_training import batches_of
 from asyrp.finders.training_goal import remaining
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.clip_loss import loss_of
@@ -74,15 +75,6 @@ def fine_tune(
             optimiser.step()
             numbers = (float(value.detach()) for value in losses)
             yield TuneStep(batch, len(order), done.t, *numbers)
-
-
-def batches_of(count: int, settings: TrainSettings) -> list[Tensor]:
-    """Rows of every batch of every epoch, shuffled anew each epoch."""
-    order: list[Tensor] = []
-    for epoch in range(settings.epochs):
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
-        order += torch.randperm(count, generator=generator).split(settings.batch_size)
-    return order
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ class Measured(NamedTuple):
 
 def wish_of(task: Task) -> Wish | None:
     """What the judge should see; None for a task without a question."""
-    return Wish(task.attribute, task.value) if task.attribute else None
+    return Wish(task.attribute, task.value, task.follows) if task.attribute else None
 
 
 def measured(domain: Domain, task: Task, images: InvertedImages, edits: Tensor) -> Measured:

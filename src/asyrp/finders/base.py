@@ -95,12 +95,10 @@ class DirectionFinder(Protocol):
     @property
     def name(self) -> str:
         """What --by and the card call it."""
-        ...
 
     @property
     def needs(self) -> frozenset[str]:
         """Which of `NEEDS` it cannot do without."""
-        ...
 
     def find(self, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
         """Search; continues from `data.state` where that holds the beginning of the same search.
@@ -108,7 +106,6 @@ class DirectionFinder(Protocol):
         Raises:
             AsyrpError: something needed is missing, or cannot be searched in.
         """
-        ...
 
 
 def check_needs(finder: DirectionFinder, data: FinderData) -> None:

@@ -12,12 +12,26 @@ from asyrp.errors import AsyrpError
 from asyrp.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from asyrp.finders.base import DirectionFinder, FinderData, FinderStep
+    from asyrp.finders.base import FinderData, FinderStep
     from asyrp.method.hspace import HSpaceUNet
 
 
+class Finder:
+    """Settings of a finder; the work is in the file of its name, which loads torch and more."""
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
+        """Search; the last step holds the directions. Refuses where something needed lacks."""
+        import_module("asyrp.finders.base").check_needs(self, data)
+        own = import_module(f"asyrp.finders.{self.name}")
+        steps: Iterator[FinderStep] = own.find(self, model, data)
+        return steps
+
+
 @dataclass(frozen=True)
-class Labels:
+class Labels(Finder):
     """From labels: the difference of class means, or the normal of a linear classifier on h."""
 
     labels: str
@@ -33,13 +47,9 @@ class Labels:
     name: ClassVar[str] = "labels"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "labels"})
 
-    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
-        """One direction."""
-        return _work(self, model, data)
-
 
 @dataclass(frozen=True)
-class Pca:
+class Pca(Finder):
     """Without labels: principal components of h over images or random samples."""
 
     components: int = 10
@@ -49,13 +59,9 @@ class Pca:
     name: ClassVar[str] = "pca"
     needs: ClassVar[frozenset[str]] = frozenset({"images"})
 
-    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
-        """One direction a component."""
-        return _work(self, model, data)
-
 
 @dataclass(frozen=True)
-class Jacobian:
+class Jacobian(Finder):
     """From one image, or a few: singular vectors of what h does to the image, or the image to h."""
 
     of: Literal["prediction", "bottleneck"] = "prediction"
@@ -82,10 +88,6 @@ class Jacobian:
         if self.mask is not None and self.of != "prediction":
             raise AsyrpError("a mask limits P_t; leave it out, or take --of prediction")
 
-    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
-        """One direction a singular vector."""
-        return _work(self, model, data)
-
 
 @dataclass(frozen=True)
 class Fitting:
@@ -107,7 +109,7 @@ class Fitting:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Finder):
     """From pairs of images, before and after: their mean difference in h, or an f_t between."""
 
     after: Path
@@ -119,13 +121,9 @@ class Pairs:
     name: ClassVar[str] = "pairs"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "after"})
 
-    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
-        """One direction."""
-        return _work(self, model, data)
-
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Finder):
     """From one text to another, as `asyrp train` does (Kwon et al. 2023)."""
 
     source: str
@@ -136,13 +134,9 @@ class Clip:
     name: ClassVar[str] = "clip"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "text"})
 
-    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
-        """One direction."""
-        return _work(self, model, data)
-
 
 @dataclass(frozen=True)
-class Amortised:
+class Amortised(Finder):
     """From many text pairs: one f_t that takes the text direction as input, and so answers others.
 
     Each direction that it makes is an f_t like any other.
@@ -156,13 +150,9 @@ class Amortised:
     name: ClassVar[str] = "amortised"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "text"})
 
-    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
-        """One direction a text pair that is asked for."""
-        return _work(self, model, data)
-
 
 @dataclass(frozen=True)
-class Compose:
+class Compose(Finder):
     """From directions that there are: their weighted sum, without others, between two, in places.
 
     A direction that depends on the image is taken as its mean dh_t over --images or --random.
@@ -200,17 +190,3 @@ class Compose:
             raise AsyrpError("one of --polygon, --mask and --segments says where; got several")
         if bool(self.segments) != bool(self.segmenter):
             raise AsyrpError("--segments and --segmenter need each other; got one")
-
-    def find(self, model: "HSpaceUNet", data: "FinderData") -> "Iterator[FinderStep]":
-        """One direction."""
-        return _work(self, model, data)
-
-
-def _work(
-    finder: "DirectionFinder", model: "HSpaceUNet", data: "FinderData"
-) -> "Iterator[FinderStep]":
-    """`find` of a finder's own file, which loads torch and more, if all it needs is there."""
-    import_module("asyrp.finders.base").check_needs(finder, data)
-    own = import_module(f"asyrp.finders.{finder.name}")
-    steps: Iterator[FinderStep] = own.find(finder, model, data)
-    return steps

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.finders.training_checkpoint import Progress, TrainingCheckpoint
-from asyrp.finders.training_goal import Run, TrainingGoal, TrainStep, as_step
+from asyrp.finders.training_goal import TrainingGoal, TrainStep
+from asyrp.finders.training_run import Run
 from asyrp.method.cached_trajectory import mark_of
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
@@ -25,6 +26,7 @@ from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import Clean, UneditedTrajectories, UneditedTrajectory
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.runtime.generators import seeded
 from asyrp.settings import FtLayout, TrainSettings
 
 VALIDATIONS = 8  # of a run, however long it is
@@ -33,9 +35,7 @@ TABLE_NOISE = 0.2  # standard deviation of the official code's tables at the sta
 
 def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
     """An untrained direction for a network: f_t, or tables."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(settings.seed)
-        return _begun(model, grid, settings).to(model.device)
+    return seeded(settings.seed, lambda: _begun(model, grid, settings)).to(model.device)
 
 
 def _begun(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
@@ -132,12 +132,12 @@ def fit_together(
     best = copy.deepcopy(run.directions)
     kept = {"direction": run.directions, "best": best}
     identity = _identity(run, sources, validation, origin)
-    steps = len(run.grid)
+    steps = len(run.walk.grid)
     keeper = TrainingCheckpoint(
         checkpoint, kept, run.optimiser, identity, steps, len(goals), processes
     )
     at = keeper.read()
-    order = _batches(sources.images, settings)
+    order = batches_of(sources.images, settings)
     while at.batch < len(order) and run.learning(at):
         for done, x in run.train_batch(sources, order, at):
             yield from done
@@ -147,10 +147,12 @@ def fit_together(
         at = at._replace(batch=batch + 1, steps=0, x=None)
         if validation is not None and _is_due(batch + 1, len(order), settings):
             for goal, losses in run.validate(validation, run.learning(at)).items():
-                at, improved = judged(at, goal, losses.total.item())
+                total, directional, recon = torch.stack(losses).tolist()
+                at, improved = judged(at, goal, total)
                 if improved:
                     best[goal].load_state_dict(run.directions[goal].state_dict())
-                yield as_step(batch, len(order), None, losses, 0.0, improved, goal)
+                told = (total, directional, recon, 0.0, improved, goal)
+                yield TrainStep(batch, len(order), None, *told)
         keeper.write(at)
     for goal, lowest in enumerate(at.lowest):
         if lowest < math.inf:
@@ -183,7 +185,8 @@ def _identity(
     taught = [([p.t for p in one.grid], _asked(one.guide)) for one in run.goals]
     settings = {k: v for k, v in asdict(run.settings).items() if k != "checkpointing"}
     encoder = mark_of(run.goals[0].guide.encoder)
-    fixed = [settings, taught, encoder, run.model.fingerprint(), origin]
+    network = [run.model.fingerprint(), str(run.model.dtype)]
+    fixed = [settings, taught, encoder, network, origin]
     parts: list[UneditedTrajectories] = [sources] if validation is None else [sources, validation]
     return {
         "run": json.dumps(fixed),
@@ -196,7 +199,7 @@ def _asked(guide: TextDirection) -> Sequence[object]:
     return guide.asked or guide.direction.tolist()
 
 
-def _batches(count: int, settings: TrainSettings) -> list[Tensor]:
+def batches_of(count: int, settings: TrainSettings) -> list[Tensor]:
     """Rows of every batch of every epoch, shuffled anew each epoch."""
     order: list[Tensor] = []
     for epoch in range(settings.epochs):

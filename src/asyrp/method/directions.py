@@ -21,7 +21,6 @@ class Direction(Protocol):
 
     def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
         """The dh at timestep t."""
-        ...
 
 
 class ImplicitDirection(nn.Module):

@@ -1,6 +1,6 @@
 """t_start, t_edit and t_boost from LPIPS curves (Kwon et al. 2023, sections 4.1 and 4.2)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -90,19 +90,35 @@ class Found(NamedTuple):
 
 
 @torch.no_grad()
+def curve_points(
+    images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
+) -> Iterator[Curves]:
+    """The curves at each timestep of the plain reverse walk, from the first down.
+
+    Args:
+        images, x: (b, 3, height, width), and x_T from which the steps were walked; the first b rows
+            of x and of the steps count.
+    """
+    rows = slice(0, len(images))
+    for done in steps:
+        far = [distance(images, part[rows]).cpu().double().numpy() for part in (done.x0, x)]
+        yield Curves((done.t,), far[0][None], far[1][None])
+        x = done.x
+
+
 def measure_curves(
     images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
 ) -> Curves:
     """Curves of one batch of images (b, 3, height, width), from x_T and the plain reverse walk."""
-    times, x0_rows, xt_rows = [], [], []
-    for done in steps:
-        times.append(done.t)
-        x0_rows.append(distance(images, done.x0).cpu().double().numpy())
-        xt_rows.append(distance(images, x).cpu().double().numpy())
-        x = done.x
-    order = np.argsort(times)
-    x0, xt = np.stack(x0_rows)[order], np.stack(xt_rows)[order]
-    return Curves(tuple(sorted(times)), x0, xt)
+    return over_time(list(curve_points(images, x, steps, distance)))
+
+
+def over_time(points: Sequence[Curves]) -> Curves:
+    """The curves of single timesteps as one, ascending."""
+    ordered = sorted(points, key=lambda point: point.times)
+    x0 = np.concatenate([point.x0 for point in ordered])
+    times = tuple(point.times[0] for point in ordered)
+    return Curves(times, x0, np.concatenate([point.xt for point in ordered]))
 
 
 def joined(batches: Sequence[Curves]) -> Curves:
@@ -149,7 +165,7 @@ def find_t_start(curves: Curves, thresholds: Thresholds) -> int:
     """The highest t with mean LPIPS(x, P_t) <= start threshold; T without one, as in the paper.
 
     Above it P_t is not yet this image but an average of many, and an edit there changes who it is
-    (docs/training.md measures it).
+    (docs/training-tried.md has both).
 
     Raises:
         AsyrpError: the distance lies above the threshold at every timestep.

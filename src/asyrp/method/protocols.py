@@ -14,7 +14,6 @@ class TextImageEncoder(Protocol):
     @property
     def name(self) -> str:
         """What a direction file records as its guide."""
-        ...
 
     @property
     def text_common(self) -> float:
@@ -23,15 +22,12 @@ class TextImageEncoder(Protocol):
         CLIP's texts lie in a narrow cone (cosines of 0.5 to 0.95), which t_edit and lambda_recon
         are made for; an encoder whose texts spread over the sphere says here how narrow to take it.
         """
-        ...
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> (b, d) of unit norm, differentiable."""
-        ...
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """n texts -> (n, d) of unit norm."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -54,16 +50,13 @@ class PerceptualDistance(Protocol):
     @property
     def name(self) -> str:
         """What a report records."""
-        ...
 
     @property
     def thresholds(self) -> Thresholds:
         """Its cuts for t_edit and t_boost."""
-        ...
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Two batches (b, 3, height, width) in [-1, 1] -> (b,), 0 for equal images."""
-        ...
 
 
 def templates_of(encoder: TextImageEncoder) -> Sequence[str]:

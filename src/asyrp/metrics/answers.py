@@ -31,9 +31,9 @@ def changed(before: Answers, after: Answers, shown: Shown) -> dict[str, np.ndarr
     }
 
 
-def leaked(changes: Mapping[str, np.ndarray], attribute: str) -> np.ndarray:
-    """(n,) share of the other attributes that changed, over those that show; NaN if none does."""
-    others = np.stack([row for name, row in changes.items() if name != attribute])
+def leaked(changes: Mapping[str, np.ndarray], *due: str) -> np.ndarray:
+    """(n,) share of changed attributes but those that were due, over those that show, or NaN."""
+    others = np.stack([row for name, row in changes.items() if name not in due])
     counts = (~np.isnan(others)).sum(0)
     sums = np.nansum(others, axis=0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

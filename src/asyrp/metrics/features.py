@@ -15,11 +15,9 @@ class FeatureNetwork(Protocol):
     @property
     def name(self) -> str:
         """What a table records."""
-        ...
 
     def __call__(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> (b, d)."""
-        ...
 
 
 class EncoderFeatures:

@@ -14,11 +14,9 @@ class Segmenting(Protocol):
     @property
     def name(self) -> str:
         """What a table records."""
-        ...
 
     def masks(self, images: Tensor) -> np.ndarray:
         """(n, 3, height, width) in [-1, 1] -> (n, height, width) integers."""
-        ...
 
 
 def mean_iou(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -63,10 +63,14 @@ class Scorers(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What the edit should have done: an attribute of the judge, and its new value."""
+    """What the edit should have done: an attribute of the judge, and its new value.
+
+    follows: other attributes that change with it, which are no leakage.
+    """
 
     attribute: str
     value: str
+    follows: tuple[str, ...] = ()
 
 
 Values = Mapping[str, np.ndarray]
@@ -98,10 +102,11 @@ def per_image(
 def judge_edits(pictures: Pictures, judge: Judge, wish: Wish) -> dict[str, np.ndarray]:
     """success, leakage and clean of each image; the reconstruction's own changes beside them."""
     before, after = answers(judge, pictures.sources), answers(judge, pictures.edits)
-    place = wanted(judge, *wish)
-    shown = shown_in_both(judge, before, *wish)
+    place = wanted(judge, *wish[:2])
+    shown = shown_in_both(judge, before, *wish[:2])
     success = judged.succeeded(after, wish.attribute, place)
-    leaks = judged.leaked(judged.changed(before, after, shown), wish.attribute)
+    due = (wish.attribute, *wish.follows)
+    leaks = judged.leaked(judged.changed(before, after, shown), *due)
     found = {
         "success": success,
         "success_before": judged.succeeded(before, wish.attribute, place),
@@ -110,7 +115,7 @@ def judge_edits(pictures: Pictures, judge: Judge, wish: Wish) -> dict[str, np.nd
     }
     if pictures.reconstructions is not None:
         plain = answers(judge, pictures.reconstructions)
-        own = judged.leaked(judged.changed(before, plain, shown), wish.attribute)
+        own = judged.leaked(judged.changed(before, plain, shown), *due)
         found |= {"leakage_reconstruction": own, "leakage_beyond": leaks - own}
     return found
 
@@ -129,7 +134,7 @@ def leakage_matrix(
     """Rows edit and reconstruction: attribute -> share of images whose judged value changed."""
     sources, _, back = runs[0][:3]
     before = answers(judge, sources)
-    shown = shown_in_both(judge, before, *wish)
+    shown = shown_in_both(judge, before, *wish[:2])
     edited = [judged.changed(before, answers(judge, run.edits), shown) for run in runs]
     rows = {"edit": {name: np.stack([one[name] for one in edited]) for name in edited[0]}}
     if back is not None:

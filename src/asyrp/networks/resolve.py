@@ -3,7 +3,6 @@
 import hashlib
 import json
 import warnings
-from importlib.resources import files
 from pathlib import Path
 
 from asyrp.errors import AsyrpError
@@ -11,7 +10,7 @@ from asyrp.networks import latent_pipeline as latent
 from asyrp.networks.convert.convert import TORCH_SUFFIXES, convert, digest_of, keep_folder
 from asyrp.networks.convert.detect import detect
 from asyrp.networks.convert.hyperparameters import Said
-from asyrp.networks.presets import OTHER, PRESETS, Preset, Source
+from asyrp.networks.presets import PRESETS, Preset, Source
 from asyrp.runtime.download import (
     cache_folder,
     fetch,
@@ -21,6 +20,7 @@ from asyrp.runtime.download import (
     is_url,
     parse_source,
 )
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
 BUILT_IN = {"avatars-64": "avatars", "photographs-64": "photographs"}  # network -> domain
@@ -38,7 +38,7 @@ def folder_of(spec: str, said: Said | None = None) -> Path:
         AsyrpError: nothing by that name, or it cannot be fetched or converted.
     """
     if spec in BUILT_IN:
-        return Path(str(files(f"asyrp.domains.{BUILT_IN[spec]}").joinpath("weights", spec)))
+        return shipped(f"asyrp.domains.{BUILT_IN[spec]}", "weights", spec)
     path = Path(spec)
     if path.is_dir():
         return path
@@ -96,8 +96,12 @@ def preset_folder(preset: Preset, said: Said | None = None) -> Path:
         except AsyrpError as error:
             reasons.append(str(error))
             continue
-        if OTHER in source.note:
-            warnings.warn(f"{preset.name} came from {source.place}: {source.note}", stacklevel=2)
+        if source.other:
+            warnings.warn(
+                f"{preset.name} came from {source.place}: other weights than the released "
+                "directions were trained on, as far as is known",
+                stacklevel=2,
+            )
         return folder
     page = f" (by hand from {preset.by_hand})" if preset.by_hand else ""
     raise AsyrpError(

@@ -7,7 +7,16 @@ from asyrp.options.app import App
 from asyrp.options.compare import Compare, Domain, Reproduce, Study
 from asyrp.options.convert import Convert
 from asyrp.options.data import Gather
-from asyrp.options.editing import Edit, Inspect, Intervals, Invert, Sample, Train
+from asyrp.options.editing import (
+    Directions,
+    Doctor,
+    Edit,
+    Inspect,
+    Intervals,
+    Invert,
+    Sample,
+    Train,
+)
 from asyrp.options.evaluate import Evaluate
 from asyrp.options.finding import Find
 from asyrp.options.shared import Applying, Guides, Inverting, Network, OnDomain
@@ -21,6 +30,8 @@ __all__ = [
     "Compare",
     "Convert",
     "Demo",
+    "Directions",
+    "Doctor",
     "Domain",
     "Edit",
     "Evaluate",
@@ -49,6 +60,7 @@ COMMANDS: dict[str, Any] = {
     "intervals": Intervals,
     "train": Train,
     "find": Find,
+    "directions": Directions,
     "edit": Edit,
     "paste": Paste,
     "app": App,
@@ -60,6 +72,7 @@ COMMANDS: dict[str, Any] = {
     "convert": Convert,
     "gather": Gather,
     "inspect": Inspect,
+    "doctor": Doctor,
     "domain": Domain,
     "world": World,
 }

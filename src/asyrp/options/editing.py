@@ -192,3 +192,19 @@ class Inspect:
     """Weight of the prompt, likewise."""
     class_label: Annotated[int | None, unset("none", "INT")] = None
     """Class of a class-conditional network, likewise."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """List the trained directions that ship with the built-in domains, and how good each is.
+
+    `asyrp edit --domain DOMAIN --direction NAME` uses one.
+    """
+
+    domain: Annotated[str, unset("all", "NAME")] = ""
+    """Those of one domain."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine is, what is installed and ships, and which command to run next."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Overwrite, unset
+from asyrp.options.shared import Overwrite, Repeated, unset
 from asyrp.settings import TrainSettings
 
 
@@ -41,27 +41,31 @@ class World:
 
 @dataclass(frozen=True)
 class Demo:
-    """The whole job on a domain: invert, intervals, train, edit, report."""
+    """Edit a domain's images, judge the edits, and write a report with pictures."""
 
     out: Path = Path("demo")
     """Folder for report.html, report.json and the pictures."""
-    domain: str = "avatars-64"
+    domain: str = "photographs-64"
     """Network, guides, images, judge and tasks: avatars-64, photographs-64, or FILE.toml."""
-    task: Annotated[str, unset("the domain's first", "STR")] = ""
-    """The edit to make, as in glasses."""
+    task: Annotated[tuple[str, ...], Repeated, unset("the first two that ship", "NAME")] = ()
+    """The edits to make, as in glasses, by the directions that ship."""
+    photo: Annotated[Path | None, unset("none", "FILE")] = None
+    """A photograph to edit besides: its face is found, edited and put back (extra align)."""
+    anew: bool = False
+    """Train directions here instead, on images of the domain; so are tasks for which none ships."""
     source: Annotated[str, unset("the task's", "STR")] = ""
-    """What the images show."""
+    """What the images show; with --target a direction is trained."""
     target: Annotated[str, unset("the task's", "STR")] = ""
     """What they should show."""
     factor: Annotated[str, unset("the task's", "STR")] = ""
     """The attribute that the judge looks at."""
     value: Annotated[str, unset("the task's", "STR")] = ""
     """The value it should take."""
-    test_faces: int = 40
+    test_images: int = 12
     """Test images that do not show the value yet."""
-    train_faces: int = 96
+    train_images: int = 96
     """Images to train on."""
-    validation_faces: int = 16
+    validation_images: int = 16
     """Images to find the phases, the strength and the best state on."""
     overwrite: Overwrite = False
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError, need
-from asyrp.runtime.offline import hub, network_hint
-from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
+from asyrp.errors import AsyrpError
+from asyrp.runtime.precision import autocast
+from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
+from asyrp.scorers.pretrained import opening, pretrained
 from asyrp.scorers.templates import imagenet_templates
-from asyrp.storage.strict_loading import load_strictly
-from asyrp.storage.untrusted.pretrained import check_pretrained
 from asyrp.storage.untrusted.revisions import pinned
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
@@ -30,10 +29,13 @@ class ClipEncoder(nn.Module):
         tokenizer: its tokenizer.
         view: how it wants its pictures.
         name: what a direction file records.
+
+    precision: of the image tower's products.
     """
 
     def __init__(self, model: Any, tokenizer: Any, view: View, name: str):
         super().__init__()
+        self.precision = torch.float32
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.view = tokenizer, view
         self._name = name
@@ -57,9 +59,10 @@ class ClipEncoder(nn.Module):
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
-        weight = next(self.model.parameters())
-        pixels = prepare(images.to(weight.device, torch.float32), self.view).to(weight.dtype)
-        return _unit(self.model.get_image_features(pixel_values=pixels))
+        pixels = pixels_for(self.model, images, self.view)
+        with autocast(pixels.device, self.precision):
+            found = self.model.get_image_features(pixel_values=pixels)
+        return _unit(found)
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -115,40 +118,26 @@ def check_is_transformers(source: str | Path) -> None:
         )
 
 
-def load_clip(
-    source: str | Path = DEFAULT,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> ClipEncoder:
+def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> ClipEncoder:
     """A CLIP-like encoder from a local folder, the Hub's cache or the Hub.
 
     Raises:
         AsyrpError: it cannot be found or reached, or is no text-image encoder.
     """
-    need("transformers", "encoders")
-    from transformers import AutoModel, AutoTokenizer
-
     check_is_transformers(source)
-    try:
-        with hub() as local:
-            check_pretrained(AutoModel, source, local)
-            model = load_strictly(AutoModel, source, local_files_only=local)
-            name, revision = pinned(source)
-            tokenizer = AutoTokenizer.from_pretrained(
-                name, revision=revision, local_files_only=local, trust_remote_code=False
-            )
-            settings = processor_settings(source)
-    except AsyrpError:
-        raise
-    except Exception as error:  # a damaged or unsafe file fails in any way
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise AsyrpError(
-            f"needed a CLIP-like encoder; {str(source)!r} does not load ({reason}); give a local "
-            f"folder or a Hub id such as {DEFAULT}, and {network_hint()}"
-        ) from error
+    give = f"a local folder or a Hub id such as {DEFAULT}"
+    with opening(source, "a CLIP-like encoder", give) as local:
+        from transformers import AutoModel, AutoTokenizer
+
+        model = pretrained(AutoModel, source, local)
+        name, revision = pinned(source)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=revision, local_files_only=local, trust_remote_code=False
+        )
+        settings = processor_settings(source)
     _check_towers(model, source, bool(settings))
     view = view_of(settings, int(model.config.vision_config.image_size))
-    return ClipEncoder(model.to(device=device, dtype=dtype), tokenizer, view, str(source))
+    return ClipEncoder(model.to(device=device, dtype=torch.float32), tokenizer, view, str(source))
 
 
 def _check_towers(model: Any, source: str | Path, told: bool) -> None:

@@ -11,7 +11,6 @@ from PIL import Image
 from asyrp.errors import MissingExtra, need
 
 LONGEST = 1600  # pixels of the side that faces are looked for in
-SMALLEST_FACE = 80  # pixels of a face in it, by dlib's detector
 LARGEST_ZOOM = 2.0  # of smaller photographs
 SURE = 0.25  # score below which a face counts only where there is no other
 LEFT_EYE, RIGHT_EYE, NOSE, MOUTH = slice(36, 42), slice(42, 48), 30, (48, 54)
@@ -37,7 +36,6 @@ class FaceDetector(Protocol):
 
     def __call__(self, photo: Image.Image) -> list[Face]:
         """Faces of which all points are known."""
-        ...
 
 
 class DlibFaces:

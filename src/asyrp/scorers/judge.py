@@ -21,28 +21,23 @@ class Judge(Protocol):
     @property
     def name(self) -> str:
         """What a table records."""
-        ...
 
     @property
     def values(self) -> Mapping[str, Sequence[str]]:
         """attribute -> the names of its values, two or more."""
-        ...
 
     @property
     def audited(self) -> Sequence[str]:
         """Attributes by which subgroups are compared."""
-        ...
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
         """(n, c, height, width) -> attribute -> (n, values), in the order of `values`."""
-        ...
 
     def visible(self, values: Mapping[str, str], attribute: str) -> bool:
         """Whether an attribute shows in an image with these values, as hair under a hat does not.
 
         values: attribute -> value, of every attribute.
         """
-        ...
 
 
 def answers(judge: Judge, images: Tensor) -> dict[str, np.ndarray]:

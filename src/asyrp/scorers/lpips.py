@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
@@ -13,6 +12,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.finite import check_finite
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import load_safetensors, read_checkpoint, tensor_dicts
 
 Net = Literal["alex", "vgg"]
@@ -189,7 +189,7 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _shipped_heads(net: Net) -> dict[str, Tensor]:
-    path = Path(str(files("asyrp.scorers").joinpath("data", "lpips_lin.safetensors")))
+    path = shipped("asyrp.scorers", "data", "lpips_lin.safetensors")
     prefix = f"{net}."
     state = load_safetensors(path).items()
     return renamed({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})

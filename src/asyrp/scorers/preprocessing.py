@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -74,6 +75,12 @@ def prepare(images: Tensor, view: View) -> Tensor:
         pictures = pictures[..., top : top + view.crop[0], left : left + view.crop[1]]
     mean, std = (pictures.new_tensor(v).view(1, -1, 1, 1) for v in (view.mean, view.std))
     return (pictures - mean) / std
+
+
+def pixels_for(model: Any, images: Tensor, view: View) -> Tensor:
+    """`prepare`, in the precision of a network and where it is."""
+    weight = next(model.parameters())
+    return prepare(images.to(weight.device, torch.float32), view).to(weight.dtype)
 
 
 def _scaled(height: int, width: int, shorter: int) -> tuple[int, int]:

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError, need
-from asyrp.runtime.offline import hub, network_hint
-from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
-from asyrp.storage.strict_loading import load_strictly
-from asyrp.storage.untrusted.pretrained import check_pretrained
+from asyrp.errors import AsyrpError
+from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
+from asyrp.scorers.pretrained import opening, pretrained
 
 
 class SemanticSegmenter(nn.Module):
@@ -52,8 +50,7 @@ class SemanticSegmenter(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> class of each pixel, (b, height, width), int64."""
-        weight = next(self.model.parameters())
-        pixels = prepare(images.to(weight.device, torch.float32), self.view).to(weight.dtype)
+        pixels = pixels_for(self.model, images, self.view)
         logits = self.model(pixel_values=pixels).logits.float()
         size = images.shape[-2:]
         logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
@@ -68,23 +65,12 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
     Raises:
         AsyrpError: it cannot be found or reached, or segments nothing.
     """
-    need("transformers", "encoders")
-    from transformers import AutoModelForSemanticSegmentation
+    what, give = "a semantic segmentation network", "a local folder or a Hub id"
+    with opening(source, what, give) as local:
+        from transformers import AutoModelForSemanticSegmentation
 
-    try:
-        with hub() as local:
-            kind = AutoModelForSemanticSegmentation
-            check_pretrained(kind, source, local)
-            model = load_strictly(kind, source, local_files_only=local)
-            settings = processor_settings(source)
-    except AsyrpError:
-        raise
-    except Exception as error:  # a damaged or unsafe file fails in any way
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise AsyrpError(
-            f"needed a semantic segmentation network; {str(source)!r} does not load ({reason}); "
-            f"give a local folder or a Hub id, and {network_hint()}"
-        ) from error
+        model = pretrained(AutoModelForSemanticSegmentation, source, local)
+        settings = processor_settings(source)
     if not settings:
         raise AsyrpError(
             f"{str(source)!r} has no preprocessor_config.json, which says how large its pictures "

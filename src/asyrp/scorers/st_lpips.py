@@ -1,23 +1,21 @@
 """A perceptual distance that shrugs off shifts: ST-LPIPS with AlexNet (ECCV 2022)."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.scorers.lpips import MEAN, STD, check_pictures, difference
-from asyrp.storage.untrusted.tensors import load_safetensors
+from asyrp.scorers.pretrained import with_weights
+from asyrp.storage.shipped import shipped
 
 NAME = "st-lpips-alex"
 SMALLEST = 21  # pixels a side; below it a reflecting border is wider than what it reflects
-# For 40-step walks of avatars-64, where it saturates near 0.77: docs/training.md says how they were
-# found. The paper's 0.33 and 1.2 belong to another distance.
+# For 40-step walks of avatars-64, where it saturates near 0.77; found by hand on validation faces.
+# The paper's 0.33 and 1.2 belong to another distance.
 THRESHOLDS = Thresholds(edit=0.0155, boost=0.25, start=0.093)
 
 
@@ -57,8 +55,7 @@ class ShiftTolerantLPIPS(nn.Module):
         )
         self.heads = nn.ParameterList(nn.Parameter(torch.ones(s.outputs)) for s in _STAGES)
         for name, values in (("mean", MEAN), ("std", STD)):
-            constant = torch.tensor(values).view(1, 3, 1, 1)
-            self.register_buffer(name, constant, persistent=False)
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     @property
     def name(self) -> str:
@@ -115,15 +112,8 @@ def load_perceptual(path: Path | None = None) -> ShiftTolerantLPIPS:
     Raises:
         AsyrpError: the file holds other weights.
     """
-    path = path or Path(str(files("asyrp.scorers").joinpath("data", "stlpips_alex.safetensors")))
-    network = ShiftTolerantLPIPS()
-    try:
-        network.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise AsyrpError(
-            f"needed the weights of {NAME}; {str(path)!r} has others ({reason}); "
-            "write them with tools/convert_stlpips.py"
-        ) from error
+    path = path or shipped("asyrp.scorers", "data", "stlpips_alex.safetensors")
+    do = "write them with tools/convert_stlpips.py"
+    network = with_weights(ShiftTolerantLPIPS(), path, NAME, do)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on CPU
-    return network.eval().requires_grad_(False)
+    return network

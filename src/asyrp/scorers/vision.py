@@ -6,11 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asyrp.errors import AsyrpError, need
-from asyrp.runtime.offline import hub
-from asyrp.scorers.preprocessing import View, prepare, processor_settings, view_of
-from asyrp.storage.strict_loading import load_strictly
-from asyrp.storage.untrusted.pretrained import check_pretrained
+from asyrp.errors import AsyrpError
+from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
+from asyrp.scorers.pretrained import opening, pretrained
 
 HEADS = ("classifier.", "head.", "fc.")  # of what classifies, left aside for its features
 
@@ -38,9 +36,7 @@ class VisionFeatures(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) float32."""
-        weight = next(self.model.parameters())
-        pixels = prepare(images.to(weight.device, torch.float32), self.view).to(weight.dtype)
-        found = self.model(pixel_values=pixels)
+        found = self.model(pixel_values=pixels_for(self.model, images, self.view))
         pooled = getattr(found, "pooler_output", None)
         features: Tensor = found.last_hidden_state.mean(1) if pooled is None else pooled
         return features.flatten(1).float()
@@ -54,22 +50,12 @@ def load_vision(source: str | Path, device: str | torch.device = "cpu") -> Visio
     Raises:
         AsyrpError: it cannot be found or reached, or is no image network with a processor's file.
     """
-    need("transformers", "encoders")
-    from transformers import AutoModel
+    give = "judge, encoder, a local folder or a Hub id such as facebook/dinov2-base"
+    with opening(source, "an image network for FID and KID", give) as local:
+        from transformers import AutoModel
 
-    try:
-        with hub() as local:
-            check_pretrained(AutoModel, source, local)
-            model = load_strictly(AutoModel, source, spare=HEADS, local_files_only=local)
-            settings = processor_settings(source)
-    except AsyrpError:
-        raise
-    except Exception as error:  # a damaged or unsafe file fails in any way
-        reason = " ".join(str(error).split()).partition(". ")[0]
-        raise AsyrpError(
-            f"needed an image network for FID and KID; {str(source)!r} does not load ({reason}); "
-            "give judge, encoder, a local folder or a Hub id such as facebook/dinov2-base"
-        ) from error
+        model = pretrained(AutoModel, source, local, HEADS)
+        settings = processor_settings(source)
     if model.main_input_name != "pixel_values" or not settings:
         raise AsyrpError(
             f"{str(source)!r} is no image network with a preprocessor_config.json; for a CLIP-like "

@@ -1,7 +1,6 @@
 """A small CLIP of a built-in domain: a convolutional net, and a transformer over known words."""
 
 import difflib
-import importlib.resources
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.runtime.precision import autocast
 from asyrp.storage.files import atomic_path
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import open_safetensors
 
 DIM = 128
@@ -53,10 +54,12 @@ class WordEncoder(nn.Module):
     """Two towers onto one sphere: a smooth convolutional net, and a transformer over words.
 
     Its gradient guides training, so the image tower has smooth activations and average pooling.
+    precision: of the image tower's products.
     """
 
     def __init__(self, language: Language) -> None:
         super().__init__()
+        self.precision = torch.float32
         self.language = language
         self._index = {word: i + 1 for i, word in enumerate(language.words)}
         self.image_tower = _image_tower(language.widths)
@@ -91,7 +94,9 @@ class WordEncoder(nn.Module):
             images = functional.interpolate(
                 images, size, mode="bicubic", antialias=True, align_corners=False
             )
-        return functional.normalize(self.image_tower(images), dim=1)
+        with autocast(images.device, self.precision):
+            found = self.image_tower(images)
+        return functional.normalize(found.to(images.dtype), dim=1)
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -187,8 +192,7 @@ def save_encoder(encoder: WordEncoder, path: Path) -> None:
 
 def shipped_encoder(domain: str) -> Path:
     """Where the encoder of a built-in domain lies, as in avatars."""
-    weights = importlib.resources.files(f"asyrp.domains.{domain}") / "weights"
-    return Path(str(weights / "encoder.safetensors"))
+    return shipped(f"asyrp.domains.{domain}", "weights", "encoder.safetensors")
 
 
 def load_encoder(path: Path) -> WordEncoder:

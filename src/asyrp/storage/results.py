@@ -18,11 +18,9 @@ class Fingerprinted(Protocol):
     @property
     def prediction(self) -> str:
         """What the network predicts: epsilon, v_prediction or sample."""
-        ...
 
     def fingerprint(self) -> str:
         """SHA-256 of its weights."""
-        ...
 
 
 def new_folder(path: Path) -> Path:

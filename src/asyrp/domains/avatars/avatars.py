@@ -14,75 +14,13 @@ import numpy as np
 from PIL import Image
 
 from asyrp.errors import need
+from asyrp.storage.shipped import shipped_tables
 
 SIZE = 64
 CROP = "48 40 168 168"  # x, y, width, height of the artwork's 264 x 280 canvas: the face, close
 
-# factor -> value -> the artwork's parts that show it (a value's parts are equally likely)
-FACTORS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "mouth": {
-        "smiling": ("SMILE", "TWINKLE", "BIG_SMILE"),
-        "neutral": ("SERIOUS",),
-        "sad": ("SAD", "DISBELIEF"),
-        "surprised": ("SCREAM_OPEN",),
-    },
-    "brows": {
-        "neutral": ("DEFAULT_NATURAL", "FLAT_NATURAL"),
-        "angry": ("ANGRY_NATURAL", "ANGRY"),
-        "raised": ("RAISED_EXCITED_NATURAL", "RAISED_EXCITED"),
-    },
-    "eyes": {
-        "open": ("DEFAULT",),
-        "closed": ("CLOSED",),
-        "winking": ("WINK",),
-        "wide": ("SURPRISED",),
-    },
-    "eyewear": {
-        "none": ("NONE",),
-        "glasses": ("PRESCRIPTION_2", "ROUND", "PRESCRIPTION_1"),
-        "sunglasses": ("SUNGLASSES", "WAYFARERS", "KURT"),
-    },
-    "facial_hair": {
-        "none": ("NONE",),
-        "beard": ("BEARD_LIGHT", "BEARD_MEDIUM"),
-        "moustache": ("MOUSTACHE_FANCY", "MOUSTACHE_MAGNUM"),
-    },
-    "hair": {
-        "bald": ("NONE",),
-        "short": ("SHORT_FLAT", "SHORT_ROUND", "SHORT_WAVED"),
-        "long": ("STRAIGHT_1", "LONG_NOT_TOO_LONG", "BOB"),
-        "afro": ("FRO", "CURLY"),
-    },
-    "hair_color": {
-        "black": ("#2C1B18",),
-        "brown": ("#724133",),
-        "blonde": ("#D6B370",),
-        "red": ("#C93305",),
-        "grey": ("#E8E1E1",),
-        "blue": ("#3F63D9",),
-    },
-    "skin": {
-        "pale": ("#FFDBB4",),
-        "light": ("#EDB98A",),
-        "brown": ("#AE5D29",),
-        "dark": ("#805A43",),
-        "green": ("#86B85C",),
-    },
-    "shirt": {
-        "white": ("#F4F4F4",),
-        "black": ("#262E33",),
-        "red": ("#FF5C5C",),
-        "blue": ("#5199E4",),
-        "yellow": ("#F7D74C",),
-    },
-    "background": {
-        "white": ("#FAFAFA",),
-        "blue": ("#A7D3F2",),
-        "green": ("#BFE3C0",),
-        "pink": ("#F6C6D4",),
-        "purple": ("#B9A7DE",),
-    },
-}
+FACTORS: Mapping[str, Mapping[str, tuple[str, ...]]] = shipped_tables(__package__, "factors.toml")
+"""factor -> value -> the artwork's parts that show it."""
 
 # Values the diffusion model never sees: the counterpart of the paper's unseen-domain edits.
 UNSEEN: Mapping[str, str] = {"hair_color": "blue", "skin": "green"}

@@ -11,129 +11,19 @@ import numpy as np
 from asyrp.domains.avatars.avatars import FACTORS, Face
 from asyrp.errors import AsyrpError
 from asyrp.scorers.word_encoder import Language, split_words
+from asyrp.storage.shipped import shipped_tables
 
-NOUNS = (
-    "face", "person", "man", "woman", "avatar", "human", "portrait", "character", "guy", "girl",
-    "boy", "lady", "someone",
-)  # fmt: skip
-OPENINGS = (
-    "", "", "a ", "the ", "a photo of a ", "a picture of a ", "a drawing of a ", "an image of a ",
-)  # fmt: skip
+Words = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""factor -> value -> words."""
 
-# factor -> value -> words before the noun
-BEFORE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "mouth": {
-        "smiling": ("smiling", "happy", "laughing", "cheerful", "grinning"),
-        "neutral": ("serious", "neutral"),
-        "sad": ("sad", "frowning", "unhappy"),
-        "surprised": ("surprised", "astonished", "shocked"),
-    },
-    "brows": {"angry": ("angry", "mad", "furious"), "raised": ("amazed",), "neutral": ("calm",)},
-    "eyes": {"closed": ("sleeping", "sleepy"), "winking": ("winking",), "wide": ("staring",)},
-    "eyewear": {"glasses": ("bespectacled",)},
-    "facial_hair": {"beard": ("bearded",), "none": ("shaven", "clean-shaven")},
-    "hair": {"bald": ("bald",), "short": ("short-haired",), "long": ("long-haired",)},
-    "hair_color": {
-        "blonde": ("blonde", "blond"),
-        "red": ("red-haired", "ginger"),
-        "black": ("black-haired",),
-        "brown": ("brown-haired",),
-        "grey": ("grey-haired", "gray-haired"),
-        "blue": ("blue-haired",),
-    },
-    "skin": {
-        "pale": ("pale",),
-        "light": ("light-skinned",),
-        "brown": ("tanned", "brown-skinned"),
-        "dark": ("dark", "dark-skinned"),
-        "green": ("zombie", "green", "undead"),
-    },
-}
-
-# factor -> value -> words behind the noun
-AFTER: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "mouth": {
-        "smiling": ("with a smile", "that smiles", "with a happy smile"),
-        "neutral": ("with a neutral expression", "with a serious mouth", "with a straight mouth"),
-        "sad": ("with a sad mouth", "that frowns", "with a frown"),
-        "surprised": ("with an open mouth", "that screams", "with a surprised mouth"),
-    },
-    "brows": {
-        "angry": ("with angry brows", "with angry eyebrows"),
-        "raised": ("with raised brows", "with raised eyebrows"),
-        "neutral": ("with calm brows", "with relaxed eyebrows"),
-    },
-    "eyes": {
-        "open": ("with open eyes",),
-        "closed": ("with closed eyes", "with eyes closed"),
-        "winking": ("with a wink", "that winks", "with a winking eye"),
-        "wide": ("with wide eyes", "with big eyes", "with wide open eyes"),
-    },
-    "eyewear": {
-        "none": ("without glasses", "with no glasses"),
-        "glasses": ("with glasses", "wearing glasses", "with spectacles", "in glasses"),
-        "sunglasses": ("with sunglasses", "wearing sunglasses", "with shades", "in sunglasses"),
-    },
-    "facial_hair": {
-        "none": ("without a beard", "with no facial hair"),
-        "beard": ("with a beard", "with a full beard"),
-        "moustache": ("with a moustache", "with a mustache"),
-    },
-    "hair": {
-        "bald": ("without hair", "with a bald head", "with no hair"),
-        "short": ("with short hair",),
-        "long": ("with long hair",),
-        "afro": ("with curly hair", "with an afro", "with big hair"),
-    },
-    "hair_color": {
-        "black": ("with black hair",),
-        "brown": ("with brown hair",),
-        "blonde": ("with blonde hair", "with blond hair", "with yellow hair"),
-        "red": ("with red hair", "with ginger hair", "with orange hair"),
-        "grey": ("with grey hair", "with gray hair", "with white hair", "with silver hair"),
-        "blue": ("with blue hair",),
-    },
-    "skin": {
-        "pale": ("with pale skin", "with white skin"),
-        "light": ("with light skin",),
-        "brown": ("with brown skin", "with tanned skin"),
-        "dark": ("with dark skin", "with black skin"),
-        "green": ("with green skin", "with zombie skin"),
-    },
-    "shirt": {
-        color: (f"in a {color} shirt", f"with a {color} shirt", f"wearing {color} clothes")
-        for color in ("white", "black", "red", "blue", "yellow")
-    },
-    "background": {
-        color: (f"on a {color} background", f"with a {color} background")
-        for color in ("white", "blue", "green", "pink", "purple")
-    },
-}
-
-_BY_PART = {
-    "ROUND": ("with round glasses",),
-    "PRESCRIPTION_2": ("with black glasses",),
-    "PRESCRIPTION_1": ("with white glasses",),
-}
-
-
-# Words that captions do not use, read as one that they do.
-ALIASES: Mapping[str, str] = {
-    alias: word
-    for word, aliases in {
-        "glasses": "eyeglasses eyewear", "sunglasses": "sunglass", "smile": "grin",
-        "smiles": "smile smiling grins laughs", "happy": "joyful glad joyous",
-        "angry": "annoyed enraged", "sad": "upset sorrowful gloomy", "sleeping": "asleep",
-        "surprised": "amazed stunned", "screams": "screaming yelling", "moustache": "moustached",
-        "mustache": "mustached", "bald": "hairless", "afro": "frizzy", "curly": "wavy",
-        "shaven": "beardless shaved", "shirt": "tshirt top sweater", "clothes": "clothing",
-        "background": "backdrop wall", "purple": "violet lavender", "closed": "shut",
-        "wide": "huge", "pale": "fair", "blonde": "golden", "brown": "chestnut",
-        "avatar": "cartoon", "person": "people", "guy": "male", "girl": "female",
-        "photo": "photograph", "raised": "lifted", "relaxed": "normal",
-    }.items()
-    for alias in aliases.split()
-}  # fmt: skip
+_TABLES = shipped_tables(__package__, "captions.toml")
+NOUNS: tuple[str, ...] = _TABLES["nouns"]
+OPENINGS: tuple[str, ...] = _TABLES["openings"]
+BEFORE: Words = _TABLES["before"]
+AFTER: Words = _TABLES["after"]
+_BY_PART: Mapping[str, tuple[str, ...]] = _TABLES["by_part"]
+ALIASES = {alias: word for word, told in _TABLES["aliases"].items() for alias in told.split()}
+"""Words that captions do not use -> the one that they do."""
 
 
 class Caption(NamedTuple):

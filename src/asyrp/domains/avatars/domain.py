@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, UNSEEN, Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.domains.avatars.features import JudgeIdentity, PooledJudge
+from asyrp.domains.avatars.features import LAST, RESIDUAL, JudgeFeatures
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.domains.avatars.pictures import labels, pictures
@@ -20,12 +18,14 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.metrics.table import Scorers
 from asyrp.networks import load_model
-from asyrp.networks.load import Precision
-from asyrp.scorers.load import load_distance, load_encoder
+from asyrp.scorers.load import encoder_for, load_distance
+from asyrp.settings import Precision
 from asyrp.storage.images import from_uint8
+from asyrp.storage.shipped import shipped
 
 NAME = "avatars-64"
 NETWORKS = Networks(NAME, "avatars-64-clip", "st-lpips-alex")
+KNOWS, STRANGE = "drawn faces", 0.1
 ABOUT = (
     "S_dir: encoder avatars-64-clip, the texts as they are, source image: the original; higher is "
     "better. LPIPS: st-lpips-alex to the original. Judge: avatars-64-judge, which was trained on "
@@ -119,17 +119,18 @@ def scorers(device: str = "cpu") -> Scorers:
     return Scorers(
         judge=AvatarJudge(judge),
         segmenter=load_segmenter(),
-        features=PooledJudge(judge),
-        identity=JudgeIdentity(judge),
+        features=JudgeFeatures(judge, RESIDUAL, pooled=True),
+        identity=JudgeFeatures(judge, LAST),
     )
 
 
 def load(device: str = "cpu", dtype: Precision = "float32") -> Avatars:
     """The domain with its networks."""
-    folder = Path(str(files("asyrp.domains.avatars").joinpath("weights")))
+    folder = shipped("asyrp.domains.avatars", "weights")
+    model = load_model(NAME, device, dtype)
     return Avatars(
-        load_model(NAME, device, dtype),
-        load_encoder(NETWORKS.encoder, device),
+        model,
+        encoder_for(model, NETWORKS.encoder),
         load_distance(NETWORKS.distance, device),
         scorers(device),
         fingerprint_of(sorted(folder.rglob("*.safetensors"))),

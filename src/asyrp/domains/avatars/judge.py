@@ -1,16 +1,15 @@
 """The judge of the world: reads every factor off a face, to measure what an edit changed."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import FACTORS, SIZE
 from asyrp.errors import AsyrpError
-from asyrp.storage.untrusted.tensors import load_safetensors
+from asyrp.scorers.pretrained import with_weights
+from asyrp.storage.shipped import shipped
 
 SIZES = {factor: len(values) for factor, values in FACTORS.items()}
 
@@ -87,17 +86,5 @@ def load_judge(path: Path | None = None) -> Judge:
     Raises:
         AsyrpError: the file holds other weights.
     """
-    path = path or Path(
-        str(files("asyrp.domains.avatars").joinpath("weights", "judge.safetensors"))
-    )
-    judge = Judge()
-    try:
-        state = load_safetensors(path)
-        judge.load_state_dict({k: v.float() for k, v in state.items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise AsyrpError(
-            f"needed the weights of a judge; {str(path)!r} has others ({reason}); "
-            "train one with asyrp.domains.avatars.train_judge"
-        ) from error
-    return judge.eval().requires_grad_(False)
+    path = path or shipped("asyrp.domains.avatars", "weights", "judge.safetensors")
+    return with_weights(Judge(), path, "a judge", "train one: asyrp world judge")

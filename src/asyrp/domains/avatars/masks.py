@@ -46,11 +46,6 @@ def draw_mask(face: Face, size: int = SIZE) -> np.ndarray:
     return _majority(top, size)
 
 
-def draw_masks(faces: list[Face], size: int = SIZE) -> np.ndarray:
-    """(n, size, size) uint8."""
-    return np.stack([draw_mask(face, size) for face in faces])
-
-
 def _majority(top: np.ndarray, size: int) -> np.ndarray:
     blocks = top.reshape(size, FINE, size, FINE)
     counts = np.stack([(blocks == index).sum((1, 3)) for index in range(len(PARTS))])

@@ -1,18 +1,17 @@
 """The segmenter of the world: says of every pixel which part of the face it shows."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import SIZE
 from asyrp.domains.avatars.masks import PARTS
 from asyrp.errors import AsyrpError
-from asyrp.storage.untrusted.tensors import load_safetensors
+from asyrp.scorers.pretrained import with_weights
+from asyrp.storage.shipped import shipped
 
 NAME = "avatars-64-parts"
 
@@ -83,16 +82,5 @@ def load_segmenter(path: Path | None = None) -> Segmenter:
     Raises:
         AsyrpError: the file holds other weights.
     """
-    path = path or Path(
-        str(files("asyrp.domains.avatars").joinpath("weights", "segmenter.safetensors"))
-    )
-    segmenter = Segmenter()
-    try:
-        segmenter.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise AsyrpError(
-            f"needed the weights of a segmenter; {str(path)!r} has others ({reason}); "
-            "train one with asyrp.domains.avatars.train_segmenter"
-        ) from error
-    return segmenter.eval().requires_grad_(False)
+    path = path or shipped("asyrp.domains.avatars", "weights", "segmenter.safetensors")
+    return with_weights(Segmenter(), path, "a segmenter", "train one: asyrp world segmenter")

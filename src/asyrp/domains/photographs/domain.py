@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,15 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.metrics.table import Scorers
 from asyrp.networks import load_model
-from asyrp.networks.load import Precision
 from asyrp.runtime.download import cache_folder
-from asyrp.scorers.load import load_distance, load_encoder
+from asyrp.scorers.load import encoder_for, load_distance
+from asyrp.settings import Precision
 from asyrp.storage.images import from_uint8
+from asyrp.storage.untrusted.pictures import open_picture
 
 NAME = "photographs-64"
 NETWORKS = Networks(NAME, "photographs-64-clip", "st-lpips-alex")
+KNOWS, STRANGE, ALIGNED = "photographs of faces", 0.1, "celeba"
 FOLDER = "ASYRP_PHOTOGRAPHS"
 INTERVAL = EditInterval(500, 100)  # where h holds the meaning: see the card of the network
 SEEDS: Mapping[Split, int] = {"train": 1_000_000, "validation": 2_000_000, "test": 3_000_000}
@@ -42,8 +45,22 @@ ABOUT = (
 )
 
 
+FOLLOWS: Mapping[str, tuple[str, ...]] = {
+    "Smiling": ("High_Cheekbones", "Mouth_Slightly_Open"),
+    "Male": ("Wearing_Lipstick", "Heavy_Makeup", "No_Beard"),
+    "Heavy_Makeup": ("Wearing_Lipstick", "Male"),
+    "Wearing_Lipstick": ("Heavy_Makeup", "Male"),
+    "No_Beard": ("Goatee", "Sideburns", "Male", "5_o_Clock_Shadow"),
+    "Goatee": ("No_Beard",),
+    "Sideburns": ("No_Beard",),
+    "5_o_Clock_Shadow": ("No_Beard",),
+}
+"""attribute -> those that go with it: a correlation of labels of at least 0.5 in size."""
+
+
 def _task(name: str, source: str, target: str, attribute: str, value: str = "yes") -> Task:
-    return Task(name, source, target, attribute, value, interval=INTERVAL)
+    follows = FOLLOWS.get(attribute, ())
+    return Task(name, source, target, attribute, value, interval=INTERVAL, follows=follows)
 
 
 TASKS: Mapping[str, Task] = {
@@ -62,6 +79,14 @@ TASKS: Mapping[str, Task] = {
         _task("old", "person", "old person", "Young", "no"),
         _task("grey", "person", "person with grey hair", "Gray_Hair"),
         _task("hat", "person", "person with a hat", "Wearing_Hat"),
+        _task("lipstick", "person", "person with lipstick", "Wearing_Lipstick"),
+        _task("black", "person", "person with black hair", "Black_Hair"),
+        _task("rosy", "person", "person with rosy cheeks", "Rosy_Cheeks"),
+        _task("moustache", "person", "person with a moustache", "Mustache"),
+        _task("goatee", "person", "person with a goatee", "Goatee"),
+        _task("sideburns", "person", "person with sideburns", "Sideburns"),
+        _task("stubble", "person", "person with stubble", "5_o_Clock_Shadow"),
+        _task("receding", "person", "person with a receding hairline", "Receding_Hairline"),
     )
 }
 
@@ -138,8 +163,8 @@ class Photographs:
         return Images(split, tuple(range(len(pictures))), x)
 
     def _samples(self, split: Split, count: int) -> Tensor:
-        latents = random_latents(self.model, count, SEEDS[split])
-        return edit(self.model, latents).clamp(-1, 1)
+        latents, top = random_latents(self.model, count, SEEDS[split]), self.model.t_top
+        return edit(self.model, latents, t_boost=top, seed=SEEDS[split]).clamp(-1, 1)
 
     def lacking(self, images: Images, task: Task) -> list[int]:
         """Rows in which the judge does not see the task's value."""
@@ -168,6 +193,14 @@ def weights() -> Path:
     return Path(str(files("asyrp.domains.photographs").joinpath("weights")))
 
 
+def examples() -> Tensor:
+    """Six of the eight samples of seed 5 of benchmarks/directions.py, (6, 3, 64, 64)."""
+    place = files("asyrp.domains.photographs").joinpath("examples.png")
+    with place.open("rb") as file, open_picture(BytesIO(file.read())) as row:
+        pixels = np.asarray(row.convert("RGB"))
+    return from_uint8(np.stack(np.split(pixels, pixels.shape[1] // pixels.shape[0], axis=1)))
+
+
 def scorers(device: str = "cpu") -> Scorers:
     """What measures; all of it stays on the CPU."""
     judge = load_judge()
@@ -181,9 +214,10 @@ def load(device: str = "cpu", dtype: Precision = "float32") -> Photographs:
     kept = photographs()
     if kept is not None:
         mark += f"+{len(kept.names)}-{np.sum(kept.pictures[::97], dtype=np.int64)}"
+    model = load_model(NAME, device, dtype)
     return Photographs(
-        load_model(NAME, device, dtype),
-        load_encoder(NETWORKS.encoder, device),
+        model,
+        encoder_for(model, NETWORKS.encoder),
         load_distance(NETWORKS.distance, device),
         scorers(device),
         mark,

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from asyrp.experiments.compare_finders import Trial, compare_finders
 from asyrp.finders.base import FinderData
 from asyrp.finders.catalogue import Compose, Jacobian, Labels, Pca
 from asyrp.finders.prepare import Pictures
 from asyrp.method.editing import invert
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.unedited_trajectory import editing_window
+from compare_finders import Trial, compare_finders
 from conftest import noise
 from doubles import TinyDistance
 from planted import PLANTED, SPREADS, planted

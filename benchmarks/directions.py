@@ -1,0 +1,289 @@
+"""The directions that ship with a built-in domain: trained, given a strength, measured, shown.
+
+Run: ASYRP_PHOTOGRAPHS=DIR python benchmarks/directions.py --domain photographs-64 --tasks smiling
+A direction is trained on training images that lack its value. Its strength is that at which the
+judge, which guided nothing, sees the value on 90 % of validation images. Success and what
+else changed are measured once, on test images, and travel on the card. Directions go into the
+domain's folder, docs/directions-DOMAIN.md and a sheet of unchosen samples of the network into docs.
+"""
+
+import passive  # noqa: F401  # before torch loads
+
+# isort: split
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor
+
+from asyrp.domains.base import Domain, Split, Task, load_domain, task_of
+from asyrp.domains.find_direction import interval_of
+from asyrp.domains.inverted_images import (
+    REFINEMENTS,
+    InvertedImages,
+    edited,
+    inverted,
+    lacking,
+    load_inverted,
+    save_inverted,
+)
+from asyrp.domains.shipped import DOMAINS, load_named
+from asyrp.experiments.measure import judged
+from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, make_card, start_training
+from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
+from asyrp.method.editing import edit, latents_of, random_latents
+from asyrp.method.editing_interval import EditInterval
+from asyrp.method.strength_sweep import strip
+from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.reporting.statistics import Estimate, of_mean
+from asyrp.reporting.tables import percent
+from asyrp.runtime.cpu import settle
+from asyrp.settings import Precision, TrainSettings
+from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.json_files import write_json, write_text
+
+SHARE = 0.9  # of validation images that show the value, at the strength that is kept
+SAMPLES, FACTORS = 8, (0.5, 1.0, 1.5)
+TRAIN = TrainSettings(
+    along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train and how many images to look at."""
+
+    tasks: tuple[str, ...] = ()
+    """Tasks of the domain; none for all that are seen in training data."""
+    domain: str = "photographs-64"
+    """The domain."""
+    train: int = 256
+    """Images to train on, fewer where fewer lack the value."""
+    validation: int = 32
+    """Images to choose the strength on."""
+    test: int = 64
+    """Images to measure on."""
+    strengths: tuple[float, ...] = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
+    """Strengths to choose from, tried upwards."""
+    training: TrainSettings = field(default_factory=lambda: TRAIN)
+    """How to train."""
+    dtype: Precision = "auto"
+    """Precision of the networks' products."""
+    out: Path = Path("build/directions")
+    """Folder for what was measured; a task that is there is not done again."""
+    docs: Path = Path("docs")
+    """Folder of the page and its sheets."""
+
+
+def main(options: Options) -> None:
+    """Do what is missing, then write the page."""
+    settle()
+    domain = load_domain(options.domain, dtype=options.dtype)
+    options = replace(options, out=options.out / domain.name)
+    seen = [name for name, task in domain.tasks.items() if not task.unseen]
+    for name in options.tasks or seen:
+        kept = options.out / f"{name}.json"
+        if not kept.is_file():
+            write_json(kept, work(domain, task_of(domain, name), options))
+            print(kept.read_text(), flush=True)
+    rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
+    missing = {row["task"]: sheet_of(domain, row["task"], options) for row in rows}
+    missing = {name: path for name, path in missing.items() if not path.is_file()}
+    if missing:
+        sheets(domain, missing)
+    write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows, options))
+
+
+def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
+    """Train, choose a strength, measure and show one direction."""
+    interval = cached_interval(domain, task, options)
+    guide = guide_with_keeps(domain, task)
+    validation = scene(domain, task, "validation", options.validation, interval, options)
+    test = scene(domain, task, "test", options.test, interval, options)
+    saved, told = trained(domain, task, guide, interval, options)
+    tried = {}
+    for strength in options.strengths:
+        values = judged(domain, task, validation, edits(domain, validation, saved, strength))
+        tried[strength] = float(np.nanmean(values["success"]))
+        print(
+            task.name, strength, tried[strength], float(np.nanmean(values["leakage"])), flush=True
+        )
+        if tried[strength] >= SHARE:
+            break
+    best = enough(list(tried), list(tried.values()))
+    final = edits(domain, test, saved, best)
+    found = judged(domain, task, test, final)
+    every = judged(domain, replace(task, follows=()), test, final)
+    back = judged(domain, task, test, test.reconstructions.float())
+    measured = {name: of_mean(found[name]) for name in ("success", "leakage", "clean", "lpips")}
+    measured |= {"leakage_all": of_mean(every["leakage"]), "leakage_back": of_mean(back["leakage"])}
+    shares = {name: measured[name].value for name in ("success", "leakage", "leakage_back")}
+    told |= {"test": {"images": len(test.numbers), **shares}, "strengths": tried}
+    texts = (task.source, task.target)
+    card = make_card(domain.model, texts, guide, interval, options.training, told, best)
+    place = DOMAINS / domain.name.rpartition("-")[0] / "directions"
+    place.mkdir(exist_ok=True)
+    save_direction(place / f"{task.name}.safetensors", saved.direction, card)
+    return {
+        "task": task.name,
+        "texts": f"{task.source} → {task.target}",
+        "follows": task.follows,
+        "interval": [interval.t_start, interval.t_edit],
+        "strength": best,
+        "images": len(test.numbers),
+        **{name: value._asdict() for name, value in measured.items()},
+    }
+
+
+def enough(strengths: Sequence[float], shown: Sequence[float]) -> float:
+    """The strength at which SHARE of the images show the value, on a line between the last two.
+
+    Where none reaches it, that of the most.
+    """
+    if max(shown) < SHARE or len(shown) == 1:
+        return strengths[int(np.argmax(shown))]
+    low, high = strengths[-2:]
+    part = (SHARE - shown[-2]) / (shown[-1] - shown[-2])
+    return round(low + part * (high - low), 2)
+
+
+def guide_with_keeps(domain: Domain, task: Task) -> TextDirection:
+    """The text pair; what the domain's other tasks are about is kept, but what goes with it."""
+    due = (task.attribute, *task.follows)
+    others = [one.target for one in domain.tasks.values() if one.attribute not in due]
+    return new_text_direction(domain.encoder, task.source, task.target, keep=others)
+
+
+def trained(
+    domain: Domain, task: Task, guide: TextDirection, interval: EditInterval, options: Options
+) -> tuple[SavedDirection, dict[str, Any]]:
+    """A direction and what its card says of the training; its strength is 1 as yet.
+
+    One that was trained before is read again.
+    """
+    kept = options.out / f"{task.name}.safetensors"
+    if kept.is_file():
+        found = load_direction(kept, domain.model)
+        return found, {name: found.card.training[name] for name in ("images", "losses")}
+    images = domain.images("train", 3 * options.train)
+    rows = domain.lacking(images, task)[: options.train]
+    x, top = images.x[rows], interval.t_start
+    latents = x  # which training on noised images does not look at
+    if options.training.along != "noised":
+        latents = latents_of(
+            domain.model, x, EDIT_STEPS, refinements=REFINEMENTS, up_to=top
+        ).float()
+    pictures = Pictures(x, latents, top)
+    job = start_training(domain.model, guide, pictures, pictures[:0], interval, options.training)
+    losses = [step.total for step in job.steps]
+    told = {"images": len(rows), "losses": [losses[0], losses[-1]]}
+    card = make_card(domain.model, guide.asked[:2], guide, interval, options.training, told)  # type: ignore[arg-type]
+    saved = SavedDirection(job.direction.requires_grad_(False), card)
+    save_direction(kept, *saved)
+    return saved, told
+
+
+def cached_interval(domain: Domain, task: Task, options: Options) -> EditInterval:
+    """The task's own interval, or that of curves of 16 validation images."""
+    if task.interval is not None:
+        return task.interval
+    images = domain.images("validation", 16)
+    latents = latents_of(domain.model, images.x, EDIT_STEPS, refinements=REFINEMENTS)
+    curves = curves_of(domain.model, images.x, latents, domain.distance)
+    return interval_of(domain, curves, task)
+
+
+def scene(
+    domain: Domain, task: Task, split: Split, count: int, interval: EditInterval, options: Options
+) -> InvertedImages:
+    """Images that lack the value, inverted to where editing begins; the inversions are kept."""
+    top = domain.model.t_top if interval.t_start is None else interval.t_start
+    kept = options.out / f"{split}-{2 * count}-{top}.safetensors"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save_inverted(kept, inverted(domain.model, domain.images(split, 2 * count), top))
+    found = load_inverted(kept)
+    rows = len(domain.lacking(found.clean, task))
+    return lacking(domain, found, task, min(count, rows))
+
+
+def edits(domain: Domain, images: InvertedImages, saved: SavedDirection, strength: float) -> Tensor:
+    """Edited images."""
+    return edited(domain.model, images, [saved.attribute(strength)]).float()
+
+
+def sheet_of(domain: Domain, task: str, options: Options) -> Path:
+    """Where the sheet of a direction lies."""
+    return options.docs / "images" / f"{domain.name}-{task}.png"
+
+
+@torch.no_grad()
+def sheets(domain: Domain, paths: Mapping[str, Path]) -> None:
+    """Samples of the network, unchosen, and their edits at FACTORS of each card's strength."""
+    model, noise = domain.model, random_latents(domain.model, SAMPLES, 5)
+    drawn = edit(model, noise, steps=EDIT_STEPS, t_boost=model.t_top).clamp(-1, 1)
+    latents = latents_of(model, drawn, EDIT_STEPS)
+    for name, path in paths.items():
+        saved = load_named(Path(name), model)
+        doses = [saved.card.strength * factor for factor in FACTORS]
+        rows = strip(model, latents, [[saved.attribute(dose)] for dose in doses], EDIT_STEPS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, contact_sheet([row.float().clamp(-1, 1) for row in (drawn, *rows)]))
+
+
+HEAD = """# Directions of {domain}
+
+Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained on
+at most {train} noised training images that lack its value, keeping what the domain's other tasks
+are about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
+{share:.0%} of {validation} validation images, on a line between two that were tried. The numbers
+are of test images that lack the value, measured once: shares in %, 95 % intervals. *Leakage* is the
+share of the judge's other attributes that change, but for those that go with the value by the
+labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
+reconstruction changes. Products in {precision}. Machine:
+{threads} threads of a {machine} CPU, torch {torch}.
+
+| edit | images | [t_start, t_edit] | strength | success | leakage | all | back | clean |
+|---|---|---|---|---|---|---|---|---|
+"""
+SHEET = """
+![Eight samples and their edits](images/{domain}-{task}.png)
+
+*{texts}*, on eight samples of the network that nobody chose: unedited, at 0.5, 1 and 1.5 times the
+strength{follows}.
+"""
+
+
+def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> str:
+    """directions-DOMAIN.md."""
+    head = HEAD.format(
+        domain=domain.name,
+        train=options.train,
+        share=SHARE,
+        validation=options.validation,
+        precision=str(domain.model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        machine=platform.machine(),
+        torch=torch.__version__,
+    )
+    lines, sheets = [], []
+    for row in rows:
+        shares = ("success", "leakage", "leakage_all", "leakage_back", "clean")
+        begin, end = row["interval"]
+        cells = [row["texts"], row["images"], f"[{'T' if begin is None else begin}, {end}]"]
+        cells += [f"{row['strength']:g}", *(percent(Estimate(**row[name])) for name in shares)]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+        told = row | {"follows": "".join(f"; with it goes {one}" for one in row["follows"])}
+        sheets.append(SHEET.format(domain=domain.name, **told))
+    return head + "\n".join(lines) + "\n" + "".join(sheets)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,215 @@
+"""Pictures as latents, as the commands that invert ask for them: in memory, or in a store."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from asyrp.commands.common import progress, say
+from asyrp.domains.membership import stranger
+from asyrp.errors import AsyrpError
+from asyrp.finders.prepare import Pictures
+from asyrp.method.editing import Inversion, edit, inversion_grid, invert, latents_of
+from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.inversion.choose import Name, inversion_of, top_of
+from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, state_key, walk_into
+from asyrp.method.schedule import check_steps
+from asyrp.options import Inverting
+from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble
+from asyrp.scorers.load import check_rgb
+from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import read_folder, read_image
+from asyrp.storage.record_store import RecordStore
+
+LOOKED_AT = 8  # pictures, for whether they are of the domain
+POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
+
+
+class Gallery(NamedTuple):
+    """The pictures of a folder as x of a network: paths, and (n, c, height, width)."""
+
+    paths: list[Path]
+    images: Tensor
+
+    @property
+    def names(self) -> list[str]:
+        """The file names."""
+        return [path.name for path in self.paths]
+
+
+def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Gallery:
+    """Read a folder (or one picture); a network of latents gets their codes."""
+    check_rgb(model)
+    _, height, width = model.picture_shape
+    found = read_folder(folder, (height, width), most)
+    images = model.space.encode(torch.stack([one.image for one in found]))
+    return Gallery([one.path for one in found], images)
+
+
+def tell_strangers(
+    model: HSpaceUNet, domain: str, names: Sequence[str], images: Sequence[Tensor] | Tensor
+) -> None:
+    """Warn of pictures, among the first, that a built-in domain does not know."""
+    few = min(LOOKED_AT, len(names))
+    lines = {names[i]: stranger(model, domain, images[i].to(model.device)) for i in range(few)}
+    told = [f"{name!r}: {line}" for name, line in lines.items() if line]
+    if told:
+        more = f" So for {len(told)} of the first {few} pictures." if few > 1 else ""
+        say(f"warning: {told[0]}{more}")
+
+
+@dataclass(frozen=True)
+class FolderImages(Sequence[Tensor]):
+    """The pictures of a folder as x of a network, (c, height, width) each, read when asked for."""
+
+    paths: tuple[Path, ...]
+    model: HSpaceUNet
+
+    @property
+    def names(self) -> list[str]:
+        """The file names."""
+        return [path.name for path in self.paths]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Tensor:  # type: ignore[override]
+        _, height, width = self.model.picture_shape
+        return self.model.space.encode(read_image(self.paths[row], (height, width))[None])[0]
+
+    def part(self, rows: slice) -> "FolderImages":
+        """Some of them."""
+        return FolderImages(self.paths[rows], self.model)
+
+
+def folder_images(folder: Path, model: HSpaceUNet) -> FolderImages:
+    """The pictures of a folder, or one.
+
+    Raises:
+        AsyrpError: none there, or a network of other than RGB pictures.
+    """
+    check_rgb(model)
+    return FolderImages(tuple(find_images(folder)), model)
+
+
+def open_store(folder: Path, processes: ProcessGroup = SINGLE_PROCESS) -> RecordStore:
+    """Open a store; the first process of a team makes it."""
+    if processes.rank == 0:
+        RecordStore(folder)
+    processes.wait()
+    return RecordStore(folder)
+
+
+@dataclass(frozen=True)
+class Inverter:
+    """How a command inverts; each process of a team does its share and gets the latents of all.
+
+    Raises:
+        AsyrpError: a number of steps or refinements that cannot be.
+    """
+
+    model: HSpaceUNet
+    steps: int
+    inverting: Inverting
+    batch_size: int = 16
+    inversion: Name = "ddim"
+    processes: ProcessGroup = SINGLE_PROCESS
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps, self.model.schedule.length)
+        if self.inverting.refinements < 0:
+            raise AsyrpError(f"refinements must be 0 or more; got {self.inverting.refinements}")
+
+    def __call__(self, images: Tensor, names: Sequence[str], up_to: int | None = None) -> Inversion:
+        """Invert with a progress bar, and say how well the latents lead back."""
+        grid = inversion_grid(self.model, self.steps, up_to, self.inversion)
+        own = images[self.processes.share(len(images))]
+        done = Inversion(inversion_of(self.inversion).empty(own, len(grid)), own, torch.zeros(0))
+        if len(own):
+            done = self._shown(invert, own, up_to)
+        done = Inversion(*(self._whole(part, len(images)) for part in done))
+        tell_errors(done.errors, names)
+        return done
+
+    def latents(self, images: Tensor, up_to: int | None = None) -> Tensor:
+        """x at the top of the latents of images, in about half the time."""
+        own = images[self.processes.share(len(images))]
+        if len(own):
+            own = top_of(self._shown(latents_of, own, up_to), self.model.image_shape[0])
+        return self._whole(own, len(images))
+
+    def _shown(self, job: Callable[..., Any], x: Tensor, up_to: int | None = None) -> Any:
+        how, size = (self.inverting.convention, self.inverting.refinements), self.batch_size
+        with progress(f"inverting {len(x)} images") as report:
+            return job(self.model, x, self.steps, *how, size, report, up_to, self.inversion)
+
+    def _whole(self, own: Tensor, count: int) -> Tensor:
+        return self.processes.whole(own.to(self.model.device), count)
+
+    def into(self, store: RecordStore, images: FolderImages, up_to: int | None = None) -> list[str]:
+        """Keys of the latents of images, inverted a batch at a time where the store lacks them."""
+        how = (self.inverting.convention, self.inverting.refinements, up_to, self.inversion)
+        recipe = recipe_of(self.model, self.steps, *how)
+        own, new = images.part(self.processes.share(len(images))), 0
+        keys = [""] * len(own)
+        with progress(f"inverting {len(own)} images", "image") as report:
+            rows = invert_into(store, self.model, recipe, own, self.batch_size)
+            for done, (row, key, inverted) in enumerate(rows, start=1):
+                keys[row], new = key, new + inverted
+                report(done, len(own))
+        store.flush()
+        found, added = self.processes.joined(keys), sum(self.processes.joined([new]))
+        store.refresh()
+        say(f"{added} of {len(images)} images inverted; the store had the others")
+        return found
+
+    def led_back(self, store: RecordStore, images: FolderImages, keys: Sequence[str]) -> Pictures:
+        """Images at T from their keys, as they come back; says how well they do.
+
+        The walks of DDIM are kept in the store for training.
+        """
+        latents = latents_from(store, keys)
+        if self.inversion == "ddim":
+            back = self._walked(store, keys)
+        else:
+            how = {"batch_size": self.batch_size, "inversion": self.inversion}
+            back = edit(self.model, latents, (), self.steps, **how).cpu()  # type: ignore[arg-type]
+        pairs = zip(back, images, strict=True)
+        errors = [(x.float() - image.cpu()).square().mean() for x, image in pairs]
+        tell_errors(torch.stack(errors), images.names)
+        return Pictures(back.to(self.model.device), latents.to(self.model.device))
+
+    def _walked(self, store: RecordStore, keys: Sequence[str]) -> Tensor:
+        grid, own = inversion_grid(self.model, self.steps), keys[self.processes.share(len(keys))]
+        with progress(f"reconstructing {len(own)} images") as report:
+            for done in accumulate(walk_into(store, self.model, own, grid, (), self.batch_size)):
+                report(done, len(own) * len(grid))
+        store.flush()
+        self.processes.wait()
+        store.refresh()
+        return latents_from(store, [state_key(key, grid) for key in keys])
+
+
+def inverter_of(model: HSpaceUNet, options: Any, steps: int) -> Inverter:
+    """The inverter of a command's options, with a grid of some steps."""
+    by: Any = getattr(options, "inversion", "ddim")
+    processes = assemble(options.network.device)
+    size = options.network.batch_size
+    return Inverter(model, steps, options.inverting, size, by, processes)
+
+
+def tell_errors(errors: Tensor, names: Sequence[str]) -> None:
+    """Say how well images come back from their latents."""
+    say(
+        f"reconstruction error (MSE in [-1, 1]): mean {errors.mean():.5f}, worst {errors.max():.5f}"
+    )
+    poor = [name for name, e in zip(names, errors, strict=True) if not e <= POOR_RECONSTRUCTION]
+    if poor:
+        say(
+            f"warning: {len(poor)} of {len(errors)} do not come back well ({', '.join(poor[:4])}); "
+            "their edits will not either; try --refinements 2 or --inversion belm"
+        )

@@ -1,0 +1,44 @@
+"""The trained directions that ship with the built-in domains, by name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from asyrp.errors import AsyrpError
+from asyrp.method.direction_file import DirectionCard, SavedDirection, load_direction, read_card
+from asyrp.method.hspace import HSpaceUNet
+
+DOMAINS = Path(__file__).parent
+
+
+def shipped() -> Iterator[tuple[Path, DirectionCard]]:
+    """Every direction file of every built-in domain, by path, and its card."""
+    for path in sorted(DOMAINS.glob("*/directions/*.safetensors")):
+        yield path, read_card(path)
+
+
+def shipped_for(fingerprint: str) -> dict[str, Path]:
+    """Name -> file of the directions that were found on a network."""
+    return {path.stem: path for path, card in shipped() if card.fingerprint == fingerprint}
+
+
+def direction_file(path: Path, model: HSpaceUNet) -> Path:
+    """The file itself, or the shipped direction of that name for this network.
+
+    Raises:
+        AsyrpError: there is no such file, and no direction of that name.
+    """
+    if path.suffix or path.exists() or len(path.parts) > 1:
+        return path
+    found = shipped_for(model.fingerprint())
+    if path.name not in found:
+        names = ", ".join(found) or "none"
+        raise AsyrpError(
+            f"no direction {path.name!r}: needed a FILE, or the name of one that ships for this "
+            f"network ({names}); asyrp directions lists them"
+        )
+    return found[path.name]
+
+
+def load_named(path: Path, model: HSpaceUNet, force: bool = False) -> SavedDirection:
+    """`load_direction` of a file, or of a shipped direction by name."""
+    return load_direction(direction_file(path, model), model, force)

@@ -1,0 +1,64 @@
+"""Networks of transformers, opened with one line for whatever goes wrong."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError
+from torch import nn
+
+from asyrp.errors import AsyrpError, need
+from asyrp.runtime.offline import hub, network_hint
+from asyrp.storage.strict_loading import load_strictly
+from asyrp.storage.untrusted.pretrained import check_pretrained
+from asyrp.storage.untrusted.tensors import load_safetensors
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@contextmanager
+def opening(source: str | Path, needed: str, give: str) -> Iterator[bool]:
+    """Whether the Hub's local cache has to do while a source is read.
+
+    Args:
+        needed: what the source should be. give: what to give in its place.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        AsyrpError: the source cannot be found or reached, or is damaged.
+    """
+    need("transformers", "encoders")
+    try:
+        with hub() as local:
+            yield local
+    except AsyrpError:
+        raise
+    except Exception as error:  # a damaged or unsafe file fails in any way
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise AsyrpError(
+            f"needed {needed}; {str(source)!r} does not load ({reason}); give {give}, and "
+            f"{network_hint()}"
+        ) from error
+
+
+def pretrained(kind: Any, source: str | Path, local: bool, spare: tuple[str, ...] = ()) -> Any:
+    """A network of a class of transformers, see `load_strictly`."""
+    check_pretrained(kind, source, local)
+    return load_strictly(kind, source, spare=spare, local_files_only=local)
+
+
+def with_weights(network: Network, path: Path, what: str, do: str) -> Network:
+    """A small network of ours with the weights of a file, frozen, in eval mode and float32.
+
+    Raises:
+        AsyrpError: the file holds other weights.
+    """
+    try:
+        network.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise AsyrpError(
+            f"needed the weights of {what}; {str(path)!r} has others ({reason}); {do}"
+        ) from error
+    return network.eval().requires_grad_(False)
