@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/asyrp demo --photo docs/images/photographs/astronaut.jpg --out demo
 
 reproduce: install
-	$(BIN)/asyrp reproduce --docs docs
+	$(BIN)/asyrp reproduce --docs docs --overwrite
 
 # Speed and memory on this machine, in about 20 minutes on 2 quiet cores: docs/performance.md.
 bench: install

@@ -86,6 +86,11 @@ def train_of(p: Place, *more: object) -> Sequence[object]:
     return ["train", "--images", p.faces, "--source", "face", *target, "--out", out, *more]
 
 
+def results(folder: Path) -> list[str]:
+    """The names of what a command wrote, but for the hidden list of them."""
+    return sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
+
+
 def tree(*folders: Path) -> dict[Path, bytes]:
     """Every file below some folders."""
     files = [path for folder in folders for path in sorted(folder.rglob("*"))]

@@ -82,7 +82,8 @@ def _guarded(name: str, options: object) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
             command = import_module(f"asyrp.commands.{name}")
-            with import_module("asyrp.commands.downloads").shown_downloads():
+            shown = import_module("asyrp.commands.downloads").shown_downloads()
+            with shown, import_module("asyrp.commands.outputs").guarded(options):
                 command.run(options)
     except AsyrpError as error:
         return _refuse(str(error))

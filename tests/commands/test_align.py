@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from asyrp.scorers.face_detector import Face
 from asyrp.storage.images import notes_of, read_upright
-from places import Place, call, edit_of, furnished, picture, place_in, tree
+from places import Place, call, edit_of, furnished, picture, place_in, results, tree
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "docs" / "images" / "photographs"
 SEEN = ((30, 40), (70, 42), (35, 80), (66, 81))  # eyes and mouth, as the double below sees faces
@@ -85,7 +85,7 @@ def test_photographs_are_aligned_edited_and_pasted_back(
     paste = ["paste", "--photos", photos, "--aligned", aligned, "--edited", edited, "--out", out]
     assert call(*paste) == 0
     names = ["photo0.png", "photo1_+1.5.png", "photo1_-2.png"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    assert results(out) == names
     whole = np.asarray(read_upright(photos / "photo1.png"))
     assert np.array_equal(picture(out / "photo0.png"), picture(photos / "photo0.png"))
     assert np.array_equal(picture(out / "photo1_+1.5.png"), whole)
@@ -152,7 +152,7 @@ def test_a_folder_goes_on_without_what_cannot_be_aligned(
     assert "2 not aligned" in told
     assert "no face found in 'nobody.png'" in told
     assert "broken.png" in told
-    assert len(list((tmp_path / "a").iterdir())) == 2
+    assert len(results(tmp_path / "a")) == 2
 
 
 def test_a_cut_beyond_the_photograph_is_mirrored_and_told(
@@ -243,7 +243,7 @@ def test_paste_writes_over_none_of_its_inputs(
     shutil.copytree(aligned, edited)
     words = ["paste", "--photos", photos, "--aligned", aligned, "--edited", edited]
     for out in (photos, aligned, edited):
-        assert "holds the inputs" in refused(capsys, *words, "--out", out)
+        assert re.search("holds the inputs|is an input", refused(capsys, *words, "--out", out))
 
 
 # with the detector itself
@@ -267,7 +267,7 @@ def test_the_real_thing_without_a_network(
     assert "passed over" in told
     assert "README.md" in told
     names = ["astronaut.png", "biden.png", "obama.png"]
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
+    assert results(tmp_path / "a") == names
 
 
 # within edit

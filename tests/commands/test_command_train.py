@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import asyrp.commands.train as commands_train
-from asyrp.finders.training_goal import Run
+from asyrp.finders.training_run import Run
 from asyrp.method.direction_file import load_direction, read_card
 from conftest import tiny_model
 from places import (

@@ -20,6 +20,7 @@ from asyrp.domains.base import Domain, load_domain
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import read_card
 from asyrp.options import Demo
+from places import results
 
 PROMISED = {"success_before", "success_after", "leakage", "leakage_reconstruction"}
 PROMISED |= {"perceptual_distance"}
@@ -58,12 +59,14 @@ def test_words_change_one_edit_alone() -> None:
 
 
 def test_the_demo_replaces_its_own_faces_only(domain: Domain, tmp_path: Path) -> None:
+    draw_faces(domain, tmp_path, Demo(train_images=3, validation_images=1))
+    assert len(results(tmp_path)) == 4
     draw_faces(domain, tmp_path, Demo(train_images=1, validation_images=1))
-    for name in ("mine.png", "train-00007.png", "validation-00009.png"):
-        (tmp_path / name).write_bytes(b"old")
-    draw_faces(domain, tmp_path, Demo(train_images=1, validation_images=1))
-    names = {"mine.png", "train-00000.png", "validation-00000.png"}
-    assert {path.name for path in tmp_path.iterdir()} == {*names, ".drawn-by-demo"}
+    assert results(tmp_path) == ["train-00000.png", "validation-00000.png"]
+    (tmp_path / "train-00000.png").write_bytes(b"mine since")
+    with pytest.raises(AsyrpError, match="holds pictures that no demo drew"):
+        draw_faces(domain, tmp_path, Demo(train_images=1, validation_images=1))
+    assert (tmp_path / "train-00000.png").read_bytes() == b"mine since"
 
 
 def test_the_demo_leaves_pictures_of_others_alone(domain: Domain, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from asyrp.finders.base import FoundDirection
 from asyrp.method.direction_file import load_direction, read_card
 from asyrp.method.directions import GlobalDirection
 from asyrp.options.finding import finder_first
-from places import FEW, Place, cached_model, call, furnished, picture, place_in, tree
+from places import FEW, Place, cached_model, call, furnished, picture, place_in, results, tree
 
 INTERVAL = ["--t-start", 999, "--t-edit", 700, "--t-boost", 100, "--steps", 4, "--refinements", 0]
 
@@ -37,7 +37,7 @@ def found(place: Place, name: str, *more: object) -> dict[str, Any]:
     assert call("find", "--by", name, "--out", place.out, *INTERVAL, *more) == 0
     cards: dict[str, Any] = json.loads((place.out / "find.json").read_text())["directions"]
     files = {f"{stem}.{kind}" for stem in cards for kind in ("safetensors", "png")}
-    assert {path.name for path in place.out.iterdir()} == files | {"find.json"}
+    assert {*results(place.out)} == files | {"find.json"}
     assert [path.name for path in place.root.iterdir()] == ["out"]  # no unfinished work
     for stem in cards:
         saved = load_direction(place.out / f"{stem}.safetensors", cached_model("avatars-64"))

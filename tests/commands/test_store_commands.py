@@ -14,7 +14,7 @@ from asyrp.method.latent_cache import latents_from
 from asyrp.method.latent_file import load_latents
 from asyrp.options import Network
 from asyrp.storage.record_store import RecordStore
-from places import FEW, QUICK, Place, call, edit_of, furnished, place_in, train_of
+from places import FEW, QUICK, Place, call, edit_of, furnished, place_in, results, train_of
 from places import picture as pixels
 
 
@@ -48,7 +48,7 @@ def test_a_store_gets_the_latents_that_a_file_would_get(place: Place) -> None:
     assert list(told["keys"]) == list(wanted.names)
     found = latents_from(RecordStore(store), list(told["keys"].values()))
     torch.testing.assert_close(found, wanted.x)
-    assert sorted(path.name for path in place.out.iterdir()) == [
+    assert results(place.out) == [
         "face0.png",
         "face1.png",
         "run.json",

@@ -21,7 +21,7 @@ from asyrp.domains.photographs.pictures import CLEARED, Labelled, read
 from asyrp.errors import AsyrpError
 from asyrp.scorers.word_encoder import WordEncoder
 from conftest import noise
-from places import call
+from places import call, results
 
 TINY = {
     "sample_size": 64,
@@ -152,7 +152,7 @@ def test_the_command_makes_a_domain_of_anybodys_pictures(tmp_path, monkeypatch) 
     given = ["--domain", "photographs-64", "--out", str(tmp_path / "out"), "--steps", "2"]
     given += ["--cache", str(tmp_path / "cache"), "--images", str(images)]
     assert call("world", "train", *given, "--attributes", table) == 0
-    names = {path.name for path in (tmp_path / "out").iterdir()}
+    names = {*results(tmp_path / "out")}
     cards = {"photographs-64.md", "encoder.md", "judge.md"}
     assert names == cards | {"photographs-64", "encoder.safetensors", "judge.safetensors"}
     for card in cards:

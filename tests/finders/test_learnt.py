@@ -19,7 +19,8 @@ from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.editing_methods.diffusionclip import fine_tune, trainable
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import fit, new_direction
-from asyrp.finders.training_goal import Run, TrainingGoal
+from asyrp.finders.training_goal import TrainingGoal
+from asyrp.finders.training_run import Run
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.clip_loss import EPSILON, directional_loss
 from asyrp.method.hspace import HSpaceUNet

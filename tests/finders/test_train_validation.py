@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from asyrp.finders.training_checkpoint import Outcome, outcomes_of
-from asyrp.finders.training_goal import Run, TrainingGoal, TrainStep
+from asyrp.finders.training_goal import TrainingGoal
+from asyrp.finders.training_run import Run, TrainStep
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.clip_loss import Losses
 from asyrp.method.hspace import HSpaceUNet

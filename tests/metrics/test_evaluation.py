@@ -33,6 +33,7 @@ from asyrp.metrics.table import (
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.storage.images import read_folder, write_png
 from conftest import noise
+from places import results
 
 
 class Mean:
@@ -450,7 +451,7 @@ def test_subgroups_that_are_too_small_are_told(
 ) -> None:
     """Of a column of the CSV, and of what the judge sees."""
     images, edits = folders(tmp_path, 12)
-    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    names = results(tmp_path / "images")
     ages = ["young"] * 8 + ["old"] * 3 + [""]
     rows = [f"{name},{age},p{name}" for name, age in zip(names, ages, strict=True)]
     rows[-1] = names[-1]  # a line that ends early has no labels

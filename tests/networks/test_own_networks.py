@@ -18,6 +18,7 @@ from asyrp.method.schedule import linear
 from conftest import noise, tiny_unet
 from converted import FOLDER, assert_bit_for_bit, converted, write_original
 from originals import Adm, Ddpm, adm_weights, ddpm_weights
+from places import results
 from tiny_folders import save_clip, save_ldm
 
 TRAIN = ["--source", "face", "--target", "smiling face", "--t-start", "999", "--t-edit", "300"]
@@ -56,7 +57,7 @@ def train_and_edit(network: list[object], tmp_path: Path) -> Path:
     assert run("train", *words, "--out", out) == 0
     words = [*few, "--direction", out, "--t-boost", 200]
     assert run("edit", *words, "--out", tmp_path / "edited") == 0
-    assert {path.name for path in (tmp_path / "edited").iterdir()} == {"0.png", "1.png", "run.json"}
+    assert results(tmp_path / "edited") == ["0.png", "1.png", "run.json"]
     return tmp_path / "edited"
 
 

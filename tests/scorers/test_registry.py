@@ -1,6 +1,7 @@
 """Encoders and distances by name."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,12 +39,17 @@ def test_folders_and_files(tmp_path: Path) -> None:
 
 def test_names_of_real_networks_reach_their_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("asyrp.scorers.load.load_clip", lambda *given: asked.append(given))
+
+    def clip(*given: object) -> SimpleNamespace:
+        asked.append(given)
+        return SimpleNamespace()
+
+    monkeypatch.setattr("asyrp.scorers.load.load_clip", clip)
     monkeypatch.setattr(
         "asyrp.scorers.load.load_lpips", lambda *given, **more: asked.append((given, more))
     )
-    load_encoder("clip")
-    load_encoder("laion/some-clip", "meta")
+    assert load_encoder("clip").precision == torch.float32
+    assert load_encoder("laion/some-clip", "meta", torch.bfloat16).precision == torch.bfloat16
     load_distance("lpips-vgg", "meta")
     assert asked == [
         ("openai/clip-vit-base-patch16", "cpu"),

@@ -14,7 +14,7 @@ from asyrp.method.protocols import Thresholds
 from asyrp.method.schedule import linear
 from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.table import Metric, Scorers
-from asyrp.networks.load import Precision
+from asyrp.settings import Precision
 from conftest import tiny_unet
 from shapes.drawing import EVERY, VALUES, draw, sample
 

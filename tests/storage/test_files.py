@@ -19,6 +19,7 @@ from asyrp.storage.files import (
     load_tensors,
     save_tensors,
 )
+from places import results
 
 KIND = Kind("recipe", "asyrp-recipe", 3, "asyrp cook")
 
@@ -70,7 +71,7 @@ def test_a_folder_fills_at_once_and_keeps_what_it_had(tmp_path: Path) -> None:
     with atomic_folder(out) as folder:
         (folder / "a").write_text("new")
         assert (out / "a").read_text() == "a"
-    assert {path.name: path.read_text() for path in out.iterdir()} == {"a": "new", "mine": "kept"}
+    assert {name: (out / name).read_text() for name in results(out)} == {"a": "new", "mine": "kept"}
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
 
@@ -139,7 +140,7 @@ def test_two_processes_that_end_at_once_both_put_their_files_in_place(
     monkeypatch.setattr(os, "rename", late)
     with atomic_folder(out) as temporary:
         (temporary / "ours.png").write_bytes(b"ours")
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+    assert {name: (out / name).read_bytes() for name in results(out)} == {
         "ours.png": b"ours",
         "theirs.png": b"theirs",
     }

@@ -14,7 +14,7 @@ from asyrp.settings import Like
 from asyrp.storage.alignment_note import AlignmentNote
 from asyrp.storage.face_alignment import cut, square_like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import find_images
+from asyrp.storage.image_folders import find_images, stems_in
 from asyrp.storage.images import read_upright, save_png
 from asyrp.storage.results import check_results
 
@@ -44,13 +44,14 @@ def align(photos: Path, out: Path, like: Like, size: int, face: int | None = Non
         raise AsyrpError(f"--size must be {SIDES[0]} to {SIDES[-1]} pixels; got {size}")
     if face is not None and face < 1:
         raise AsyrpError(f"--face counts from 1, from the left; got {face}")
-    check_results(out, photos)
+    behind = "" if face is None else f"_face{face}"
+    check_results(out, photos, [f"{stem}{behind}.png" for stem in stems_in(photos)])
     paths, detect = find_images(photos), load_face_detector()
     refused: list[str] = []
     with atomic_folder(out) as folder:
         written = []
         for path, (picture, note) in _each(paths, detect, like, size, face, refused.append):
-            written.append(f"{path.stem}.png" if face is None else f"{path.stem}_face{face}.png")
+            written.append(f"{path.stem}{behind}.png")
             save_png(folder / written[-1], picture, note.as_text())
         if not written:
             raise AsyrpError("; ".join(refused[:SHOWN]))

@@ -8,20 +8,23 @@ from asyrp.experiments.plan import Plan, settled
 from asyrp.options import OnDomain
 from asyrp.options.compare import Compare, Counts
 from asyrp.settings import TrainSettings
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.results import check_results, new_folder
+
+FILES = ("table.md", "table.csv", "table.json", "compare.png", "leakage.png")
 
 
 def run(options: Compare) -> None:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
-    check_results(options.out)
+    check_results(options.out, None, FILES)
     plan = settled(
         plan_of(options.on, options.tasks, options.methods, options.counts, options.training)
     )
-    out = new_folder(options.out)
-    kept = new_folder(out / "stages")
+    kept = new_folder(options.out / "stages")
     work(compare_stages(plan), kept, options.on.workers)
-    write_compared(plan, read_compared(plan, kept), kept, out)
-    say(f"wrote {out / 'table.md'}")
+    with atomic_folder(options.out) as out:
+        write_compared(plan, read_compared(plan, kept), kept, out)
+    say(f"wrote {options.out / 'table.md'}")
 
 
 def plan_of(

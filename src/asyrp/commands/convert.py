@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from asyrp.commands.common import fact
+from asyrp.commands.outputs import check_direction
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import check_fits, save_direction
 from asyrp.method.directions import ImplicitDirection, TimestepDirection
@@ -29,6 +30,7 @@ from asyrp.networks.released_directions import convert_direction, foreign, read_
 from asyrp.options import Convert
 from asyrp.runtime.download import fetch_url, is_url
 from asyrp.storage.files import read_object
+from asyrp.storage.outputs import check_file
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
 
@@ -73,6 +75,7 @@ def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
 
 def _direction(options: Convert, path: Path, found: Detected) -> None:
     _check_file(options.out, (".safetensors",))
+    check_direction(options.out)
     values = read_object(options.config) if options.config else {}
     known = read_known(values)
     if options.cosine is not None:
@@ -112,6 +115,7 @@ def _what(direction: nn.Module) -> str:
 
 def _back(options: Convert) -> None:
     _check_file(options.out, (".safetensors", *TORCH_SUFFIXES))
+    check_file(options.out, ours=False)  # an original file has no mark of ours
     source = Path(options.file)
     if source.is_dir():
         done = convert_back(source)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from asyrp.commands import edit as edit_command
 from asyrp.commands.common import progress, say
-from asyrp.commands.demo_directions import asked_in_words, direction_of, timed
+from asyrp.commands.demo_directions import asked_in_words, direction_of, is_ready, timed
 from asyrp.commands.inverting import Inverter
+from asyrp.commands.outputs import check_direction
 from asyrp.commands.report import summary, write_report
 from asyrp.domains.base import Domain, Images, Task, guide_of, load_domain, task_of
 from asyrp.domains.shipped import shipped_for
@@ -29,9 +30,10 @@ from asyrp.metrics.perceptual import distances
 from asyrp.options import Applying, Demo, Edit, Inverting, Network
 from asyrp.runtime.cpu import settle
 from asyrp.scorers.judge import Judge, answers, shown, wanted
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, read_upright, save_png, write_png
 from asyrp.storage.json_files import write_json
-from asyrp.storage.results import new_folder
+from asyrp.storage.results import check_results
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 STRIP_IMAGES, SHEET_IMAGES = 4, 12
@@ -67,24 +69,25 @@ def run(options: Demo) -> None:
     with timed(seconds, "load networks"):
         domain = load_domain(options.domain)
         tasks = wanted_tasks(domain, options)
-    out = new_folder(options.out)
+        check_tasks(domain, tasks, options)
     pictures, edits = dict[str, Path](), list[dict[str, Any]]()
     if options.photo is not None:
         with timed(seconds, "edit the photograph"):
-            pictures |= _photograph(options.photo, tasks, options, out)
+            pictures |= _photograph(options.photo, tasks, options)
     for task in tasks:
-        saved = direction_of(domain, task, options, out, seconds)
+        saved = direction_of(domain, task, options, options.out, seconds)
         with timed(seconds, f"{task.name}: invert and edit test images"):
             tested = _test(domain, task, saved, options.test_images)
         with timed(seconds, f"{task.name}: pictures"):
-            pictures |= _pictures(domain, task, saved, tested, out)
+            pictures |= _pictures(domain, task, saved, tested, options.out / task.name)
         edits.append(_content(domain, task, saved, tested))
         say(summary(edits[-1]))
     took = {**seconds, "total": round(sum(seconds.values()), 2)}
     content = {"domain": domain.name, "edits": edits, "seconds": took}
-    write_json(out / "report.json", content)
-    write_report(out / "report.html", content, pictures)
-    say(f"wrote {out / 'report.html'} after {sum(seconds.values()):.0f} s")
+    with atomic_folder(options.out) as out:
+        write_json(out / "report.json", content)
+        write_report(out / "report.html", content, pictures)
+    say(f"wrote {options.out / 'report.html'} after {sum(seconds.values()):.0f} s")
 
 
 def check(options: Demo) -> None:
@@ -123,17 +126,27 @@ def wanted_tasks(domain: Domain, options: Demo) -> list[Task]:
     return tasks
 
 
+def check_tasks(domain: Domain, tasks: Sequence[Task], options: Demo) -> None:
+    """Refuse folders that hold what is not ours, before the work."""
+    check_results(options.out, options.photo, ("report.html", "report.json"))
+    for task in tasks:
+        check_results(options.out / task.name, None, ("faces.png", "strip.png", "curves.png"))
+        if not is_ready(domain, task, options):
+            check_direction(options.out / f"{task.name}.safetensors")
+
+
 def default_tasks(domain: Domain) -> list[str]:
     """Those for which a direction ships; else the domain's first."""
     ready = shipped_for(domain.model.fingerprint())
     return [name for name in domain.tasks if name in ready] or [next(iter(domain.tasks))]
 
 
-def _photograph(photo: Path, tasks: list[Task], options: Demo, out: Path) -> dict[str, Path]:
+def _photograph(photo: Path, tasks: list[Task], options: Demo) -> dict[str, Path]:
     """The photograph and its edits beside each other, made as `asyrp edit --align` makes them."""
+    out = options.out / "photograph"
     rows, ready = [read_upright(photo)], [] if asked_in_words(options) else tasks
     for task in ready:
-        place = out / "photograph" / task.name
+        place = out / task.name
         edit_command.run(
             Edit(
                 images=photo,
@@ -141,12 +154,14 @@ def _photograph(photo: Path, tasks: list[Task], options: Demo, out: Path) -> dic
                 align="celeba",
                 applying=Applying(direction=(task.name,)),
                 network=Network(domain=options.domain),
+                overwrite=options.overwrite,
             )
         )
         rows.append(read_upright(next((place / "pasted").glob("*.png"))))
-    save_png(out / "photograph.png", beside(rows))
+    with atomic_folder(out) as folder:
+        save_png(folder / "edits.png", beside(rows))
     names = ", ".join(task.target for task in ready)
-    return {f"The photograph, and its edits to: {names}.": out / "photograph.png"}
+    return {f"The photograph, and its edits to: {names}.": out / "edits.png"}
 
 
 def beside(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -202,24 +217,23 @@ def learned_edit(
 
 
 def _pictures(
-    domain: Domain, task: Task, saved: SavedDirection, tested: Tested, out: Path
+    domain: Domain, task: Task, saved: SavedDirection, tested: Tested, place: Path
 ) -> dict[str, Path]:
     """Caption -> file, in the order of the report."""
-    model, some, place = domain.model, slice(0, SHEET_IMAGES), new_folder(out / task.name)
+    model, some, card = domain.model, slice(0, SHEET_IMAGES), saved.card
     sheet = [tested.images.x[some], tested.inversion.reconstructions[some], tested.edited[some]]
-    write_png(place / "faces.png", enlarged(contact_sheet([pictures_of(model, x) for x in sheet])))
-    few, card = tested.inversion.latents[:STRIP_IMAGES], saved.card
+    latents, distance = tested.inversion.latents[some], domain.distance
     acts = [[saved.attribute(strength * card.strength)] for strength in STRENGTHS]
-    columns = strip(model, few, acts, EDIT_STEPS, card.t_boost)
+    columns = strip(model, latents[:STRIP_IMAGES], acts, EDIT_STEPS, card.t_boost)
     rows = [pictures_of(model, row) for row in columns.transpose(0, 1)]
-    write_png(place / "strip.png", enlarged(contact_sheet(rows)))
-    curves = curves_of(
-        model, tested.images.x[some], tested.inversion.latents[some], domain.distance
-    )
-    thresholds, given = domain.distance.thresholds, Given(card.t_start, card.t_edit, card.t_boost)
+    curves = curves_of(model, tested.images.x[some], latents, distance)
+    thresholds, given = distance.thresholds, Given(card.t_start, card.t_edit, card.t_boost)
     found = find_intervals(curves, card.text_cosine, thresholds, given)
-    figure = plot_curves(found, card.text_cosine, thresholds)
-    save_figure(figure, place / "curves.png")
+    with atomic_folder(place) as folder:
+        faces = contact_sheet([pictures_of(model, x) for x in sheet])
+        write_png(folder / "faces.png", enlarged(faces))
+        write_png(folder / "strip.png", enlarged(contact_sheet(rows)))
+        save_figure(plot_curves(found, card.text_cosine, thresholds), folder / "curves.png")
     what = f"{task.source} → {task.target}"
     return {
         f"{what}. Test {domain.noun}s: original, reconstruction, edit.": place / "faces.png",

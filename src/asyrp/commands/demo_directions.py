@@ -14,10 +14,9 @@ from asyrp.errors import AsyrpError
 from asyrp.experiments.measure import pictures_of
 from asyrp.method.direction_file import SavedDirection
 from asyrp.options import Demo, Network, Train
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import write_png
-from asyrp.storage.results import new_folder
-
-MARK = ".drawn-by-demo"  # in a folder of pictures that the next demo may write anew
+from asyrp.storage.outputs import others
 
 
 def asked_in_words(options: Demo) -> bool:
@@ -71,17 +70,17 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def write_training_images(domain: Domain, folder: Path, options: Demo) -> None:
     """Images of `train`, then of `validation`, whose names come last and are held out."""
-    mark = new_folder(folder) / MARK
-    if any(folder.glob("*.png")) and not mark.exists():
+    before = [path.name for path in folder.glob("*.png")]
+    if others(folder, before):
         raise AsyrpError(
             f"{str(folder)!r} holds pictures that no demo drew; give another folder with --out"
         )
-    mark.touch()
-    for old in [*folder.glob("train-*.png"), *folder.glob("validation-*.png")]:
-        old.unlink()  # of an earlier demo with other numbers of images
+    for name in before:  # of an earlier demo, perhaps with other numbers of images
+        (folder / name).unlink()
     counts = {"train": options.train_images, "validation": options.validation_images}
-    for split, count in counts.items():
-        if count:
-            x = domain.images(cast(Split, split), count).x
-            for index, picture in enumerate(pictures_of(domain.model, x)):
-                write_png(folder / f"{split}-{index:05d}.png", picture)
+    with atomic_folder(folder) as made:
+        for split, count in counts.items():
+            if count:
+                x = domain.images(cast(Split, split), count).x
+                for index, picture in enumerate(pictures_of(domain.model, x)):
+                    write_png(made / f"{split}-{index:05d}.png", picture)

@@ -31,7 +31,7 @@ from asyrp.options import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
 from asyrp.settings import Like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import find_images
+from asyrp.storage.image_folders import find_images, stems_in
 from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, record
@@ -49,7 +49,10 @@ def run(options: Edit) -> None:
     """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
     options = on_domain(options)
     check(options)
-    check_results(options.out, options.images)
+    wanted = [
+        f"{stem}{ending}.png" for stem in stems_in(options.images) for ending in _endings(options)
+    ]
+    check_results(options.out, options.images, [*wanted, "run.json"])
     model, processes = network(options.network), assemble(options.network.device)
     chosen, asked = applied(model, options.applying, options.steps), options
     if options.align:
@@ -106,8 +109,12 @@ def check(options: Edit) -> None:
 
 def _names(inputs: Inputs, options: Edit) -> list[str]:
     """The file names of all edits, those of other processes too."""
-    endings = [*map(_ending, options.strengths)] or [""]
-    return [f"{path.stem}{ending}.png" for path in inputs.paths for ending in endings]
+    return [f"{path.stem}{one}.png" for path in inputs.paths for one in _endings(options)]
+
+
+def _endings(options: Edit) -> list[str]:
+    """What is put behind the name of each input."""
+    return [*map(_ending, options.strengths)] or [""]
 
 
 def _edited(

@@ -47,9 +47,11 @@ from asyrp.scorers.judge import place_of
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import write_json, write_text
-from asyrp.storage.results import new_folder
+from asyrp.storage.results import check_results
 
+FILES = ("table.md", "table.csv", "table.json", "metrics.png", "leakage.png", "audit.png")
 EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
 
 
@@ -57,6 +59,7 @@ def run(options: Evaluate) -> None:
     """Write table.md, table.csv, table.json, and figures of all metrics, leakage and the audit."""
     options = on_domain(options)
     check(options)
+    check_results(options.out, Path(options.images), FILES)
     questions, wish = questions_for(options), wish_of(options)
     tools = scorers_of(options, questions)
     if tools.judge is not None and wish is not None:
@@ -67,23 +70,23 @@ def run(options: Evaluate) -> None:
     if material.fitted:
         say(_fitted(material))
     result = measure(options, material, tools, wish)
-    out = new_folder(options.out)
     notes = notes_of(options, material, tools, questions)
-    write_text(out / "table.md", page(result, notes))
-    write_text(out / "table.csv", csv_text(_rows(result)))
-    gaps_found = [gap._asdict() for gap in result.gaps]
-    write_json(out / "table.json", {**result._asdict(), "gaps": gaps_found, **notes})
-    if set(result.table) - {"fid", "kid"}:
-        save_figure(plot_table(result.table), out / "metrics.png")
-    if result.matrix:
-        save_figure(plot_leakage(result.matrix), out / "leakage.png")
-    if result.gaps:
-        save_figure(plot_audit(result), out / "audit.png")
+    with atomic_folder(options.out) as out:
+        write_text(out / "table.md", page(result, notes))
+        write_text(out / "table.csv", csv_text(_rows(result)))
+        gaps_found = [gap._asdict() for gap in result.gaps]
+        write_json(out / "table.json", {**result._asdict(), "gaps": gaps_found, **notes})
+        if set(result.table) - {"fid", "kid"}:
+            save_figure(plot_table(result.table), out / "metrics.png")
+        if result.matrix:
+            save_figure(plot_leakage(result.matrix), out / "leakage.png")
+        if result.gaps:
+            save_figure(plot_audit(result), out / "audit.png")
     if result.too_small:
         say(told_small(result.too_small))
     if material.skipped:
         say(f"{len(material.skipped)} unreadable: {'; '.join(material.skipped[:3])}")
-    say(f"measured {len(material.names)} edits; wrote {out / 'table.md'}")
+    say(f"measured {len(material.names)} edits; wrote {options.out / 'table.md'}")
 
 
 def on_domain(options: Evaluate) -> Evaluate:

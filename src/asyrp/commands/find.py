@@ -67,7 +67,7 @@ def run(options: Find) -> None:
 
 def check(options: Find) -> None:
     """Refuse what cannot work before anything is loaded."""
-    check_results(options.out, options.images)
+    check_results(options.out, options.images, ["find.json"])
     if options.out.suffix == ".safetensors":
         raise AsyrpError(f"--out must be a folder; got {str(options.out)!r}")
     if options.random < 0:

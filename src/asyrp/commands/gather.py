@@ -34,7 +34,7 @@ def run(options: Gather) -> None:
     if options.most is not None and options.most < 1:
         raise AsyrpError(f"--most must be 1 or more; got {options.most}")
     size_of(options)
-    check_results(options.out, Path(options.images))
+    check_results(options.out, Path(options.images), ["gathered.json", "labels.csv"])
     skipped = [
         Skipped(path.name, "a folder, not looked into" if path.is_dir() else "no kind that is read")
         for path in passed_over(Path(options.images))

@@ -19,7 +19,7 @@ from asyrp.storage.results import check_results
 def run(options: Intervals) -> None:
     """Write intervals.json and curves.png."""
     options = on_domain(options)
-    check_results(options.out)
+    check_results(options.out, None, ["intervals.json", "curves.png"])
     model = network(options.network)
     check_guides(options.network.model, options.guides)
     found = pictures(options.images, model, MOST_CURVE_IMAGES)

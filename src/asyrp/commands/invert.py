@@ -15,6 +15,7 @@ from asyrp.method.latent_file import Latents, save_latents
 from asyrp.options import Invert
 from asyrp.runtime.distributed import SINGLE_PROCESS
 from asyrp.storage.files import atomic_folder
+from asyrp.storage.image_folders import stems_in
 from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, new_folder, record
@@ -23,7 +24,8 @@ from asyrp.storage.results import check_results, new_folder, record
 def run(options: Invert) -> None:
     """Write latents.safetensors, the reconstructions and run.json; or fill a store."""
     options = on_domain(options)
-    check_results(options.out, options.images)
+    wanted = [f"{stem}.png" for stem in stems_in(options.images)]
+    check_results(options.out, options.images, [*wanted, "latents.safetensors", "run.json"])
     model = network(options.network)
     if options.store is not None:
         return _into_store(model, options, options.store)

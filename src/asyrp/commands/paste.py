@@ -32,8 +32,9 @@ def paste(photos: Path, aligned: Path, edited: list[Path], out: Path) -> None:
         AsyrpError: an edited picture without its aligned one, one that is not square, or a
             photograph that is missing or has another size than when it was aligned.
     """
+    names = [f"{path.stem}.png" for path in edited]
     for inputs in (photos, aligned, *{path.parent for path in edited}):
-        check_results(out, inputs)
+        check_results(out, inputs, names)
     by_stem = {path.stem: path for path in find_images(aligned)}
     with atomic_folder(out) as folder:
         for path in tqdm(edited, desc="pasting", unit="picture"):
@@ -41,7 +42,7 @@ def paste(photos: Path, aligned: Path, edited: list[Path], out: Path) -> None:
             whole = pasted(photos, aligned_of(path, by_stem), path)
             save_png(folder / f"{path.stem}.png", whole, notes)
     say(f"wrote {len(edited)} photographs to {out}")
-    tell_others(out, (f"{path.stem}.png" for path in edited))
+    tell_others(out, names)
 
 
 def aligned_of(edited: Path, by_stem: Mapping[str, Path]) -> Path:

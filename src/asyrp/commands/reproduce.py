@@ -6,8 +6,9 @@ from asyrp.experiments.plan import domain_of, settled
 from asyrp.experiments.reproduce import results, stages_of
 from asyrp.experiments.studies.catalogue import STUDIES, why_no_study
 from asyrp.options.compare import Reproduce
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import write_text
-from asyrp.storage.results import new_folder
+from asyrp.storage.results import check_results, new_folder
 
 
 def run(options: Reproduce) -> None:
@@ -17,9 +18,11 @@ def run(options: Reproduce) -> None:
     runnable = [name for name in STUDIES if not why_no_study(name, domain_of(plan))]
     names = options.studies or tuple(runnable)
     stages = stages_of(plan, names, options.faces)
-    kept, docs = new_folder(options.keep), new_folder(options.docs)
-    new_folder(docs / "results")
+    check_results(options.docs, None, ["results.md"])
+    kept = new_folder(options.keep)
     work(stages, kept, options.on.workers)
-    page = results(plan, names, stages, kept, docs, options.on.workers)
-    write_text(docs / "results.md", page)
-    say(f"wrote {docs / 'results.md'}")
+    with atomic_folder(options.docs) as docs:
+        new_folder(docs / "results")
+        page = results(plan, names, stages, kept, docs, options.on.workers)
+        write_text(docs / "results.md", page)
+    say(f"wrote {options.docs / 'results.md'}")

@@ -27,7 +27,8 @@ from asyrp.storage.results import check_results, new_folder, record
 def run(options: Sample) -> None:
     """Write samples 0000.png ..., run.json, and a sheet in a folder that no reader looks into."""
     options = on_domain(options)
-    check_results(options.out)
+    names = [f"{index:04d}.png" for index in range(options.count)]
+    check_results(options.out, None, [*names, f"{SHEET}/sheet.png", "run.json"])
     model = network(options.network)
     check_rgb(model, also=(1,))
     check_steps(options.steps, model.schedule.length)
@@ -47,12 +48,12 @@ def run(options: Sample) -> None:
     images = torch.stack([*shown(model, images)])
     notes = edit_notes(chosen)
     with atomic_folder(options.out) as out:
-        for index, image in enumerate(images):
-            write_png(out / f"{index:04d}.png", image, notes)
+        for name, image in zip(names, images, strict=True):
+            write_png(out / name, image, notes)
         write_png(new_folder(out / SHEET) / "sheet.png", contact_sheet(rows_of(images)), notes)
         write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
     say(f"wrote {len(images)} samples to {options.out}")
-    tell_others(options.out, (f"{index:04d}.png" for index in range(len(images))))
+    tell_others(options.out, names)
 
 
 def rows_of(images: Tensor, columns: int = 8) -> list[Tensor]:

@@ -28,20 +28,21 @@ from asyrp.options import Network
 from asyrp.options.compare import Study
 from asyrp.runtime.resumable import result_of
 from asyrp.scorers.load import distance_for
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import plain, write_json
 from asyrp.storage.results import check_results, new_folder
 
 
 def run(options: Study) -> None:
     """Write NAME.json and NAME.png, and say the verdict."""
-    check_results(options.out)
-    study = study_of(options.name)
+    study, name = study_of(options.name), stage_name(options.name).removeprefix("study-")
+    check_results(options.out, options.images, [f"{name}.json", f"{name}.png"])
     given = options.images is not None or options.direction
     numbers = plain(of_images(options)) if given else of_domain(options)
-    found, out, name = study.verdict(numbers), new_folder(options.out), stage_name(options.name)
-    name = name.removeprefix("study-")
-    write_json(out / f"{name}.json", {"verdict": found._asdict(), "numbers": numbers})
-    save_figure(study.plot(numbers), out / f"{name}.png")
+    found = study.verdict(numbers)
+    with atomic_folder(options.out) as out:
+        write_json(out / f"{name}.json", {"verdict": found._asdict(), "numbers": numbers})
+        save_figure(study.plot(numbers), out / f"{name}.png")
     say(told(found))
 
 

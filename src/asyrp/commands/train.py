@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, on_domain, progress, say
 from asyrp.commands.inverting import find_pictures, open_store
+from asyrp.commands.outputs import check_direction
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.recipes import followed, tell
 from asyrp.domains.avatars.captions import others
@@ -25,7 +26,7 @@ from asyrp.finders.prepare import (
     make_card,
     start_together,
 )
-from asyrp.finders.training_checkpoint import Outcome, outcomes_of
+from asyrp.finders.training_checkpoint import outcomes_of
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import Direction
@@ -39,8 +40,9 @@ from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Train
 from asyrp.runtime.distributed import assemble, is_first
 from asyrp.scorers.load import distance_for, encoder_for
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, write_png
-from asyrp.storage.results import check_results, new_folder
+from asyrp.storage.results import check_results
 
 MOST_PREVIEWED = 8
 LONGEST_NAME = 80  # letters of a file named after a text
@@ -113,12 +115,16 @@ def _check_out(options: Train) -> None:
         raise AsyrpError(
             f"the folder of --out must exist; {str(options.out.parent)!r} does not; make it"
         )
-    if several:
-        check_results(options.out)
     files = files_of(options)
     for target, file in zip(options.target, files, strict=True):
         if files.count(file) > 1:
             raise AsyrpError(f"two targets would both be written to {file.name!r}: {target!r}")
+        check_direction(file)
+    if several:
+        check_results(options.out)
+    if options.previews is not None:
+        names = [f"{file.stem}.png" for file in files] if several else ["latest.png"]
+        check_results(options.previews, options.images, names)
 
 
 def files_of(options: Train) -> list[Path]:
@@ -244,10 +250,6 @@ def _write(directions: Sequence[SavedDirection], options: Train) -> None:
             save_direction(path, *saved)
 
 
-def _told(best: Outcome | None) -> dict[str, object]:
-    return {} if best is None else {"batches": best.batches, "validation_loss": best.loss}
-
-
 def _followed(
     model: HSpaceUNet, job: Training, material: Material, options: Train
 ) -> list[dict[str, object]]:
@@ -265,7 +267,8 @@ def _followed(
     if not is_first():  # the checkpoint is the first process's, and only that one saves a card
         return [dict(about) for _ in job.goals]
     kept = outcomes_of(checkpoint_of(options))  # the same for a run that was stopped on the way
-    return [about | _told(outcome) for outcome in kept]
+    told = [{} if b is None else {"batches": b.batches, "validation_loss": b.loss} for b in kept]
+    return [about | one for one in told]
 
 
 def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> float:
@@ -291,6 +294,6 @@ def _preview(
     act = Attribute(direction, phases.t_edit, 1.0, steps, phases.t_start)
     rows = [held.images, edit(model, held.latents, [act], EDIT_STEPS, inversion=options.inversion)]
     sheet = contact_sheet([model.space.decode(row) for row in rows])
-    several = len(options.target) > 1
-    name = files_of(options)[goal].stem if several else "latest"
-    write_png(new_folder(options.previews) / f"{name}.png", sheet)
+    name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
+    with atomic_folder(options.previews) as out:
+        write_png(out / f"{name}.png", sheet)

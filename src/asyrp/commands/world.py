@@ -1,6 +1,7 @@
 """asyrp world: draw faces, train the world's networks again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -14,31 +15,41 @@ from asyrp.errors import AsyrpError
 from asyrp.options import World
 from asyrp.reporting.tables import csv_text
 from asyrp.runtime.cpu import settle
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json, write_text
-from asyrp.storage.results import new_folder
+from asyrp.storage.results import check_results
 
 
 def run(options: World) -> None:
     """Write faces with their labels, or the weights of networks with their cards."""
     if options.count < 1 or (options.steps is not None and options.steps < 1):
         raise AsyrpError("--count and --steps must be 1 or more")
-    known = {} if options.part == "draw" else parts(options)
-    out = new_folder(options.out)
     if options.part == "draw":
-        draw_folder(out, options.split, range(options.count))
-        tell_others(out, (f"{index:05d}.png" for index in range(options.count)))
-        return
+        names = [f"{index:05d}.png" for index in range(options.count)]
+        check_results(options.out, None, [*names, "labels.json", "labels.csv"])
+        with atomic_folder(options.out) as out:
+            draw_folder(out, options.split, range(options.count))
+        say(f"wrote {options.count} faces, labels.json and labels.csv to {options.out}")
+        return tell_others(options.out, names)
+    held = [path for place in ("*", "*/*") for path in options.out.glob(place) if path.is_file()]
+    check_results(options.out, None, [str(path.relative_to(options.out)) for path in held])
     settle()
-    for name in known if options.part == "train" else [options.part]:
-        part = known[name]
-        steps = options.steps or part.steps
-        say(f"{name}: {steps} steps; stop and continue at will, {options.cache} keeps the state")
-        with tqdm(total=steps, desc=name, unit="step") as bar:
-            for step in part.run(steps):
-                bar.update(step.step - bar.n)
-                bar.set_postfix(loss=f"{step.loss:.4f}")
-    say(f"wrote the weights and their cards to {out}")
+    with atomic_folder(options.out) as out:
+        known = parts(replace(options, out=out))
+        for name in known if options.part == "train" else [options.part]:
+            work(name, known[name], options)
+    return say(f"wrote the weights and their cards to {options.out}")
+
+
+def work(name: str, part: Part, options: World) -> None:
+    """Train a network with a progress bar."""
+    steps = options.steps or part.steps
+    say(f"{name}: {steps} steps; stop and continue at will, {options.cache} keeps the state")
+    with tqdm(total=steps, desc=name, unit="step") as bar:
+        for step in part.run(steps):
+            bar.update(step.step - bar.n)
+            bar.set_postfix(loss=f"{step.loss:.4f}")
 
 
 def parts(options: World) -> Mapping[str, Part]:

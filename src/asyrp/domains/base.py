@@ -16,7 +16,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.metrics.table import Scorers
-from asyrp.networks.load import Precision
+from asyrp.settings import Precision
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

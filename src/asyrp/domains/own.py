@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -18,13 +19,13 @@ from asyrp.metrics.table import Scorers
 from asyrp.metrics.zero_shot import ZeroShotJudge
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
-from asyrp.networks.load import Precision
 from asyrp.scorers.arcface import load_identity
 from asyrp.scorers.decoded import decoded
 from asyrp.scorers.judge import answers, wanted
 from asyrp.scorers.load import distance_for, encoder_for, load_encoder, same_encoder
 from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
+from asyrp.settings import Precision
 from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import read_image
 
@@ -151,7 +152,7 @@ def replace_condition(names: Networks, prompt: str, label: int | None) -> Networ
 
 
 def _precision(model: HSpaceUNet) -> Precision:
-    return "bfloat16" if model.dtype == torch.bfloat16 else "float32"
+    return cast(Precision, str(model.dtype).removeprefix("torch."))
 
 
 def scorers_of(file: OwnFile, device: str, space: Space) -> Scorers:

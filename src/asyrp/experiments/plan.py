@@ -26,9 +26,8 @@ from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing_interval import EditInterval, measure_curves
 from asyrp.method.schedule import paper_grid
 from asyrp.metrics.frechet import LEAST_FID
-from asyrp.networks.load import Precision
 from asyrp.runtime.resumable import Stage, result_of
-from asyrp.settings import TrainSettings
+from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.files import atomic_path
 
 

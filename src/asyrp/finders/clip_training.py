@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.finders.training_checkpoint import Progress, TrainingCheckpoint
-from asyrp.finders.training_goal import Run, TrainingGoal, TrainStep, as_step
+from asyrp.finders.training_goal import TrainingGoal, TrainStep
+from asyrp.finders.training_run import Run
 from asyrp.method.cached_trajectory import mark_of
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
@@ -131,7 +132,7 @@ def fit_together(
     best = copy.deepcopy(run.directions)
     kept = {"direction": run.directions, "best": best}
     identity = _identity(run, sources, validation, origin)
-    steps = len(run.grid)
+    steps = len(run.walk.grid)
     keeper = TrainingCheckpoint(
         checkpoint, kept, run.optimiser, identity, steps, len(goals), processes
     )
@@ -146,10 +147,11 @@ def fit_together(
         at = at._replace(batch=batch + 1, steps=0, x=None)
         if validation is not None and _is_due(batch + 1, len(order), settings):
             for goal, losses in run.validate(validation, run.learning(at)).items():
-                at, improved = judged(at, goal, losses.total.item())
+                told = torch.stack(losses).tolist()
+                at, improved = judged(at, goal, told[0])
                 if improved:
                     best[goal].load_state_dict(run.directions[goal].state_dict())
-                yield as_step(batch, len(order), None, losses, 0.0, improved, goal)
+                yield TrainStep(batch, len(order), None, *told, 0.0, improved, goal)
         keeper.write(at)
     for goal, lowest in enumerate(at.lowest):
         if lowest < math.inf:
@@ -182,7 +184,8 @@ def _identity(
     taught = [([p.t for p in one.grid], _asked(one.guide)) for one in run.goals]
     settings = {k: v for k, v in asdict(run.settings).items() if k != "checkpointing"}
     encoder = mark_of(run.goals[0].guide.encoder)
-    fixed = [settings, taught, encoder, run.model.fingerprint(), origin]
+    network = [run.model.fingerprint(), str(run.model.dtype)]
+    fixed = [settings, taught, encoder, network, origin]
     parts: list[UneditedTrajectories] = [sources] if validation is None else [sources, validation]
     return {
         "run": json.dumps(fixed),

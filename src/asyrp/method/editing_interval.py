@@ -165,7 +165,7 @@ def find_t_start(curves: Curves, thresholds: Thresholds) -> int:
     """The highest t with mean LPIPS(x, P_t) <= start threshold; T without one, as in the paper.
 
     Above it P_t is not yet this image but an average of many, and an edit there changes who it is
-    (docs/training.md measures it).
+    (docs/training-tried.md has both).
 
     Raises:
         AsyrpError: the distance lies above the threshold at every timestep.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.method.latent_space import Pixels, Space
 from asyrp.method.schedule import NoiseSchedule
+from asyrp.runtime.precision import REDUCED, autocast
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 
@@ -90,7 +91,7 @@ class HSpaceUNet(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the weights."""
+        """The precision of its products."""
         return cast(torch.dtype, self.unet.dtype)
 
     @property
@@ -147,26 +148,33 @@ class HSpaceUNet(nn.Module):
             class_labels: (b,), for class-conditional networks only; (b, e) for those whose
                 class_embed_type is "identity".
         """
-        t = torch.as_tensor(t, device=x.device).expand(x.shape[0])
-        emb = self._embed(t, class_labels)
+        # filled where x is, since a number that is copied to a GPU makes the CPU wait for it
+        times = t if isinstance(t, Tensor) else torch.full((), t, device=x.device)
+        times = times.to(x.device).expand(x.shape[0])
+        emb = self._embed(times, class_labels)
+        same = class_labels is None and not isinstance(t, Tensor) and len(emb) == len(x)
+        if same and self.dtype in REDUCED:
+            emb = emb[:1].expand_as(emb)  # so that blocks can tell that rows are the same
         sample = 2 * x - 1.0 if self.config["center_input_sample"] else x
-        sample = self.unet.conv_in(sample.to(self.dtype))
-        skips: tuple[Tensor, ...] = (sample,)
-        for block in self.unet.down_blocks:
-            sample, block_skips = block(hidden_states=sample, temb=emb)
-            skips += tuple(block_skips)
-        return Encoded(self.unet.mid_block(sample, emb), skips, emb, x, t)
+        with autocast(x.device, self.dtype):
+            sample = self.unet.conv_in(sample.to(self.dtype))
+            skips: tuple[Tensor, ...] = (sample,)
+            for block in self.unet.down_blocks:
+                sample, block_skips = block(hidden_states=sample, temb=emb)
+                skips += tuple(block_skips)
+            return Encoded(self.unet.mid_block(sample, emb), skips, emb, x, times)
 
     def decode_raw(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
         """The rest of the network, from `h` (its own where none is given): its own output."""
         sample = encoded.h if h is None else h
         skips = encoded.skips
-        for block in self.unet.up_blocks:
-            count = len(block.resnets)
-            sample = block(sample, skips[-count:], encoded.emb)
-            skips = skips[:-count]
-        sample = self.unet.conv_act(self.unet.conv_norm_out(sample))
-        return cast(Tensor, self.unet.conv_out(sample))
+        with autocast(sample.device, self.dtype):
+            for block in self.unet.up_blocks:
+                count = len(block.resnets)
+                sample = block(sample, skips[-count:], encoded.emb)
+                skips = skips[:-count]
+            sample = self.unet.conv_act(self.unet.conv_norm_out(sample))
+            return cast(Tensor, self.unet.conv_out(sample))
 
     def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
         """The predicted noise eps, (b, c, height, width); learned variances are left out."""
@@ -231,12 +239,13 @@ class HSpaceUNet(nn.Module):
         if class_labels is not None and vectors and class_labels.ndim != 2:
             raise AsyrpError(f"{VECTORS}; got class_labels of shape {tuple(class_labels.shape)}")
         t = t if self.time_scale == 1.0 else t * self.time_scale
-        emb: Tensor = self.unet.time_embedding(self.unet.time_proj(t).to(self.dtype))
+        own = self.unet.time_embedding.linear_2.weight.dtype  # not rounded with the products
+        emb: Tensor = self.unet.time_embedding(self.unet.time_proj(t).to(own))
         if class_labels is None:
             return emb
         if self.config["class_embed_type"] == "timestep":
-            class_labels = self.unet.time_proj(class_labels).to(self.dtype)
-        return cast(Tensor, emb + self.unet.class_embedding(class_labels).to(self.dtype))
+            class_labels = self.unet.time_proj(class_labels).to(own)
+        return cast(Tensor, emb + self.unet.class_embedding(class_labels).to(own))
 
 
 def _check(unet: UNet2DModel, prediction: str) -> None:

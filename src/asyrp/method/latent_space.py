@@ -1,13 +1,16 @@
 """Where a network's x lives: pixels, or the latent space of an autoencoder (latent diffusion)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
 from diffusers import AutoencoderKL, VQModel
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from asyrp.errors import AsyrpError
+from asyrp.runtime.precision import autocast
 
 LEVELS = ("block_out_channels", "down_block_types", "up_block_types")
 Shape = tuple[int, int, int]  # channels, height, width
@@ -66,8 +69,9 @@ class LatentSpace(nn.Module):
                 f"needed an autoencoder that makes pictures like those it takes; this one takes "
                 f"{config['in_channels']} channels and makes {config['out_channels']}"
             )
-        if config.get("force_upcast") and coder.dtype == torch.float16:
-            coder.float()  # it overflows in half precision
+        self.overflows = bool(config.get("force_upcast"))  # in float16
+        if self.overflows and coder.dtype == torch.float16:
+            coder.float()
         if len({len(config[n]) for n in LEVELS}) > 1:
             raise AsyrpError(f"needed an autoencoder with as many {' as '.join(LEVELS)}")
         self.coder: Any = coder.eval().requires_grad_(False)
@@ -89,29 +93,56 @@ class LatentSpace(nn.Module):
         return ((code - shift) / spread * self.scale).to(pictures.dtype)
 
     def _code(self, picture: Tensor) -> Tensor:
-        encoded = self.coder.encode(picture)
+        with self._products(picture):
+            encoded = self.coder.encode(picture)
         found: Tensor
         found = encoded.latents if isinstance(self.coder, VQModel) else encoded.latent_dist.mode()
         return found
 
     def decode(self, x: Tensor) -> Tensor:
-        """x -> pictures (b, 3, height, width), differentiable."""
+        """x -> pictures (b, 3, height, width), differentiable.
+
+        One picture at a time, whose activations are computed twice where a gradient needs them: all
+        of a batch would take more memory than the network.
+        """
         shift, spread = self._rows(x)
-        code = self._ready(x / self.scale * spread + shift)
-        pictures: Tensor = self.coder.decode(code).sample
-        return pictures.to(x.dtype)
+        codes = self._ready(x / self.scale * spread + shift)
+        return torch.cat([self._picture(code) for code in codes.split(1)]).to(x.dtype)
+
+    def _picture(self, code: Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() and code.requires_grad):
+            return self._decoded(code)
+        made: Tensor = checkpoint(
+            self._decoded, code, use_reentrant=False, preserve_rng_state=False
+        )
+        return made
+
+    def _decoded(self, code: Tensor) -> Tensor:
+        with self._products(code):
+            picture: Tensor = self.coder.decode(code).sample
+        return picture
+
+    def _products(self, values: Tensor) -> AbstractContextManager[object]:
+        return autocast(values.device, next(self.coder.parameters()).dtype)
 
     def _rows(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """shift and spread, (1, channels or 1, 1, 1)."""
-        one, other = (like.new_tensor(v).view(1, -1, 1, 1) for v in (self.shift, self.spread))
+        one, other = (per_channel(values, like) for values in (self.shift, self.spread))
         return one, other
 
     def _ready(self, values: Tensor) -> Tensor:
         """In the autoencoder's precision and place; an offloaded one comes to the values."""
-        weight = next(self.coder.parameters())
+        quantiser = getattr(self.coder, "quantize", None)  # it compares codes, in its own precision
+        weight = next((self.coder if quantiser is None else quantiser).parameters())
         if weight.is_meta or hasattr(self.coder, "_hf_hook"):
             return values.to(weight.dtype)
         return values.to(weight)
+
+
+def per_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    """A number for each channel of x, (1, channels, 1, 1); filled in place, without a transfer."""
+    rows = [torch.full((1, 1, 1, 1), v, dtype=like.dtype, device=like.device) for v in values]
+    return torch.cat(rows, dim=1)
 
 
 def channels_of(config: Mapping[str, Any], *names: str) -> list[float] | None:

@@ -38,8 +38,8 @@ class UneditedTrajectory(NamedTuple):
         """How many."""
         return len(self.latents)
 
-    def take(self, rows: Tensor) -> "UneditedTrajectory":
-        """Some of the images."""
+    def take(self, rows: Tensor | slice) -> "UneditedTrajectory":
+        """Some of the images; those of a slice are not copied."""
         return UneditedTrajectory(self.latents[rows], self.x0[:, rows], self.features[:, rows])
 
     def blank(self, images: int) -> "UneditedTrajectory":

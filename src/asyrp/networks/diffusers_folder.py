@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import diffusers
 import torch
@@ -13,17 +13,17 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.latent_space import Space
+from asyrp.method.latent_space import LatentSpace, Space
 from asyrp.networks.convert.adm import split
 from asyrp.networks.original_unet import OriginalUNet2DModel
 from asyrp.networks.scheduler_config import Noise
 from asyrp.networks.weights import fill, read_weights
 from asyrp.runtime.fast_blocks import use_fast_blocks
+from asyrp.runtime.precision import REDUCED, precision_of, round_products
+from asyrp.settings import Precision
 from asyrp.storage.config_fields import defaults_of, name_passed_over, refuse_others, said
 from asyrp.storage.files import read_object
 from asyrp.storage.untrusted.configs import check_config, check_sample_size, check_values
-
-Precision = Literal["float32", "bfloat16"]
 
 ONLY = {"quantization_config": None}
 WHY = {"quantization_config": "means weights in another form; needed: the folder before quantising"}
@@ -167,12 +167,16 @@ def wrapped(
     class_label: int | None = None,
 ) -> HSpaceUNet:
     """A network ready to edit with, whose fingerprint is that of its weights in float32."""
+    products, place = precision_of(dtype, device), torch.device(device)
     model = HSpaceUNet(unet, *noise, space=space, class_label=class_label)
-    if dtype != "float32":
+    if products in REDUCED:
         origin = model.fingerprint()
         model = HSpaceUNet(unet, *noise, origin=origin, space=space, class_label=class_label)
-    if str(device) == "cpu":
-        model.unet.to(memory_format=torch.channels_last)
-    use_fast_blocks(model.unet)
-    moved: HSpaceUNet = model.to(device=device, dtype=getattr(torch, dtype))
-    return moved
+        round_products(model.unet, products)
+        if isinstance(space, LatentSpace) and not (products == torch.float16 and space.overflows):
+            round_products(space, products)
+    if place.type == "cpu" or products in REDUCED:  # what convolutions are fastest in
+        cast(Any, model).to(memory_format=torch.channels_last)
+    if place.type == "cpu":
+        use_fast_blocks(model)
+    return model.to(place)

@@ -17,7 +17,6 @@ from asyrp.method.text_conditioning import (
     text_states,
 )
 from asyrp.networks.diffusers_folder import (
-    Precision,
     open_part,
     open_unet,
     read_json,
@@ -28,6 +27,7 @@ from asyrp.networks.diffusers_folder import (
 from asyrp.networks.scheduler_config import read_scheduler
 from asyrp.networks.weights import read_weights
 from asyrp.runtime.offline import is_offline
+from asyrp.settings import Precision
 from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.configs import check_config, check_values
 from asyrp.storage.weight_files import HUB_FILES, has_weights
@@ -38,6 +38,7 @@ _CLASSES: dict[str, Any] = {
     "AutoencoderKL": AutoencoderKL,
     "UNet2DConditionModel": UNet2DConditionModel,
 }
+_TILE = 1024  # pixels a side above which an autoencoder works in overlapping tiles
 _TEXTS = ("*.json", "*/*.json", "*/*.txt")
 _PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2")
 
@@ -108,7 +109,7 @@ def load_latent(
             network that takes none.
     """
     coder = next(folder / name for name in _CODERS if (folder / name).is_dir())
-    space = LatentSpace(_part(coder))
+    space = LatentSpace(tiled(_part(coder)))
     network = _part(unet_folder(folder))
     if isinstance(network, UNet2DConditionModel):
         network = _with_prompt(folder, network, prompt, space)
@@ -119,6 +120,16 @@ def load_latent(
         raise AsyrpError(f"needed scheduler/scheduler_config.json in {str(folder)!r}")
     _check_fits(network, space, folder)
     return wrapped(network, read_scheduler(scheduler), device, dtype, space)
+
+
+def tiled(coder: Any) -> Any:
+    """Bound the memory of very large pictures, where an autoencoder can."""
+    if isinstance(coder, AutoencoderKL):
+        levels = len(coder.config["block_out_channels"])
+        coder.enable_tiling()
+        coder.tile_sample_min_size = _TILE
+        coder.tile_latent_min_size = _TILE >> (levels - 1)
+    return coder
 
 
 def _part(folder: Path) -> Any:

@@ -11,12 +11,13 @@ from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import linear
 from asyrp.networks.convert.hyperparameters import read_said
-from asyrp.networks.diffusers_folder import Precision, open_unet, read_json, unet_folder, wrapped
+from asyrp.networks.diffusers_folder import open_unet, read_json, unet_folder, wrapped
 from asyrp.networks.latent_pipeline import NO_PROMPT, Prompt, is_latent, load_latent
 from asyrp.networks.resolve import BUILT_IN, folder_of
 from asyrp.networks.scheduler_config import Noise, read_scheduler
 from asyrp.runtime.offline import hub
 from asyrp.runtime.waiting import warn_if_overbooked
+from asyrp.settings import Precision
 
 __all__ = ["BUILT_IN", "Precision", "load_model"]
 

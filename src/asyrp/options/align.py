@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from asyrp.options.shared import unset
+from asyrp.options.shared import Overwrite, unset
 from asyrp.settings import Like
 
 
@@ -25,6 +25,7 @@ class Align:
     """Side of the aligned pictures in pixels."""
     face: Annotated[int | None, unset("the only one", "INT")] = None
     """Which face, counted from the left, where a photograph shows several."""
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,4 @@ class Paste:
     """The edited pictures, named as the aligned ones (NAME.png, NAME_+1.5.png): a folder or one."""
     out: Path
     """Folder for the photographs with the edits, one PNG an edited picture."""
+    overwrite: Overwrite = False

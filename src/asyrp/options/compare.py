@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Flat, Inverting, OnDomain, unset
+from asyrp.options.shared import Flat, Inverting, OnDomain, Overwrite, unset
 from asyrp.settings import TrainSettings
 
 
@@ -39,6 +39,7 @@ class Compare:
     """Edits to make, as in smiling or glasses."""
     methods: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Methods to compare, as in asyrp, sdedit or diffusionclip; or MODULE:NAME of your own."""
+    overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
@@ -61,6 +62,7 @@ class Study:
     """diagnose: your direction, FILE or FILE:STRENGTH, with --images."""
     images: Annotated[Path | None, unset("test images of the domain", "PATH")] = None
     """theorem1, diagnose: folder of images to look at instead."""
+    overwrite: Overwrite = False
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
@@ -85,6 +87,7 @@ class Reproduce:
     """Methods to compare, as in asyrp, sdedit or diffusionclip."""
     studies: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Studies to run, as in theorem1 or linearity."""
+    overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(

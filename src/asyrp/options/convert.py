@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from asyrp.options.shared import unset
+from asyrp.options.shared import Overwrite, unset
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Convert:
     back: bool = False
     """Write the original names again."""
     config: Annotated[Path | None, unset("what names and shapes tell", "PATH")] = None
-    """JSON file of what shapes do not tell; docs/checkpoints.md lists its names."""
+    """JSON file of what shapes do not tell; docs/paper_networks.md lists its names."""
     preset: Annotated[str | None, unset("read off the shapes", "STR")] = None
     """The network that the file is, as in celeba-hq, afhq-dog or metfaces."""
     model: Annotated[str | None, unset("any network of its shape", "STR")] = None
@@ -33,3 +33,4 @@ class Convert:
     """Direction: the class that --model was used with."""
     cosine: Annotated[float | None, unset("the paper's t_edit, or 0.9", "FLOAT")] = None
     """Direction: cos(source, target) by CLIP ViT-B/16, which sets t_edit by the released tables."""
+    overwrite: Overwrite = False

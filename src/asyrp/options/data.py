@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from asyrp.options.shared import unset
+from asyrp.options.shared import Overwrite, unset
 
 
 @dataclass(frozen=True)
@@ -22,3 +22,4 @@ class Gather:
     """Stop after so many readable pictures."""
     size: Annotated[tuple[int, ...], unset("that of the first picture", "INT [INT]")] = ()
     """Pixels to crop and resize to: a side, or height and width."""
+    overwrite: Overwrite = False

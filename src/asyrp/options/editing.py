@@ -13,6 +13,7 @@ from asyrp.options.shared import (
     InversionName,
     Inverting,
     Network,
+    Overwrite,
     Repeated,
     unset,
 )
@@ -35,6 +36,7 @@ class Invert:
     inversion: InversionName = "ddim"
     """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
     them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
+    overwrite: Overwrite = False
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
 
@@ -62,6 +64,7 @@ class Intervals:
     """LPIPS(x, x_t) at t_boost."""
     threshold_start: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
     """LPIPS(x, P_t) at t_start; a distance without one begins at T, as the paper does."""
+    overwrite: Overwrite = False
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
@@ -107,6 +110,7 @@ class Train:
     """Factor on dh that --strength 1 of edit will stand for."""
     inversion: InversionName = "ddim"
     """How images get the latents that training begins at: see edit. Its steps are DDIM's always."""
+    overwrite: Overwrite = False
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings
     )
@@ -155,6 +159,7 @@ class Edit:
     them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
     solver: Literal["ddim", "second-order"] = "ddim"
     """How a step is made; second-order is made for few --steps (8 to 20)."""
+    overwrite: Overwrite = False
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
@@ -170,6 +175,7 @@ class Sample:
     """Number of samples."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
+    overwrite: Overwrite = False
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)
     network: Annotated[Network, Flat] = field(default_factory=Network)
 
@@ -197,3 +203,8 @@ class Directions:
 
     domain: Annotated[str, unset("all", "NAME")] = ""
     """Those of one domain."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine is, what is installed and ships, and which command to run next."""

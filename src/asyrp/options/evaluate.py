@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Flat, Guides, unset
+from asyrp.options.shared import Flat, Guides, Overwrite, unset
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,5 @@ class Evaluate:
     only where it is named."""
     seed: int = 0
     """Seed of the bootstrap over images."""
+    overwrite: Overwrite = False
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

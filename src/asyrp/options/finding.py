@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from asyrp.finders.catalogue import Amortised, Clip, Compose, Jacobian, Labels, Pairs, Pca
-from asyrp.options.shared import Flat, Guides, Inverting, Network, unset
+from asyrp.options.shared import Flat, Guides, Inverting, Network, Overwrite, unset
 
 By = (
     Annotated[Clip, tyro.conf.subcommand("clip", prefix_name=False)]
@@ -50,6 +50,7 @@ class Find:
     """What the images show without any of the texts, as in 'face'."""
     seed: int = 0
     """Seed of random samples."""
+    overwrite: Overwrite = False
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

@@ -5,11 +5,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from asyrp.settings import TrainSettings
+from asyrp.settings import Precision, TrainSettings
 
 Repeated: Any = tyro.conf.UseAppendAction
 Flat = tyro.conf.arg(name="")
 
+Overwrite = Annotated[
+    bool, tyro.conf.arg(help="Replace files of --out that others made, or changed since.")
+]
 InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method.inversion
 
 
@@ -43,8 +46,9 @@ class Network:
     as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256)."""
     device: str = "cpu"
     """Torch device, as in cpu, cuda or cuda:1; a GPU is used only where it is named."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the network."""
+    dtype: Precision = "float32"
+    """Precision of the products of the networks; norms, statistics and schedule are float32 always.
+    auto is bfloat16 on GPUs and on CPUs that are faster with it, elsewhere float32."""
     batch_size: int = 16
     """Images at a time: memory and speed; results do not depend on it."""
     prompt: str = ""
@@ -67,8 +71,8 @@ class OnDomain:
     (asyrp domain init writes one), or an installed module that makes one."""
     device: str = "cpu"
     """Torch device of the network, as in cpu or cuda; a GPU is used only where it is named."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the network."""
+    dtype: Precision = "float32"
+    """Precision of the products of the networks, as of other commands."""
     workers: int = 2
     """Processes of one thread each; results do not depend on it."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Repeated, unset
+from asyrp.options.shared import Overwrite, Repeated, unset
 from asyrp.settings import TrainSettings
 
 
@@ -36,6 +36,7 @@ class World:
     """Training steps."""
     cache: Path = Path("world-cache")
     """Folder for pictures and checkpoints; a run that was stopped continues from it."""
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Demo:
     """Images to train on."""
     validation_images: int = 16
     """Images to find the phases, the strength and the best state on."""
+    overwrite: Overwrite = False
     training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
         default_factory=TrainSettings
     )

@@ -1,10 +1,54 @@
-"""Where bfloat16 pays: autocast of networks whose weights, statistics and schedule stay float32."""
+"""One policy of precision: products in what was chosen, norms, statistics and schedule in float32.
+
+Products are convolutions and matrix products: nearly all of the work. Their weights are rounded
+once, and autocast rounds what they are multiplied with.
+"""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import torch
+from torch import nn
 from torch.nn import functional
+
+from asyrp.errors import AsyrpError
+from asyrp.settings import Precision
+
+REDUCED = (torch.bfloat16, torch.float16)
+
+
+def precision_of(asked: Precision, device: str | torch.device) -> torch.dtype:
+    """The precision of products on a device; "auto" is bfloat16 where it pays, else float32."""
+    if asked == "auto":
+        return torch.bfloat16 if bfloat16_pays(torch.device(device)) else torch.float32
+    found: torch.dtype = getattr(torch, asked)
+    return found
+
+
+def round_products(network: nn.Module, dtype: torch.dtype) -> None:
+    """Round the weights of products in place; those that embed timesteps and classes stay."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and "embedding" not in name:
+            layer.to(dtype)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Products in a reduced precision; any other leaves them as they are.
+
+    It keeps no rounded copies of weights: they would outlive an optimiser's step.
+    """
+    if dtype not in REDUCED or not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, dtype, cache_enabled=False)
+
+
+def check_range(dtype: torch.dtype) -> None:
+    """Raise AsyrpError for a precision in which gradients fall to 0."""
+    if dtype == torch.float16:
+        raise AsyrpError(
+            "gradients are too small for float16; needed --dtype bfloat16, auto or float32 to train"
+        )
 
 
 @lru_cache
@@ -17,15 +61,6 @@ def bfloat16_pays(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and _seconds(torch.float32) > 1.2 * _seconds(torch.bfloat16)
-
-
-def autocast(device: torch.device, wanted: bool | None = None) -> torch.autocast:
-    """bfloat16 autocast on `device`, where it is wanted, or by default where it pays.
-
-    It keeps no rounded copies of weights: they would outlive an optimiser's step.
-    """
-    on = bfloat16_pays(device) if wanted is None else wanted
-    return torch.autocast(device.type, torch.bfloat16, enabled=on, cache_enabled=False)
 
 
 def _seconds(dtype: torch.dtype) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.runtime.precision import autocast
 from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
 from asyrp.scorers.pretrained import opening, pretrained
 from asyrp.scorers.templates import imagenet_templates
@@ -27,10 +28,13 @@ class ClipEncoder(nn.Module):
         tokenizer: its tokenizer.
         view: how it wants its pictures.
         name: what a direction file records.
+
+    precision: of the image tower's products.
     """
 
     def __init__(self, model: Any, tokenizer: Any, view: View, name: str):
         super().__init__()
+        self.precision = torch.float32
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.view = tokenizer, view
         self._name = name
@@ -55,7 +59,9 @@ class ClipEncoder(nn.Module):
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
         pixels = pixels_for(self.model, images, self.view)
-        return _unit(self.model.get_image_features(pixel_values=pixels))
+        with autocast(pixels.device, self.precision):
+            found = self.model.get_image_features(pixel_values=pixels)
+        return _unit(found)
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -111,11 +117,7 @@ def check_is_transformers(source: str | Path) -> None:
         )
 
 
-def load_clip(
-    source: str | Path = DEFAULT,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> ClipEncoder:
+def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> ClipEncoder:
     """A CLIP-like encoder from a local folder, the Hub's cache or the Hub.
 
     Raises:
@@ -133,7 +135,7 @@ def load_clip(
         settings = processor_settings(source)
     _check_towers(model, source, bool(settings))
     view = view_of(settings, int(model.config.vision_config.image_size))
-    return ClipEncoder(model.to(device=device, dtype=dtype), tokenizer, view, str(source))
+    return ClipEncoder(model.to(device=device, dtype=torch.float32), tokenizer, view, str(source))
 
 
 def _check_towers(model: Any, source: str | Path, told: bool) -> None:

@@ -8,30 +8,39 @@ import torch
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
-from asyrp.scorers.clip import DEFAULT, load_clip
+from asyrp.scorers.clip import DEFAULT, ClipEncoder, load_clip
 from asyrp.scorers.decoded import decoded
 from asyrp.scorers.lpips import Net, load_lpips
 from asyrp.scorers.st_lpips import load_perceptual
+from asyrp.scorers.word_encoder import WordEncoder, shipped_encoder
 from asyrp.scorers.word_encoder import load_encoder as load_words
-from asyrp.scorers.word_encoder import shipped_encoder
 
 BUILT_IN = {"avatars-64-clip": "avatars", "photographs-64-clip": "photographs"}  # its domain
 ENCODERS = (*BUILT_IN, "clip")
 DISTANCES = ("st-lpips-alex", "lpips-alex", "lpips-vgg")
 
 
-def load_encoder(name: str, device: str | torch.device = "cpu") -> TextImageEncoder:
+def load_encoder(
+    name: str, device: str | torch.device = "cpu", precision: torch.dtype = torch.float32
+) -> TextImageEncoder:
     """A frozen text-image encoder.
 
     Args:
         name: "avatars-64-clip" (built in), "clip" (the paper's CLIP ViT-B/16), or a CLIP-like
             model of transformers in a folder or on the Hub.
+        precision: of its image tower's products; texts and features are float32 always.
 
     Raises:
         AsyrpError: unknown name, or an encoder that does not load.
     """
+    encoder = _encoder(name, device)
+    encoder.precision = precision
+    return encoder
+
+
+def _encoder(name: str, device: str | torch.device) -> WordEncoder | ClipEncoder:
     if name in BUILT_IN:
-        return cast(TextImageEncoder, load_words(shipped_encoder(BUILT_IN[name])).to(device))
+        return load_words(shipped_encoder(BUILT_IN[name])).to(device)
     if name != ENCODERS[-1] and "/" not in name and not Path(name).is_dir():
         raise AsyrpError(
             f"unknown encoder {name!r}; needed one of: {', '.join(ENCODERS)}, a folder that "
@@ -90,13 +99,14 @@ def check_rgb(model: HSpaceUNet, also: tuple[int, ...] = ()) -> None:
 
 
 def encoder_for(model: HSpaceUNet, name: str) -> TextImageEncoder:
-    """An encoder of a network's x: on its device, and behind its decoder in a latent space.
+    """An encoder of a network's x: where and as precise as it is, and behind its decoder.
 
     Raises:
         AsyrpError: see `load_encoder`; or its pictures are not RGB.
     """
     check_rgb(model)
-    return cast(TextImageEncoder, decoded(load_encoder(name, model.device), model.space))
+    encoder = load_encoder(name, model.device, model.dtype)
+    return cast(TextImageEncoder, decoded(encoder, model.space))
 
 
 def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.runtime.precision import autocast
 from asyrp.storage.files import atomic_path
 from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import open_safetensors
@@ -53,10 +54,12 @@ class WordEncoder(nn.Module):
     """Two towers onto one sphere: a smooth convolutional net, and a transformer over words.
 
     Its gradient guides training, so the image tower has smooth activations and average pooling.
+    precision: of the image tower's products.
     """
 
     def __init__(self, language: Language) -> None:
         super().__init__()
+        self.precision = torch.float32
         self.language = language
         self._index = {word: i + 1 for i, word in enumerate(language.words)}
         self.image_tower = _image_tower(language.widths)
@@ -91,7 +94,9 @@ class WordEncoder(nn.Module):
             images = functional.interpolate(
                 images, size, mode="bicubic", antialias=True, align_corners=False
             )
-        return functional.normalize(self.image_tower(images), dim=1)
+        with autocast(images.device, self.precision):
+            found = self.image_tower(images)
+        return functional.normalize(found.to(images.dtype), dim=1)
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
+from asyrp.storage.outputs import WRITTEN, check_targets, tell, told
 from asyrp.storage.unfinished import unfinished
 from asyrp.storage.untrusted.bounds import LARGEST_JSON
 from asyrp.storage.untrusted.tensors import open_safetensors
@@ -43,15 +44,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     error the temporary folder is removed and `path` stays as it was.
 
     Raises:
-        AsyrpError: a folder stands where a file belongs, or the other way round.
+        AsyrpError: a folder stands where a file belongs, or the other way round; or a file that
+            may not be replaced, see `outputs.check_targets`.
     """
     with unfinished(beside(path)) as place:
         temporary = place / "new"
         temporary.mkdir()
         yield temporary
+        made = sorted(file for file in temporary.rglob("*") if not file.is_dir())
+        names = [str(file.relative_to(temporary)) for file in made]
+        _check_places(temporary, path)
+        check_targets(path, names)
+        tell(path if path.is_dir() else temporary, told(temporary, names))
         for file in temporary.rglob("*"):
             reach_disk(file)
-        _check_places(temporary, path)
         _put_in_place(temporary, path)
 
 
@@ -86,7 +92,9 @@ def _put_in_place(temporary: Path, path: Path) -> None:
         else:
             return
     for file in sorted(temporary.iterdir()):
-        if file.is_dir():
+        if file.name == WRITTEN:  # of another process as well, which was there first
+            tell(path, file.read_text())
+        elif file.is_dir():
             _put_in_place(file, path / file.name)
         else:
             os.replace(file, path / file.name)

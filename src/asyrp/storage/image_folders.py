@@ -39,6 +39,12 @@ def find_images(folder: Path) -> list[Path]:
     return paths
 
 
+def stems_in(folder: Path) -> list[str]:
+    """The names without suffix of the pictures of a folder, or of one; outputs are named so."""
+    inside = folder.iterdir() if folder.is_dir() else [folder]
+    return [path.stem for path in inside if _is_picture(path)]
+
+
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from asyrp.errors import AsyrpError, need
 from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import read_image, upright_shape
+from asyrp.storage.outputs import protect
 from asyrp.storage.untrusted.databases import Database
 
 NAME_COLUMNS = ("image_id", "file_name", "filename", "file", "image", "path", "name")
@@ -239,6 +240,7 @@ class _Bytes(io.BytesIO):
 def _as_path(item: Item) -> Path:
     # what opens it in the end takes an open file wherever it takes a path
     if isinstance(item.data, Path):
+        protect(item.data)  # which a table may name anywhere
         return item.data
     return cast(Path, _Bytes(item.name, item.data))
 

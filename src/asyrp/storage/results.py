@@ -2,12 +2,14 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
 from asyrp.errors import AsyrpError
+from asyrp.storage.outputs import check_targets
 
 
 class Fingerprinted(Protocol):
@@ -29,11 +31,15 @@ def new_folder(path: Path) -> Path:
     return path
 
 
-def check_results(path: Path, inputs: Path | None = None) -> None:
+def check_results(path: Path, inputs: Path | None = None, names: Iterable[str] = ()) -> None:
     """Refuse a folder for results before the work begins.
 
+    Args:
+        names: of files that will be written.
+
     Raises:
-        AsyrpError: it is a file, cannot be written to, or holds the inputs.
+        AsyrpError: it is a file, cannot be written to, holds the inputs, or files of others with
+            such names.
     """
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not nearest.is_dir():
@@ -46,6 +52,7 @@ def check_results(path: Path, inputs: Path | None = None) -> None:
             f"outputs are named after inputs, and {str(path)!r} holds the inputs; give another "
             "folder with --out"
         )
+    check_targets(path, names)
 
 
 def record(command: str, options: object, model: Fingerprinted, **more: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from torch import Tensor
 from torch.nn import functional
 
-from asyrp.runtime.precision import autocast
+from asyrp.runtime.precision import autocast, precision_of
 
 UNET_CONFIG = {
     "sample_size": 64,
@@ -70,7 +70,7 @@ def v_loss(
         signal = alpha_bar[t].sqrt().float().view(-1, 1, 1, 1)
         noise = (1 - alpha_bar[t]).sqrt().float().view(-1, 1, 1, 1)
         x_t = (signal * x0 + noise * eps).contiguous(memory_format=torch.channels_last)
-        with autocast(x_t.device):
+        with autocast(x_t.device, precision_of("auto", x_t.device)):
             v = unet(x_t, t).sample
         return functional.mse_loss(v.float(), signal * eps - noise * x0)
 

@@ -18,8 +18,8 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.metrics.table import Scorers
 from asyrp.networks import load_model
-from asyrp.networks.load import Precision
-from asyrp.scorers.load import load_distance, load_encoder
+from asyrp.scorers.load import encoder_for, load_distance
+from asyrp.settings import Precision
 from asyrp.storage.images import from_uint8
 from asyrp.storage.shipped import shipped
 
@@ -126,9 +126,10 @@ def scorers(device: str = "cpu") -> Scorers:
 def load(device: str = "cpu", dtype: Precision = "float32") -> Avatars:
     """The domain with its networks."""
     folder = shipped("asyrp.domains.avatars", "weights")
+    model = load_model(NAME, device, dtype)
     return Avatars(
-        load_model(NAME, device, dtype),
-        load_encoder(NETWORKS.encoder, device),
+        model,
+        encoder_for(model, NETWORKS.encoder),
         load_distance(NETWORKS.distance, device),
         scorers(device),
         fingerprint_of(sorted(folder.rglob("*.safetensors"))),

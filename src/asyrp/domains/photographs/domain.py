@@ -24,9 +24,9 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.metrics.table import Scorers
 from asyrp.networks import load_model
-from asyrp.networks.load import Precision
 from asyrp.runtime.download import cache_folder
-from asyrp.scorers.load import load_distance, load_encoder
+from asyrp.scorers.load import encoder_for, load_distance
+from asyrp.settings import Precision
 from asyrp.storage.images import from_uint8
 
 NAME = "photographs-64"
@@ -46,7 +46,11 @@ FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "Smiling": ("High_Cheekbones", "Mouth_Slightly_Open"),
     "Male": ("Wearing_Lipstick", "Heavy_Makeup", "No_Beard"),
     "Heavy_Makeup": ("Wearing_Lipstick", "Male"),
+    "Wearing_Lipstick": ("Heavy_Makeup", "Male"),
     "No_Beard": ("Goatee", "Sideburns", "Male", "5_o_Clock_Shadow"),
+    "Goatee": ("No_Beard",),
+    "Sideburns": ("No_Beard",),
+    "5_o_Clock_Shadow": ("No_Beard",),
 }
 """attribute -> those that go with it: a correlation of labels of at least 0.5 in size."""
 
@@ -72,6 +76,14 @@ TASKS: Mapping[str, Task] = {
         _task("old", "person", "old person", "Young", "no"),
         _task("grey", "person", "person with grey hair", "Gray_Hair"),
         _task("hat", "person", "person with a hat", "Wearing_Hat"),
+        _task("lipstick", "person", "person with lipstick", "Wearing_Lipstick"),
+        _task("black", "person", "person with black hair", "Black_Hair"),
+        _task("rosy", "person", "person with rosy cheeks", "Rosy_Cheeks"),
+        _task("moustache", "person", "person with a moustache", "Mustache"),
+        _task("goatee", "person", "person with a goatee", "Goatee"),
+        _task("sideburns", "person", "person with sideburns", "Sideburns"),
+        _task("stubble", "person", "person with stubble", "5_o_Clock_Shadow"),
+        _task("receding", "person", "person with a receding hairline", "Receding_Hairline"),
     )
 }
 
@@ -191,9 +203,10 @@ def load(device: str = "cpu", dtype: Precision = "float32") -> Photographs:
     kept = photographs()
     if kept is not None:
         mark += f"+{len(kept.names)}-{np.sum(kept.pictures[::97], dtype=np.int64)}"
+    model = load_model(NAME, device, dtype)
     return Photographs(
-        load_model(NAME, device, dtype),
-        load_encoder(NETWORKS.encoder, device),
+        model,
+        encoder_for(model, NETWORKS.encoder),
         load_distance(NETWORKS.distance, device),
         scorers(device),
         mark,

@@ -1,0 +1,88 @@
+"""What every command does about its outputs before it begins: try them, lock them, spare inputs."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from asyrp.errors import AsyrpError
+from asyrp.method.direction_file import KIND
+from asyrp.runtime.distributed import is_first
+from asyrp.storage.files import beside, header_of
+from asyrp.storage.outputs import check_file, protecting
+from asyrp.storage.unfinished import alone, unfinished
+
+WRITTEN_TO = ("out", "previews", "store", "cache", "keep", "docs")
+TRIED = ("out", "previews", "docs", "keep")
+NAMES = (  # options whose texts may be those of files
+    *("domain", "model", "encoder", "distance", "direction", "images", "judge", "segmenter"),
+    *("identity", "features", "what", "file", "labels", "directions", "without"),
+)
+
+
+@contextmanager
+def guarded(options: Any) -> Iterator[None]:
+    """Have outputs that can be written to, to itself; inputs and files of others stay as they are.
+
+    Raises:
+        AsyrpError: another process writes to --out, or nobody can.
+    """
+    with ExitStack() as held:
+        overwrite = getattr(options, "overwrite", False)
+        held.enter_context(protecting(inputs_of(options), overwrite))
+        if is_first():
+            for name in TRIED:
+                if isinstance(getattr(options, name, None), Path):
+                    place = Path(os.path.realpath(getattr(options, name)))
+                    with _tried(place), unfinished(place if place.is_dir() else beside(place)):
+                        pass
+            if hasattr(options, "out"):
+                place = Path(os.path.realpath(options.out))
+                held.enter_context(alone(place, beside(place)))
+        yield
+
+
+def check_direction(path: Path) -> None:
+    """Refuse to replace a file that is no direction of ours.
+
+    Raises:
+        AsyrpError: it is an input, or holds something else and --overwrite was not given.
+    """
+    try:
+        ours = header_of(path).get("format") == KIND.format
+    except (AsyrpError, OSError):
+        ours = False
+    check_file(path, ours)
+
+
+@contextmanager
+def _tried(path: Path) -> Iterator[None]:
+    """Say that an output cannot be written, where it cannot."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or path
+        raise AsyrpError(
+            f"the results cannot be written: {str(place)!r}: {error.strerror}; give another folder"
+        ) from error
+
+
+def inputs_of(options: Any) -> Iterator[Path]:
+    """The files and folders that options name, but for those that are written to."""
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if is_dataclass(value):
+            yield from inputs_of(value)
+        elif field.name not in WRITTEN_TO:
+            for one in value if isinstance(value, tuple) else [value]:
+                if isinstance(one, Path) or (isinstance(one, str) and field.name in NAMES):
+                    yield from _existing(str(one))
+
+
+def _existing(name: str) -> Iterator[Path]:
+    for place in (name, name.rpartition(":")[0]):  # FILE:STRENGTH
+        with suppress(OSError, ValueError):  # too long, or with a NUL
+            if place and Path(place).exists():
+                yield Path(place)
