@@ -21,7 +21,6 @@ from asyrp.options import App
 from asyrp.scorers.load import distance_for, encoder_for
 
 SHORTEST = 12  # letters of a password
-SMALL = 64  # pixels a side up to which a second thread waits longer than it works
 
 
 def run(options: App) -> None:
@@ -99,15 +98,13 @@ def new_studio(options: App) -> Studio:
     spec, guides = options.network.domain, options.guides
     domain = load_domain(spec, options.network.device, options.network.dtype) if spec else None
     model = network(options.network) if domain is None else domain.model
-    _, height, width = model.image_shape
     if not isinstance(model.space, Pixels) or model.image_shape[0] != 3:
         raise AsyrpError(
             "the page needs a network of RGB pixels; this one works on "
             f"{model.image_shape[0]} channels or behind a decoder; use: asyrp edit"
         )
     check_steps(options.steps, model.schedule.length)
-    small = height * width <= SMALL**2
-    torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
+    torch.set_num_threads(options.threads or torch.get_num_threads())
     size, pixels = options.upload_megabytes * 1e6, options.upload_megapixels * 1e6
     limits = Limits(int(size), int(pixels))
     habits = Habits(options.steps, options.inverting, limits, options.people)

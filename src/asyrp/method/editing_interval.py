@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.method.protocols import PerceptualDistance, Thresholds
+from asyrp.method.protocols import PerceptualDistance, Thresholds, distance_from
 from asyrp.method.schedule import LONGEST
 
 
@@ -94,14 +94,12 @@ def measure_curves(
     images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
 ) -> Curves:
     """Curves of one batch of images (b, 3, height, width), from x_T and the plain reverse walk."""
-    times, x0_rows, xt_rows = [], [], []
+    times, rows, away = [], [], distance_from(distance, images)
     for done in steps:
         times.append(done.t)
-        x0_rows.append(distance(images, done.x0).cpu().double().numpy())
-        xt_rows.append(distance(images, x).cpu().double().numpy())
+        rows.append(torch.stack([away(done.x0), away(x)]))
         x = done.x
-    order = np.argsort(times)
-    x0, xt = np.stack(x0_rows)[order], np.stack(xt_rows)[order]
+    x0, xt = torch.stack(rows, dim=1).cpu().double().numpy()[:, np.argsort(times)]
     return Curves(tuple(sorted(times)), x0, xt)
 
 

@@ -30,7 +30,7 @@ class App:
     """Largest upload, in MB."""
     upload_megapixels: float = 16
     """Largest picture, in millions of pixels."""
-    threads: Annotated[int | None, unset("1 up to 64 x 64 pixels, else torch's", "INT")] = None
+    threads: Annotated[int | None, unset("torch's, as for other commands", "INT")] = None
     """CPU threads of one walk."""
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)

@@ -1,6 +1,6 @@
 """Encoders and distances that see the pictures behind latents."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -62,7 +62,12 @@ class DecodedDistance:
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Two batches of latents -> (b,), 0 for equal ones."""
-        return self.distance(self.space.decode(a), self.space.decode(b))
+        return self.distance_from(a)(b)
+
+    def distance_from(self, a: Tensor) -> Callable[[Tensor], Tensor]:
+        """The distance from the same latents, which are decoded once."""
+        pictures = self.space.decode(a)
+        return lambda b: self.distance(pictures, self.space.decode(b))
 
 
 @dataclass(frozen=True)
