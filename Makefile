@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install loose demo reproduce bench test slow app-test faults nightly docs lint type check \
+.PHONY: install loose demo reproduce bench gpu test slow app-test faults nightly docs lint type check \
 	wheel-test lower-bounds audit clean
 
 install: $(STAMP)
@@ -37,6 +37,10 @@ reproduce: install
 bench: install
 	PYTHONPATH=benchmarks $(BIN)/python -m bench --docs docs
 
+# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
+gpu: install
+	PYTHON=$(BIN)/python sh tools/gpu.sh
+
 test: install
 	$(BIN)/python -m pytest
 
@@ -46,6 +50,10 @@ slow: install
 # Needs a browser: apt-get install chromium. Writes docs/images/app.png.
 app-test: install
 	$(BIN)/python -m pytest -rs -m '' tests/app tests/browser
+
+# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
+gpu: install
+	PYTHON=$(BIN)/python sh tools/gpu.sh
 
 # Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
 # As root full and read-only disks are real ones. Writes docs/faults.md.
@@ -66,7 +74,11 @@ type: install
 check: lint type test
 
 # Builds the wheel, installs it into an empty environment, and uses it outside of this folder.
-wheel-test: install
+wheel-# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
+gpu: install
+	PYTHON=$(BIN)/python sh tools/gpu.sh
+
+test: install
 	$(BIN)/python tools/wheel_test.py
 
 # The default tests on the oldest versions that pyproject.toml allows.

@@ -22,7 +22,7 @@ def build(studio: Studio) -> gr.Blocks:
     domains = [studio.name, *studio.others] if studio.others else []
     with gr.Blocks(title="asyrp", analytics_enabled=False) as page:
         gr.HTML(layout.HEADER)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Edit"):
                 shown, asked = layout.editor(studio.top, domains)
             with gr.Tab("Train") as train:

@@ -19,6 +19,11 @@ class Fingerprinted(Protocol):
     def prediction(self) -> str:
         """What the network predicts: epsilon, v_prediction or sample."""
 
+    @property
+    def dtype(self) -> object:
+        """Of its products, as in torch.float32."""
+        ...
+
     def fingerprint(self) -> str:
         """SHA-256 of its weights."""
 
@@ -61,7 +66,11 @@ def record(command: str, options: object, model: Fingerprinted, **more: Any) -> 
     return {
         "command": command,
         "options": asdict(options),  # type: ignore[call-overload]
-        "network": {"fingerprint": model.fingerprint(), "prediction": model.prediction},
+        "network": {
+            "fingerprint": model.fingerprint(),
+            "prediction": model.prediction,
+            "precision": str(model.dtype).removeprefix("torch."),
+        },
         "versions": {name: _version(name) for name in packages},
         "python": platform.python_version(),
         "machine": platform.machine(),
