@@ -10,11 +10,12 @@ export OMP_WAIT_POLICY ?= PASSIVE
 install: $(STAMP)
 
 # With versions and SHA-256 of all packages: Linux on x86_64, Python 3.11. Elsewhere: `make loose`.
+# torch: the build for CPUs where pip finds it, else that of pypi.org with CUDA.
 PIP := $(BIN)/python -m pip install --quiet --no-deps
-$(STAMP): pyproject.toml requirements.txt
+$(STAMP): pyproject.toml requirements.txt requirements-cpu.txt requirements-cuda.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --requirement requirements.txt
-	$(BIN)/python -m pip show torch | grep -q '^Version: .*+cpu' || \
+	$(PIP) --require-hashes --requirement requirements-cpu.txt 2> /dev/null || \
 		$(PIP) --require-hashes --requirement requirements-cuda.txt
 	$(PIP) --no-build-isolation --editable .
 	$(BIN)/python -m pip check
