@@ -7,6 +7,7 @@ symmetric operator on h, found by block power iteration with forward and backwar
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -51,9 +52,8 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
     start = _start(settings, model)
     found: dict[int, Basis] = {}
     likeness: list[float] = []
-    states = by_batches(
-        lambda x: _states(model, x, data, times), data.batch_size, data.latents, dim=1
-    )
+    looked = partial(_states, model, data, times)
+    states = by_batches(looked, data.batch_size, data.latents, dim=1)
     for t, x in zip(times, states, strict=True):
         basis = _kept(settings, model, data, x, t, start)
         if found:

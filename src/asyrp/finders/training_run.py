@@ -91,7 +91,8 @@ class Run:
         if not self.divides:
             return [work(slice(0, count))]
         found = list(in_batches(count, self.most, work))
-        self.most = min(self.most, max(one.done.x.shape[1] for one in found))
+        if len(found) > 1:  # and not where a batch is small
+            self.most = found[0].done.x.shape[1]
         return found
 
     def _taught(
@@ -143,7 +144,10 @@ class Run:
                 )
         self.optimiser.step()
         numbered = zip(done.goals, told, strict=True)
-        return [TrainStep(batch, batches, done.t, *one, False, i) for i, one in numbered]
+        return [
+            TrainStep(batch, batches, done.t, total, directional, recon, norm, False, i)
+            for i, (total, directional, recon, norm) in numbered
+        ]
 
     @torch.no_grad()
     def validate(self, sources: UneditedTrajectory, learning: Sequence[int]) -> dict[int, Losses]:
