@@ -89,8 +89,8 @@ UNSEEN = ("blue", "green")
 TRAIN = 96  # faces, as in the demo
 SEEN = 1000  # test faces below it were looked at while defaults were chosen
 SEEN_TOLD = (
-    ",\nin view when the share of the strength was settled ([training](training.md)); "
-    "`--first 1000` takes others"
+    ",\nin view when the share of the strength was settled "
+    "([settings](train_a_direction.md#settings)); `--first 1000` takes others"
 )
 
 

@@ -7,16 +7,15 @@ internet; an error in one of them, or a warning anywhere, fails it.
 import os
 import re
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-CARDS = HERE.parent / "src" / "asyrp"
 sys.path.insert(0, str(HERE))
-os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
 from provide import provide  # noqa: E402
+from reference import reference  # noqa: E402
 
 from asyrp import __version__  # noqa: E402
 
@@ -40,7 +39,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 900  # of a cell, on a machine that does other work too
 nb_merge_streams = True
 nb_output_stderr = "remove"  # warnings of the machine that builds, not of the notebook
 
@@ -63,25 +62,40 @@ sphinx_gallery_conf = {
 }
 
 
-def fill_index(app: Any, docname: str, source: list[str]) -> None:
-    """Drop entries without a page, and add the pages that no entry of the index covers."""
-    if docname != "index":
-        return
-    entries = re.findall(r"^[a-z_/]+\*?$", source[0], re.MULTILINE)
-    empty = [entry for entry in entries if not any(HERE.glob(entry.removesuffix("*") + "*"))]
+CAPTIONS = {
+    "Guides": (
+        "first_edit", "app", "your_photos", "train_a_direction", "finders", "your_model",
+        "paper_networks", "from_official_code", "evaluating", "troubleshooting",
+    ),
+    "Background": ("concepts", "measured_advice"),
+    "Examples": ("gallery/index", "notebooks/*"),
+    "Reference": ("api", "responsible_use", "security"),
+}  # fmt: skip
+REST = "Measured"  # pages that scripts write: all that no other caption names
+
+
+def fill_pages(app: Any, docname: str, source: list[str]) -> None:
+    """Add what only the built pages show: tables of contents, and what the code says of itself."""
+    if docname == "index":
+        source[0] += contents()
+    if docname == "api":
+        source[0] += reference()
+
+
+def contents() -> str:
+    """The tables of contents, which a reader of the repository would see as raw text."""
     pages = [page.stem for page in sorted(HERE.glob("*.md")) if page.stem != "index"]
-    others = [page for page in pages if not any(fnmatch(page, entry) for entry in entries)]
-    lines = [line for line in source[0].splitlines() if line not in empty]
-    source[0] = "\n".join(lines).replace("OTHER-PAGES", "\n".join(others))
-
-
-def fill_cards(app: Any, docname: str, source: list[str]) -> None:
-    """Put the cards of the shipped weights, which lie beside them, into their page."""
-    if docname == "cards":
-        places = ("domains/*/weights/*.md", "scorers/data/stlpips*.md")
-        cards = [card.read_text() for place in places for card in sorted(CARDS.glob(place))]
-        lower = [re.sub(r"^#", "##", card, flags=re.MULTILINE) for card in cards]
-        source[0] = source[0].replace("THE-CARDS", "\n\n".join(lower))
+    named = {name for names in CAPTIONS.values() for name in names}
+    parts = {
+        caption: [name for name in names if "/" in name or name in pages]
+        for caption, names in CAPTIONS.items()
+    } | {REST: [page for page in pages if page not in named]}
+    return "".join(
+        "\n".join(
+            ["\n```{toctree}", f":caption: {caption}", ":hidden:", ":glob:", "", *names, "```\n"]
+        )
+        for caption, names in parts.items()
+    )
 
 
 def plain_docstring(
@@ -109,6 +123,5 @@ def give_directions(app: Any, config: Any) -> None:
 def setup(app: Any) -> None:
     """Connect the above."""
     app.connect("config-inited", give_directions)
-    app.connect("source-read", fill_index)
-    app.connect("source-read", fill_cards)
+    app.connect("source-read", fill_pages)
     app.connect("autodoc-process-docstring", plain_docstring)

@@ -2,7 +2,7 @@
 Edit faces
 ==========
 
-Invert faces to noise, walk back with a direction, look at the result. Rows: originals,
+Invert faces to noise, come back with a direction, look at the result. Rows: originals,
 reconstructions, edits.
 """
 

@@ -3,7 +3,7 @@ LPIPS curves
 ============
 
 How the three phases are found: the distance between an image and P_t says when its content is
-fixed, the distance between the image and x_t when it is still noisy. :doc:`/intervals` explains
+fixed, the distance between the image and x_t when it is still noisy. :doc:`/concepts` explains
 the cuts.
 """
 

@@ -2,7 +2,7 @@
 Edit random samples
 ===================
 
-No picture is needed: noise x_T drawn from a seed leads to a sample, and the same noise walked with
+No picture is needed: noise x_T drawn from a seed leads to a sample, and the same noise with
 a direction leads to the edited sample. Each sample has a generator of its own, so that the third
 sample of a seed is the same whatever the batch.
 """

@@ -2,7 +2,7 @@
 A zero direction is the reconstruction
 ======================================
 
-Edited and plain walks run through the same code, so a shift of zero gives the plain
+Edited and plain reconstructions run through the same code, so a shift of zero gives the plain
 reconstruction bit for bit, and whatever else an edit changes comes from its shift.
 """
 

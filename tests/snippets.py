@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+PHOTOGRAPHS = Path("docs") / "images" / "photographs"  # which commands name as in a clone
 FENCE = re.compile(r"^```(?P<info>[a-z][^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = ("console", "bash", "sh", "shell")
 MOST_FACES = 2
@@ -33,7 +35,8 @@ QUICK = {
     "evaluate": "--leave-out fid --leave-out diversity",
     "train": "--train.steps 3 --train.epochs 1 --train.batch-size 4 --validation 0 --refinements 0"
     " --t-start 999 --t-edit 700 --t-boost 100 --strength 1",
-    "demo": "--test-faces 2 --train-faces 5 --validation-faces 2 --train.epochs 1 --train.steps 10",
+    "demo": "--test-images 2 --train-images 5 --validation-images 2 --train.epochs 1"
+    " --train.steps 10",
 }
 
 
@@ -57,8 +60,8 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """README and every page of the documentation."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """README in both languages, and every page of the documentation."""
+    return [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -1,5 +1,6 @@
 """How tests walk through a page of the documentation: run, parse, and follow its links."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,33 @@ import pytest
 from asyrp import cli
 from asyrp.method.schedule import Timesteps, paper_grid
 from places import call
-from snippets import STEPS, Block, anchors, asyrp_argv, blocks, few_steps, links, quick
+from snippets import (
+    PHOTOGRAPHS,
+    ROOT,
+    STEPS,
+    Block,
+    anchors,
+    asyrp_argv,
+    blocks,
+    few_steps,
+    links,
+    quick,
+)
 
 
 def run_page(
     page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, whole: bool = False
 ) -> None:
-    """Run a page's blocks in an empty folder, in order, on few pictures and steps."""
+    """Run a page's blocks in an empty folder, in order, on few pictures and steps.
+
+    The photographs of the documentation are there, as in a clone.
+    """
 
     def short(steps: int = 40, length: int = 1000) -> Timesteps:
         return paper_grid(min(steps, STEPS), length)
 
     monkeypatch.chdir(folder)
+    shutil.copytree(ROOT / PHOTOGRAPHS, folder / PHOTOGRAPHS, dirs_exist_ok=True)
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
         if "run" not in block.tags or ("slow" in block.tags and not whole):

@@ -1,4 +1,4 @@
-"""Speed, FLOPs, memory and their growth, beside the official order: `make bench`."""
+"""Speed, FLOPs, memory and their growth, beside the reference implementation: `make bench`."""
 
 from asyrp.runtime.waiting import wait_passively
 

@@ -24,7 +24,7 @@ from bench.works import Work
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure speed and memory here, beside the official order of work: writes performance.md."""
+    """Measure speed and memory here, beside the reference implementation: writes performance.md."""
 
     docs: Path = Path("docs")
     """Folder for performance.md and images/performance.png."""
@@ -32,7 +32,7 @@ class Bench:
     """Folder for the numbers: parts/ of this run, last/ of the one before, bench.json. A run that
     was stopped goes on from it; one after a finished run begins anew."""
     baseline: Path = Path("benchmarks/naive.py")
-    """The official order of work, to compare with."""
+    """The reference implementation, to compare with."""
     only: Annotated[tuple[str, ...], unset("all that are missing", "[STR ...]")] = ()
     """Parts to measure anew, as in walk-ddpm-128 or traded."""
     quick: bool = False

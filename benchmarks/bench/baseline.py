@@ -1,4 +1,4 @@
-"""The restatement of the official order of work, which lies outside the package."""
+"""The restatement of the reference implementation, which lies outside the package."""
 
 import importlib.util
 import sys

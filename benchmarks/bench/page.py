@@ -22,10 +22,10 @@ def page(found: Found, last: Found, command: str) -> str:
         "# Speed and memory",
         f"Written by `{command}`. Medians, with the least and the most of all runs in brackets.",
         *_section("Machine", machine(found)),
-        *_section("What was asked, and what was reached", [markdown(bar_rows(found))]),
+        *_section("Targets and results", [markdown(bar_rows(found))]),
         *_section("Inverting and editing", walking(found)),
         *_section("Training", training(found)),
-        *_section("Traded settings", traded_page.told(found.get("traded"))),
+        *_section("Speed against quality", traded_page.told(found.get("traded"))),
         *_section("In bfloat16", reduced.told(found)),
         *_section("Beside busy processes", busy.told(found.get("busy"))),
         *_section("Inversion: what it loses", inverting.told(found.get("inverting"))),
@@ -51,9 +51,9 @@ def machine(found: Found) -> list[str]:
         f"{told['size']}, by the faster of torch's two libraries: "
         f"{told['gemm'] / 1e9:.0f} GFLOP/s in float32, "
         f"{told['gemm_bfloat16'] / 1e9:.0f} in bfloat16; copying: "
-        f"{told['copy'] / 1e9:.0f} GB/s read and written. Shares below are of "
-        "the better float32 rate of those measured right before and right after the same run; on a "
-        "machine whose clock changes within seconds one may come out above 100 %.",
+        f"{told['copy'] / 1e9:.0f} GB/s read and written. Efficiency is the "
+        "share of the better float32 rate of those measured right before and right after the same "
+        "run; on a machine whose clock changes within seconds one may come out above 100 %.",
     ]
 
 
@@ -63,8 +63,8 @@ def bar_rows(found: Found) -> list[Row]:
     return [
         {
             "what": bar.name,
-            "asked": _asked(bar),
-            "reached": _amount(bar.value(found), bar.percent),
+            "target": _asked(bar),
+            "result": _amount(bar.value(found), bar.percent),
             "": words[bar.met(found)],
         }
         for bar in BARS
@@ -90,10 +90,11 @@ def walking(found: Found) -> list[str]:
         return []
     shapes = "; ".join(f"{name}: {shape.what}, random weights" for name, shape in SHAPES.items())
     notes = [
-        f"Editing on [T, 513]. {shapes}. The official order of work is `benchmarks/naive.py`: the "
-        "same network and results to rounding, one image at a time, two decodes a step; its "
-        "inversion walks back down too, for nothing. We walk 16 images of avatars-64 at once, one "
-        "of the others where the name does not say how many.",
+        f"Editing on [T, 513]. {shapes}. The reference implementation, "
+        "`benchmarks/naive.py`, works in the order of the official code: the same network and "
+        "results to rounding, one image at a time, two decodes a step; its inversion "
+        "reconstructs too, for nothing. Ours takes 16 images of avatars-64 at once, one of the "
+        "others where the name does not say how many.",
         markdown(rows),
         *(_told(name, found[name]) for name in WALKS if name in found),
     ]
@@ -118,15 +119,15 @@ def _walks(found: Found) -> Iterator[Row]:
                 "images/s": f"{one['images_per_second']:.3g}",
                 "GFLOP": f"{one['flops'] / 1e9:.0f}",
                 "GFLOP/s": f"{one['rate'] / 1e9:.0f}",
-                "share of GEMM, %": spread(one["share"], 100),
+                "efficiency, %": spread(one["share"], 100),
             }
 
 
 def _told(name: str, part: Mapping[str, Any]) -> str:
     return (
-        f"{name.removeprefix('walk-')}: editing is {spread(part['ratio'])} times as fast as in "
-        f"the official order; {100 * part['python']['median']:.1f} % of its time is spent outside "
-        "of the network."
+        f"{name.removeprefix('walk-')}: editing is {spread(part['ratio'])} times as fast as "
+        f"the reference implementation; {100 * part['python']['median']:.1f} % of its time is "
+        "spent outside of the network."
     )
 
 
@@ -145,8 +146,8 @@ def training(found: Found) -> list[str]:
             f"{name.removeprefix('train-')}, {part['steps']} steps of which "
             f"{part['timesteps']} are trained on, batch 1, the official settings:",
             markdown(rows),
-            f"Against the official order: one attribute {spread(ratio['one'])} times as fast, a "
-            f"further epoch {spread(ratio['epoch'])}, a further attribute "
+            f"Compared with the reference implementation: one attribute {spread(ratio['one'])} "
+            f"times as fast, a further epoch {spread(ratio['epoch'])}, a further attribute "
             f"{spread(ratio['attribute'])}. Two attributes take {spread(ratio['two'])} times as "
             f"long as one. Counted FLOPs of an epoch: {part['flops_ratio']:.3f} of those that its "
             "passes need.",

@@ -48,7 +48,7 @@ NEIGHBOUR = ("face", "surprised face")  # a direction to begin from: of the mout
 
 @dataclass(frozen=True)
 class Traded:
-    """Editing and training with traded settings.
+    """Editing and training with other settings.
 
     faces, chosen_on: test faces, and validation faces to choose by. train: images to train on.
     subsets: lengths of the training grid, of which the first is that of the official code. timed:
@@ -200,7 +200,7 @@ class Bench(NamedTuple):
         return GlobalDirection(torch.stack(list(mean.table.values())).mean(0))
 
     def naive_seconds(self) -> dict[str, float]:
-        """An image in the official order: editing, and one epoch of training."""
+        """An image of the reference implementation: editing, and one epoch of training."""
         plain, some = plain_copy(self.model), self.test.latents[: self.plan.timed]
         zero = GlobalDirection(torch.zeros(self.model.h_channels, 1, 1)).requires_grad_(False)
         change = self.naive.Change(zero, PHASES.t_edit)

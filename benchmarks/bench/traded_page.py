@@ -1,4 +1,4 @@
-"""Traded settings, in tables."""
+"""Speed against quality, in tables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def told(part: Part | None) -> list[str]:
         return []
     return [
         f'"{part["task"]}" on avatars-64, {part["faces"]} test faces that do not show it, judged '
-        "by the world's judge; times as fast as the official order of work at 40 steps (for "
+        "by the world's judge; times as fast as the reference implementation at 40 steps (for "
         "training: of the same interval, an image and epoch). One face is "
         f"{100 / part['faces']:.1f} points. The setting of a bar is the fastest that keeps success "
         f"and leakage within two points on {part['chosen_on']} validation faces; the bar is met "

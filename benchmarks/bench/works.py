@@ -57,7 +57,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Walking:
-    """Inversion and editing, beside the official order of work.
+    """Inversion and editing, beside the reference implementation.
 
     batch: images that we walk at once. images: that every way walks. steps: of the grid, fewer
     where all runs would take longer than `budget` seconds.
@@ -83,14 +83,14 @@ class Walking:
         works: dict[str, meter.Work] = {
             "inversion": lambda: latents_of(model, images, steps, batch_size=self.batch),
             "editing": lambda: watched.edit(x, act, steps, self.batch),
-            "inversion in the official order": lambda: naive.invert(plain, images, steps),
-            "editing in the official order": lambda: naive.edit(plain, x, change, steps),
+            "inversion, reference implementation": lambda: naive.invert(plain, images, steps),
+            "editing, reference implementation": lambda: naive.edit(plain, x, change, steps),
         }
         clocks = meter.alternate(works, self.runs, self.size)
         return {
             "steps": steps,
             "works": {name: self._told(name, clocks) for name in works},
-            "ratio": clocks.ratio("editing in the official order", "editing"),
+            "ratio": clocks.ratio("editing, reference implementation", "editing"),
             "python": meter.spread(watched.outside[1:]),
         }
 
@@ -136,7 +136,7 @@ def steps_within(
 
 @dataclass(frozen=True)
 class Training:
-    """Inversion and training by the official settings, beside the official order of work.
+    """Inversion and training by the official settings, beside the reference implementation.
 
     vit: with an image tower of CLIP ViT-B/16's shape in place of the world's encoder.
     """
@@ -163,15 +163,15 @@ class Training:
                 "two attributes": lambda: job.whole(("smiling face", "sad face")),
                 "further attribute": lambda: job.attributes(store, keys, ("sad face",)),
                 "further epoch": job.epoch,
-                "one attribute in the official order": theirs.whole,
-                "further epoch in the official order": theirs.epoch,
+                "one attribute, reference implementation": theirs.whole,
+                "further epoch, reference implementation": theirs.epoch,
             }
             clocks = meter.alternate(works, self.runs, self.size)
-        slow = "further epoch in the official order"
+        slow = "further epoch, reference implementation"
         return {
             "seconds": {name: meter.spread(of) for name, of in clocks.of.items()},
             "ratio": {
-                "one": clocks.ratio("one attribute in the official order", "one attribute"),
+                "one": clocks.ratio("one attribute, reference implementation", "one attribute"),
                 "attribute": clocks.ratio(slow, "further attribute"),
                 "epoch": clocks.ratio(slow, "further epoch"),
                 "two": clocks.ratio("two attributes", "one attribute"),
@@ -262,7 +262,7 @@ def kept_store(job: Job) -> Iterator[tuple[RecordStore, list[str]]]:
 
 
 class NaiveJob:
-    """The same in the official order of work."""
+    """The same of the reference implementation."""
 
     def __init__(self, naive: Any, model: HSpaceUNet, job: Job):
         self.naive, self.model, self.job = naive, model, job

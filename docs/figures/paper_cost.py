@@ -1,16 +1,18 @@
-"""Count what the paper's networks cost: multiplications of their shapes, no weights needed.
+"""Count what networks cost: multiplications of their shapes, no weights needed.
 
     python docs/figures/paper_cost.py
 
-prints the two tables of docs/paper_networks.md. Seconds follow from a rate that is assumed; memory
+prints the two tables of docs/measured_advice.md. Seconds follow from a rate that is assumed; memory
 is the largest sum of tensors alive at once, on torch's meta device.
 """
 
+import json
 import weakref
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import UNet2DConditionModel, UNet2DModel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from asyrp.finders.prepare import MOST_CURVE_IMAGES
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import linear, paper_grid
+from asyrp.method.text_conditioning import FixedPrompt
 
 RATE = 10e12  # FLOP/s that a desktop card is assumed to keep up in float32
 STEPS, T_EDIT, REFINEMENTS = 40, 513, 1
@@ -25,6 +28,13 @@ PICTURES = 100  # that a direction is trained on, as in the official scripts
 FINE = 1000  # steps of a fine edit
 BATCH, TRAIN_BATCH = 4, 2
 APART = 1e9  # bytes for CUDA itself, assumed
+
+
+def built_in(domain: str) -> dict[str, Any]:
+    """The config of a network in the package."""
+    name = f"{domain}-64"
+    place = files(f"asyrp.domains.{domain}") / "weights" / name / "unet" / "config.json"
+    return dict(json.loads(place.read_text()))
 
 
 def plain(attends: tuple[int, ...], **rest: Any) -> dict[str, Any]:
@@ -47,16 +57,28 @@ ADM = {
     "out_channels": 6,
 }
 WIDTHS = (128, 128, 256, 256, 512, 512)
+LDM = {  # CompVis/ldm-celebahq-256
+    "sample_size": 64,
+    "block_out_channels": (224, 448, 672, 896),
+    "down_block_types": ("DownBlock2D", *("AttnDownBlock2D",) * 3),
+    "up_block_types": (*("AttnUpBlock2D",) * 3, "UpBlock2D"),
+    "layers_per_block": 2,
+    "attention_head_dim": 32,
+}
+PROMPTED = {"sample_size": 64, "cross_attention_dim": 768}  # the rest is the class's default
+PAPER = "DDPM++ (CelebA-HQ, LSUN)"
 NETWORKS = {
-    "DDPM++ (CelebA-HQ, LSUN)": plain(
-        (4,), block_out_channels=WIDTHS, layers_per_block=2, attention_head_dim=None
-    ),
+    "avatars-64": built_in("avatars"),
+    "photographs-64": built_in("photographs"),
+    PAPER: plain((4,), block_out_channels=WIDTHS, layers_per_block=2, attention_head_dim=None),
     "ADM 94M (AFHQ, FFHQ, MetFaces, P2)": plain(
         (4,), block_out_channels=WIDTHS, layers_per_block=1, **ADM
     ),
     "ADM 553M (ImageNet)": plain(
         (3, 4, 5), block_out_channels=tuple(2 * w for w in WIDTHS), layers_per_block=2, **ADM
     ),
+    "latent diffusion, CelebA-HQ 256": LDM,
+    "Stable Diffusion 1.x, 512": PROMPTED,
 }
 
 
@@ -127,11 +149,11 @@ def edited(steps: int) -> int:
 
 
 def cost_of(config: dict[str, Any]) -> Cost:
-    """Count a network on the meta device, where nothing is computed."""
+    """Count a network on the meta device, where nothing is computed; autoencoders are left out."""
     with torch.device("meta"):
-        unet = UNet2DModel(**config)
+        unet = network_of(config)
         model = HSpaceUNet(unet, linear())
-        x, t = torch.zeros(1, 3, 256, 256), torch.zeros(1, dtype=torch.long)
+        x, t = torch.zeros(1, *model.image_shape), torch.zeros(1, dtype=torch.long)
         with torch.no_grad(), FlopCounterMode(display=False) as ahead:
             encoded = model.encode(x, t)
         with torch.no_grad(), FlopCounterMode(display=False) as behind:
@@ -139,6 +161,14 @@ def cost_of(config: dict[str, Any]) -> Cost:
         memory = [peak_of(model, x, t, grad) for grad in (False, True)]
     count = sum(p.numel() for p in unet.parameters())
     return Cost(count, ahead.get_total_flops(), behind.get_total_flops(), *memory)
+
+
+def network_of(config: dict[str, Any]) -> Any:
+    """A network of random weights; with a prompt of 77 tokens where it takes one."""
+    if "cross_attention_dim" not in config:
+        return UNet2DModel(**{k: v for k, v in config.items() if not k.startswith("_")})
+    context = torch.zeros(1, 77, config["cross_attention_dim"])
+    return FixedPrompt(UNet2DConditionModel(**config), context)
 
 
 def peak_of(model: HSpaceUNet, x: torch.Tensor, t: torch.Tensor, grad: bool) -> float:
@@ -164,29 +194,29 @@ def rows() -> list[str]:
 def _row(name: str, cost: Cost) -> str:
     whole = cost.encoder + cost.decoder
     return (
-        f"| {name}, {cost.parameters / 1e6:.0f} M | {cost.weights / 1e9:.1f} GB | "
-        f"{cost.walked / 1e9:.1f} GB | {cost.trained / 1e9:.1f} GB | {whole / 1e12:.2f} | "
-        f"{cost.invert() / RATE:.0f} s | {cost.edit() / RATE:.0f} s | "
-        f"{PICTURES * cost.learn() / RATE / 60:.0f} min |"
+        f"| {name}, {cost.parameters / 1e6:.0f} M | {cost.weights / 1e9:.2g} GB | "
+        f"{cost.walked / 1e9:.2g} GB | {cost.trained / 1e9:.2g} GB | {whole / 1e12:.2g} | "
+        f"{cost.invert() / RATE:.2g} s | {cost.edit() / RATE:.2g} s | "
+        f"{PICTURES * cost.learn() / RATE / 60:.2g} min |"
     )
 
 
 def command_rows() -> list[str]:
-    """The lines of the table of commands: time and memory on the first network."""
-    cost = cost_of(next(iter(NETWORKS.values())))
+    """The lines of the table of commands: time and memory on the paper's network."""
+    cost = cost_of(NETWORKS[PAPER])
     whole = cost.encoder + cost.decoder
     step = APART + cost.weights + BATCH * cost.walked
     kept = PICTURES * edited(STEPS) * 4 * 3 * 256**2  # the unedited walk
     learning = APART + cost.weights + TRAIN_BATCH * cost.trained + kept
     work = {
-        f"`invert`, {PICTURES} pictures": (PICTURES * cost.invert(), step),
-        f"`intervals`, {MOST_CURVE_IMAGES} pictures": (
+        f"`invert`, {PICTURES} images": (PICTURES * cost.invert(), step),
+        f"`intervals`, {MOST_CURVE_IMAGES} images": (
             MOST_CURVE_IMAGES * (cost.invert() + STEPS * whole),
             step,
         ),
-        f"`train`, {PICTURES} pictures": (PICTURES * cost.learn(), learning),
-        f"`edit`, {PICTURES} pictures": (PICTURES * (cost.invert() + cost.edit()), step),
-        "`edit --steps 1000`, 1 picture": (cost.invert(FINE) + cost.edit(FINE), step),
+        f"`train`, {PICTURES} images": (PICTURES * cost.learn(), learning),
+        f"`edit`, {PICTURES} images": (PICTURES * (cost.invert() + cost.edit()), step),
+        "`edit --steps 1000`, 1 image": (cost.invert(FINE) + cost.edit(FINE), step),
     }
     return [
         f"| {name} | {flop / RATE / 60:.0f} min | {memory / 1e9:.0f} GB |"

@@ -7,7 +7,7 @@ torch is imported; the commands do so themselves.
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "AsyrpError": "asyrp.errors",

@@ -23,7 +23,7 @@ LARGEST_SEED = 2**32 - 1  # a generator takes 64 bits, and epochs have seeds mad
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a direction is found. docs/training.md says what was tried for the defaults."""
+    """How a direction is found; docs/train_a_direction.md compares the recipes."""
 
     kind: Kind = "implicit"
     """What is trained: f_t, one dh a timestep, or one dh for all."""
@@ -68,7 +68,7 @@ class TrainSettings:
     """Seed of the order of the images and of f_t's initialisation."""
     checkpointing: bool = field(default=False, repr=False)  # changes no result
     """Compute the decoder's activations twice instead of keeping them: less memory, the same
-    direction, about a quarter more time."""
+    direction."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):

@@ -241,8 +241,8 @@ def test_the_page_compares_with_the_run_before() -> None:
     assert "## Beside the run before" in page(now, before, "make bench")
     (row,) = changes(now, before)
     assert (row["before"], row["now"], row["change"]) == ("4.00", "5.00", "+25.0 %")
-    (told,) = [row for row in bar_rows(now) if row["reached"] != "–"]
-    assert (told["asked"], told[""]) == ("at most 6.00", "met")
+    (told,) = [row for row in bar_rows(now) if row["result"] != "–"]
+    assert (told["target"], told[""]) == ("at most 6.00", "met")
 
 
 SOME = ("machine", "walk-ddpm-128", "train-avatars-64", "images", "memory-100")
@@ -263,7 +263,7 @@ def test_the_command_writes_the_page_of_some_parts(tmp_path: Path, here: None) -
     assert (keep / "images" / "performance.png").is_file()
     walked, trained = told["walk-ddpm-128"], told["train-avatars-64"]
     exact, naive = (
-        walked["works"][name]["flops"] for name in ("editing", "editing in the official order")
+        walked["works"][name]["flops"] for name in ("editing", "editing, reference implementation")
     )
     assert 1.1 < naive / exact < 1.4  # 2 encoders and 4 decoders against 2 and 3
     assert walked["works"]["editing"]["share"]["least"] > 0
@@ -291,7 +291,7 @@ def test_the_whole_bench_runs(tmp_path: Path) -> None:
     line = ["--quick", "--keep", tmp_path]
     assert bench_main(*line, "--baseline", NAIVE) == 0
     text = (tmp_path / "quick" / "performance.md").read_text()
-    assert "## Traded settings" in text
+    assert "## Speed against quality" in text
     assert "## Growth" in text
     assert "Beside the run before" not in text
     assert bench_main(*line, "--baseline", NAIVE, "--only", "memory-train") == 0

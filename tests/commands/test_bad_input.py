@@ -207,7 +207,7 @@ BAD: Mapping[str, tuple[Words, str]] = {
     ),
     "demo: an unknown value": (
         lambda p: ["demo", "--out", p.out, "--value", "bored"],
-        "mouth has no value 'bored'",
+        "Smiling has no value 'bored'",
     ),
     "demo: an empty text": (
         lambda p: ["demo", "--out", p.out, "--source", " "],
@@ -218,7 +218,7 @@ BAD: Mapping[str, tuple[Words, str]] = {
         "knows no word of 'xyzzy'",
     ),
     "demo: no faces": (
-        lambda p: ["demo", "--out", p.out, "--test-faces", 0],
+        lambda p: ["demo", "--out", p.out, "--test-images", 0],
         "must be 1 or more",
     ),
     "world: no faces": (lambda p: ["world", "draw", "--out", p.out, "--count", 0], "1 or more"),

@@ -109,7 +109,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["edit", "--images", "a", "--out", "b", "--colour", "red"], "--colour"),
         (["edit", "--images", "a"], "--out"),
         (["edit", "--images", "a", "--out", "b", "--steps", "many"], "many"),
-        (["edit", "--images", "a", "--out", "b", "--dtype", "float16"], "float16"),
+        (["edit", "--images", "a", "--out", "b", "--dtype", "float8"], "float8"),
     ],
 )
 def test_options_that_do_not_exist_exit_with_2(

@@ -32,7 +32,7 @@ class Tally(NamedTuple):
         counted = Counter(one.fault for one in self.verdicts if one.fault)
         first = {one.fault: one.number for one in reversed(self.verdicts)}
         faults = tuple(f"{n} x {why} (number {first[why]})" for why, n in counted.most_common())
-        name = f"spoilt files: {self.kind}"
+        name = f"corrupted files: {self.kind}"
         return Fault(name, len(self.verdicts), told, faults, self.seconds)
 
 

@@ -15,7 +15,7 @@ TITLES = {
     "kills": "Kills",
     "disks": "Disks that are full or read-only",
     "elsewhere": "Downloads and clocks",
-    "fuzz": "Files from strangers",
+    "fuzz": "Untrusted files",
     "soak": "The app",
 }
 NOTES = {
@@ -38,9 +38,9 @@ NOTES = {
         "deeply nested values; tensors of other shapes and precisions, and shapes without bytes; "
         "zip bombs; pickles that call functions, grow without end or hold themselves; pictures "
         "that claim other sizes. A file may be read, or refused with an error of one line; "
-        "anything else counts as a fault: another exception, more than 10 s, more than 1 GB beyond "
-        "what the process held before, or a file that the spoilt pickles would make. File n of a "
-        "kind is the same in every run with the same seed."
+        "all else counts as a fault: another exception, more than 10 s, more than 1 GB beyond "
+        "what the process held before, or a file that the corrupted pickles would make. File n of "
+        "a kind is the same in every run with the same seed."
     ),
     "soak": "Through the real server; every picture is compared with that of `asyrp.edit`.",
 }
@@ -87,10 +87,10 @@ def page(folder: Path) -> str:
     seconds = sum(part["seconds"] for part in found.values())
     machines = sorted({part["machine"] for part in found.values()})
     lines = [
-        "# Faults tried",
+        "# Fault injection",
         "",
         f"Written by `make faults`: {tried:,} faults on {'; '.join(machines)}; the parts took "
-        f"{seconds / 60:.0f} minutes, some of them beside each other. "
+        f"{seconds / 60:.0f} minutes, some of them in parallel. "
         + ("None did harm." if not faults else f"**{faults} rows name faults that did harm.**"),
     ]
     for name, part in found.items():

@@ -34,7 +34,7 @@ from asyrp.method.latent_space import Pixels
 from asyrp.method.unedited_trajectory import editing_window
 from asyrp.networks.latent_pipeline import Prompt, load_latent
 from asyrp.options.finding import By
-from asyrp.scorers.decoded import DecodedEncoder
+from asyrp.scorers.decoded import Decoded
 from asyrp.settings import TrainSettings
 from conftest import noise, tiny_model
 from doubles import TinyEncoder, random_f_t
@@ -94,7 +94,7 @@ NAMES = list(finders(Path()))
 def data_for(model: HSpaceUNet, seed: int = 0, **changes: Any) -> FinderData:
     x = noise(IMAGES, *model.image_shape, seed=seed)
     plain = isinstance(model.space, Pixels)
-    encoder: Any = TinyEncoder() if plain else DecodedEncoder(TinyEncoder(), model.space)
+    encoder: Any = TinyEncoder() if plain else Decoded(TinyEncoder(), model.space)
     part = SavedDirection(random_f_t(model), DirectionCard("a", "b", 800, 0, STEPS, ""))
     everything = FinderData(
         x, WINDOW, 0.1 * x, torch.arange(IMAGES) % 2, x + 0.1 * noise(*x.shape, seed=5), encoder,

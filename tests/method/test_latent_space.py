@@ -21,7 +21,7 @@ from asyrp.method.text_direction import new_text_direction
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt, download, is_latent, load_latent
 from asyrp.scorers.clip import load_clip
-from asyrp.scorers.decoded import DecodedDistance, DecodedEncoder
+from asyrp.scorers.decoded import Decoded
 from asyrp.settings import TrainSettings
 from conftest import noise, tiny_model
 from tiny_folders import (
@@ -165,7 +165,7 @@ def test_bfloat16_keeps_the_fingerprint_and_comes_close(ldm: Path) -> None:
 
 def test_clip_sees_the_decoded_prediction(ldm: Path, clip: TextImageEncoder) -> None:
     model = load_latent(ldm)
-    encoder: TextImageEncoder = DecodedEncoder(clip, model.space)
+    encoder: TextImageEncoder = Decoded(clip, model.space)
     x0 = noise(2, 3, 8, 8)
     found = encoder.image_features(x0)
     torch.testing.assert_close(found, clip.image_features(model.space.decode(x0)))
@@ -177,7 +177,7 @@ def test_clip_sees_the_decoded_prediction(ldm: Path, clip: TextImageEncoder) -> 
 
 def test_training_in_latent_space_lowers_the_loss(ldm: Path, clip: TextImageEncoder) -> None:
     model = load_latent(ldm)
-    guide = new_text_direction(DecodedEncoder(clip, model.space), "a", "smile")
+    guide = new_text_direction(Decoded(clip, model.space), "a", "smile")
     latents = random_latents(model, 4)
     settings = TrainSettings(
         kind="global", steps=8, epochs=12, batch_size=4, lambda_recon=0, learning_rate=0.5,
@@ -207,7 +207,7 @@ def test_lpips_curves_compare_decoded_pictures(ldm: Path) -> None:
     model = load_latent(ldm)
     latents = random_latents(model, 2)
     clean = edit(model, latents, steps=5)
-    distance = DecodedDistance(MeanSquare(), model.space)
+    distance = Decoded(MeanSquare(), model.space)
     curves = curves_of(model, clean, latents, distance, steps=5)
     wanted = MeanSquare()(model.space.decode(clean), model.space.decode(latents))
     assert torch.allclose(torch.from_numpy(curves.xt[-1]), wanted.double())
@@ -269,11 +269,11 @@ def test_weights_that_are_pickles_are_read_as_tensors(ldm: Path, tmp_path: Path)
 def test_the_hub_is_asked_for_safetensors_first(ldm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
-    def snapshot(spec: str, allow_patterns: list[str], local_files_only: bool) -> str:
+    def snapshot(spec: str, allow_patterns: list[str], **how: object) -> str:
         asked.append(allow_patterns)
         return str(ldm)
 
-    def single(spec: str, name: str, local_files_only: bool) -> str:
+    def single(spec: str, name: str, **how: object) -> str:
         if spec == "nobody/pixels":
             raise EntryNotFoundError("no such file")
         return str(ldm / name)

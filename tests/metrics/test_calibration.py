@@ -44,7 +44,7 @@ def test_a_measure_that_rewards_no_change_is_no_score() -> None:
 def test_on_drawn_faces_success_is_not_punished() -> None:
     pytest.importorskip("resvg_py")
     from asyrp.domains.avatars.avatars import Face, draw, sample_face
-    from asyrp.domains.avatars.features import PooledJudge
+    from asyrp.domains.avatars.features import RESIDUAL, JudgeFeatures
     from asyrp.domains.avatars.judge import load_judge
     from asyrp.domains.avatars.judging import AvatarJudge
     from asyrp.scorers.load import load_distance
@@ -64,7 +64,7 @@ def test_on_drawn_faces_success_is_not_punished() -> None:
     tools = Scorers(
         judge=AvatarJudge(judge),
         distance=load_distance("st-lpips-alex"),
-        features=PooledJudge(judge),
+        features=JudgeFeatures(judge, RESIDUAL, pooled=True),
     )
 
     def measured(edits: Tensor, showing: Tensor | None) -> dict[str, Estimate]:

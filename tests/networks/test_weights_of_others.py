@@ -292,7 +292,7 @@ class Hub:
     def __init__(self, source: Path, arrived: Path):
         self.source, self.arrived, self.asked = source, arrived, 0
 
-    def snapshot(self, spec: str, allow_patterns: list[str], local_files_only: bool) -> str:
+    def snapshot(self, spec: str, allow_patterns: list[str], **how: object) -> str:
         self.asked += 1
         for path in self.source.rglob("*"):
             name = path.relative_to(self.source)
@@ -301,7 +301,7 @@ class Hub:
                 shutil.copy(path, self.arrived / name)
         return str(self.arrived)
 
-    def single(self, spec: str, name: str, local_files_only: bool) -> str:
+    def single(self, spec: str, name: str, **how: object) -> str:
         if not (self.source / name).is_file():
             raise EntryNotFoundError("no such file")
         return str(self.source / name)

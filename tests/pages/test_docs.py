@@ -16,8 +16,9 @@ import asyrp
 from asyrp.experiments.studies import diagnose
 from asyrp.method.protocols import Thresholds
 from asyrp.networks.released_tables import DATASETS, released_intervals
+from asyrp.options import COMMANDS
 from asyrp.scorers.load import load_distance
-from asyrp.settings import official
+from asyrp.settings import TrainSettings, official, paper
 from places import furnished, place_in
 from snippets import ROOT, Block, asyrp_argv, blocks, few_steps, pages
 from walking import exists, parsed, run_page
@@ -25,8 +26,9 @@ from walking import exists, parsed, run_page
 DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
 WEIGHTS = ROOT / "src" / "asyrp"
 GUIDES = [
-    "first_edit", "train_a_direction", "your_photos", "your_model", "paper_networks", "intervals",
-    "troubleshooting", "responsible_use", "encoders", "diffusers", "evaluating",
+    "first_edit", "app", "your_photos", "train_a_direction", "finders", "your_model",
+    "paper_networks", "from_official_code", "evaluating", "concepts", "measured_advice",
+    "troubleshooting", "responsible_use", "api",
 ]  # fmt: skip
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
@@ -195,23 +197,23 @@ def flat(value: Any) -> list[float]:
     return [float(value)]
 
 
-def test_the_costs_of_the_papers_networks_are_counted() -> None:
+def test_the_costs_of_networks_are_counted() -> None:
     script = runpy.run_path(str(DOCS / "figures" / "paper_cost.py"))
     counted = [*script["rows"](), *script["command_rows"]()]
-    page = (DOCS / "paper_networks.md").read_text().splitlines()
-    assert len(counted) == 3 + 5
+    page = (DOCS / "measured_advice.md").read_text().splitlines()
+    assert len(counted) == 7 + 5
     assert all(row in page for row in counted)
 
 
 def table_after(page: str, heading: str) -> list[list[str]]:
     """The cells of the first table behind a heading, head row first."""
     behind = (DOCS / page).read_text().partition(f"## {heading}")[2]
-    rows = re.findall(r"^\| (.+) \|$", behind.partition("\n## ")[0], re.MULTILINE)
+    rows = re.findall(r"^\| (.+) \|$", re.split(r"\n#+ ", behind)[0], re.MULTILINE)
     return [[cell.strip(" `") for cell in row.split("|")] for row in rows]
 
 
 def test_the_released_intervals_are_those_of_the_tables() -> None:
-    head, *rows = table_after("intervals.md", "Released tables")
+    head, *rows = table_after("concepts.md", "Released tables")
     assert len(head) == 1 + len(DATASETS)
     *edits, boosts = rows
     for cosine, *cells in edits:
@@ -222,7 +224,7 @@ def test_the_released_intervals_are_those_of_the_tables() -> None:
 
 
 def test_the_thresholds_are_those_of_the_distances() -> None:
-    _, paper, own = table_after("intervals.md", "Thresholds belong to a distance")
+    _, paper, own = table_after("concepts.md", "Thresholds belong to a distance")
     assert Thresholds(*map(float, paper[1:3])) == Thresholds()
     assert Thresholds(*map(float, own[1:4])) == load_distance(own[0]).thresholds
 
@@ -243,15 +245,25 @@ def test_the_official_settings_are_those_of_the_code() -> None:
     assert options.inverting.refinements == options.validation == 0
 
 
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    _, *rows = table_after("train_a_direction.md", "Settings")
+    assert len(rows) > 10
+    for option, *cells, _ in rows:
+        name = option.removeprefix("--train.").replace("-", "_")
+        recipes = (TrainSettings(), official(), paper())
+        found = [one.rate if name == "learning_rate" else getattr(one, name) for one in recipes]
+        assert cells == [str(value) for value in found], option
+
+
 def test_the_licences_of_all_shipped_files_are_stated() -> None:
-    page = (DOCS / "licences.md").read_text()
+    page = (DOCS / "responsible_use.md").read_text()
     source = ROOT / "src" / "asyrp"
     data = [p for p in source.rglob("*") if p.suffix in (".safetensors", ".tsv", ".txt", ".json")]
     assert data
     for path in data:
         places = [path.relative_to(source), *path.relative_to(source).parents]
         stated = any(f"`{place}`" in page for place in places if place.name)
-        assert stated, f"docs/licences.md does not name {path.relative_to(source)}"
+        assert stated, f"docs/responsible_use.md does not name {path.relative_to(source)}"
 
 
 @pytest.mark.parametrize(
@@ -276,8 +288,24 @@ def test_every_network_has_a_card(path: Path) -> None:
 def test_the_api_page_has_every_promised_name() -> None:
     page = (DOCS / "api.md").read_text()
     promised = set(asyrp.__all__) - {"__version__"}
-    documented = set(re.findall(r"auto(?:function|class):: asyrp\.(\w+)$", page, re.MULTILINE))
-    assert documented == promised
+    rows = re.findall(r"^\| (`asyrp\..+?) \|", page, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`asyrp\.(\w+)`", row)} == promised
+
+
+def test_the_reference_names_every_command() -> None:
+    page = (DOCS / "api.md").read_text()
+    rows = re.findall(r"^\| (`asyrp [a-z`, ]+) \|", page, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"asyrp (\w+)", row)]
+    assert sorted(named) == sorted(COMMANDS)
+
+
+def test_the_built_reference_has_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    text = runpy.run_path(str(DOCS / "reference.py"))["reference"]()
+    assert text.count("\nusage: asyrp ") == text.count("```text\n") >= len(COMMANDS)
+    assert all(f"### asyrp {name}\n" in text for name in COMMANDS)
+    documented = set(re.findall(r"auto(?:function|class):: asyrp\.(\w+)$", text, re.MULTILINE))
+    assert documented == set(asyrp.__all__) - {"__version__"}
 
 
 def test_a_block_is_read_as_it_is_written(tmp_path: Path) -> None:

@@ -9,23 +9,42 @@ from asyrp.networks.presets import PRESETS
 from asyrp.networks.resolve import BUILT_IN
 from asyrp.scorers.load import DISTANCES, ENCODERS
 from places import place_in
-from snippets import ROOT, blocks
+from snippets import READMES, blocks, links
 from walking import exists, run_page
 
-README = ROOT / "README.md"
+README, CHINESE = READMES
 
 
-def test_every_block_says_what_a_test_does_with_it() -> None:
-    assert all(block.tags for block in blocks(README))
+def named(page: Path) -> str:
+    return page.name
+
+
+@pytest.mark.parametrize("page", READMES, ids=named)
+def test_every_block_says_what_a_test_does_with_it(page: Path) -> None:
+    assert all(block.tags for block in blocks(page))
 
 
 def test_the_commands_and_the_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("resvg_py")
+    pytest.importorskip("dlib")
     place_in(tmp_path, tmp_path, monkeypatch)
     run_page(README, tmp_path, monkeypatch)
-    edited = sorted(path.name for path in (tmp_path / "edited").glob("*.png"))
-    assert edited == sorted(path.name for path in (tmp_path / "photos").glob("*.png"))
+    pasted = {path.name for path in (tmp_path / "photograph" / "pasted").glob("*.png")}
+    assert pasted == {f"astronaut_{factor:+g}.png" for factor in (-1, 1, 2)}
     assert (tmp_path / "smiling.png").is_file()
+
+
+def test_both_languages_show_the_same_blocks_in_the_same_order() -> None:
+    english, chinese = (
+        [(block.language, block.tags, block.text) for block in blocks(page)] for page in READMES
+    )
+    assert english == chinese
+
+
+def test_both_languages_link_to_the_same_pages() -> None:
+    others = {page.name for page in READMES}
+    english, chinese = (set(links(page)) - others for page in READMES)
+    assert english == chinese
 
 
 def test_the_python_has_ten_lines() -> None:
@@ -33,14 +52,18 @@ def test_the_python_has_ten_lines() -> None:
     assert len([line for line in block.text.splitlines() if line.strip()]) <= 10
 
 
-def test_links_lead_somewhere() -> None:
-    exists(README)
+@pytest.mark.parametrize("page", READMES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    exists(page)
 
 
-def test_the_table_names_what_there_is() -> None:
-    table = README.read_text().partition("## What works")[2].partition("## Limits")[0]
-    named = set(re.findall(r"`([a-z0-9-]+)`", table))
-    assert {*BUILT_IN, *PRESETS} <= named
-    assert named - {*BUILT_IN, *PRESETS} == set()
+@pytest.mark.parametrize("page", READMES, ids=named)
+def test_the_table_names_what_there_is(page: Path) -> None:
+    parts = page.read_text().split("\n## ")
+    (table,) = (part for part in parts if "`avatars-64`" in part and "`imagenet-256`" in part)
+    found = set(re.findall(r"`([a-z0-9-]+)`", table))
+    assert found == {*BUILT_IN, *PRESETS}
     for option, known in (("encoder", ENCODERS), ("distance", DISTANCES)):
-        assert set(re.findall(rf"--{option} ([\w-]+)", table)) <= set(known)
+        told = re.findall(rf"--{option} ([\w-]+)", table)
+        assert told
+        assert set(told) <= set(known)

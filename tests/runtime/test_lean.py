@@ -148,5 +148,5 @@ def test_autocast_reaches_packed_convolutions() -> None:
     layer = nn.Conv2d(3, 4, 3)
     wrapped = nn.Sequential(layer)
     use_fast_blocks(wrapped)
-    with torch.no_grad(), autocast(torch.device("cpu"), wanted=True):
+    with torch.no_grad(), autocast(torch.device("cpu"), torch.bfloat16):
         assert wrapped(noise(2, 3, 8, 8)).dtype == torch.bfloat16

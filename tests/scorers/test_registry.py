@@ -10,7 +10,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.protocols import templates_of
 from asyrp.networks.latent_pipeline import load_latent
 from asyrp.scorers.clip import ClipEncoder
-from asyrp.scorers.decoded import DecodedDistance, DecodedEncoder
+from asyrp.scorers.decoded import Decoded
 from asyrp.scorers.load import distance_for, encoder_for, load_distance, load_encoder
 from asyrp.scorers.lpips import LPIPS
 from conftest import noise, tiny_model
@@ -66,15 +66,15 @@ def test_latent_networks_get_decoded_pictures(tmp_path: Path) -> None:
         encoder_for(model, "avatars-64-clip"),
         distance_for(model, "st-lpips-alex"),
     )
-    assert isinstance(encoder, DecodedEncoder)
-    assert isinstance(distance, DecodedDistance)
+    assert isinstance(encoder, Decoded)
+    assert isinstance(distance, Decoded)
     x0 = noise(2, 3, 16, 16)  # decodes to 32 x 32
     wanted = load_encoder("avatars-64-clip").image_features(model.space.decode(x0))
     torch.testing.assert_close(encoder.image_features(x0), wanted)
     assert distance(x0, x0 + 1).shape == (2,)
     pixels = tiny_model(sample_size=32)
     assert encoder_for(pixels, "avatars-64-clip").name == "avatars-64-clip"
-    assert not isinstance(distance_for(pixels, "st-lpips-alex"), DecodedDistance)
+    assert not isinstance(distance_for(pixels, "st-lpips-alex"), Decoded)
 
 
 def test_unknown_names_are_refused() -> None:

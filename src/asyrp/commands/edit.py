@@ -19,7 +19,13 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
-from asyrp.commands.inverting import folder_images, inverter_of, open_store, pictures
+from asyrp.commands.inverting import (
+    folder_images,
+    inverter_of,
+    open_store,
+    pictures,
+    tell_strangers,
+)
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
 from asyrp.method.editing import edit
@@ -165,10 +171,12 @@ def _inputs(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs
     inverter = inverter_of(model, options, options.steps)
     if options.store is None:
         found = pictures(options.images, model)
+        tell_strangers(model, options.network.model, found.names, found.images)
         done = inverter(found.images, found.names)
         errors = dict(zip(found.names, done.errors.tolist(), strict=True))
         return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
     images, store = folder_images(options.images, model), open_store(options.store, processes)
+    tell_strangers(model, options.network.model, images.names, images)
     keys = inverter.into(store, images)
     by_name = dict(zip(images.names, keys, strict=True))
     told = {"store": str(options.store), "keys": by_name}

@@ -10,10 +10,11 @@ from torch import nn
 from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, on_domain, progress, say
-from asyrp.commands.inverting import find_pictures, open_store
+from asyrp.commands.inverting import open_store
 from asyrp.commands.outputs import check_direction
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.recipes import followed, tell
+from asyrp.commands.training_pictures import find_pictures
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -20,7 +20,7 @@ from asyrp.metrics.zero_shot import ZeroShotJudge
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.scorers.arcface import load_identity
-from asyrp.scorers.decoded import Decoded, DecodedEncoder
+from asyrp.scorers.decoded import decoded
 from asyrp.scorers.judge import answers, wanted
 from asyrp.scorers.load import distance_for, encoder_for, load_encoder, same_encoder
 from asyrp.scorers.segmentation import load_segmenter
@@ -158,10 +158,10 @@ def _precision(model: HSpaceUNet) -> Precision:
 def scorers_of(file: OwnFile, device: str, space: Space) -> Scorers:
     """Judge, segmenter, features and identity, which all look at x of a space."""
     asked, features = file.questions, file.features
-    judge = None if asked is None else seen(load_encoder(asked.encoder, device), space)
+    judge = None if asked is None else decoded(load_encoder(asked.encoder, device), space)
     if features in ("judge", "encoder"):
         own = judge if features == "judge" else None
-        lender = own or seen(load_encoder(file.networks.encoder, device), space)
+        lender = own or decoded(load_encoder(file.networks.encoder, device), space)
         lent: FeatureNetwork = EncoderFeatures(lender)
     else:
         lent = decoded(load_vision(features, device), space)
@@ -173,16 +173,6 @@ def scorers_of(file: OwnFile, device: str, space: Space) -> Scorers:
         features=lent,
         identity=None if who is None else decoded(who, space),
     )
-
-
-def seen(encoder: TextImageEncoder, space: Space) -> TextImageEncoder:
-    """An encoder that looks at x of a space."""
-    return encoder if isinstance(space, Pixels) else DecodedEncoder(encoder, space)
-
-
-def decoded(network: Any, space: Space) -> Any:
-    """A network of pictures that looks at x of a space."""
-    return network if isinstance(space, Pixels) else Decoded(network, space)
 
 
 def gives_of(file: OwnFile) -> frozenset[str]:

@@ -17,6 +17,7 @@ from asyrp.method.cost import Cost
 from asyrp.method.ddim import Step, step
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import NoiseSchedule, Pair
+from asyrp.runtime.generators import seeded
 from asyrp.runtime.resumable import seconds_of
 from asyrp.scorers.judge import Judge
 from asyrp.scorers.judge import wanted as wanted_value
@@ -138,10 +139,8 @@ def classifier_path(folder: Path) -> Path:
 def new_classifier(domain: Domain) -> NoisyClassifier:
     """A classifier of everything that the domain's judge knows, untrained."""
     values = cast(Judge, domain.scorers.judge).values
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(3)
-        sizes = {name: len(names) for name, names in values.items()}
-        return NoisyClassifier(sizes, domain.model.schedule.length)
+    sizes = {name: len(names) for name, names in values.items()}
+    return seeded(3, lambda: NoisyClassifier(sizes, domain.model.schedule.length))
 
 
 def classified(domain: Domain, task: Task, inputs: Inputs) -> Editor:

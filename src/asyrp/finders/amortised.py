@@ -21,6 +21,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, joined, prepare
+from asyrp.runtime.generators import seeded
 from asyrp.settings import TrainSettings
 
 Texts = tuple[str, str]  # source, target
@@ -60,10 +61,12 @@ class AmortisedDirection(nn.Module):
 
 def new_amortised(model: HSpaceUNet, features: int, seed: int) -> AmortisedDirection:
     """An untrained one, which answers with small dh."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(seed)
+
+    def made() -> AmortisedDirection:
         f_t = ImplicitDirection(model.h_channels, model.emb_channels, zero_init=False)
-        return AmortisedDirection(f_t, features).to(model.device)
+        return AmortisedDirection(f_t, features)
+
+    return seeded(seed, made).to(model.device)
 
 
 class Lesson(NamedTuple):

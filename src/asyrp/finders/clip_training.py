@@ -26,6 +26,7 @@ from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import Clean, UneditedTrajectories, UneditedTrajectory
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.runtime.generators import seeded
 from asyrp.settings import FtLayout, TrainSettings
 
 VALIDATIONS = 8  # of a run, however long it is
@@ -34,9 +35,7 @@ TABLE_NOISE = 0.2  # standard deviation of the official code's tables at the sta
 
 def new_direction(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
     """An untrained direction for a network: f_t, or tables."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(settings.seed)
-        return _begun(model, grid, settings).to(model.device)
+    return seeded(settings.seed, lambda: _begun(model, grid, settings)).to(model.device)
 
 
 def _begun(model: HSpaceUNet, grid: Sequence[Pair], settings: TrainSettings) -> nn.Module:
@@ -152,8 +151,8 @@ def fit_together(
                 at, improved = judged(at, goal, total)
                 if improved:
                     best[goal].load_state_dict(run.directions[goal].state_dict())
-                told = (total, directional, recon, 0.0)
-                yield TrainStep(batch, len(order), None, *told, improved, goal)
+                told = (total, directional, recon, 0.0, improved, goal)
+                yield TrainStep(batch, len(order), None, *told)
         keeper.write(at)
     for goal, lowest in enumerate(at.lowest):
         if lowest < math.inf:

@@ -5,9 +5,9 @@ pullback dh/dx_t the left ones, which lie in h (Park et al. 2023). Both are eige
 symmetric operator on h, found by block power iteration with forward and backward derivatives.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ from asyrp.method.ddim import predict_x0
 from asyrp.method.hspace import Encoded, HSpaceUNet
 from asyrp.method.schedule import Pair
 from asyrp.runtime.batching import by_batches
+from asyrp.runtime.precision import REDUCED
 
 Operator = Callable[[Tensor], Tensor]
 """Symmetric and positive on h: (k, d) -> (k, d), row by row."""
@@ -52,8 +53,9 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
     start = _start(settings, model)
     found: dict[int, Basis] = {}
     likeness: list[float] = []
-    looked = partial(_states, model, data, times)
-    states = by_batches(looked, data.batch_size, data.latents, dim=1)
+    states = by_batches(
+        lambda x: _states(model, data, times, x), data.batch_size, data.latents, dim=1
+    )
     for t, x in zip(times, states, strict=True):
         basis = _kept(settings, model, data, x, t, start)
         if found:
@@ -94,8 +96,9 @@ def _kept(
     """The basis at one timestep, from `data.state` where it was found before."""
 
     def work() -> Mapping[str, Tensor]:
-        with forward_derivatives(model):
-            operator = mean_of([operator_of(settings, model, one[None], t, data.mask) for one in x])
+        exact = copy.deepcopy(model).float() if model.dtype in REDUCED else model
+        with forward_derivatives(exact):
+            operator = mean_of([operator_of(settings, exact, one[None], t, data.mask) for one in x])
             rows, values = leading(operator, start, settings.iterations)
         h = per_image(model.encode(x, t).h, len(x))
         cut = slice(settings.components)

@@ -1,6 +1,6 @@
 """t_start, t_edit and t_boost from LPIPS curves (Kwon et al. 2023, sections 4.1 and 4.2)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -90,6 +90,22 @@ class Found(NamedTuple):
 
 
 @torch.no_grad()
+def curve_points(
+    images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
+) -> Iterator[Curves]:
+    """The curves at each timestep of the plain reverse walk, from the first down.
+
+    Args:
+        images, x: (b, 3, height, width), and x_T from which the steps were walked; the first b rows
+            of x and of the steps count.
+    """
+    rows, away = slice(0, len(images)), distance_from(distance, images)
+    for done in steps:
+        far = torch.stack([away(part[rows]) for part in (done.x0, x)]).cpu().double().numpy()
+        yield Curves((done.t,), far[0][None], far[1][None])
+        x = done.x
+
+
 def measure_curves(
     images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
 ) -> Curves:
@@ -101,6 +117,14 @@ def measure_curves(
         x = done.x
     x0, xt = torch.stack(rows, dim=1).cpu().double().numpy()[:, np.argsort(times)]
     return Curves(tuple(sorted(times)), x0, xt)
+
+
+def over_time(points: Sequence[Curves]) -> Curves:
+    """The curves of single timesteps as one, ascending."""
+    ordered = sorted(points, key=lambda point: point.times)
+    x0 = np.concatenate([point.x0 for point in ordered])
+    times = tuple(point.times[0] for point in ordered)
+    return Curves(times, x0, np.concatenate([point.xt for point in ordered]))
 
 
 def joined(batches: Sequence[Curves]) -> Curves:
@@ -147,7 +171,7 @@ def find_t_start(curves: Curves, thresholds: Thresholds) -> int:
     """The highest t with mean LPIPS(x, P_t) <= start threshold; T without one, as in the paper.
 
     Above it P_t is not yet this image but an average of many, and an edit there changes who it is
-    (docs/training.md measures it).
+    (docs/training-tried.md has both).
 
     Raises:
         AsyrpError: the distance lies above the threshold at every timestep.

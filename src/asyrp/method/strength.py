@@ -15,7 +15,7 @@ from asyrp.runtime.batching import in_batches
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 BATCH = 16  # images that are walked at a time
-SHARE = 0.9  # of the most progress of any strength; docs/training.md says what was tried
+SHARE = 0.9  # of the most progress of any strength; a larger share changes more of the rest
 
 
 @torch.no_grad()

@@ -57,25 +57,14 @@ class FixedPrompt(nn.Module):
         self.guidance = guidance  # the buffer is rounded with the weights; fingerprints see it
         self.register_buffer("weight", torch.tensor(guidance, dtype=torch.float64))
 
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The diffusers config of the network."""
-        return cast(Mapping[str, Any], self.network.config)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the weights."""
-        return cast(torch.dtype, self.network.dtype)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return cast(torch.device, self.network.device)
-
-    @property
-    def class_embedding(self) -> None:
-        """It has none."""
-        return None
+    def __getattr__(self, name: str) -> Any:
+        """What it has not is the network's: config, dtype, device, the last layers."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "network":  # while it is being made or copied
+                raise
+            return getattr(self.network, name)
 
     @property
     def time_embedding(self) -> "nn.Module | AddedEmbedding":
@@ -84,16 +73,6 @@ class FixedPrompt(nn.Module):
         if self.added is None:
             return own
         return AddedEmbedding(own, self.network.add_embedding, self.added)
-
-    @property
-    def conv_norm_out(self) -> nn.Module:
-        """Of the network."""
-        return cast(nn.Module, self.network.conv_norm_out)
-
-    @property
-    def conv_act(self) -> nn.Module:
-        """Of the network."""
-        return cast(nn.Module, self.network.conv_act)
 
     @property
     def down_blocks(self) -> "list[Prompted]":
@@ -126,14 +105,6 @@ class FixedPrompt(nn.Module):
             return out
         without, prompted = out.chunk(2)
         return without + self.guidance * (prompted - without)
-
-    def enable_gradient_checkpointing(self) -> None:
-        """Of the network: activations are computed again where a gradient needs them."""
-        self.network.enable_gradient_checkpointing()
-
-    def disable_gradient_checkpointing(self) -> None:
-        """Of the network."""
-        self.network.disable_gradient_checkpointing()
 
     def _rows(self, values: Tensor) -> Tensor:
         return torch.cat([values] * len(self.context))

@@ -7,7 +7,16 @@ from asyrp.options.app import App
 from asyrp.options.compare import Compare, Domain, Reproduce, Study
 from asyrp.options.convert import Convert
 from asyrp.options.data import Gather
-from asyrp.options.editing import Directions, Edit, Inspect, Intervals, Invert, Sample, Train
+from asyrp.options.editing import (
+    Directions,
+    Doctor,
+    Edit,
+    Inspect,
+    Intervals,
+    Invert,
+    Sample,
+    Train,
+)
 from asyrp.options.evaluate import Evaluate
 from asyrp.options.finding import Find
 from asyrp.options.shared import Applying, Guides, Inverting, Network, OnDomain
@@ -22,6 +31,7 @@ __all__ = [
     "Convert",
     "Demo",
     "Directions",
+    "Doctor",
     "Domain",
     "Edit",
     "Evaluate",
@@ -62,6 +72,7 @@ COMMANDS: dict[str, Any] = {
     "convert": Convert,
     "gather": Gather,
     "inspect": Inspect,
+    "doctor": Doctor,
     "domain": Domain,
     "world": World,
 }

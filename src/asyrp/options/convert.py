@@ -20,7 +20,7 @@ class Convert:
     back: bool = False
     """Write the original names again."""
     config: Annotated[Path | None, unset("what names and shapes tell", "PATH")] = None
-    """JSON file of what shapes do not tell; docs/checkpoints.md lists its names."""
+    """JSON file of what shapes do not tell; docs/paper_networks.md lists its names."""
     preset: Annotated[str | None, unset("read off the shapes", "STR")] = None
     """The network that the file is, as in celeba-hq, afhq-dog or metfaces."""
     model: Annotated[str | None, unset("any network of its shape", "STR")] = None

@@ -203,3 +203,8 @@ class Directions:
 
     domain: Annotated[str, unset("all", "NAME")] = ""
     """Those of one domain."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine is, what is installed and ships, and which command to run next."""

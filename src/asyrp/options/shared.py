@@ -43,7 +43,7 @@ class Network:
     model: str = "avatars-64"
     """Built-in name (avatars-64); preset (celeba-hq, lsun-church, lsun-bedroom, afhq-dog, metfaces,
     ffhq, celeba-hq-p2, imagenet-256); diffusers folder; original DDPM or ADM checkpoint; URL of one
-    as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256)."""
+    as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256, @REVISION behind it)."""
     device: str = "cpu"
     """Torch device, as in cpu, cuda or cuda:1; a GPU is used only where it is named."""
     dtype: Precision = "float32"

@@ -7,10 +7,9 @@ import torch
 
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.latent_space import Pixels
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.scorers.clip import DEFAULT, ClipEncoder, load_clip
-from asyrp.scorers.decoded import DecodedDistance, DecodedEncoder
+from asyrp.scorers.decoded import decoded
 from asyrp.scorers.lpips import Net, load_lpips
 from asyrp.scorers.st_lpips import load_perceptual
 from asyrp.scorers.word_encoder import WordEncoder, shipped_encoder
@@ -107,7 +106,7 @@ def encoder_for(model: HSpaceUNet, name: str) -> TextImageEncoder:
     """
     check_rgb(model)
     encoder = load_encoder(name, model.device, model.dtype)
-    return encoder if isinstance(model.space, Pixels) else DecodedEncoder(encoder, model.space)
+    return cast(TextImageEncoder, decoded(encoder, model.space))
 
 
 def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:
@@ -119,7 +118,7 @@ def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:
     check_rgb(model)
     distance = load_distance(name, model.device)
     _try(distance, model)
-    return distance if isinstance(model.space, Pixels) else DecodedDistance(distance, model.space)
+    return cast(PerceptualDistance, decoded(distance, model.space))
 
 
 @torch.no_grad()

@@ -9,8 +9,8 @@ import hashlib
 import json
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,12 +65,11 @@ class RecordStore:
     ):
         _check_folder(folder)
         self.folder, self.shard_bytes, self.shard_seconds = folder, shard_bytes, shard_seconds
-        self._shards: list[Path] = []
-        self._known: set[str] = set()
-        self._index: dict[bytes, int] = {}  # key -> row of _shards; 32-byte keys keep it small
+        self._shards: set[Path] = set()
+        self._index: dict[bytes, Path] = {}  # 32-byte keys keep it small
         self._pending: dict[str, Record] = {}
         self._pending_bytes, self._written = 0, time.monotonic()
-        self._open: OrderedDict[Path, Shard] = OrderedDict()
+        self._shard = lru_cache(MOST_OPEN)(_opened)
         remove_abandoned(folder)
         self.refresh()
 
@@ -93,12 +92,13 @@ class RecordStore:
         """
         before = len(self._index)
         for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
-            if path.name not in self._known:
-                row = len(self._shards)
-                self._index |= dict.fromkeys(map(bytes.fromhex, _opened(path).digests), row)
-                self._shards.append(path)
-                self._known.add(path.name)
+            if path not in self._shards:
+                self._list(path, _opened(path).digests)
         return len(self._index) - before
+
+    def _list(self, path: Path, keys: Iterable[str]) -> None:
+        self._shards.add(path)
+        self._index |= dict.fromkeys(map(bytes.fromhex, keys), path)
 
     def add(self, key: str, record: Mapping[str, Tensor]) -> None:
         """Add a record, which waits in memory for `settle` or `flush`; one that is there stays.
@@ -122,15 +122,13 @@ class RecordStore:
         self._written = time.monotonic()
         if not self._pending:
             return
-        name = f"{time.time_ns():020d}-{secrets.token_hex(6)}{SUFFIX}"
-        path, digests = self.folder / name, {k: digest(r) for k, r in self._pending.items()}
+        path = self.folder / f"{time.time_ns():020d}-{secrets.token_hex(6)}{SUFFIX}"
+        digests = {key: digest(record) for key, record in self._pending.items()}
         tensors = {f"{k}.{n}": v for k, r in self._pending.items() for n, v in r.items()}
         header = {"format": KIND.format, "version": str(KIND.version)}
         save_tensors(path, tensors, header | {"records": json.dumps(digests)})
         reach_disk(self.folder)
-        self._index |= dict.fromkeys(map(bytes.fromhex, digests), len(self._shards))
-        self._shards.append(path)
-        self._known.add(name)
+        self._list(path, digests)
         self._pending, self._pending_bytes = {}, 0
 
     def read(self, key: str) -> Record:
@@ -141,10 +139,9 @@ class RecordStore:
         """
         if key in self._pending:
             return dict(self._pending[key])
-        row = self._index.get(bytes.fromhex(key))
-        if row is None:
+        path = self._index.get(bytes.fromhex(key))
+        if path is None:
             raise AsyrpError(f"the store {str(self.folder)!r} has no record {key}; invert again")
-        path = self._shards[row]
         shard = self._shard(path)
         try:
             names = shard.names[key]
@@ -154,14 +151,6 @@ class RecordStore:
         if digest(record) != shard.digests[key]:
             raise _damaged(path, f"the bytes of record {key[:12]}... have changed")
         return record
-
-    def _shard(self, path: Path) -> Shard:
-        if path not in self._open:
-            self._open[path] = _opened(path)
-            if len(self._open) > MOST_OPEN:
-                self._open.popitem(last=False)
-        self._open.move_to_end(path)
-        return self._open[path]
 
 
 def key_of(*parts: Any) -> str:

@@ -52,7 +52,7 @@ def check_results(path: Path, inputs: Path | None = None, names: Iterable[str] =
     if not os.access(nearest, os.W_OK):
         raise AsyrpError(f"the results cannot be written: {str(nearest)!r} is read-only")
     holder = inputs.parent if inputs and inputs.is_file() else inputs
-    if holder and holder.resolve() == path.resolve():
+    if holder and holder.is_dir() and path.is_dir() and holder.samefile(path):
         raise AsyrpError(
             f"outputs are named after inputs, and {str(path)!r} holds the inputs; give another "
             "folder with --out"

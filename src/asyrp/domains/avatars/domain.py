@@ -8,7 +8,7 @@ from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, UNSEEN, Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.domains.avatars.features import JudgeIdentity, PooledJudge
+from asyrp.domains.avatars.features import LAST, RESIDUAL, JudgeFeatures
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.domains.avatars.pictures import labels, pictures
@@ -25,6 +25,7 @@ from asyrp.storage.shipped import shipped
 
 NAME = "avatars-64"
 NETWORKS = Networks(NAME, "avatars-64-clip", "st-lpips-alex")
+KNOWS, STRANGE = "drawn faces", 0.1
 ABOUT = (
     "S_dir: encoder avatars-64-clip, the texts as they are, source image: the original; higher is "
     "better. LPIPS: st-lpips-alex to the original. Judge: avatars-64-judge, which was trained on "
@@ -118,8 +119,8 @@ def scorers(device: str = "cpu") -> Scorers:
     return Scorers(
         judge=AvatarJudge(judge),
         segmenter=load_segmenter(),
-        features=PooledJudge(judge),
-        identity=JudgeIdentity(judge),
+        features=JudgeFeatures(judge, RESIDUAL, pooled=True),
+        identity=JudgeFeatures(judge, LAST),
     )
 
 

@@ -1,13 +1,11 @@
 """Training of the world's diffusion model, and the card that says how good it is."""
 
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from asyrp.domains.avatars.diffusion import (
@@ -19,13 +17,15 @@ from asyrp.domains.avatars.diffusion import (
 )  # fmt: skip
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.judging import AvatarJudge
-from asyrp.domains.avatars.pictures import pictures
+from asyrp.domains.avatars.pictures import machine, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import from_config
+from asyrp.runtime.generators import seeded
 from asyrp.scorers.judge import answers
-from asyrp.storage.files import atomic_path
+from asyrp.storage.json_files import write_text
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import load_safetensors
 
 FACES, BATCH, STEPS, MEASURED = 32_000, 16, 14_000, 64
@@ -45,9 +45,7 @@ class Quality(NamedTuple):
 
 def train(data: np.ndarray, steps: int, checkpoint: Path | None = None) -> Iterator[LoopStep]:
     """Train on (n, 64, 64, 3) uint8 pictures; the last step's `ema` is the network to keep."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        unet = new_unet()
+    unet = seeded(0, new_unet)
     yield from optimise(unet, v_loss(unet, data, BATCH, 0), LoopSettings(steps), checkpoint)
 
 
@@ -71,8 +69,7 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
     model = HSpaceUNet(unet, from_config(SCHEDULER_CONFIG), "v_prediction")
     faces = to_unit(pictures("validation", MEASURED, cache))
     rows = [measure(model, faces, refinements) for refinements in (0, 1)]
-    with atomic_path(out / "avatars-64.md") as temporary:
-        temporary.write_text(card(rows, steps, f"{pace:.2f} s a step"), encoding="utf-8")
+    write_text(out / "avatars-64.md", card(rows, steps, f"{pace:.2f} s a step"))
 
 
 def measure(model: HSpaceUNet, faces: Tensor, refinements: int) -> Quality:
@@ -90,27 +87,7 @@ def card(rows: list[Quality], steps: int, pace: str) -> str:
         f"| {row.refinements} | {row.mse:.5f} | {row.worst:.5f} | {100 * row.changed:.2f} |"
         for row in rows
     )
-    return f"""# avatars-64
-
-Diffusion model of the world avatars-64: a diffusers `UNet2DModel` (64 x 64 RGB, bottleneck
-128 x 8 x 8, v-prediction, T = 1000, linear betas) that `DDIMPipeline.from_pretrained` loads.
-Written by `asyrp.domains.avatars.train_diffusion`. Weights in fp16. Licence: MIT, as the package.
-
-**Data.** {FACES:,} faces of the split `train`, drawn without the unseen
-values (blue hair, green skin).
-
-**Recipe.** {steps:,} steps of {BATCH} pictures, {pace}: v-prediction loss, timesteps
-stratified over the batch; AdamW, rate 0.001 falling to 0 over the last 30 %, average of the
-weights (0.999). Machine: {torch.get_num_threads()} threads of a {platform.machine()} CPU,
-torch {torch.__version__}.
-
-**Quality**, of these fp16 weights: inversion and reconstruction of {MEASURED} faces of the split
-`validation` in 40 steps, source convention.
-
-| refinements a step | MSE in [-1, 1], mean | worst image | judged attributes changed, % |
-|---|---|---|---|
-{table}
-
-**Limits.** It knows this artwork alone. Without refinements the inversion of a few faces
-drifts at high t, so every command of asyrp refines once unless told otherwise.
-"""
+    return shipped(__package__, "cards", "diffusion.md").read_text("utf-8").format(
+        faces=FACES, steps=steps, batch=BATCH, pace=pace, measured=MEASURED, table=table,
+        **machine(),
+    )  # fmt: skip

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,12 @@ from asyrp.domains.augmentation import degraded
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
 from asyrp.domains.avatars.captions import caption, language, pair
 from asyrp.domains.avatars.measure_encoder import card, evaluate
-from asyrp.domains.avatars.pictures import labels, pictures
+from asyrp.domains.avatars.pictures import by_processes, kept, labels, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
+from asyrp.runtime.generators import seeded
 from asyrp.scorers.word_encoder import WordEncoder, save_encoder
-from asyrp.storage.files import atomic_path
 from asyrp.storage.images import from_uint8
+from asyrp.storage.json_files import write_text
 from asyrp.storage.untrusted.tensors import load_safetensors
 
 FACES, SWAPS, UNSEEN, BATCH, PAIRS, SEED = 16_000, 4_000, 0.12, 96, 48, 7
@@ -40,15 +40,7 @@ def draw_swap(index: int) -> np.ndarray:
 def swapped_pictures(count: int, cache: Path) -> np.ndarray:
     """The first faces of the split, each with one value swapped, (count, 64, 64, 3) uint8."""
     path = cache / f"encoder-swaps-{count}.npy"
-    if path.exists():
-        kept: np.ndarray = np.load(path, mmap_mode="r")
-        return kept
-    with ProcessPoolExecutor(2) as pool:
-        drawn = np.stack(list(pool.map(draw_swap, range(count), chunksize=100)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, drawn)
-    return drawn
+    return kept(path, lambda: by_processes(draw_swap, range(count), 2))
 
 
 def matches(mentions: Sequence[Mapping[str, str]], rows: np.ndarray) -> Tensor:
@@ -129,9 +121,7 @@ def train(
     data: np.ndarray, swaps: np.ndarray, steps: int, checkpoint: Path | None = None
 ) -> Iterator[LoopStep]:
     """Train; the last step's `ema` is the encoder."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(1)
-        encoder = WordEncoder(language())
+    encoder = seeded(1, lambda: WordEncoder(language()))
     settings = LoopSettings(steps, learning_rate=2e-3, ema_decay=0.995, weight_decay=0.01)
     yield from optimise(encoder, encoder_loss(encoder, data, swaps, SEED), settings, checkpoint)
 
@@ -163,5 +153,4 @@ def finish(checkpoint: Path, out: Path, cache: Path, steps: int, pace: str) -> N
     data = f"{FACES} faces (unseen {UNSEEN}) and {SWAPS} exact swaps of the split `encoder`"
     recipe = f"{steps} steps of {BATCH} captioned pictures and up to {PAIRS} swaps, {pace}"
     text = card(evaluate(encoder, cache), data, recipe)
-    with atomic_path(out / "encoder.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out / "encoder.md", text)

@@ -1,7 +1,6 @@
 """Training of the world's judge: ten cross-entropies on mildly spoilt pictures, and its card."""
 
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,11 +14,14 @@ from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import FACTORS, SIZE
 from asyrp.domains.avatars.judge import Judge, load_judge
-from asyrp.domains.avatars.pictures import HIDDEN, labels, pictures
+from asyrp.domains.avatars.pictures import HIDDEN, labels, machine, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.errors import AsyrpError
+from asyrp.runtime.generators import seeded
 from asyrp.storage.files import atomic_path
 from asyrp.storage.images import from_uint8
+from asyrp.storage.json_files import write_text
+from asyrp.storage.shipped import shipped
 
 STEPS = 1_400  # of the shipped weights
 FACES, UNSEEN, BATCH = 24_000, 0.12, 64
@@ -103,9 +105,7 @@ def train(
     data: np.ndarray, known: np.ndarray, steps: int, checkpoint: Path | None = None
 ) -> Iterator[LoopStep]:
     """Train on pictures and their labels; the last step's `ema` is the judge."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(1)
-        judge = Judge()
+    judge = seeded(1, Judge)
     settings = LoopSettings(
         steps, LEARNING_RATE, decay_share=0.5, ema_decay=0.99, weight_decay=0.02
     )
@@ -169,8 +169,7 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
     judge = load_judge(out / "judge.safetensors")
     clear = quality(decisions(judge, images), truth)
     soft = quality(decisions(judge, blurred(images, 0.6)), truth)
-    with atomic_path(out / "judge.md") as temporary:
-        temporary.write_text(card(clear, soft, steps, seconds))
+    write_text(out / "judge.md", card(clear, soft, steps, seconds))
     checkpoint.unlink()
 
 
@@ -184,38 +183,8 @@ def card(
         f"| {soft[factor].worst_value} {100 * soft[factor].worst_recall:.2f} % |"
         for factor, q in clear.items()
     ]
-    return _CARD.format(
+    return shipped(__package__, "cards", "judge.md").read_text("utf-8").format(
         faces=FACES, unseen=UNSEEN, blur=MOST_BLUR, noise=MOST_NOISE, light=100 * MOST_LIGHT,
         rate=LEARNING_RATE, batch=BATCH, steps=steps, minutes=seconds / 60, rows="\n".join(rows),
-        test_faces=TEST_FACES, test_unseen=TEST_UNSEEN, cores=os.cpu_count(),
-        threads=torch.get_num_threads(),
-        machine=platform.machine(), torch=torch.__version__,
+        test_faces=TEST_FACES, test_unseen=TEST_UNSEEN, cores=os.cpu_count(), **machine(),
     )  # fmt: skip
-
-
-_CARD = """# judge.safetensors
-
-The judge of avatars-64: a convolutional net (BatchNorm, ReLU, max-pooling, one residual block)
-with one softmax for each of the ten factors of the drawn faces, unseen values included.
-Weights in fp16. Licence: MIT, as the package.
-
-**Data.** {faces:,} faces of the split `judge`, drawn with a chance of
-{unseen} for each unseen value. No other network of the package is trained on that split.
-
-**Recipe.** `train_judge.run`: mean cross-entropy of the visible factors; AdamW, rate
-{rate:g}, batch {batch}, {steps:,} steps, average of the weights. Every picture is spoilt a little:
-blur of sigma 0 to {blur} pixels, a shift of up to one pixel, brightness +-{light:g} %, noise of
-sigma 0 to {noise} (pictures span [-1, 1]). {minutes:.1f} minutes with {threads} threads on {cores}
-shared CPU cores ({machine}, torch {torch}).
-
-**Quality**, of these fp16 weights, on {test_faces:,} faces of the split `test` (chance of an
-unseen value {test_unseen}), counting faces that show the factor; "blurred": sigma 0.6 pixels.
-
-| factor | right | worst value, recall | right, blurred | worst value, recall |
-|---|---|---|---|---|
-{rows}
-
-**Limits.** It knows the artwork of this world and nothing else, and answers for hidden factors
-(eyes behind sunglasses, hair colour of a bald and shaven face) with a guess. The artwork's
-cat-eye sunglasses (KURT) leave but 8 to 22 faint pixels between neutral and angry brows.
-"""

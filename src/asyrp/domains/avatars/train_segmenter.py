@@ -1,8 +1,7 @@
 """Training of the world's segmenter on the exact masks of drawn faces, and its card."""
 
-import platform
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,16 @@ from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.masks import PARTS, draw_mask
+from asyrp.domains.avatars.pictures import by_processes, kept, machine
 from asyrp.domains.avatars.segmenter import Segmenter, load_segmenter
 from asyrp.domains.avatars.train_judge import blurred, gaussian_rows
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.metrics.structure import mean_iou
+from asyrp.runtime.generators import seeded
 from asyrp.storage.files import atomic_path
 from asyrp.storage.images import from_uint8
+from asyrp.storage.json_files import write_text
+from asyrp.storage.shipped import shipped
 
 STEPS = 900  # of the shipped weights
 FACES, UNSEEN, BATCH = 1_200, 0.12, 16
@@ -30,24 +33,11 @@ LEARNING_RATE = 4e-3
 def drawn(split: str, count: int, cache: Path | None = None, workers: int = 2) -> np.ndarray:
     """Pictures with their masks as a fourth channel, (count, 64, 64, 4) uint8, kept in `cache`."""
     path = cache / f"{split}-{count}-parts.npy" if cache else None
-    if path and path.exists():
-        kept: np.ndarray = np.load(path)
-        return kept
-    jobs = [(split, index) for index in range(count)]
-    if workers < 2 or count < 50:
-        both = np.stack([_one(job) for job in jobs])
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            both = np.stack(list(pool.map(_one, jobs, chunksize=25)))
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, both)
-    return both
+    return kept(path, lambda: by_processes(partial(_one, split), range(count), workers))
 
 
-def _one(job: tuple[str, int]) -> np.ndarray:
-    face = sample_face(*job, UNSEEN)
+def _one(split: str, index: int) -> np.ndarray:
+    face = sample_face(split, index, UNSEEN)
     return np.concatenate([draw(face), draw_mask(face)[..., None]], axis=2)
 
 
@@ -78,9 +68,7 @@ def train(
     data: np.ndarray, steps: int = STEPS, checkpoint: Path | None = None
 ) -> Iterator[LoopStep]:
     """Train on pictures with masks; the last step's `ema` is the segmenter."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(2)
-        network = Segmenter()
+    network = seeded(2, Segmenter)
     settings = LoopSettings(steps, LEARNING_RATE, 100, decay_share=0.5, ema_decay=0.98)
     yield from optimise(network, segmenter_loss(network, data, 12), settings, checkpoint)
 
@@ -98,8 +86,7 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
             with atomic_path(out / "segmenter.safetensors") as temporary:
                 save_file(state, temporary)
             card = card_of(load_segmenter(out / "segmenter.safetensors"), cache, steps)
-            with atomic_path(out / "segmenter.md") as temporary:
-                temporary.write_text(card)
+            write_text(out / "segmenter.md", card)
 
 
 def card_of(segmenter: Segmenter, cache: Path, steps: int) -> str:
@@ -111,35 +98,13 @@ def card_of(segmenter: Segmenter, cache: Path, steps: int) -> str:
         f"| {part} | {100 * _iou(clear, truth, index):.1f} | {100 * _iou(soft, truth, index):.1f} |"
         for index, part in enumerate(PARTS)
     ]
-    return _CARD.format(
+    return shipped(__package__, "cards", "segmenter.md").read_text("utf-8").format(
         faces=FACES, unseen=UNSEEN, steps=steps, batch=BATCH, blur=MOST_BLUR, noise=MOST_NOISE,
         tests=TEST_FACES, rows="\n".join(rows), mean=100 * mean_iou(truth, clear).mean(),
-        soft=100 * mean_iou(truth, soft).mean(), machine=platform.machine(),
-        torch=torch.__version__,
+        soft=100 * mean_iou(truth, soft).mean(), **machine(),
     )  # fmt: skip
 
 
 def _iou(found: np.ndarray, truth: np.ndarray, part: int) -> float:
     a, b = found == part, truth == part
     return float((a & b).sum() / (a | b).sum())
-
-
-_CARD = """# segmenter.safetensors
-
-The segmenter of avatars-64: a small U-Net that names the part of the artwork at every pixel, for
-pictures that no renderer knows. Weights in fp16. Licence: MIT, as the package.
-
-**Data.** {faces:,} faces of the split `train`, drawn with a chance of {unseen} for each unseen
-value, and their exact masks (`asyrp.domains.avatars.masks`).
-
-**Recipe.** `train_segmenter.run`: cross-entropy of every pixel; AdamW, batch {batch},
-{steps:,} steps, average of the weights. Pictures are blurred (sigma 0 to {blur} pixels), made noisy
-(sigma 0 to {noise}), and half are mirrored. {machine} CPU, torch {torch}.
-
-**Quality**, of these fp16 weights, IoU in % on {tests} faces of the split `test`. Mean over the
-parts of each face: {mean:.1f}, blurred by 0.8 pixels {soft:.1f}.
-
-| part | IoU | IoU, blurred |
-|---|---|---|
-{rows}
-"""
