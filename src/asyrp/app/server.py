@@ -41,6 +41,8 @@ def theme() -> gr.Theme:
         color_accent="*primary_700",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_cancel_background_fill="#b91c1c",
+        button_cancel_background_fill_hover="#991b1b",
         slider_color="*primary_700",
     )
 
