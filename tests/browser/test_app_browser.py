@@ -448,7 +448,8 @@ def test_screenshots_at_desktop_and_phone_width(tab: Any) -> None:
         page.locator("#stage", has_text="astronaut.jpg").wait_for()
         page.locator("#links").get_by_text("Download photograph").wait_for()
         page.get_by_label("face → smiling face", exact=True).first.uncheck()
-        edited(page, lambda: page.get_by_label("face → serious face", exact=True).first.check())
+        serious = page.get_by_label("face → serious face", exact=True).first
+        edited(page, lambda one=serious: one.check())  # type: ignore[misc]
         page.get_by_role("button", name="Make a strip").click()
         page.wait_for_selector("#strip figcaption")
         page.evaluate("scrollTo(0, 0)")
