@@ -64,8 +64,6 @@ OWN = {
     ("avatars.py", "Image.open"),
     ("masks.py", "Image.open"),
     ("pictures.py", "np.load"),
-    ("train_encoder.py", "np.load"),
-    ("train_segmenter.py", "np.load"),
 }
 
 
