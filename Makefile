@@ -51,10 +51,6 @@ slow: install
 app-test: install
 	$(BIN)/python -m pytest -rs -m '' tests/app tests/browser
 
-# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
-gpu: install
-	PYTHON=$(BIN)/python sh tools/gpu.sh
-
 # Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
 # As root full and read-only disks are real ones. Writes docs/faults.md.
 faults: install
@@ -74,11 +70,7 @@ type: install
 check: lint type test
 
 # Builds the wheel, installs it into an empty environment, and uses it outside of this folder.
-wheel-# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
-gpu: install
-	PYTHON=$(BIN)/python sh tools/gpu.sh
-
-test: install
+wheel-test: install
 	$(BIN)/python tools/wheel_test.py
 
 # The default tests on the oldest versions that pyproject.toml allows.

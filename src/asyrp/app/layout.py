@@ -103,14 +103,7 @@ def editor(top: int, domains: Sequence[str] = ()) -> tuple[Shown, Asked]:
             strip = fragment("", "strip", elem_classes="preview")
             links = fragment(views.links({}), "links")
         with gr.Column(elem_id="controls"):
-            domain = gr.Dropdown(
-                list(domains),
-                value=next(iter(domains), None),
-                label="Domain: what the network knows",
-                visible=len(domains) > 1,
-                elem_id="domain",
-                filterable=False,
-            )
+            domain = _domain(domains)
             faces, upload, draw = _picture()
             heading("Directions")
             label = f"Up to {SLOTS} together, each with a strength of its own"
@@ -123,6 +116,17 @@ def editor(top: int, domains: Sequence[str] = ()) -> tuple[Shown, Asked]:
         domain, faces, upload, draw, draw_seed, chosen, slots, marks, own, boost, seed,
         make_strip, undo,
     )  # fmt: skip
+
+
+def _domain(domains: Sequence[str]) -> gr.Dropdown:
+    return gr.Dropdown(
+        list(domains),
+        value=next(iter(domains), None),
+        label="Domain: what the network knows",
+        visible=len(domains) > 1,
+        elem_id="domain",
+        filterable=False,
+    )
 
 
 def heading(text: str) -> None:

@@ -94,7 +94,8 @@ class Run:
         if not self.divides:
             return [work(slice(0, count))]
         found = list(in_batches(count, self.most, work))
-        self.most = min(self.most, max(one.done.x.shape[1] for one in found))
+        if len(found) > 1:
+            self.most = max(one.done.x.shape[1] for one in found)
         return found
 
     def _taught(
