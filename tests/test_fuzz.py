@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import configs
 from faults.kinds import KINDS, Kind
 from faults.pickled import CANARY, hostile_pickles, spells
 from faults.pictures import largest
@@ -20,6 +21,21 @@ def test_spoilt_files_are_read_or_refused_in_a_line(kind: Kind) -> None:
     assert [(v.number, v.fault) for v in verdicts if v.fault] == []
     assert sum(v.refused for v in verdicts) > slow // 4
     assert max(v.seconds for v in verdicts) < SECONDS / 2
+
+
+@pytest.mark.parametrize("kind", configs.kinds(), ids=lambda kind: re.sub(r"\W+", "-", kind.name))
+def test_a_number_that_cannot_be_is_read_or_refused_in_a_line(kind: Kind) -> None:
+    """A part of all; `make faults` has the rest."""
+    numbers = range(len(kind.name) % 5, kind.listed, max(1, kind.listed // 9))
+    verdicts = [read_one(kind, n, files_of(kind, n)) for n in numbers]
+    told = [(configs.said_of(kind.name, v.number), v.fault) for v in verdicts if v.fault]
+    assert not told
+
+
+def test_the_numbers_of_every_class_of_configs_are_found() -> None:
+    for name, least in (("UNet2DModel", 15), ("CLIPModel", 20), ("schedulers", 100)):
+        assert len(configs.places(name)) > least
+    assert configs.places("VQModel")[0].file == "vqvae/config.json"
 
 
 def test_the_files_of_a_number_are_the_same_at_every_call() -> None:

@@ -15,7 +15,11 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Dinov2Config,
+    Dinov2Model,
+    SegformerConfig,
 )
+from transformers import SegformerForSemanticSegmentation as Segformer
 
 from asyrp.method.ddim import generate
 from asyrp.method.hspace import HSpaceUNet
@@ -205,4 +209,34 @@ def save_stable_diffusion_xl(folder: Path) -> Path:
     save_tokenizer(folder / "tokenizer_2")
     index = {"_class_name": "StableDiffusionXLPipeline", "vae": ["diffusers", "AutoencoderKL"]}
     (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def small_vision() -> Dinov2Model:
+    sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return Dinov2Model(Dinov2Config(image_size=28, patch_size=14, **sizes))
+
+
+def small_segmenter() -> Segformer:
+    sizes = {"hidden_sizes": [8, 16], "num_attention_heads": [1, 2], "depths": [1, 1]}
+    config = SegformerConfig(
+        num_encoder_blocks=2, decoder_hidden_size=16, num_labels=3, sr_ratios=[2, 1],
+        patch_sizes=[3, 3], strides=[2, 2], mlp_ratios=[1, 1], **sizes
+    )  # fmt: skip
+    return Segformer(config)
+
+
+PROCESSOR = {"size": {"height": 28, "width": 28}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+PROCESSOR |= {"do_center_crop": False}
+
+
+def save_vision(folder: Path) -> Path:
+    small_vision().save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    return folder
+
+
+def save_segmenter(folder: Path) -> Path:
+    small_segmenter().save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
     return folder

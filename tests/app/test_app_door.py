@@ -88,6 +88,20 @@ def test_the_door_is_shut_for_all_else(path: str) -> None:
     assert answer(path)[0]["status"] == 404
 
 
+@pytest.mark.parametrize(
+    ("host", "more", "wanted"),
+    [
+        (b"faces.example.org", [], "--public-host NAME"),
+        (HOST, [(b"origin", b"https://faces.example.org")], "the Origin of a request must be its"),
+        (HOST, [], "not here"),
+    ],
+)
+def test_a_refusal_says_why(host: bytes, more: list[tuple[bytes, bytes]], wanted: str) -> None:
+    first, second = answer("/secret", host, more=more)
+    assert first["status"] == 404
+    assert wanted in second["body"].decode()
+
+
 def test_the_door_knows_its_own_names() -> None:
     for host in (b"localhost:7860", b"LocalHost", b"[::1]:7860", b"127.0.0.1"):
         assert status("/", host) == 200

@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 
 from faults import disks, elsewhere, fuzz, kills, report, soak
-from faults.kinds import KINDS
 from faults.running import Fault
 from faults.watch import files_of
 
@@ -108,7 +107,7 @@ def _part(name: str, root: Path, options: argparse.Namespace) -> Iterator[Fault]
 
 
 def _show(kind: str, number: str, folder: str) -> int:
-    (found,) = (one for one in KINDS if one.name == kind)
+    (found,) = (one for one in fuzz.EVERY if one.name == kind)
     for place, content in files_of(found, int(number)).items():
         (Path(folder) / place).parent.mkdir(parents=True, exist_ok=True)
         (Path(folder) / place).write_bytes(content)

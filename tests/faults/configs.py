@@ -27,12 +27,13 @@ from asyrp.storage.files import read_object
 from conftest import noise, tiny_unet
 from faults.kinds import SCHEDULER, Files, Kind
 from originals import Adm, adm_weights
-from storage.test_untrusted import save_segmenter, save_vision
 from tiny_folders import (
     save_clip,
     save_ldm,
+    save_segmenter,
     save_stable_diffusion,
     save_stable_diffusion_xl,
+    save_vision,
     tiny_kl,
 )
 

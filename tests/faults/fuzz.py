@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
+from faults import configs
 from faults.kinds import KINDS, Kind
 from faults.pictures import largest
 from faults.running import Fault
 from faults.watch import FORK, Verdict, read_one, watched
+
+EVERY = (*KINDS, *configs.kinds())
 
 
 class Tally(NamedTuple):
@@ -32,7 +35,8 @@ class Tally(NamedTuple):
         counted = Counter(one.fault for one in self.verdicts if one.fault)
         first = {one.fault: one.number for one in reversed(self.verdicts)}
         faults = tuple(f"{n} x {why} (number {first[why]})" for why, n in counted.most_common())
-        name = f"corrupted files: {self.kind}"
+        listed = any(kind.listed for kind in EVERY if kind.name == self.kind)
+        name = f"{'every number' if listed else 'corrupted files'}: {self.kind}"
         return Fault(name, len(self.verdicts), told, faults, self.seconds)
 
 
@@ -45,7 +49,7 @@ def tally(kind: Kind, count: int, seed: int = 0) -> Tally:
 
 def every(count: int, seed: int = 0, only: Sequence[str] = ()) -> Iterator[Fault]:
     """All kinds, or those whose names hold a word of `only`; one a core at a time."""
-    wanted = [i for i, k in enumerate(KINDS) if not only or any(word in k.name for word in only)]
+    wanted = [i for i, k in enumerate(EVERY) if not only or any(word in k.name for word in only)]
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1), FORK) as pool:
         found = [pool.submit(_row, index, count, seed) for index in wanted]
         for one in found:
@@ -55,7 +59,7 @@ def every(count: int, seed: int = 0, only: Sequence[str] = ()) -> Iterator[Fault
 
 
 def _row(index: int, count: int, seed: int) -> Fault:
-    return tally(KINDS[index], count, seed).fault()
+    return tally(EVERY[index], EVERY[index].listed or count, seed).fault()
 
 
 def bombs() -> Fault:

@@ -20,8 +20,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
-from transformers import CLIPConfig, Dinov2Config, Dinov2Model, SegformerConfig
-from transformers import SegformerForSemanticSegmentation as Segformer
+from transformers import CLIPConfig, Dinov2Config, SegformerConfig
 
 from asyrp.errors import AsyrpError
 from asyrp.networks import load_model
@@ -37,7 +36,14 @@ from asyrp.storage.untrusted import bounds
 from asyrp.storage.untrusted.configs import check_config, check_values
 from asyrp.storage.untrusted.pictures import open_picture, webp_size
 from asyrp.storage.untrusted.tensors import open_safetensors
-from tiny_folders import save_clip, save_stable_diffusion, tiny_condition_unet
+from tiny_folders import (
+    save_clip,
+    save_segmenter,
+    save_stable_diffusion,
+    save_vision,
+    small_vision,
+    tiny_condition_unet,
+)
 
 FORK = multiprocessing.get_context("fork")
 SOURCE = Path(__file__).parents[2] / "src" / "asyrp"
@@ -109,36 +115,6 @@ def test_every_from_pretrained_says_that_no_code_is_trusted() -> None:
 
 
 # code that comes with a network
-
-
-def small_vision() -> Dinov2Model:
-    sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return Dinov2Model(Dinov2Config(image_size=28, patch_size=14, **sizes))
-
-
-def small_segmenter() -> Segformer:
-    sizes = {"hidden_sizes": [8, 16], "num_attention_heads": [1, 2], "depths": [1, 1]}
-    config = SegformerConfig(
-        num_encoder_blocks=2, decoder_hidden_size=16, num_labels=3, sr_ratios=[2, 1],
-        patch_sizes=[3, 3], strides=[2, 2], mlp_ratios=[1, 1], **sizes
-    )  # fmt: skip
-    return Segformer(config)
-
-
-PROCESSOR = {"size": {"height": 28, "width": 28}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-PROCESSOR |= {"do_center_crop": False}
-
-
-def save_vision(folder: Path) -> Path:
-    small_vision().save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-    return folder
-
-
-def save_segmenter(folder: Path) -> Path:
-    small_segmenter().save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-    return folder
 
 
 READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object]]] = {

@@ -41,6 +41,8 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
+NAMELESS = "not here under this name; whoever runs the page can give it one: --public-host NAME"
+FOREIGN = "not here for another site: the Origin of a request must be its Host"
 FORGIVING = 0.5  # seconds until another wrong password is answered, whoever sends it
 
 
@@ -75,7 +77,7 @@ class Door:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] != "http" or not self.lets_in(scope):
-            await _refuse(scope, send, 404, "not here")
+            await _refuse(scope, send, 404, self.why_not(scope))
         elif not self.knows(scope):
             async with self._wrong:
                 await asyncio.sleep(FORGIVING)
@@ -100,6 +102,12 @@ class Door:
         chunked = _one(scope, b"transfer-encoding") != ""  # a body of unknown length
         named = host is not None and self._is_ours(_name(host))
         return wanted and not chunked and named and bool(OPEN.fullmatch(path)) and _at_home(scope)
+
+    def why_not(self, scope: Scope) -> str:
+        """What to tell whoever runs a proxy and passes on a name or a site of its own."""
+        if not self._is_ours(_name(_one(scope, b"host") or "")):
+            return NAMELESS
+        return "not here" if _at_home(scope) else FOREIGN
 
     def _is_ours(self, name: str) -> bool:
         return name in self.rules.hosts or (self.rules.addresses and _is_address(name))
