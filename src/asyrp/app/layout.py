@@ -103,14 +103,7 @@ def editor(top: int, domains: Sequence[str] = ()) -> tuple[Shown, Asked]:
             strip = fragment("", "strip", elem_classes="preview")
             links = fragment(views.links({}), "links")
         with gr.Column(elem_id="controls"):
-            domain = gr.Dropdown(
-                list(domains),
-                value=next(iter(domains), None),
-                label="Domain: what the network knows",
-                visible=len(domains) > 1,
-                elem_id="domain",
-                filterable=False,
-            )
+            domain = _domain(domains)
             faces, upload, draw = _picture()
             heading("Directions")
             label = f"Up to {SLOTS} together, each with a strength of its own"
@@ -128,6 +121,17 @@ def editor(top: int, domains: Sequence[str] = ()) -> tuple[Shown, Asked]:
 def heading(text: str) -> None:
     """A heading of a part of the page."""
     gr.HTML(f"<h2>{text}</h2>", elem_classes="heading")
+
+
+def _domain(domains: Sequence[str]) -> Any:
+    return gr.Dropdown(
+        list(domains),
+        value=next(iter(domains), None),
+        label="Domain: what the network knows",
+        visible=len(domains) > 1,
+        elem_id="domain",
+        filterable=False,
+    )
 
 
 def _picture() -> tuple[Any, Any, Any]:
