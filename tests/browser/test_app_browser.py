@@ -210,7 +210,7 @@ def test_upload(tab: Any, tmp_path: Path) -> None:
     page.wait_for_timeout(1000)  # what follows an upload that failed says nothing
     assert "is none that can be read" in message(page, "not.png")
     camera = tmp_path / "camera.jpg"
-    Image.effect_noise((5200, 4000), 60).save(camera, quality=70)
+    Image.effect_noise((5200, 4000), 9).save(camera, quality=50)
     send.set_input_files(camera)
     page.locator("#stage", has_text="camera.jpg").wait_for()
     message(page, "Reconstruction error")
