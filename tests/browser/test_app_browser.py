@@ -30,7 +30,7 @@ pytestmark = [
 ]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 ASTRONAUT = IMAGES / "photographs" / "astronaut.jpg"
-PATIENCE = 300_000  # ms, for a machine that does much else
+PATIENCE = 120_000  # ms, for a machine that does much else
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 ZOOMED = {"width": 640, "height": 450}  # DESK at 200 %
 TABS = ("Train", "Discover", "Compare", "Directions", "Edit")
