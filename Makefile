@@ -4,16 +4,28 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo reproduce bench test slow app-test faults nightly docs lint type check \
+.PHONY: install loose demo reproduce bench gpu test slow app-test faults nightly docs lint type check \
 	wheel-test lower-bounds audit clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# With versions and SHA-256 of all packages: Linux on x86_64, Python 3.11. Elsewhere: `make loose`.
+# torch: the build for CPUs where pip finds it, else that of pypi.org with CUDA.
+PIP := $(BIN)/python -m pip install --quiet --no-deps
+$(STAMP): pyproject.toml requirements.txt requirements-cpu.txt requirements-cuda.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --require-hashes --requirement requirements.txt
+	$(PIP) --require-hashes --requirement requirements-cpu.txt 2> /dev/null || \
+		$(PIP) --require-hashes --requirement requirements-cuda.txt
+	$(PIP) --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	touch $@
+
+# The same with the newest versions that constraints.txt allows, for other machines.
+loose:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,browser]'
+	touch $(STAMP)
 
 demo: install
 	$(BIN)/asyrp demo --photo docs/images/photographs/astronaut.jpg --out demo
@@ -25,16 +37,18 @@ reproduce: install
 bench: install
 	PYTHONPATH=benchmarks $(BIN)/python -m bench --docs docs
 
+# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
+gpu: install
+	PYTHON=$(BIN)/python sh tools/gpu.sh
+
 test: install
 	$(BIN)/python -m pytest
 
 slow: install
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	$(BIN)/python -m pytest -m slow
 
 # Needs a browser: apt-get install chromium. Writes docs/images/app.png.
 app-test: install
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	$(BIN)/python -m pytest -rs -m '' tests/app tests/browser
 
 # Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
@@ -44,7 +58,6 @@ faults: install
 
 # The pages as HTML in docs/_build/html; runs the gallery and the notebooks, warnings are errors.
 docs: install
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 lint: install

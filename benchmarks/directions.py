@@ -49,6 +49,11 @@ from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
 
+ALONG = {
+    "noised": "on noised copies",
+    "edited": "along the edited walk",
+    "trajectory": "along the inverted walk",
+}
 SHARE = 0.9  # of validation images that show the value, at the strength that is kept
 SAMPLES, FACTORS = 8, (0.5, 1.0, 1.5)
 TRAIN = TrainSettings(
@@ -240,15 +245,15 @@ def sheets(domain: Domain, paths: Mapping[str, Path]) -> None:
 
 HEAD = """# Directions of {domain}
 
-Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained on
-at most {train} noised training images that lack its value, keeping what the domain's other tasks
-are about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
+Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained {along}
+of at most {train} training images that lack its value, keeping what the domain's other tasks are
+about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
 {share:.0%} of {validation} validation images, on a line between two that were tried. The numbers
 are of test images that lack the value, measured once: shares in %, 95 % intervals. *Leakage* is the
 share of the judge's other attributes that change, but for those that go with the value by the
 labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
-reconstruction changes. Products in {precision}. Machine:
-{threads} threads of a {machine} CPU, torch {torch}.
+reconstruction changes. Products in {precision}. Machine: {threads} cores of a {machine} CPU,
+torch {torch}.
 
 | edit | images | [t_start, t_edit] | strength | success | leakage | all | back | clean |
 |---|---|---|---|---|---|---|---|---|
@@ -270,6 +275,7 @@ def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> st
         validation=options.validation,
         precision=str(domain.model.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
+        along=ALONG[options.training.along],
         machine=platform.machine(),
         torch=torch.__version__,
     )

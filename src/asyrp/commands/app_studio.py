@@ -23,7 +23,6 @@ from asyrp.scorers.load import distance_for, encoder_for
 from asyrp.storage.face_alignment import cut
 
 DOMAIN = "photographs-64"  # where no --domain and no --model is given
-SMALL = 64  # pixels a side up to which a second thread waits longer than it works
 
 
 def studio_of(options: App) -> Studio:
@@ -42,7 +41,7 @@ def studio_of(options: App) -> Studio:
             studio.others = {other: partial(_of_domain, options, other) for other in others}
         return studio
     model = network(options.network)
-    habits = _habits(options, *model.image_shape)
+    habits = _habits(options)
     check_steps(options.steps, model.schedule.length)
     tools = Scorers(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
     return Studio(_pixels(tools), options.directions, habits)
@@ -51,7 +50,7 @@ def studio_of(options: App) -> Studio:
 def _of_domain(options: App, name: str) -> Studio:
     domain = load_domain(name, options.network.device, options.network.dtype)
     tools = Scorers(domain.model, domain.encoder, domain.distance)
-    habits = _habits(options, *domain.model.image_shape)
+    habits = _habits(options)
     check_steps(options.steps, domain.model.schedule.length)
     source = source_of(name)
     aligned = getattr(source, "ALIGNED", None) == "celeba"
@@ -70,9 +69,8 @@ def _pixels(tools: Scorers) -> Scorers:
     return tools
 
 
-def _habits(options: App, channels: int, height: int, width: int) -> Habits:
-    small = height * width <= SMALL**2
-    torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
+def _habits(options: App) -> Habits:
+    torch.set_num_threads(options.threads or torch.get_num_threads())
     size, pixels = options.upload_megabytes * 1e6, options.upload_megapixels * 1e6
     limits = Limits(int(size), int(pixels))
     return Habits(options.steps, options.inverting, limits, options.people)

@@ -127,7 +127,7 @@ def _edited(
     model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, processes: ProcessGroup
 ) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
-    own, size = processes.share(len(inputs.paths)), options.network.batch_size
+    own, size = processes.share(len(inputs.paths)), options.network.at_once
     with progress(f"editing {own.stop - own.start} images", "image") as report:
         for first in range(own.start, own.stop, size):
             rows = slice(first, min(first + size, own.stop))
@@ -142,7 +142,7 @@ def _ways(
     model: HSpaceUNet, chosen: Applied, latents: Tensor, options: Edit, first: int
 ) -> dict[str, Tensor]:
     """What is put behind a file's name -> its edits."""
-    seed, size = options.applying.seed, options.network.batch_size
+    seed, size = options.applying.seed, options.network.at_once
     how = (options.steps, chosen.t_boost, seed, size)
     by = options.inversion
     if not options.strengths:

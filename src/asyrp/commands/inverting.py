@@ -198,7 +198,7 @@ def inverter_of(model: HSpaceUNet, options: Any, steps: int) -> Inverter:
     """The inverter of a command's options, with a grid of some steps."""
     by: Any = getattr(options, "inversion", "ddim")
     processes = assemble(options.network.device)
-    size = options.network.batch_size
+    size = options.network.at_once
     return Inverter(model, steps, options.inverting, size, by, processes)
 
 

@@ -172,7 +172,7 @@ def _from_samples(
     options: Train,
     distance: PerceptualDistance | None,
 ) -> Material:
-    size = options.network.batch_size
+    size = options.network.at_once
     latents = random_latents(model, options.random, options.training.seed)
     with progress(f"drawing {options.random} samples") as report:
         images = edit(model, latents, (), EDIT_STEPS, batch_size=size, report=report)
@@ -274,7 +274,7 @@ def _followed(
 
 def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> float:
     """The strength at which held-out images no longer respond."""
-    one, checked, size = job.goals[goal], job.checked, options.network.batch_size
+    one, checked, size = job.goals[goal], job.checked, options.network.at_once
     assert checked is not None
     parts = (one.guide, checked.until(len(one.grid)), one.grid, size)
     direction = cast(Direction, one.direction)

@@ -30,7 +30,7 @@ class App:
     """Largest upload, in MB."""
     upload_megapixels: float = 64
     """Largest picture, in millions of pixels; all are scaled to what the network takes."""
-    threads: Annotated[int | None, unset("1 up to 64 x 64 pixels, else torch's", "INT")] = None
+    threads: Annotated[int | None, unset("torch's, as for other commands", "INT")] = None
     """CPU threads of one walk."""
     network: Annotated[Network, Flat] = field(
         default_factory=lambda: Network(model=Unasked(Network().model))
