@@ -134,6 +134,17 @@ def heading(text: str) -> None:
     gr.HTML(f"<h2>{text}</h2>", elem_classes="heading")
 
 
+def _domain(domains: Sequence[str]) -> Any:
+    return gr.Dropdown(
+        list(domains),
+        value=next(iter(domains), None),
+        label="Domain: what the network knows",
+        visible=len(domains) > 1,
+        elem_id="domain",
+        filterable=False,
+    )
+
+
 def _picture() -> tuple[Any, Any, Any]:
     heading("Picture")
     faces = fragment(views.faces([]), "faces", js_on_load=PICK)
