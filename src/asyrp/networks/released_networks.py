@@ -46,7 +46,5 @@ def _matches(known: Known, structure: Structure) -> bool:
     wanted = (known.family, said.learned_sigma, said.channels, said.res_blocks, said.channel_mult)
     if found != (*wanted, structure.attends):
         return False
-    return structure.family == "ddpm" or (
-        said.resblock_updown == (structure.resample == "resnet")
-        and said.scale_shift == structure.scale_shift
-    )
+    resampled = said.resblock_updown in (None, structure.resample == "resnet")
+    return resampled and said.scale_shift in (None, structure.scale_shift)

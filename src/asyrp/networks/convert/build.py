@@ -7,26 +7,11 @@ import torch
 from diffusers import UNet2DModel
 
 from asyrp.errors import AsyrpError
+from asyrp.networks.convert.families import FAMILIES, family_of
 from asyrp.networks.convert.hyperparameters import Settled
 from asyrp.networks.convert.structure import Resample, Structure
 from asyrp.networks.original_unet import OriginalUNet2DModel
 from asyrp.storage.config_fields import defaults_of
-
-FAMILY: dict[str, dict[str, Any]] = {
-    "ddpm": {
-        "norm_eps": 1e-6,
-        "downsample_padding": 0,  # diffusers then pads right and below alone, as DDPM does
-        "flip_sin_to_cos": False,
-        "freq_shift": 1,
-    },
-    "adm": {
-        "norm_eps": 1e-5,
-        "downsample_padding": 1,
-        "flip_sin_to_cos": True,
-        "freq_shift": 0,
-        "attn_norm_num_groups": 32,
-    },
-}
 
 
 def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
@@ -50,7 +35,7 @@ def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
         "downsample_type": "resnet" if resnet else "conv",
         "upsample_type": "resnet" if resnet else "conv",
         "num_class_embeds": structure.classes,
-        **FAMILY[structure.family],
+        **family_of(structure).constants,
         **_attention(structure, settled),
     }
 
@@ -103,7 +88,8 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
     Raises:
         AsyrpError: a network that neither family has.
     """
-    family = next((name for name, fixed in FAMILY.items() if _fits(config, fixed)), None)
+    families = FAMILIES.values()
+    family = next((one for one in families if _fits(config, one.constants)), None)
     types = [*config["down_block_types"], *config["up_block_types"]]
     if family is None or config.get("time_embedding_type", "positional") != "positional":
         raise AsyrpError(
@@ -117,7 +103,7 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
     resnet = resnet or (all_attend and config.get("downsample_type") == "resnet")
     resample: Resample = "resnet" if resnet else "conv"
     return Structure(
-        family="ddpm" if family == "ddpm" else "adm",
+        family=family.name,
         widths=widths,
         attends=tuple(kind.startswith("Attn") for kind in config["down_block_types"]),
         blocks=config["layers_per_block"],

@@ -17,8 +17,9 @@ from asyrp.method.schedule import LONGEST
 from asyrp.networks.convert.build import new_unet, structure_of_config, unet_config
 from asyrp.networks.convert.defaults import ORDERS, settle
 from asyrp.networks.convert.detect import Detected
+from asyrp.networks.convert.families import FAMILIES, family_of
 from asyrp.networks.convert.hyperparameters import Said, Settled
-from asyrp.networks.convert.rename import structure_of, to_diffusers, to_original
+from asyrp.networks.convert.rename import to_diffusers, to_original
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.convert.verify import Proof, noise_left, prove, scheduler_config
 from asyrp.storage.files import atomic_path, read_object, save_tensors
@@ -58,13 +59,13 @@ def convert(found: Detected, said: Said) -> Converted:
         AsyrpError: no network, hyper-parameters that are missing or contradict the shapes,
             missing or extra keys, or a difference above 1e-4.
     """
-    if found.kind not in ("ddpm", "adm"):
+    if found.kind not in FAMILIES:
         raise AsyrpError(
             f"needed a network; the file holds a direction ({found.kind}); turn it into a "
             "direction file with asyrp convert"
         )
     check_finite(found.tensors)
-    structure = structure_of(found.kind, found.tensors)
+    structure = FAMILIES[found.kind].structure_of(found.tensors)
     settled, assumed = settle(structure, said)
     if found.place:
         assumed = (f"weights taken from {found.place!r} within the file", *assumed)
@@ -203,7 +204,7 @@ def convert_back(folder: Path) -> Restored:
         check_finite(state)
         unet = _loaded(config, state)
         weights = to_original(state, structure, config, settled.new_order)
-        told = (folder / RECORD).is_file() or structure.family == "ddpm"
+        told = (folder / RECORD).is_file() or not family_of(structure).openai
         assumed = () if told else (ORDERS[settled.new_order],)
         return Restored(weights, prove(weights, structure, settled, unet), assumed)
     except AsyrpError:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
+from asyrp.networks.convert.families import family_of
 from asyrp.networks.convert.hyperparameters import IMPROVED, Said, Settled, compare
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.released_networks import known_network
@@ -43,7 +44,7 @@ def settle(structure: Structure, given: Said) -> Decision:
             notes.append(f"by its shapes this is {known.name}; hence: {'; '.join(lines)}")
     whole = said.over(_defaults(structure, said))
     notes += _lent(said, whole, structure)
-    if structure.family == "ddpm":  # always one head, whatever a list of flags says
+    if not family_of(structure).openai:  # always one head, whatever a list of flags says
         whole = replace(whole, heads=1, head_channels=None, heads_up=None, new_order=False)
     return Decision(_settled(whole), tuple(notes))
 
@@ -73,7 +74,7 @@ def _settled(said: Said) -> Settled:
 def _defaults(structure: Structure, said: Said) -> Said:
     """Those of the original scripts; OpenAI's linear schedule follows T, DDPM's does not."""
     timesteps = said.timesteps or 1000
-    scale = 1000 / timesteps if structure.family == "adm" else 1.0
+    scale = 1000 / timesteps if family_of(structure).openai else 1.0
     defaults = Said(
         image_size=8 << (structure.levels - 1),
         new_order=False,
@@ -86,7 +87,7 @@ def _defaults(structure: Structure, said: Said) -> Said:
     )
     if said.heads or said.head_channels:
         return defaults
-    return replace(defaults, heads=1 if structure.family == "ddpm" else _default_heads(said))
+    return replace(defaults, heads=_default_heads(said) if family_of(structure).openai else 1)
 
 
 def _default_heads(said: Said) -> int:
@@ -101,7 +102,7 @@ def _default_heads(said: Said) -> int:
 
 def _is_improved(structure: Structure, said: Said) -> bool:
     """Whether the network is improved-diffusion's, whose scripts rescale timesteps by default."""
-    if structure.family == "ddpm" or said.family is not None:
+    if not family_of(structure).openai or said.family is not None:
         return said.family in IMPROVED
     return structure.resample == "conv" and not said.new_order and not said.head_channels
 
@@ -115,7 +116,7 @@ def _lent(before: Said, after: Said, structure: Structure) -> list[str]:
         "timesteps": f"T = {new.get('timesteps')} timesteps",
         "schedule": f"{new.get('schedule')} noise schedule",
     }
-    if structure.family == "adm":
+    if family_of(structure).openai:
         lines["head_channels"] = f"{new.get('head_channels')} channels an attention head"
         lines["heads"] = f"{new.get('heads')} attention heads at every level"
         lines["new_order"] = ORDERS[bool(new.get("new_order"))]

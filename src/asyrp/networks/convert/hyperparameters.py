@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import Prediction
+from asyrp.networks.convert.families import aliases, family_of
 from asyrp.networks.convert.structure import Structure
 
 
@@ -140,8 +141,6 @@ def _brief(value: Any) -> str:
 
 DEEPEST = 4  # sections within sections; known files have one level
 IMPROVED = ("iddpm", "improved-diffusion", "improved_diffusion")
-FAMILIES = dict.fromkeys((*IMPROVED, "adm", "guided-diffusion", "p2", "ilvr"), "adm")
-FAMILIES |= dict.fromkeys(("ddpm", "ddim", "sdedit", "pesser"), "ddpm")
 Reader = Callable[[Any], Any]
 # names of guided-diffusion and improved-diffusion flags, of DDPM's yml files, and plain ones
 NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
@@ -214,7 +213,7 @@ def compare(said: Said, structure: Structure) -> tuple[str, ...]:
     Raises:
         AsyrpError: the first contradiction.
     """
-    if FAMILIES.get((said.family or "").lower(), structure.family) != structure.family:
+    if aliases().get((said.family or "").lower(), structure.family) != structure.family:
         raise AsyrpError(f"the hyper-parameters are of {said.family}, the file {structure.family}")
     for name, fact in _facts(structure).items():
         value = getattr(said, name)
@@ -234,15 +233,15 @@ def compare(said: Said, structure: Structure) -> tuple[str, ...]:
 
 def _facts(structure: Structure) -> dict[str, Any]:
     """What the shapes say, by the names of `Said`; None where they say nothing."""
-    narrow, adm = structure.widths[0], structure.family == "adm"
-    resized = adm and structure.levels > 1
+    narrow, openai = structure.widths[0], family_of(structure).openai
+    resized = openai and structure.levels > 1
     return {
         "channels": narrow,
         "channel_mult": tuple(_plain(width / narrow) for width in structure.widths),
         "res_blocks": structure.blocks,
         "in_channels": structure.in_channels,
         "learned_sigma": structure.learned_sigma,
-        "scale_shift": structure.scale_shift if adm else None,
+        "scale_shift": structure.scale_shift if openai else None,
         "resblock_updown": structure.resample == "resnet" if resized else None,
     }
 

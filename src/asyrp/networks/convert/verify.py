@@ -13,7 +13,7 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import from_config, linear
-from asyrp.networks.convert import reference_adm, reference_ddpm
+from asyrp.networks.convert.families import family_of
 from asyrp.networks.convert.hyperparameters import Settled
 from asyrp.networks.convert.structure import Structure, Weights
 
@@ -43,11 +43,7 @@ def prove(weights: Weights, structure: Structure, settled: Settled, unet: Any) -
     """
     x, t, labels = _inputs(structure, settled.timesteps)
     full = {key: value.float() for key, value in weights.items()}
-    if structure.family == "ddpm":
-        wanted = reference_ddpm.forward(full, x, t)
-    else:
-        net = reference_adm.Net(full, settled.heads_at, settled.new_order, settled.time_scale)
-        wanted = reference_adm.forward(net, x, t, labels)
+    wanted = family_of(structure).forward(full, settled, x, t, labels)
     model = HSpaceUNet(unet, linear())
     encoded = model.encode(x, t, labels)
     got = (encoded.h, model.decode_raw(encoded))
