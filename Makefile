@@ -4,16 +4,27 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo reproduce bench test slow app-test faults nightly docs lint type check \
+.PHONY: install loose demo reproduce bench gpu test slow app-test faults nightly docs lint type check \
 	wheel-test lower-bounds audit clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# With versions and SHA-256 of all packages: Linux on x86_64, Python 3.11. Elsewhere: `make loose`.
+PIP := $(BIN)/python -m pip install --quiet --no-deps
+$(STAMP): pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip show torch | grep -q '^Version: .*+cpu' || \
+		$(PIP) --require-hashes --requirement requirements-cuda.txt
+	$(PIP) --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	touch $@
+
+# The same with the newest versions that constraints.txt allows, for other machines.
+loose:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,browser]'
+	touch $(STAMP)
 
 demo: install
 	$(BIN)/asyrp demo --photo docs/images/photographs/astronaut.jpg --out demo
@@ -25,17 +36,23 @@ reproduce: install
 bench: install
 	PYTHONPATH=benchmarks $(BIN)/python -m bench --docs docs
 
+# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
+gpu: install
+	PYTHON=$(BIN)/python sh tools/gpu.sh
+
 test: install
 	$(BIN)/python -m pytest
 
 slow: install
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	$(BIN)/python -m pytest -m slow
 
 # Needs a browser: apt-get install chromium. Writes docs/images/app.png.
 app-test: install
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
 	$(BIN)/python -m pytest -rs -m '' tests/app tests/browser
+
+# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
+gpu: install
+	PYTHON=$(BIN)/python sh tools/gpu.sh
 
 # Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
 # As root full and read-only disks are real ones. Writes docs/faults.md.
@@ -44,7 +61,6 @@ faults: install
 
 # The pages as HTML in docs/_build/html; runs the gallery and the notebooks, warnings are errors.
 docs: install
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 lint: install
@@ -57,7 +73,11 @@ type: install
 check: lint type test
 
 # Builds the wheel, installs it into an empty environment, and uses it outside of this folder.
-wheel-test: install
+wheel-# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
+gpu: install
+	PYTHON=$(BIN)/python sh tools/gpu.sh
+
+test: install
 	$(BIN)/python tools/wheel_test.py
 
 # The default tests on the oldest versions that pyproject.toml allows.

@@ -13,7 +13,7 @@ import passive  # noqa: F401  # before torch loads
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from torch import Tensor
 from asyrp.domains.base import Domain, Split, Task, load_domain, task_of
 from asyrp.domains.find_direction import interval_of
 from asyrp.domains.inverted_images import (
+    REFINEMENTS,
     InvertedImages,
     edited,
     inverted,
@@ -39,6 +40,7 @@ from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, make_card, st
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval
+from asyrp.method.strength_sweep import strip
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.tables import percent
@@ -47,8 +49,13 @@ from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
 
+ALONG = {
+    "noised": "on noised copies",
+    "edited": "along the edited walk",
+    "trajectory": "along the inverted walk",
+}
 SHARE = 0.9  # of validation images that show the value, at the strength that is kept
-SAMPLES, FACTORS = 8, (0.0, 0.5, 1.0, 1.5)
+SAMPLES, FACTORS = 8, (0.5, 1.0, 1.5)
 TRAIN = TrainSettings(
     along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
 )
@@ -92,10 +99,10 @@ def main(options: Options) -> None:
             write_json(kept, work(domain, task_of(domain, name), options))
             print(kept.read_text(), flush=True)
     rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
-    for row in rows:
-        path = options.docs / "images" / f"{domain.name}-{row['task']}.png"
-        if not path.is_file():
-            sheet(domain, load_named(Path(row["task"]), domain.model), path)
+    missing = {row["task"]: sheet_of(domain, row["task"], options) for row in rows}
+    missing = {name: path for name, path in missing.items() if not path.is_file()}
+    if missing:
+        sheets(domain, missing)
     write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows, options))
 
 
@@ -175,7 +182,9 @@ def trained(
     x, top = images.x[rows], interval.t_start
     latents = x  # which training on noised images does not look at
     if options.training.along != "noised":
-        latents = latents_of(domain.model, x, EDIT_STEPS, batch_size=32, up_to=top).float()
+        latents = latents_of(
+            domain.model, x, EDIT_STEPS, refinements=REFINEMENTS, up_to=top
+        ).float()
     pictures = Pictures(x, latents, top)
     job = start_training(domain.model, guide, pictures, pictures[:0], interval, options.training)
     losses = [step.total for step in job.steps]
@@ -191,7 +200,7 @@ def cached_interval(domain: Domain, task: Task, options: Options) -> EditInterva
     if task.interval is not None:
         return task.interval
     images = domain.images("validation", 16)
-    latents = latents_of(domain.model, images.x, EDIT_STEPS)
+    latents = latents_of(domain.model, images.x, EDIT_STEPS, refinements=REFINEMENTS)
     curves = curves_of(domain.model, images.x, latents, domain.distance)
     return interval_of(domain, curves, task)
 
@@ -215,31 +224,36 @@ def edits(domain: Domain, images: InvertedImages, saved: SavedDirection, strengt
     return edited(domain.model, images, [saved.attribute(strength)]).float()
 
 
+def sheet_of(domain: Domain, task: str, options: Options) -> Path:
+    """Where the sheet of a direction lies."""
+    return options.docs / "images" / f"{domain.name}-{task}.png"
+
+
 @torch.no_grad()
-def sheet(domain: Domain, saved: SavedDirection, path: Path) -> None:
-    """Samples of the network, unchosen, and their edits at FACTORS of the card's strength."""
+def sheets(domain: Domain, paths: Mapping[str, Path]) -> None:
+    """Samples of the network, unchosen, and their edits at FACTORS of each card's strength."""
     model, noise = domain.model, random_latents(domain.model, SAMPLES, 5)
     drawn = edit(model, noise, steps=EDIT_STEPS, t_boost=model.t_top).clamp(-1, 1)
     latents = latents_of(model, drawn, EDIT_STEPS)
-    rows = [
-        edit(model, latents, [saved.attribute(saved.card.strength * f)] if f else [])
-        for f in FACTORS
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(path, contact_sheet([row.float().clamp(-1, 1) for row in rows]))
+    for name, path in paths.items():
+        saved = load_named(Path(name), model)
+        doses = [saved.card.strength * factor for factor in FACTORS]
+        rows = strip(model, latents, [[saved.attribute(dose)] for dose in doses], EDIT_STEPS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, contact_sheet([row.float().clamp(-1, 1) for row in (drawn, *rows)]))
 
 
 HEAD = """# Directions of {domain}
 
-Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained on
-at most {train} noised training images that lack its value, keeping what the domain's other tasks
-are about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
+Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained {along}
+of at most {train} training images that lack its value, keeping what the domain's other tasks are
+about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
 {share:.0%} of {validation} validation images, on a line between two that were tried. The numbers
 are of test images that lack the value, measured once: shares in %, 95 % intervals. *Leakage* is the
 share of the judge's other attributes that change, but for those that go with the value by the
 labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
-reconstruction changes. Products in {precision}. Machine:
-{threads} threads of a {machine} CPU, torch {torch}.
+reconstruction changes. Products in {precision}. Machine: {threads} cores of a {machine} CPU,
+torch {torch}.
 
 | edit | images | [t_start, t_edit] | strength | success | leakage | all | back | clean |
 |---|---|---|---|---|---|---|---|---|
@@ -261,6 +275,7 @@ def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> st
         validation=options.validation,
         precision=str(domain.model.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
+        along=ALONG[options.training.along],
         machine=platform.machine(),
         torch=torch.__version__,
     )

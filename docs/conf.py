@@ -39,7 +39,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 900  # of a cell, on a machine that does other work too
 nb_merge_streams = True
 nb_output_stderr = "remove"  # warnings of the machine that builds, not of the notebook
 

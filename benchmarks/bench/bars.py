@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bench.busy import slowdown
+from bench.reduced import kept
+
 Found = Mapping[str, Mapping[str, Any]]
 """Part -> its numbers; parts that were not worked are missing."""
 
@@ -140,6 +143,24 @@ def trainings(network: str, said: str) -> list[Bar]:
     ]
 
 
+def reduced(part: str, work: str) -> Callable[[Found], float | None]:
+    """Times as fast in bfloat16; 0 where that loses success or adds leakage."""
+
+    def value(found: Found) -> float | None:
+        one = found.get(part)
+        if one is None:
+            return None
+        return float(one["ratio"][work]["median"]) if kept(one) else 0.0
+
+    return value
+
+
+def beside(found: Found) -> float | None:
+    """Times longer that work takes beside one busy process."""
+    part = found.get("busy")
+    return None if part is None else slowdown(part)
+
+
 BARS = (
     *shares("ddpm-128", "128x128", 0.80),
     *shares("ddpm-128-by-4", "128x128 by 4", 0.80),
@@ -156,4 +177,14 @@ BARS = (
     *trainings("ddpm-64", "DDPM at 64x64"),
     Bar("editing with other settings against it", fastest_edit, 4.0),
     Bar("training with other settings against it", fastest_training, 3.0),
+    Bar("time beside a busy process over that without", beside, most=2.5),
+    *(
+        Bar(
+            f"{work} in bfloat16 against float32, {domain}",
+            reduced(f"reduced-train-{domain}", work),
+            1.6,
+        )
+        for domain in ("avatars-64", "photographs-64")
+        for work in ("inversion", "training")
+    ),
 )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -55,17 +56,30 @@ def spread(values: list[float]) -> dict[str, Any]:
     }
 
 
-def alternate(works: Mapping[str, Work], runs: int, gemm: int = GEMM_SIZE) -> Seconds:
-    """Run works in turn, `runs` rounds after one that counts; every other round backwards."""
+def alternate(
+    works: Mapping[str, Work],
+    runs: int,
+    gemm: int = GEMM_SIZE,
+    kinds: Mapping[str, torch.dtype] = MappingProxyType({}),
+) -> Seconds:
+    """Run works in turn, `runs` rounds after one that counts; every other round backwards.
+
+    kinds: the precision of the GEMM rate of a work, where that is not float32.
+    """
+    dtypes = {name: kinds.get(name, torch.float32) for name in works}
+
+    def measured() -> dict[torch.dtype, float]:
+        return {dtype: gemm_rate(gemm, dtype) for dtype in dict.fromkeys(dtypes.values())}
+
     flops = {name: flops_of(work) for name, work in works.items()}
     of: dict[str, list[float]] = {name: [] for name in works}
     rates: dict[str, list[float]] = {name: [] for name in works}
-    names, before = list(works), gemm_rate(gemm)
+    names, before = list(works), measured()
     for run in range(runs):
         for name in names if run % 2 == 0 else names[::-1]:
             of[name].append(seconds_of(works[name]))
-            after = gemm_rate(gemm)
-            rates[name].append(max(before, after))
+            after, dtype = measured(), dtypes[name]
+            rates[name].append(max(before[dtype], after[dtype]))
             before = after
     return Seconds(of, rates, flops)
 

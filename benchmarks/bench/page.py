@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from asyrp.experiments.plots import BLUE, ORANGE
 from asyrp.reporting.tables import Row, markdown
-from bench import inverting, traded_page
+from bench import busy, inverting, reduced, traded_page
 from bench.bars import BARS, Bar, Found
 from bench.subjects import SHAPES
 
@@ -26,6 +26,8 @@ def page(found: Found, last: Found, command: str) -> str:
         *_section("Inverting and editing", walking(found)),
         *_section("Training", training(found)),
         *_section("Speed against quality", traded_page.told(found.get("traded"))),
+        *_section("In bfloat16", reduced.told(found)),
+        *_section("Beside busy processes", busy.told(found.get("busy"))),
         *_section("Inversion: what it loses", inverting.told(found.get("inverting"))),
         *_section("Memory", memory(found)),
         *_section("Growth", growth(found)),

@@ -11,8 +11,10 @@ from typing import Any
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.resumable import Stage
+from bench.busy import Busy
 from bench.growth import Growth, InversionMemory, Processes, TrainingMemory
 from bench.inverting import Inverting
+from bench.reduced import ReducedTraining, ReducedWalk
 from bench.traded import Traded
 from bench.works import Machine, Training, Walking, Work
 
@@ -28,6 +30,9 @@ KINDS: dict[str, Any] = {
         Processes,
         Traded,
         Inverting,
+        Busy,
+        ReducedWalk,
+        ReducedTraining,
     )
 }
 
@@ -50,6 +55,11 @@ FULL: Mapping[str, Work] = {
     "processes": Processes(),
     "traded": Traded(faces=64, chosen_on=64, train=40, epochs=2, timed=2),
     "inverting": Inverting(),
+    "busy": Busy(),
+    "reduced-walk-avatars-64": ReducedWalk("avatars-64", 16, 10),
+    "reduced-walk-ddpm-128": ReducedWalk("ddpm-128", 1, 6),
+    "reduced-train-avatars-64": ReducedTraining("avatars-64"),
+    "reduced-train-photographs-64": ReducedTraining("photographs-64"),
 }
 QUICK: Mapping[str, Work] = {
     "machine": Machine(256),
@@ -65,6 +75,9 @@ QUICK: Mapping[str, Work] = {
     "processes": Processes("ddpm-16", 2, 2, 1, runs=1, size=256),
     "traded": Traded(2, 2, 2, 1, 1, (4,), 1, 4, 1, 256),
     "inverting": Inverting(2, (3,)),
+    "busy": Busy("ddpm-16", (1,), 2, (0, 1), 1),
+    "reduced-walk-ddpm-128": ReducedWalk("ddpm-16", 1, 2, 1, 256),
+    "reduced-train-avatars-64": ReducedTraining("avatars-64", "smiling", 2, 2, 1, 6, 8, 1),
 }
 
 

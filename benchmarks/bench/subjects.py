@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.method.directions import GlobalDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.schedule import linear
@@ -19,10 +20,13 @@ from asyrp.networks import load_model
 from asyrp.networks.convert.build import new_unet, unet_config
 from asyrp.networks.convert.defaults import settle
 from asyrp.networks.convert.structure import Structure
+from asyrp.networks.diffusers_folder import wrapped
 from asyrp.networks.released_networks import NETWORKS
-from asyrp.runtime.fast_blocks import use_fast_blocks
+from asyrp.networks.scheduler_config import Noise
+from asyrp.runtime.precision import autocast
 from asyrp.scorers.load import load_encoder
 from asyrp.scorers.preprocessing import View, prepare
+from asyrp.settings import Precision
 
 
 class Shape(NamedTuple):
@@ -42,21 +46,31 @@ SHAPES = {
 }
 
 
-def subject(name: str) -> HSpaceUNet:
-    """A network by name, in the memory format and with the blocks that `load_model` chooses.
+SHIFTED = 513  # t_edit, the paper's for smiling
+
+
+def subject(name: str, precision: Precision = "float32", device: str = "cpu") -> HSpaceUNet:
+    """A network by name, as `load_model` would make it.
 
     Raises:
         AsyrpError: unknown name.
     """
     if name == "avatars-64":
-        return load_model(name)
+        return load_model(name, device, precision)
     if name not in SHAPES:
         known = ", ".join(["avatars-64", *SHAPES])
         raise AsyrpError(f"unknown network {name!r}; needed one of: {known}")
-    return random_ddpm(SHAPES[name])
+    return wrapped(random_ddpm(SHAPES[name]), Noise(linear(), "epsilon"), device, precision)
 
 
-def random_ddpm(shape: Shape) -> HSpaceUNet:
+def shift_of(model: HSpaceUNet) -> GlobalDirection:
+    """A direction with a random dh."""
+    generator = torch.Generator().manual_seed(1)
+    dh = 0.1 * torch.randn(model.h_channels, 1, 1, generator=generator)
+    return GlobalDirection(dh.to(model.device)).requires_grad_(False)
+
+
+def random_ddpm(shape: Shape) -> UNet2DModel:
     """The layout of the paper's DDPM with random weights, the same at every call."""
     said = replace(NETWORKS["ddpm-256"].said, image_size=shape.pixels, channels=shape.channels)
     factors = said.channel_mult or ()
@@ -71,9 +85,7 @@ def random_ddpm(shape: Shape) -> HSpaceUNet:
     )
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(0)
-        unet = new_unet(unet_config(structure, settle(structure, said).settled))
-    use_fast_blocks(unet)
-    return HSpaceUNet(unet.to(memory_format=torch.channels_last), linear())
+        return new_unet(unet_config(structure, settle(structure, said).settled))
 
 
 def tiny() -> HSpaceUNet:
@@ -136,6 +148,7 @@ class RandomTower(nn.Module):
 
     name = "random-vit-b-16"
     text_common = 0.0
+    precision = torch.float32
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +169,9 @@ class RandomTower(nn.Module):
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> (b, 512) of unit norm."""
         pixels = prepare(images, View(224, (224, 224)))
-        return functional.normalize(self.tower(pixel_values=pixels).image_embeds, dim=1)
+        with autocast(images.device, self.precision):
+            found = self.tower(pixel_values=pixels).image_embeds
+        return functional.normalize(found.float(), dim=1)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """None: it has no text tower."""

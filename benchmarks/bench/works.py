@@ -15,7 +15,6 @@ from asyrp.finders.clip_training import fit_together, new_direction
 from asyrp.finders.prepare import Pictures, StoredPictures, sources_of, stored_sources_of
 from asyrp.finders.training_goal import TrainingGoal
 from asyrp.method.asymmetric_process import Attribute
-from asyrp.method.directions import GlobalDirection
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
@@ -25,9 +24,8 @@ from asyrp.settings import official
 from asyrp.storage.record_store import RecordStore
 from bench import meter
 from bench.baseline import load_baseline
-from bench.subjects import guide_of, images_of, plain_copy, subject
+from bench.subjects import SHIFTED, guide_of, images_of, plain_copy, shift_of, subject
 
-T_EDIT = 513  # the paper's, for smiling
 WALKS, TRAININGS = 6.3, 15.0  # passes of an image for each step, all ways together
 SHORTEST = 2  # steps of a grid
 
@@ -79,8 +77,8 @@ class Walking:
         plain, images = plain_copy(model), images_of(model, self.images)
         x = random_latents(model, self.images)
         steps = steps_within(self.budget, model, images, WALKS, self.steps, self.runs)
-        act = Attribute(_shift(model), T_EDIT, trained_steps=steps)
-        change = naive.Change(act.direction, T_EDIT)
+        act = Attribute(shift_of(model), SHIFTED, trained_steps=steps)
+        change = naive.Change(act.direction, SHIFTED)
         watched = Watched(model, [])
         works: dict[str, meter.Work] = {
             "inversion": lambda: latents_of(model, images, steps, batch_size=self.batch),
@@ -134,12 +132,6 @@ def steps_within(
         second = meter.seconds_of(lambda: model(images[:1], 500))
     fits = budget / (second * passes * len(images) * (runs + 1.5))
     return max(SHORTEST, int(min(most, fits)))
-
-
-def _shift(model: HSpaceUNet) -> GlobalDirection:
-    generator = torch.Generator().manual_seed(1)
-    dh = 0.1 * torch.randn(model.h_channels, 1, 1, generator=generator)
-    return GlobalDirection(dh).requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -196,13 +188,13 @@ class Job:
     def __init__(self, model: HSpaceUNet, vit: bool, steps: int, images: Tensor, batch: int):
         self.model, self.vit, self.images, self.batch = model, vit, images, batch
         self.settings = replace(official(), steps=steps)
-        self.phases, self.guides = EditInterval(999, T_EDIT, 0), {}
-        self.grid = editing_window(999, T_EDIT, steps).grid
+        self.phases, self.guides = EditInterval(999, SHIFTED, 0), {}
+        self.grid = editing_window(999, SHIFTED, steps).grid
         for target in ("smiling face", "sad face"):
             self.guides[target] = guide_of(model, vit, target)
         latents = latents_of(model, images, steps, batch_size=batch)
         self.pictures = Pictures(images, latents)
-        window = editing_window(999, T_EDIT, steps)
+        window = editing_window(999, SHIFTED, steps)
         guide = self.guides["smiling face"]
         self.sources = sources_of(model, guide, self.pictures, window, self.settings)
 
@@ -218,7 +210,7 @@ class Job:
     def attributes(self, store: RecordStore, keys: list[str], targets: tuple[str, ...]) -> None:
         """Training from what the store has."""
         part = StoredPictures(store, keys, list(self.images))
-        window = editing_window(999, T_EDIT, self.settings.steps)
+        window = editing_window(999, SHIFTED, self.settings.steps)
         guide, batched = self.guides[targets[0]], replace(self.settings, batch_size=self.batch)
         sources = stored_sources_of(self.model, guide, part, window, batched)
         self._fitted(targets, sources)
@@ -276,7 +268,7 @@ class NaiveJob:
         self.naive, self.model, self.job = naive, model, job
         self.inverted = naive.invert(model, job.images, job.settings.steps)
         order = [list(range(len(job.images)))]
-        self.recipe = naive.Recipe(T_EDIT, job.settings.steps, order)
+        self.recipe = naive.Recipe(SHIFTED, job.settings.steps, order)
 
     def whole(self) -> None:
         """Inversion and training of one attribute."""

@@ -82,6 +82,8 @@ def _guarded(name: str, options: object) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
             command = import_module(f"asyrp.commands.{name}")
+            if hasattr(command, "begin"):  # what it says before torch is loaded
+                command.begin(options)
             shown = import_module("asyrp.commands.downloads").shown_downloads()
             with shown, import_module("asyrp.commands.outputs").guarded(options):
                 command.run(options)

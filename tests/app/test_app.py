@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from app_doubles import GRID, STEPS, chosen, finish, values
+from asyrp.app.jobs import Job
 from asyrp.app.pictures import Picture
 from asyrp.app.plans import Controls, Dosage, controls, own_marks, plan_of
 from asyrp.app.sessions import SLOTS, Marks, assign
 from asyrp.app.studio import FACTORS, Studio
-from asyrp.app.training import Job
 from asyrp.app.trajectories import Dose, Plan, Walks
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import Attribute

@@ -1,14 +1,16 @@
 """The page's handlers, called as Gradio calls them, without server or browser."""
 
 import asyncio
+import base64
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
-from app_doubles import STEPS, new_studio
+from app_doubles import new_studio
 from asyrp.app.studio import Studio
 
 pytest.importorskip("gradio", reason="needs Gradio: pip install 'asyrp[app]'")
@@ -18,6 +20,8 @@ import gradio as gr  # noqa: E402
 
 from asyrp.app import layout  # noqa: E402
 from asyrp.app.editing_tab import Editing  # noqa: E402
+from asyrp.app.handling import Desk  # noqa: E402
+from asyrp.app.opening_tab import Opening  # noqa: E402
 from asyrp.app.page import build  # noqa: E402
 from asyrp.app.training_tab import Learning  # noqa: E402
 
@@ -33,8 +37,10 @@ class Bench:
             self.shown, self.asked = layout.editor(studio.top)
             self.trainer, self.cards = layout.trainer(), gr.HTML("")
         self.studio = studio
-        self.editing = Editing(studio, self.shown, self.asked)
-        self.learning = Learning(studio, self.trainer, self.asked.chosen, self.cards)
+        desk = Desk(studio, self.shown, self.asked)
+        self.editing = Editing(desk)
+        self.opening = Opening(desk, self.editing)
+        self.learning = Learning(desk, self.trainer, self.cards)
         self.state: dict[Any, Any] = {}
 
     def run(self, answer: Any) -> "Bench":
@@ -72,17 +78,17 @@ def upload(bench: Bench, tmp_path: Path, request: Any, color: str) -> None:
     (tmp_path / "uploads").mkdir(exist_ok=True)
     path = tmp_path / "uploads" / f"{color}.png"
     Image.new("RGB", (20, 20), color).save(path)
-    bench.run(bench.editing.upload(request, str(path)))
+    bench.run(bench.opening.upload(request, str(path)))
 
 
 def test_from_a_picture_to_downloads(bench: Bench, tmp_path: Path) -> None:
-    bench.run(bench.editing.begin(ANN))
+    bench.run(bench.opening.begin(ANN))
     upload(bench, tmp_path, ANN, "red")
     assert "red.png" in bench.text(bench.shown.stage)
     bench.run(bench.editing.choose(ANN, ["own: strange", "own: odd"]))
     assert bench.values()[6:9] == [999, 400, 150]
     bench.run(bench.editing.edit(ANN, *bench.values()))
-    assert f"of {STEPS} steps anew" in bench.text(bench.shown.message)
+    assert "Edited in" in bench.text(bench.shown.message)
     bench.run(bench.editing.measure(ANN))
     assert "polyline" in bench.text(bench.shown.curves)
     bench.run(bench.editing.strip(ANN, *bench.values()))
@@ -97,13 +103,13 @@ def test_a_direction_keeps_its_strength_when_another_goes(bench: Bench) -> None:
     hidden, kept = (updates[slot] for slot in bench.asked.slots[:2])
     assert hidden["visible"] is False
     assert (kept["visible"], "value" in kept) == (True, False)
-    assert kept["label"] == "face → strange face"
+    assert kept["label"] == "Strength of face → strange face"
 
 
 def test_curves_keep_the_marks_of_the_last_edit(bench: Bench, tmp_path: Path) -> None:
     upload(bench, tmp_path, ANN, "red")
     measuring = iter(bench.editing.measure(ANN))
-    next(measuring)
+    assert [next(measuring), next(measuring)][0] == gr.skip()
     bench.run(bench.editing.choose(ANN, ["own: strange"]))
     bench.run(bench.editing.edit(ANN, *bench.values()))
     bench.run(measuring)  # begun before the marks moved, ended after
@@ -111,12 +117,12 @@ def test_curves_keep_the_marks_of_the_last_edit(bench: Bench, tmp_path: Path) ->
 
 
 def test_errors_are_told_on_the_page(bench: Bench, tmp_path: Path) -> None:
-    bench.run(bench.editing.upload(ANN, "/etc/passwd"))
+    bench.run(bench.opening.upload(ANN, "/etc/passwd"))
     assert "uploaded here" in bench.text(bench.shown.message)
     assert "passwd" not in bench.text(bench.shown.message)
-    bench.run(bench.editing.pick(ANN, 3))
+    bench.run(bench.opening.pick(ANN, 3))
     assert "that face is gone" in bench.text(bench.shown.message)
-    bench.run(bench.editing.draw(ANN, None))
+    bench.run(bench.opening.draw(ANN, None))
     assert "whole number" in bench.text(bench.shown.message)
     upload(bench, tmp_path, ANN, "red")
     bench.run(bench.editing.strip(ANN, *bench.values()))
@@ -141,7 +147,7 @@ def test_what_the_machine_refuses_is_told_and_the_page_goes_on(
         bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0))
         assert told in bench.text(bench.trainer.message)
         monkeypatch.setattr(bench.studio, "draw", failing)
-        bench.run(bench.editing.draw(ANN, 1))
+        bench.run(bench.opening.draw(ANN, 1))
         assert told in bench.text(bench.shown.message)
     monkeypatch.setattr(bench.studio, "train", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -155,10 +161,15 @@ def test_training_on_the_page(bench: Bench) -> None:
         if "training" in bench.text(bench.trainer.bar) if bench.trainer.bar in bench.state else "":
             bench.learning.stop(ANN)
     assert "Stopped" in bench.text(bench.trainer.message)
-    bench.run(bench.learning.resume(BOB))
+    bench.run(bench.learning.resume(BOB, None))
     assert "nothing was stopped here" in bench.text(bench.trainer.message)
-    bench.run(bench.learning.resume(ANN))
+    ((title, stem),) = bench.learning.listed(BOB)["choices"]
+    assert "face → smile" in title
+    assert "interrupted" in title
+    bench.run(bench.learning.resume(BOB, stem))  # from another window
+    assert bench.learning.listed(ANN)["choices"] == []
     assert "Finished" in bench.text(bench.trainer.message)
+    assert "No judge" in bench.text(bench.trainer.message)
     assert "<img" in bench.text(bench.trainer.preview)
     bench.run(bench.learning.gallery(ANN))
     assert bench.text(bench.cards).count("<article") == 3
@@ -169,3 +180,118 @@ def test_every_control_of_the_page_has_a_label(bench: Bench) -> None:
     controls = [c for c in components if c["type"] in INPUTS]
     assert len(controls) > 15
     assert [c for c in controls if not (c["props"].get("label") or "").strip()] == []
+
+
+def test_an_error_stays_until_the_next_action(bench: Bench, tmp_path: Path) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    bench.run(bench.editing.edit(ANN, *bench.values()))
+    text = tmp_path / "uploads" / "text.png"
+    text.write_text("no picture")
+    bench.run(bench.opening.upload(ANN, str(text)))
+    bench.run(bench.editing.follow(ANN, *bench.values()))
+    bench.run(bench.editing.measure(ANN))
+    assert "is none that can be read" in bench.text(bench.shown.message)
+    assert "red.png" in bench.text(bench.shown.stage)
+    upload(bench, tmp_path, ANN, "blue")
+    bench.run(bench.editing.follow(ANN, *bench.values()))
+    assert "is none that can be read" not in bench.text(bench.shown.message)
+
+
+def test_a_handler_always_answers(bench: Bench) -> None:
+    assert list(bench.editing.measure(ANN)) == [gr.skip()]  # none would empty its outputs
+    assert next(iter(bench.editing.edit(ANN, *bench.values()))) == gr.skip()
+
+
+def test_before_and_after_never_shows_the_last_picture(bench: Bench, tmp_path: Path) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    bench.run(bench.editing.edit(ANN, *bench.values()))
+    red = bench.text(bench.shown.compare).split('src="')[1].split('"')[0]
+    path = tmp_path / "uploads" / "blue.png"
+    Image.new("RGB", (20, 20), "blue").save(path)
+    for updates in bench.opening.upload(ANN, str(path)):
+        if bench.run(updates).shown.stage in updates:
+            assert red not in bench.text(bench.shown.compare)
+            assert 'class="after"' not in bench.text(bench.shown.compare)
+
+
+def test_marks_that_edit_nothing_are_told(bench: Bench, tmp_path: Path) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    bench.run(bench.editing.choose(ANN, ["own: odd"]))
+    bench.state |= {bench.asked.marks[0]: 300, bench.asked.marks[1]: 600}
+    bench.run(bench.editing.edit(ANN, *bench.values()))
+    assert "t_edit (600) lies above t_start (300)" in bench.text(bench.shown.message)
+
+
+def test_a_strip_says_the_strengths_it_shows(bench: Bench, tmp_path: Path) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    bench.run(bench.editing.choose(ANN, ["own: odd"]))
+    bench.state[bench.asked.slots[0]] = 2.0
+    bench.run(bench.editing.strip(ANN, *bench.values()))
+    labels = bench.text(bench.shown.strip).split("<figcaption>")[1]
+    assert labels.startswith("<span>-2</span><span>-1</span><span>0</span><span>1</span>")
+    bench.run(bench.editing.choose(ANN, ["own: odd", "own: strange"]))
+    bench.run(bench.editing.strip(ANN, *bench.values()))
+    assert "<figcaption><span>×-1</span>" in bench.text(bench.shown.strip)
+
+
+def test_undo_goes_back_to_the_edit_before(bench: Bench, tmp_path: Path) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    bench.run(bench.editing.choose(ANN, ["own: odd"]))
+    for strength in (1.0, -0.5):
+        bench.state[bench.asked.slots[0]] = strength
+        bench.run(bench.editing.edit(ANN, *bench.values()))
+    bench.run(bench.editing.undo(ANN))
+    assert bench.values()[0] == 1.0
+    bench.run(bench.editing.follow(ANN, *bench.values()))
+    assert bench.studio.sessions.get("ann").made.plan.doses[0].attribute.strength == 2.0
+    bench.run(bench.editing.undo(ANN))
+    assert "no earlier edit" in bench.text(bench.shown.message)
+
+
+def test_a_run_json_repeats_its_edit(bench: Bench, tmp_path: Path) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    bench.run(bench.editing.choose(ANN, ["own: strange", "own: odd"]))
+    bench.state |= {bench.asked.slots[1]: -0.75, bench.asked.marks[1]: 450, bench.asked.seed: 9}
+    bench.run(bench.editing.edit(ANN, *bench.values()))
+    first, asked = bench.studio.sessions.get("ann").made, bench.values()
+    links = bench.text(bench.shown.links).split('download="run.json" href="')[1]
+    path = tmp_path / "uploads" / "run.json"
+    path.write_bytes(base64.b64decode(links.split("base64,")[1].split('"')[0]))
+    bench.run(bench.opening.upload(BOB, str(path)))
+    assert "its picture" in bench.text(bench.shown.message)  # of somebody else
+    bench.run(bench.editing.choose(ANN, []))
+    bench.state |= {bench.asked.slots[1]: 2.0, bench.asked.seed: 0}
+    bench.run(bench.opening.upload(ANN, str(path)))
+    assert bench.values() == asked
+    bench.run(bench.editing.follow(ANN, *bench.values()))
+    again = bench.studio.sessions.get("ann").made
+    assert again is not first
+    assert torch.equal(again.image, first.image)
+
+
+def test_what_is_no_run_json_is_refused_in_a_line(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "uploads").mkdir(exist_ok=True)
+    path = tmp_path / "uploads" / "run.json"
+    for content in ("{", "[]", "{}", '{"options": {"directions": [{"file": 3}]}}'):
+        path.write_text(content)
+        bench.run(bench.opening.upload(ANN, str(path)))
+        assert "run.json" in bench.text(bench.shown.message)
+        assert str(tmp_path) not in bench.text(bench.shown.message)
+
+
+def test_another_domain_begins_anew(bench: Bench, tmp_path: Path) -> None:
+    bench.studio.name = "one"
+    other = new_studio(tmp_path / "other", directions=False)
+    other.name = "two"
+    bench.studio.others = {"two": lambda: other}
+    upload(bench, tmp_path, ANN, "red")
+    bench.run(bench.editing.choose(ANN, ["own: odd"]))
+    bench.run(bench.opening.enter(ANN, "three"))
+    assert "not offered" in bench.text(bench.shown.message)
+    bench.run(bench.opening.enter(ANN, "two"))
+    assert "of two" in bench.text(bench.shown.message)
+    assert "<img" not in bench.text(bench.shown.stage)
+    session = bench.studio.sessions.get("ann")
+    assert (session.work, set(session.slots)) == (None, {None})
+    assert bench.studio.of("two") is other
+    assert other.sessions is bench.studio.sessions

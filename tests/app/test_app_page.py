@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,17 +16,18 @@ from app_doubles import STEPS, chosen, finish, new_studio, write_directions
 from asyrp.app import charts, plans, views
 from asyrp.app.gallery import Gallery
 from asyrp.app.gradio_memory import tidied
-from asyrp.app.pictures import Limits, Picture, png, random_faces, read_upload, world_faces
+from asyrp.app.jobs import CHECKPOINT, Job, interrupted, paths
+from asyrp.app.pictures import Limits, Photo, Picture, png, random_faces, read_upload, world_faces
 from asyrp.app.sessions import SLOTS, Marks
 from asyrp.app.studio import Studio
-from asyrp.app.training import CHECKPOINT, Job, paths
 from asyrp.domains import shipped
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import DirectionCard, load_direction, save_direction
 from asyrp.method.directions import GlobalDirection
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.storage.images import from_uint8
+from asyrp.storage.face_alignment import Square, cut
+from asyrp.storage.images import from_uint8, to_uint8
 from conftest import noise, tiny_model
 
 # What people send
@@ -39,7 +41,8 @@ def upload(folder: Path, name: str, size: tuple[int, int] = (20, 20)) -> Path:
 
 def test_an_upload_is_cropped_to_the_shape_of_the_network(tmp_path: Path) -> None:
     path = upload(tmp_path, "a.png", (40, 20))
-    found = read_upload(str(path), tmp_path, (8, 8), Limits())
+    found, told = read_upload(str(path), tmp_path, (8, 8), Limits())
+    assert told == ""
     assert found.image.shape == (3, 8, 8)
     assert found.image[:, 0, 0].tolist() == [1.0, -1.0, -1.0]
     assert found.name == "a.png"
@@ -80,6 +83,41 @@ def test_worlds_of_another_size_offer_no_drawn_faces() -> None:
     assert world_faces(2, (16, 16)) == []
 
 
+def test_a_face_is_found_cut_out_and_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "me.png"
+    whole = noise(3, 60, 80).clamp(-1, 1)
+    Image.fromarray(to_uint8(whole[None])[0]).save(path)
+    square = Square(20 + 10j, 32 + 0j)
+
+    def align(photo: Image.Image, name: str) -> Photo:
+        return Photo(photo, square, cut(photo, square, 8), 2)
+
+    found, told = read_upload(str(path), tmp_path, (8, 8), Limits(), align)
+    assert "2 faces; the largest" in told
+    assert found.image.shape == (3, 8, 8)
+    before, same = found.in_photo(), found.in_photo(found.image)
+    assert same.tobytes() == before.tobytes()  # an edit that changes nothing
+    after = np.asarray(found.in_photo(-found.image)).astype(int)
+    changed = np.abs(after - np.asarray(before)).max(axis=2) > 8
+    assert changed[15:38, 25:48].any()
+    assert not changed[:, :18].any()
+    assert found.shown().startswith("data:image/jpeg")
+    record = {"options": {"directions": []}}
+    assert next(iter(views.edit_files(found, found.image, None, record))) == "photograph.jpg"
+
+
+def test_a_photograph_without_a_face_is_cropped_and_told(tmp_path: Path) -> None:
+    def align(photo: Image.Image, name: str) -> Photo:
+        raise AsyrpError(f"no face found in {name!r}")
+
+    path = upload(tmp_path, "hill.png", (40, 20))
+    found, told = read_upload(str(path), tmp_path, (8, 8), Limits(), align)
+    assert "'hill.png'" in told
+    assert found.photo is None
+    upload(tmp_path, "aligned.png", (8, 8))
+    assert read_upload(str(tmp_path / "aligned.png"), tmp_path, (8, 8), Limits(), align)[1] == ""
+
+
 # What is shown
 
 
@@ -98,7 +136,7 @@ def test_texts_of_others_are_escaped(studio: Studio) -> None:
 def test_a_png_on_the_page_says_what_edited_it(tmp_path: Path) -> None:
     image = noise(3, 8, 8).clamp(-1, 1)
     record = {"options": {"directions": [{"card": {"source": "face", "target": "smile"}}]}}
-    found = views.edit_files(image, image, None, record)
+    found = views.edit_files(Picture("a", image), image, None, record)
     assert list(found) == ["edit.png", "original.png", "run.json"]
     path = tmp_path / "edit.png"
     path.write_bytes(found["edit.png"][0])
@@ -207,8 +245,10 @@ def test_a_training_that_was_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> 
             session.stop("training")
     assert session.trained is None
     assert broken.unfinished(job)
+    assert list(interrupted(broken.folder)) == [job]
     finish(broken.train(broken.sessions.get("bob"), job))
     assert not broken.unfinished(job)
+    assert sorted(path.suffix for path in broken.folder.iterdir()) == [".safetensors"]
     files = [paths(folder, job)[0] for folder in (whole.folder, broken.folder)]
     found = [load_direction(file, whole.model) for file in files]
     assert found[0].card == found[1].card
@@ -233,6 +273,8 @@ def test_words_that_are_left_out_are_told(studio: Studio, monkeypatch: pytest.Mo
 def test_one_trains_at_a_time(studio: Studio) -> None:
     first = iter(studio.train(studio.sessions.get("ann"), Job("face", "smile", 8, 1, 0, STEPS)))
     next(first)
+    (one,) = studio.trainings().values()
+    assert "running" in one.title
     second = studio.train(studio.sessions.get("bob"), Job("face", "frown", 8, 1, 0, STEPS))
     assert next(iter(second)).what.startswith("waiting")
     studio.sessions.close("ann")

@@ -18,7 +18,7 @@ from bench.__main__ import main, put_aside
 from bench.bars import BARS, Bar, at, fastest_edit, fastest_training, memory_ratio
 from bench.page import bar_rows, changes, page, plot
 from bench.plan import FULL, KINDS, QUICK, Apart, stages
-from bench.subjects import SHAPES, plain_copy, subject, tiny
+from bench.subjects import SHAPES, plain_copy, random_ddpm, subject, tiny
 from bench.worker import numbers
 from bench.works import Walking, steps_within
 from conftest import noise
@@ -73,7 +73,7 @@ def test_a_share_is_of_the_rate_around_the_same_run() -> None:
 
 def test_the_rate_of_a_run_is_the_better_one_beside_it(monkeypatch: Any) -> None:
     rates = iter([3.0, 1.0, 2.0, 5.0])
-    monkeypatch.setattr(meter, "gemm_rate", lambda size: next(rates))
+    monkeypatch.setattr(meter, "gemm_rate", lambda size, dtype: next(rates))
     clocks = meter.alternate({"walk": lambda: None}, 3)
     assert clocks.gemm == {"walk": [3.0, 2.0, 5.0]}
 
@@ -117,7 +117,7 @@ def test_the_clock_of_a_network_counts_all_of_it(model: HSpaceUNet) -> None:
 
 def test_the_random_ddpm_is_the_papers_network() -> None:
     with torch.device("meta"):
-        whole = subject("ddpm-256").unet
+        whole = random_ddpm(SHAPES["ddpm-256"])
     assert sum(p.numel() for p in whole.parameters()) == 113_673_219  # google/ddpm-celebahq-256
 
 

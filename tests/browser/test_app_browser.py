@@ -16,7 +16,7 @@ from PIL import Image
 from asyrp.commands.app import new_studio
 from asyrp.method.direction_file import DirectionCard, save_direction
 from asyrp.method.directions import TimestepDirection
-from asyrp.options import App
+from asyrp.options import App, Network
 
 api = pytest.importorskip(
     "playwright.sync_api", reason="needs Playwright: pip install 'asyrp[browser]'"
@@ -29,8 +29,11 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),
 ]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ASTRONAUT = IMAGES / "photographs" / "astronaut.jpg"
 PATIENCE = 300_000  # ms, for a machine that does much else
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+ZOOMED = {"width": 640, "height": 450}  # DESK at 200 %
+TABS = ("Train", "Discover", "Compare", "Directions", "Edit")
 TITLE = "face → strange face"
 
 LABELLED = """() => [...document.querySelectorAll('input, button, select, textarea, a[href]')]
@@ -50,7 +53,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def studio(place: Path) -> Any:
     """The studio of avatars-64, with one direction of random numbers."""
-    studio = new_studio(App(directions=place / "directions", upload_megabytes=1))
+    network, limits = Network(domain="avatars-64"), {"upload_megabytes": 8, "upload_megapixels": 24}
+    studio = new_studio(App(directions=place / "directions", network=network, **limits))
     model = studio.model
     generator = torch.Generator().manual_seed(1)
     shift = 0.4 * torch.randn(model.h_shape, generator=generator)
@@ -131,6 +135,11 @@ def edited(page: Any, act: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def advanced(page: Any) -> None:
+    page.get_by_role("button", name="Advanced").click()
+    page.locator("#curves svg").wait_for()
+
+
 def choose(page: Any) -> None:
     edited(page, lambda: page.get_by_label(TITLE, exact=True).first.check())
 
@@ -159,7 +168,12 @@ def test_load_pick_move_and_download(tab: Any, tmp_path: Path) -> None:
     with Image.open(found["strip"]) as picture:
         assert picture.size == (6 * 68, 68)
     record = json.loads(found["run.json"].read_text())["options"]
-    assert record["picture"] == {"kind": "world", "split": "test", "index": 1}
+    assert record["picture"] == {
+        "kind": "domain",
+        "domain": "avatars-64",
+        "split": "test",
+        "index": 1,
+    }
     assert [d["strength"] for d in record["directions"]] == [-1.0]
 
 
@@ -170,6 +184,7 @@ def test_a_new_strength_shows_within_a_second_and_a_half(tab: Any) -> None:
     page = tab()
     pick(page, 0)
     choose(page)
+    advanced(page)
     page.wait_for_selector("#curves polyline")
     slider = page.locator("#strength-1 input[type=range]")
     values = ("0.5", "-0.5", "1.5", "-1.5", "2", "0.8")
@@ -188,16 +203,55 @@ def test_upload(tab: Any, tmp_path: Path) -> None:
     page.locator("#stage", has_text="mine.png").wait_for()
     page.wait_for_selector("#compare img.after")
     send.set_input_files(large)
-    assert "16,000,000 pixels" in message(page, "may have at most")
+    assert "24,000,000 pixels" in message(page, "may have at most")
     send.set_input_files(text)
     assert "/" not in message(page, "is none that can be read")
     page.locator("#stage", has_text="mine.png").wait_for()
+    page.wait_for_timeout(1000)  # what follows an upload that failed says nothing
+    assert "is none that can be read" in message(page, "not.png")
+    camera = tmp_path / "camera.jpg"
+    Image.effect_noise((5200, 4000), 60).save(camera, quality=70)
+    send.set_input_files(camera)
+    page.locator("#stage", has_text="camera.jpg").wait_for()
+    message(page, "Reconstruction error")
+
+
+def test_a_first_upload_that_is_no_picture_leaves_the_page_as_it_is(
+    tab: Any, tmp_path: Path
+) -> None:
+    page, text = tab(), tmp_path / "not.png"
+    text.write_text("no picture")
+    page.locator("input[type=file]").first.set_input_files(text)
+    message(page, "is none that can be read")
+    page.wait_for_timeout(1500)
+    message(page, "is none that can be read")
+    for place in ("#stage figure", "#compare .compare", "button[data-face]", "#directions"):
+        assert page.locator(place).first.is_visible(), place
+
+
+def test_a_photograph_on_drawn_faces_is_told_and_the_other_domain_offered(tab: Any) -> None:
+    page = tab()
+    page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
+    assert "use the domain photographs-64" in message(page, "drawn faces")
+    pick(page, 0)
+    assert "drawn faces" not in page.inner_text("#edit-message")
+
+
+def test_a_strength_beyond_the_slider_becomes_the_strongest(tab: Any) -> None:
+    page = tab()
+    pick(page, 0)
+    choose(page)
+    number = page.locator("#strength-1 input[type=number]")
+    edited(page, lambda: number.fill("50"))
+    assert number.input_value() == "3"
+    assert page.locator(".toast-body").count() == 0
 
 
 def test_marks_move_by_hand_and_by_key(tab: Any) -> None:
     page = tab()
     pick(page, 2)
     choose(page)
+    advanced(page)
     page.wait_for_selector("#curves polyline")
     before = page.locator("#t_edit input[type=number]").input_value()
     box = page.locator("[data-mark=t_edit] circle").bounding_box()
@@ -257,7 +311,7 @@ def test_two_people_at_once_keep_their_pictures(tab: Any) -> None:
 
 
 def begin_training(page: Any, target: str) -> None:
-    page.get_by_role("tab", name="Train a direction").click()
+    page.get_by_role("tab", name="Train").click()
     page.get_by_label("Target text").fill(target)
     page.get_by_label("number input for Random faces to train on").fill("8")
     page.get_by_label("number input for Passes over the faces").fill("3")
@@ -278,7 +332,7 @@ def test_train_stop_resume_and_use(tab: Any, place: Path) -> None:
     message(page, "Finished", "train")
     assert list((place / "directions").glob("smiling-face-????????.safetensors"))
     assert not list((place / "directions").glob("smiling-face-*.checkpoint.safetensors"))
-    page.get_by_role("tab", name="Gallery").click()
+    page.get_by_role("tab", name="Directions").click()
     page.locator(".card", has_text="face → smiling face").locator("img").first.wait_for()
     page.get_by_role("tab", name="Edit").click()
     pick(page, 0)
@@ -297,16 +351,88 @@ def test_a_closed_tab_stops_its_training(tab: Any, studio: Any) -> None:
     assert not studio._training.locked()
 
 
+def violations(page: Any) -> list[str]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:120]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+COVERED = """() => {
+  const e = document.activeElement, b = e.getBoundingClientRect();
+  if (e === document.body) return null;
+  const seen = document.elementFromPoint(b.left + b.width / 2, b.top + b.height / 2);
+  const own = seen && (e.contains(seen) || seen.contains(e) || seen.closest('label'));
+  return own ? '' : e.outerHTML.slice(0, 120);
+}"""
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE, ZOOMED], ids=["desk", "phone", "zoomed"])
+def test_every_tab_and_control_is_within_reach(tab: Any, size: dict[str, int]) -> None:
+    page = tab(size)
+    pick(page, 0)
+    choose(page)
+    widths = set()
+    for name in TABS:
+        page.get_by_role("tab", name=name, exact=True).click()
+        panel = page.locator("[role=tabpanel]:visible").first
+        panel.wait_for()
+        page.wait_for_timeout(500)
+        widths.add(round(panel.bounding_box()["width"]))
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        assert violations(page) == [], name
+    assert len(widths) == 1
+    advanced(page)
+    assert violations(page) == []
+    stops = []
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(30)
+        if (covered := page.evaluate(COVERED)) is None:
+            break
+        stops.append(covered)
+    assert len(stops) > 20
+    assert [stop for stop in stops if stop] == []
+
+
 def test_screenshots_at_desktop_and_phone_width(tab: Any) -> None:
+    """A domain begins with a face that is edited; then a photograph, in which it is put back."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for size, name in ((DESK, "app.png"), (PHONE, "app-phone.png")):
         page = tab(size)
-        pick(page, 0)
-        choose(page)
-        page.wait_for_selector("#curves polyline")
+        page.get_by_label("Domain").click()
+        page.get_by_role("option", name="photographs-64").click()
+        page.wait_for_selector("#compare img.after")
+        message(page, "Edited in")
+        page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
+        page.locator("#stage", has_text="astronaut.jpg").wait_for()
+        page.locator("#links").get_by_text("Download photograph").wait_for()
+        page.wait_for_selector("#edit-bar .idle")
         page.get_by_role("button", name="Make a strip").click()
         page.wait_for_selector("#strip figcaption")
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        page.screenshot(path=IMAGES / name, full_page=size is DESK)
-    page.mouse.wheel(0, 700)
-    api.expect(page.locator("#pictures")).to_be_in_viewport()  # stays in sight of the sliders
+        page.evaluate("scrollTo(0, 0)")
+        page.screenshot(path=IMAGES / name)
+        box = page.locator("#strength-1").bounding_box()
+        assert box["y"] + box["height"] <= size["height"]  # the picture and its strength together
+
+
+def test_a_photograph_is_put_back_with_its_edited_face(tab: Any, tmp_path: Path) -> None:
+    pytest.importorskip("dlib", reason="needs dlib: pip install 'asyrp[align]'")
+    page = tab()
+    page.get_by_label("Domain").click()
+    page.get_by_role("option", name="photographs-64").click()
+    message(page, "Edited in")
+    page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
+    page.locator("#stage", has_text="astronaut.jpg").wait_for()
+    page.locator("#links").get_by_text("Download photograph").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download photograph").click()
+    download.value.save_as(tmp_path / "photograph.jpg")
+    with Image.open(tmp_path / "photograph.jpg") as after, Image.open(ASTRONAUT) as before:
+        assert max(after.size) == min(1280, max(before.size))
+    assert "drawn" not in page.inner_text("#edit-message")

@@ -48,6 +48,7 @@ half a face"""
 def served(folder: Path, port: int) -> None:
     """`asyrp app` with a tiny network, its temporary files in a folder."""
     tempfile.tempdir = str(folder)
+    server.gradio.routes.DEFAULT_TEMP_DIR = str(folder / "gradio")  # as Gradio has it when imported
     app_command.new_studio = lambda options: new_studio(folder)  # type: ignore[attr-defined]
     app_command.run(App(port=port))
 

@@ -176,7 +176,7 @@ def test_a_hostile_website_gets_nothing(
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.goto(target)
-        page.wait_for_selector("text=Train a direction")  # the person is in
+        page.wait_for_selector("role=tab[name='Train']")  # the person is in
         own = json.loads(page.evaluate("fetch('/config').then(answer => answer.text())"))
         assert own["title"] == "asyrp"
         page.goto("about:blank")

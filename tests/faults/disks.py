@@ -95,7 +95,7 @@ def works(place: Place) -> dict[str, Words]:
 
 def back_of(place: Place, out: Path) -> list[object]:
     """A conversion back to an original file."""
-    return ["convert", place.root / "net", "--back", "--out", out]
+    return ["convert", place.root / "net", "--back", "--overwrite", "--out", out]
 
 
 def full(place: Place, disk: Disk, name: str, words: Words, times: int) -> Fault:

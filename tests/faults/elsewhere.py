@@ -1,6 +1,7 @@
 """Downloads that break off, and clocks that jump."""
 
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -163,8 +164,35 @@ def _jump(years: int) -> None:
     time.time = jumping
 
 
+def cases(place: Place) -> Fault:
+    """Two inputs whose names differ by case, on a disk to which they are one."""
+    begun, faces, out = time.perf_counter(), place.root / "cases", place.root / "case out"
+    faces.mkdir()
+    for name in ("A.png", "a.png"):
+        shutil.copy(place.faces / "00.png", faces / name)
+    words = [*invert_of(place, out), "--images", faces]
+    done = run(words, place.log(), _one_case)
+    faults = [refused(done), "" if not tree(out) else "half of the results is there"]
+    told = "exit 2 and one line; nothing was written"
+    seconds = time.perf_counter() - begun
+    return Fault("names that differ by case", 1, told, tuple(filter(None, faults)), seconds)
+
+
+def _one_case() -> None:
+    """A disk to which A and a are one, as far as writers look at it."""
+    exists, replace = Path.exists, os.replace
+
+    def same(path: Path) -> Path:
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        return next((one for one in beside if one.name.lower() == path.name.lower()), path)
+
+    Path.exists = lambda self, **how: exists(same(self), **how)
+    os.replace = lambda source, target: replace(source, same(Path(target)))
+
+
 def every(root: Path) -> Iterator[Fault]:
     """All of them."""
     place = furnished(root)
     yield from downloads(place)
     yield from clocks(place)
+    yield cases(place)

@@ -41,11 +41,15 @@ RELEASED = Path(__file__).parent.parent / "data" / "released"
 
 
 class Kind(NamedTuple):
-    """Files of a kind: the first of those that `spoil` makes is given to `read`."""
+    """Files of a kind: the first of those that `spoil` makes is given to `read`.
+
+    listed: how many there are, where `spoil` takes their number instead of a generator.
+    """
 
     name: str
-    spoil: Callable[[random.Random], Files]
+    spoil: Callable[[Any], Files]
     read: Callable[[Path], object]
+    listed: int = 0
 
 
 @functools.cache

@@ -233,7 +233,8 @@ def test_the_card_tells_how_it_was_made(model: HSpaceUNet) -> None:
     assert card.trained_steps == SETTINGS.steps
     assert card.fingerprint == model.fingerprint()
     assert card.text_cosine == guide.cosine
-    assert card.training == {**asdict(SETTINGS), "batches": 3}
+    told = {"precision": "float32", "batches": 3}
+    assert card.training == {**asdict(SETTINGS), **told}
 
 
 def test_rows_of_pictures_keep_the_two_together(model: HSpaceUNet) -> None:

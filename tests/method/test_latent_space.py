@@ -269,11 +269,11 @@ def test_weights_that_are_pickles_are_read_as_tensors(ldm: Path, tmp_path: Path)
 def test_the_hub_is_asked_for_safetensors_first(ldm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
-    def snapshot(spec: str, allow_patterns: list[str], local_files_only: bool) -> str:
+    def snapshot(spec: str, allow_patterns: list[str], **how: object) -> str:
         asked.append(allow_patterns)
         return str(ldm)
 
-    def single(spec: str, name: str, local_files_only: bool) -> str:
+    def single(spec: str, name: str, **how: object) -> str:
         if spec == "nobody/pixels":
             raise EntryNotFoundError("no such file")
         return str(ldm / name)

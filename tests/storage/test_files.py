@@ -75,6 +75,16 @@ def test_a_folder_fills_at_once_and_keeps_what_it_had(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
 
+def test_two_results_that_a_disk_takes_for_one_file_are_told(tmp_path: Path) -> None:
+    """As A and a where case does not count; the second would be the only one left."""
+    told = pytest.raises(AsyrpError, match="two results would be one file, 'a'")
+    with told, atomic_folder(tmp_path / "out") as made:
+        for text in ("first", "second"):
+            with atomic_path(made / "a") as temporary:
+                temporary.write_text(text)
+    assert not list(tmp_path.iterdir())
+
+
 def test_folders_inside_are_merged_alike(tmp_path: Path) -> None:
     for text in ("old", "new"):
         with atomic_folder(tmp_path / "out") as folder:

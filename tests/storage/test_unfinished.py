@@ -241,6 +241,25 @@ def test_the_lock_of_a_killed_process_binds_nobody(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_lock_of_a_killed_process_goes_after_a_day(tmp_path: Path) -> None:
+    name = f".asyrp-lock-{'0' * 16}"
+    for folder in ("old", "young", "held", "mine", "linked"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("mine" * (folder == "mine"))
+    (tmp_path / "linked" / name).unlink()
+    (tmp_path / "linked" / name).symlink_to(tmp_path / "young" / name)
+    for folder in ("old", "held", "mine"):
+        aged(tmp_path / folder)
+    holder = module._locked(tmp_path / "held" / name)
+    assert holder is not None
+    for folder in tmp_path.iterdir():
+        module.remove_abandoned(folder)
+    os.close(holder)
+    assert sorted(path.parent.name for path in tmp_path.glob(f"*/{name}")) == [
+        "held", "linked", "mine", "young",
+    ]  # fmt: skip
+
+
 def test_a_lock_that_its_holder_removes_meanwhile_is_taken_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

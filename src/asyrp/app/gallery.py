@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from asyrp.app.training import CHECKPOINT
+from asyrp.app.jobs import CHECKPOINT
 from asyrp.app.trajectories import Dose, Kept, Plan, Walks
 from asyrp.domains.shipped import shipped_for
 from asyrp.errors import AsyrpError

@@ -1,13 +1,14 @@
 """The components of the page, in the order in which they are seen and read out."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from asyrp.app import charts, views
+from asyrp.app.jobs import FEWEST, MOST, Job
 from asyrp.app.plans import STRONGEST
 from asyrp.app.sessions import SLOTS, Marks
-from asyrp.app.training import FEWEST, MOST, Job
 
 HEADER = (
     '<header class="masthead"><h1>asyrp</h1>'
@@ -19,7 +20,7 @@ element.addEventListener('click', (event) => {
   if (button) trigger('select', {face: Number(button.dataset.face)});
 });
 """
-FILE_TYPES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
+FILE_TYPES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".json"]
 MARK_HELP = {
     "t_start": "Editing begins here; the paper's is T.",
     "t_edit": "Editing ends here. Lower edits more.",
@@ -42,6 +43,7 @@ class Shown(NamedTuple):
 class Asked(NamedTuple):
     """What says how to edit it."""
 
+    domain: Any
     faces: Any
     upload: Any
     draw: Any
@@ -53,6 +55,7 @@ class Asked(NamedTuple):
     boost: Any
     seed: Any
     make_strip: Any
+    undo: Any
 
     @property
     def values(self) -> list[Any]:
@@ -75,6 +78,7 @@ class Trainer(NamedTuple):
     message: Any
     preview: Any
     losses: Any
+    known: Any
 
 
 def fragment(content: str, name: str, **more: Any) -> Any:
@@ -82,28 +86,47 @@ def fragment(content: str, name: str, **more: Any) -> Any:
     return gr.HTML(content, elem_id=name, **more)
 
 
-def editor(top: int) -> tuple[Shown, Asked]:
-    """The page that edits; page.css places its four parts."""
+def editor(top: int, domains: Sequence[str] = ()) -> tuple[Shown, Asked]:
+    """The page that edits; page.css places its parts. domains: the one at work comes first."""
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="pictures"):
-            stage = fragment(views.stage(), "stage")
+            with gr.Row(elem_id="look"):
+                compare = fragment(views.compare(), "compare")
+                stage = fragment(views.stage(), "stage")
+            fragment(views.SPLIT, "split-range")
+            slots = tuple(_strength(number) for number in range(SLOTS))
             bar = fragment(views.IDLE, "edit-bar")
             message = fragment(views.message("Choose a face, or upload one."), "edit-message")
+            with gr.Row():
+                undo = gr.Button("Undo", size="md", min_width=80)
+                make_strip = gr.Button("Make a strip of strengths", size="md", min_width=200)
+            strip = fragment("", "strip", elem_classes="preview")
+            links = fragment(views.links({}), "links")
         with gr.Column(elem_id="controls"):
-            faces, upload, draw, draw_seed = _picture()
-            chosen, slots = _directions()
-            boost, seed = _boosting()
-        with gr.Column(elem_id="halves"):
-            compare = fragment(views.compare(None, None), "compare")
-            fragment(views.SPLIT, "split-range")
-        with gr.Column(elem_id="more"):
-            curves, marks, own = _phases(top)
-            make_strip, strip, links = _results()
+            domain = _domain(domains)
+            faces, upload, draw = _picture()
+            heading("Directions")
+            label = f"Up to {SLOTS} together, each with a strength of its own"
+            chosen = gr.CheckboxGroup([], label=label, elem_id="directions")
+            with gr.Accordion("Advanced: phases, noise, seeds", open=False, elem_id="advanced"):
+                curves, marks, own = _phases(top)
+                boost, seed, draw_seed = _noise()
     shown = Shown(stage, compare, bar, message, curves, strip, links)
-    asked = Asked(
-        faces, upload, draw, draw_seed, chosen, slots, marks, own, boost, seed, make_strip
+    return shown, Asked(
+        domain, faces, upload, draw, draw_seed, chosen, slots, marks, own, boost, seed,
+        make_strip, undo,
+    )  # fmt: skip
+
+
+def _domain(domains: Sequence[str]) -> gr.Dropdown:
+    return gr.Dropdown(
+        list(domains),
+        value=next(iter(domains), None),
+        label="Domain: what the network knows",
+        visible=len(domains) > 1,
+        elem_id="domain",
+        filterable=False,
     )
-    return shown, asked
 
 
 def heading(text: str) -> None:
@@ -111,78 +134,57 @@ def heading(text: str) -> None:
     gr.HTML(f"<h2>{text}</h2>", elem_classes="heading")
 
 
-def _picture() -> tuple[Any, Any, Any, Any]:
+def _picture() -> tuple[Any, Any, Any]:
     heading("Picture")
     faces = fragment(views.faces([]), "faces", js_on_load=PICK)
     with gr.Row():
         upload = gr.UploadButton(
             "Upload", file_types=FILE_TYPES, elem_id="upload", size="md", min_width=100
         )
-        draw = gr.Button("Draw random faces", size="md", min_width=180)
-    draw_seed = gr.Number(0, label="Seed of the random faces", precision=0, minimum=0)
-    return faces, upload, draw, draw_seed
+        draw = gr.Button("Draw random faces", size="md", min_width=160)
+    gr.HTML('<p class="hint">A picture, or the run.json of an edit to repeat it.</p>')
+    return faces, upload, draw
 
 
-def _directions() -> tuple[Any, tuple[Any, ...]]:
-    heading("Directions")
-    label = f"Up to {SLOTS} together, each with a strength of its own"
-    chosen = gr.CheckboxGroup([], label=label, elem_id="directions")
-    slots = tuple(
-        gr.Slider(
-            -STRONGEST,
-            STRONGEST,
-            1.0,
-            step=0.05,
-            label=f"Strength {number + 1}",
-            visible=False,
-            elem_id=f"strength-{number + 1}",
-        )
-        for number in range(SLOTS)
+def _strength(number: int) -> Any:
+    return gr.Slider(
+        -STRONGEST,
+        STRONGEST,
+        1.0,
+        step=0.05,
+        label=f"Strength {number + 1}",
+        visible=False,
+        elem_id=f"strength-{number + 1}",
     )
-    return chosen, slots
 
 
-def _boosting() -> tuple[Any, Any]:
-    heading("Noise")
-    with gr.Row(equal_height=True):
-        boost = gr.Checkbox(
-            True, label="Quality boosting", info="Adds noise below t_boost.", elem_id="boost"
-        )
+def _noise() -> tuple[Any, Any, Any]:
+    boost = gr.Checkbox(
+        True, label="Quality boosting", info="Adds noise below t_boost.", elem_id="boost"
+    )
+    with gr.Row():
         seed = gr.Number(
             0, label="Seed of the noise", precision=0, minimum=0, min_width=110, elem_id="seed"
         )
-    return boost, seed
+        draw_seed = gr.Number(
+            0, label="Seed of the random faces", precision=0, minimum=0, min_width=110
+        )
+    return boost, seed, draw_seed
 
 
 def _phases(top: int) -> tuple[Any, tuple[Any, ...], Any]:
-    heading("Phases of the walk")
+    gr.HTML(
+        '<p class="hint">A walk goes from t = T (noise) to 0 (the picture). Directions act from '
+        "t_start to t_edit: early, they change shapes, late, details.</p>"
+    )
     marks = Marks(top, 0, 0)
     curves = fragment(charts.curves(None, marks, top), "curves")
-    with gr.Row():
-        sliders = tuple(
-            gr.Slider(
-                0,
-                top,
-                value,
-                step=1,
-                label=name,
-                info=MARK_HELP[name],
-                elem_id=name,
-                buttons=[],
-                min_width=180,
-            )
-            for name, value in marks._asdict().items()
-        )
+    sliders = tuple(
+        gr.Slider(0, top, value, step=1, label=name, info=MARK_HELP[name], elem_id=name, buttons=[])
+        for name, value in marks._asdict().items()
+    )
     own = gr.Button("Back to the directions' own marks", size="sm")
     return curves, sliders, own
-
-
-def _results() -> tuple[Any, Any, Any]:
-    heading("Strip over strengths")
-    make_strip = gr.Button("Make a strip from -1 to 1.5 times the strengths", size="md")
-    strip = fragment("", "strip", elem_classes="preview")
-    heading("Download")
-    return make_strip, strip, fragment(views.links({}), "links")
 
 
 def trainer() -> Trainer:
@@ -197,10 +199,13 @@ def trainer() -> Trainer:
             faces = gr.Slider(FEWEST, MOST, job.faces, step=8, label="Random faces to train on")
             passes = gr.Slider(1, 10, job.passes, step=1, label="Passes over the faces")
             seed = gr.Number(job.seed, label="Seed of the faces", precision=0, minimum=0)
+            known = gr.Dropdown(
+                [], label="Running and interrupted trainings", elem_id="known", filterable=False
+            )
             with gr.Row():
                 start = gr.Button("Train", variant="primary", min_width=90, elem_id="train")
-                stop = gr.Button("Stop", variant="stop", min_width=90, interactive=False)
-                resume = gr.Button("Resume", min_width=90, interactive=False)
+                stop = gr.Button("Stop", variant="stop", min_width=90)
+                resume = gr.Button("Resume", min_width=90)
         with gr.Column(scale=1, min_width=320):
             bar = fragment(views.IDLE, "train-bar")
             message = fragment(
@@ -209,5 +214,6 @@ def trainer() -> Trainer:
             preview = fragment("", "train-preview", elem_classes="preview")
             losses = fragment("", "train-losses")
     return Trainer(
-        source, target, faces, passes, seed, start, stop, resume, bar, message, preview, losses
-    )
+        source, target, faces, passes, seed, start, stop, resume, bar, message, preview, losses,
+        known,
+    )  # fmt: skip

@@ -4,10 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from asyrp.app import layout
+from asyrp.app import compare_tab, discover_tab, layout
 from asyrp.app.editing_tab import Editing
 from asyrp.app.gradio_memory import tidied
+from asyrp.app.handling import Desk
 from asyrp.app.layout import Asked, Shown, Trainer
+from asyrp.app.opening_tab import Opening
 from asyrp.app.studio import Studio
 from asyrp.app.training_tab import Learning
 
@@ -17,25 +19,35 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 def build(studio: Studio) -> gr.Blocks:
     """The page of a studio."""
+    domains = [studio.name, *studio.others] if studio.others else []
     with gr.Blocks(title="asyrp", analytics_enabled=False) as page:
         gr.HTML(layout.HEADER)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Edit"):
-                shown, asked = layout.editor(studio.top)
-            with gr.Tab("Train a direction"):
+                shown, asked = layout.editor(studio.top, domains)
+            with gr.Tab("Train") as train:
                 trainer = layout.trainer()
-            with gr.Tab("Gallery") as tab:
+            with gr.Tab("Discover"):
+                search = discover_tab.parts()
+            with gr.Tab("Compare") as compare:
+                ballot = compare_tab.parts()
+            with gr.Tab("Directions") as tab:
                 cards = layout.fragment("", "cards")
-        editing = Editing(studio, shown, asked)
+        desk = Desk(studio, shown, asked)
+        editing = Editing(desk)
         _edits(page, editing, shown, asked)
-        _pictures(page, editing, shown, asked)
-        _learns(Learning(studio, trainer, asked.chosen, cards), trainer, tab, cards, asked)
+        _pictures(page, Opening(desk, editing), editing, shown, asked)
+        learning = Learning(desk, trainer, cards)
+        _learns(learning, trainer, asked)
+        discover_tab.wired(discover_tab.Discovering(desk, search), QUIET)
+        compare_tab.wired(compare_tab.Comparing(desk, ballot), compare, QUIET)
+        tab.select(learning.gallery, None, cards, **QUIET)
+        gr.on([train.select, page.load], learning.listed, None, trainer.known, **QUIET)
     page.queue(api_open=False, max_size=200, default_concurrency_limit=AT_ONCE)
     return page
 
 
 def _edits(page: gr.Blocks, editing: Editing, shown: Shown, asked: Asked) -> None:
-    page.load(editing.begin, None, [asked.faces, asked.chosen], **QUIET)
     page.unload(editing.end)
     sliders = [slider.input for slider in (*asked.slots, *asked.marks)]
     moved = [*sliders, asked.boost.input, asked.seed.input]
@@ -48,37 +60,45 @@ def _edits(page: gr.Blocks, editing: Editing, shown: Shown, asked: Asked) -> Non
     chosen.then(edit, asked.values, outputs, **QUIET)
     own = asked.own.click(editing.own, None, list(asked.marks), **QUIET)
     own.then(edit, asked.values, outputs, **QUIET)
+    restored = [*asked.values, asked.chosen, shown.message, shown.bar]
+    undone = asked.undo.click(editing.undo, None, restored, **QUIET)
+    undone.then(tidied(page, editing.follow), asked.values, outputs, **QUIET)
     asked.make_strip.click(editing.strip, asked.values, outputs, **QUIET)
 
 
-def _pictures(page: gr.Blocks, editing: Editing, shown: Shown, asked: Asked) -> None:
+def _pictures(
+    page: gr.Blocks, opening: Opening, editing: Editing, shown: Shown, asked: Asked
+) -> None:
     outputs = [*shown, asked.faces]
+    everything = [*outputs, asked.chosen, *asked.values]
+    begun = page.load(opening.begin, None, [asked.faces, asked.chosen], **QUIET)
+    welcomed = begun.then(tidied(page, opening.welcome), None, everything, **QUIET)
+    entered = asked.domain.input(opening.enter, asked.domain, everything, **QUIET)
+    for event in (welcomed, entered):
+        event.then(editing.measure, None, list(shown), **QUIET)
     opened = (
-        asked.faces.select(_picked(editing), None, outputs, **QUIET),
-        asked.upload.upload(editing.upload, asked.upload, outputs, **QUIET),
+        asked.faces.select(_picked(opening), None, outputs, **QUIET),
+        asked.upload.upload(opening.upload, asked.upload, everything, **QUIET),
     )
     for event in opened:
-        edited = event.then(tidied(page, editing.edit), asked.values, list(shown), **QUIET)
+        edited = event.then(tidied(page, editing.follow), asked.values, list(shown), **QUIET)
         edited.then(editing.measure, None, list(shown), **QUIET)
-    asked.draw.click(editing.draw, asked.draw_seed, outputs, **QUIET)
+    asked.draw.click(opening.draw, asked.draw_seed, outputs, **QUIET)
 
 
-def _picked(editing: Editing) -> Any:
+def _picked(opening: Opening) -> Any:
     def pick(request: gr.Request, event: gr.EventData) -> Any:
-        yield from editing.pick(request, getattr(event, "face", None))
+        yield from opening.pick(request, getattr(event, "face", None))
 
     return pick
 
 
-def _learns(
-    learning: Learning, trainer: Trainer, tab: gr.Tab, cards: gr.HTML, asked: Asked
-) -> None:
+def _learns(learning: Learning, trainer: Trainer, asked: Asked) -> None:
     values = [trainer.source, trainer.target, trainer.faces, trainer.passes, trainer.seed]
     buttons = [trainer.start, trainer.stop, trainer.resume]
-    reports = [trainer.bar, trainer.message, trainer.preview, trainer.losses]
+    reports = [trainer.bar, trainer.message, trainer.preview, trainer.losses, trainer.known]
     outputs = [*buttons, *reports, asked.chosen]
     patient = {**QUIET, "concurrency_limit": None}  # the studio lets one train at a time
     gr.on([trainer.start.click, trainer.target.submit], learning.start, values, outputs, **patient)
-    trainer.resume.click(learning.resume, None, outputs, **patient)
-    trainer.stop.click(learning.stop, None, None, queue=False, **QUIET)
-    tab.select(learning.gallery, None, cards, **QUIET)
+    trainer.resume.click(learning.resume, trainer.known, outputs, **patient)
+    trainer.stop.click(learning.stop, trainer.known, None, queue=False, **QUIET)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.routes
 from gradio.routes import App, ORJSONResponse
 
 from asyrp.app.http_guard import LOCAL, Door, Rules, is_local
@@ -31,7 +32,18 @@ def theme() -> gr.Theme:
     """Colours and fonts; fonts of the reader's machine, so that none are fetched."""
     fonts = ["system-ui", "sans-serif"]
     mono = ["ui-monospace", "monospace"]
-    return gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=mono)
+    made = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=mono)
+    grey = {"body_text_color_subdued": "*neutral_600", "block_info_text_color": "*neutral_600"}
+    grey |= {"block_label_text_color": "*neutral_700", "input_placeholder_color": "*neutral_600"}
+    return made.set(
+        **grey,
+        **{f"{name}_dark": "*neutral_300" for name in grey},
+        color_accent="*primary_700",
+        color_accent_dark="*primary_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        slider_color="*primary_700",
+    )
 
 
 def text(name: str) -> str:
@@ -77,6 +89,7 @@ def serving(
     with unfinished(Path(tempfile.gettempdir()), stale=0.0) as place, _gone_with_us(place):
         uploads = place / "uploads"
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+        gradio.routes.DEFAULT_TEMP_DIR = str(uploads)  # read when Gradio is imported
         page = build(studio)
         try:
             with swept(uploads):

@@ -4,12 +4,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from asyrp.app.discovery import Component
+from asyrp.app.jobs import Job
 from asyrp.app.pictures import Picture
-from asyrp.app.training import Job, Material
+from asyrp.app.training import Material, Progress
 from asyrp.app.trajectories import Plan, Walks
 from asyrp.method.editing_interval import Curves
 
@@ -23,6 +25,7 @@ class Work(NamedTuple):
     walks: Walks
     reconstruction: Tensor
     error: float
+    note: str = ""  # where it is no picture of the domain
 
 
 class Made(NamedTuple):
@@ -39,6 +42,13 @@ class Marks(NamedTuple):
     t_start: int
     t_edit: int
     t_boost: int
+
+
+class Snapshot(NamedTuple):
+    """What the controls said of an edit: the directions in the slots, and their values."""
+
+    slots: tuple[str | None, ...]
+    values: tuple[Any, ...]
 
 
 class Ticket(NamedTuple):
@@ -73,7 +83,10 @@ class Session:
     def __init__(self) -> None:
         self.closed = False
         self.wants: dict[str, Hashable] = {}
-        self.walked, self.walking = 0, Counter()
+        self.domain = ""  # "" for that of the server
+        self.failed = False  # whether the last action ended with an error
+        self.walking = Counter()
+        self.past: list[Snapshot] = []
         self.faces: list[Picture] = []
         self.work: Work | None = None
         self.made: Made | None = None
@@ -83,7 +96,9 @@ class Session:
         self.slots: tuple[str | None, ...] = (None,) * SLOTS
         self.job: Job | None = None
         self.trained: Path | None = None
+        self.about = self.result = ""  # lines on the picture, and on what was trained
         self.material: tuple[Job, Material] | None = None
+        self.found: list[Component] = []  # of the page that discovers
 
     def begin(self, job: str, want: Hashable) -> Ticket:
         """Want something; whatever else of the same job is under way ends."""
@@ -97,9 +112,30 @@ class Session:
     def close(self) -> None:
         """End all work and let go of the pictures."""
         self.closed = True
+        self.clear()
+
+    def clear(self) -> None:
+        """The same for a tab that goes on with other networks."""
         self.wants.clear()
+        self.past, self.found = [], []
+        self.slots, self.marks = (None,) * SLOTS, None
         self.faces, self.work, self.made = [], None, None
         self.strip, self.curves, self.material = None, None, None
+
+
+class Training(NamedTuple):
+    """A training that runs in a session, or was interrupted."""
+
+    job: Job
+    session: Session | None = None
+    progress: Progress | None = None
+
+    @property
+    def title(self) -> str:
+        """As a list names it."""
+        if self.session is None:
+            return f"{self.job.title} (interrupted)"
+        return f"{self.job.title} (running{': ' + self.progress.what if self.progress else ''})"
 
 
 def assign(slots: Sequence[str | None], chosen: Sequence[str]) -> tuple[str | None, ...]:

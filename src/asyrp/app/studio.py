@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,16 @@ from torch import Tensor
 
 from asyrp.app import plans
 from asyrp.app.gallery import BeforeAfter, Gallery, Samples
-from asyrp.app.pictures import Limits, Picture, random_faces, row, world_faces
-from asyrp.app.sessions import Made, Session, Sessions, Ticket, Work
-from asyrp.app.training import Job, Progress, Scorers, gather, paths, train
+from asyrp.app.jobs import Job, interrupted, paths, remember
+from asyrp.app.judging import judged
+from asyrp.app.pictures import Aligner, Limits, Picture, random_faces, row, world_faces
+from asyrp.app.sessions import Made, Session, Sessions, Ticket, Training, Work
+from asyrp.app.training import Progress, Scorers, gather, train
 from asyrp.app.trajectories import Plan, Walks
+from asyrp.domains.base import Domain
+from asyrp.domains.membership import stranger
 from asyrp.errors import AsyrpError
-from asyrp.method.asymmetric_process import reverse_process
+from asyrp.method.asymmetric_process import check_acts, reverse_process
 from asyrp.method.ddim import invert_steps
 from asyrp.method.editing import inversion_grid, random_latents
 from asyrp.method.editing_interval import curve_points, over_time
@@ -41,7 +45,10 @@ class Habits:
 
 
 class Studio:
-    """The networks, the directions and the sessions of one server."""
+    """The networks, the directions and the sessions of one server.
+
+    others: what loads the studio of another domain, by its name.
+    """
 
     def __init__(
         self,
@@ -49,16 +56,34 @@ class Studio:
         folder: Path,
         habits: Habits,
         examples: Sequence[Picture] = (),
+        domain: Domain | None = None,
+        align: Aligner | None = None,
     ):
         self.tools, self.folder, self.habits = tools, folder, habits
-        self.examples = examples
+        self.examples, self.domain, self.align = examples, domain, align
+        self.name = domain.name if domain else ""
+        self.others: Mapping[str, Callable[[], Studio]] = {}
         self.model = tools.model
         self.gallery = Gallery(self.model, folder)
         self.sessions = Sessions(habits.people)
         self.grid = inversion_grid(self.model, habits.steps)
         self.top = self.grid[0].t
         self.samples = Samples(self.model, self.grid)
-        self._training = threading.Lock()
+        self.running: Training | None = None
+        self._training, self._loading = threading.Lock(), threading.Lock()
+        self._loaded: dict[str, Studio] = {}
+        self._walked: dict[str, Work] = {}  # of the examples, whose walks all share
+
+    def of(self, domain: str) -> "Studio":
+        """The studio of a domain, loaded when it is first asked for; "" is this one."""
+        if domain in ("", self.name):
+            return self
+        with self._loading:
+            if domain not in self._loaded:
+                other = self.others[domain]()
+                other.sessions, other._training = self.sessions, self._training
+                self._loaded[domain] = other
+        return self._loaded[domain]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,6 +94,13 @@ class Studio:
         """Faces to begin with; none where the world cannot be drawn."""
         session.faces = list(self.examples) or world_faces(FACES, self.size)
         return session.faces
+
+    def first_direction(self) -> str | None:
+        """The key of a direction that ships, in the order of the domain's tasks."""
+        entries = self.gallery.listing().entries
+        tasks = [f"built-in: {name}" for name in (self.domain.tasks if self.domain else ())]
+        found = [key for key in (*tasks, *entries) if key in entries and entries[key].built_in]
+        return found[0] if found else None
 
     @torch.no_grad()
     def draw(self, session: Session, seed: int) -> Iterator[Progress]:
@@ -87,20 +119,34 @@ class Studio:
         for job in ("edit", "strip", "curves"):
             session.stop(job)
         ticket = session.begin("picture", (picture.name, id(picture)))
-        image = picture.image[None].to(self.model.device)
-        raised = Running(self._raised(picture, image))
-        for count in raised:
+        kept = any(picture is example for example in self.examples)
+        known = self._walked.get(picture.name) if kept else None
+        if known is None:
+            for one in (walked := Running(self._reconstructed(picture))):
+                if not ticket.live:
+                    return
+                yield one
+            known = walked.value
+            if kept:
+                self._walked[picture.name] = known
             if not ticket.live:
                 return
+        walks = Walks(self.model, self.grid, known.walks.x)  # what is edited is the session's own
+        walks.plain = known.walks.plain
+        session.work = known._replace(picture=picture, walks=walks)
+        session.made = session.strip = session.curves = None
+        session.past = []
+
+    def _reconstructed(self, picture: Picture) -> Generator[Progress, None, Work]:
+        image = picture.image[None].to(self.model.device)
+        for count in (raised := Running(self._raised(picture, image))):
             yield Progress("inverting", count, len(self.grid))
         walks = Walks(self.model, self.grid, raised.value)
         for count, done in enumerate(walks.walk(Plan()), 1):
-            if not ticket.live:
-                return
             yield Progress("reconstructing", count, len(self.grid), done.x0[0])
         error = float((done.x - image).square().mean())
-        session.work = Work(picture, walks, done.x[0], error)
-        session.made = session.strip = session.curves = None
+        note = stranger(self.model, self.name, image[0])
+        return Work(picture, walks, done.x[0], error, note)
 
     @torch.no_grad()
     def _raised(self, picture: Picture, x: Tensor) -> Generator[int, None, Tensor]:
@@ -118,9 +164,17 @@ class Studio:
         """The plan that the controls ask for."""
         entries = self.gallery.listing().entries
         asked = plans.controls(values)
+        marks = asked.marks
+        if marks.t_edit > marks.t_start:
+            raise AsyrpError(
+                f"t_edit ({marks.t_edit}) lies above t_start ({marks.t_start}), so nothing would "
+                "be edited; move t_edit below t_start"
+            )
         given = plans.dosages(session.slots, entries, asked)
         number = session.work.picture.number if session.work else 0
-        return plans.plan_of(given, asked, self.top, number)
+        plan = plans.plan_of(given, asked, self.top, number)
+        check_acts([dose.attribute for dose in plan.doses], self.grid)
+        return plan
 
     def want(self, session: Session, values: Sequence[Any]) -> None:
         """Say what the controls ask for now, so that a walk for anything else ends."""
@@ -199,32 +253,45 @@ class Studio:
             if not ticket.live:
                 return
             yield Progress("waiting for another training to end")
+        self.running = Training(job, session)
         try:
             for progress in self._trained(session, job):
                 if not ticket.live:
                     return
+                self.running = Training(job, session, progress)
                 yield progress
         finally:
+            self.running = None
             self._training.release()
             if ticket.live:
                 session.stop("training")
 
     def _trained(self, session: Session, job: Job) -> Iterator[Progress]:
         if session.material is None or session.material[0] != job:
-            gathered = Running(gather(self.tools, job))
-            yield from gathered
+            yield from (gathered := Running(gather(self.tools, job)))
             session.material = (job, gathered.value)
         material = session.material[1]
         if material.unknown:
             yield Progress("training", note=material.unknown)
         self.folder.mkdir(parents=True, exist_ok=True)
-        trained = Running(train(self.tools, job, material, self.folder))
-        yield from trained
-        session.material, session.trained = None, trained.value
+        about = remember(self.folder, job)
+        yield from (trained := Running(train(self.tools, job, material, self.folder)))
+        about.unlink(missing_ok=True)
+        session.material, session.trained = None, trained.value.path
+        session.result = judged(self.domain, job, trained.value)
 
     def unfinished(self, job: Job) -> bool:
         """Whether a training of this job was stopped and can continue."""
         return paths(self.folder, job)[1].is_file()
+
+    def trainings(self) -> dict[str, Training]:
+        """The one that runs, and those that were interrupted, by the names of their files."""
+        jobs = (job for job in interrupted(self.folder) if job.domain == self.name)
+        found = {job.stem: Training(job) for job in jobs}
+        running = self.running
+        return ({running.job.stem: running} if running else {}) | {
+            stem: one for stem, one in found.items() if running is None or one.job != running.job
+        }
 
 
 def _opened(session: Session) -> Work:

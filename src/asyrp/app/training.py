@@ -1,18 +1,15 @@
 """Training from the page: a generator that says how far it is, and can be dropped at any step."""
 
-import hashlib
-import json
 import threading
 import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from asyrp.errors import AsyrpError
+from asyrp.app.jobs import BATCH, Job, paths
 from asyrp.finders.clip_training import fit, new_direction
 from asyrp.finders.prepare import make_card
 from asyrp.finders.training_checkpoint import outcomes_of
@@ -34,61 +31,10 @@ from asyrp.method.strength import STRENGTHS, response, saturation
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, editing_window, prepare
 from asyrp.method.unedited_trajectory import joined as joined_sources
-from asyrp.settings import TrainSettings
 from asyrp.storage.images import contact_sheet
 
-FEWEST, MOST = 8, 256  # faces
-LONGEST_TEXT = 200
-BATCH = 8
 _LISTENING = threading.Lock()
 MEASURED, PREVIEWED = 4, 4  # held-out faces for the LPIPS curves, and in a preview
-CHECKPOINT = ".checkpoint.safetensors"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to train: texts, on how many random faces, how often, from which seed.
-
-    steps: of the grid on which the phases are found.
-    """
-
-    source: str
-    target: str
-    faces: int = 48
-    passes: int = 3
-    seed: int = 0
-    steps: int = 40
-
-    def __post_init__(self) -> None:
-        for name, text in (("source", self.source), ("target", self.target)):
-            if not 0 < len(text.strip()) <= LONGEST_TEXT:
-                raise AsyrpError(
-                    f"the {name} text needs 1 to {LONGEST_TEXT} letters; got {len(text.strip())}; "
-                    "write a few words, as in 'smiling face'"
-                )
-        if not FEWEST <= self.faces <= MOST:
-            raise AsyrpError(f"the number of faces lies in {FEWEST}..{MOST}; got {self.faces}")
-        if not 1 <= self.passes <= 10:
-            raise AsyrpError(f"the number of passes lies in 1..10; got {self.passes}")
-
-    @property
-    def settings(self) -> TrainSettings:
-        """The settings of its training."""
-        return TrainSettings(
-            along="edited",  # its faces are latents
-            epochs=self.passes,
-            batch_size=BATCH,
-            validate_every=3,
-            patience=6,
-            seed=self.seed,
-        )
-
-    @property
-    def stem(self) -> str:
-        """A file name that no other job has: letters of the target text, and a hash."""
-        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.target.lower())
-        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
-        return f"{'-'.join(filter(None, letters.split('-')))[:40] or 'direction'}-{digest}"
 
 
 class Scorers(NamedTuple):
@@ -123,6 +69,14 @@ class Material(NamedTuple):
     unknown: str
 
 
+class Trained(NamedTuple):
+    """A direction file, and the held-out faces before and after, (n, 3, height, width)."""
+
+    path: Path
+    before: Tensor
+    after: Tensor
+
+
 class Progress(NamedTuple):
     """How far a job is.
 
@@ -137,11 +91,6 @@ class Progress(NamedTuple):
     losses: tuple[tuple[int, float], ...] = ()
     batches: int = 1
     note: str = ""
-
-
-def paths(folder: Path, job: Job) -> tuple[Path, Path]:
-    """The direction file of a job, and its checkpoint."""
-    return folder / f"{job.stem}.safetensors", folder / f"{job.stem}{CHECKPOINT}"
 
 
 def _guide_and_warnings(encoder: TextImageEncoder, job: Job) -> tuple[TextDirection, str]:
@@ -209,7 +158,7 @@ def _walk_sources(
 
 def train(
     tools: Scorers, job: Job, material: Material, folder: Path
-) -> Generator[Progress, None, Path]:
+) -> Generator[Progress, None, Trained]:
     """Train and write the direction file; continues from the job's checkpoint if there is one."""
     settings, (path, checkpoint) = job.settings, paths(folder, job)
     grid = material.window.grid
@@ -235,7 +184,23 @@ def train(
     texts, found = (job.source, job.target), (material.phases, settings, outcome, strength)
     save_direction(path, direction, make_card(tools.model, texts, material.guide, *found))
     checkpoint.unlink(missing_ok=True)
-    return path
+    faces = material.faces.images
+    after = yield from _edited(tools.model, direction, material, strength)
+    return Trained(path, faces, after)
+
+
+@torch.no_grad()
+def _edited(
+    model: HSpaceUNet, direction: nn.Module, material: Material, strength: float
+) -> Generator[Progress, None, Tensor]:
+    """All held-out faces, walked from t_start alone."""
+    phases, grid, x = material.phases, material.tail, material.held.latents
+    steps, start = grid.full, phases.t_start
+    act = Attribute(cast(Direction, direction), phases.t_edit, strength, steps, start)
+    for count, done in enumerate(reverse_process(model, x, grid, [act]), 1):
+        x = done.x
+        yield Progress("editing held-out faces", count, len(grid))
+    return x
 
 
 def _strength(

@@ -1,52 +1,85 @@
 """What happens on the pages that train directions and show the gallery."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from asyrp.app import charts, plans, views
-from asyrp.app.editing_tab import Updates, paced, reason
+from asyrp.app.handling import Desk, Updates, paced, reason
+from asyrp.app.jobs import Job
 from asyrp.app.layout import Trainer
 from asyrp.app.sessions import Session
 from asyrp.app.studio import Studio
-from asyrp.app.training import Job, Progress
+from asyrp.app.training import Progress
 from asyrp.errors import AsyrpError
+
+SOONEST = 2.0  # seconds of a phase after which the time left is told
+
+
+class Clock:
+    """The time left of the phase that is under way, from how far it has come."""
+
+    def __init__(self) -> None:
+        self._phase, self._began, self._first = "", 0.0, 0
+
+    def left(self, one: Progress) -> str:
+        """As in ", 2 min left"; "" where nothing can be told yet."""
+        phase, now = one.what.partition(":")[0], time.monotonic()
+        if phase != self._phase:
+            self._phase, self._began, self._first = phase, now, one.done
+        gone, done = now - self._began, one.done - self._first
+        if gone < SOONEST or done <= 0:
+            return ""
+        seconds = gone * (one.total - one.done) / done
+        return f", {seconds:.0f} s left" if seconds < 100 else f", {seconds / 60:.0f} min left"
 
 
 class Learning:
     """The handlers."""
 
-    def __init__(self, studio: Studio, trainer: Trainer, chosen: Any, cards: Any):
-        self.studio, self.trainer = studio, trainer
-        self.chosen, self.cards = chosen, cards
-
-    def session(self, request: gr.Request) -> Session:
-        """The session of the tab that calls."""
-        return self.studio.sessions.get(str(request.session_hash))
+    def __init__(self, desk: Desk, trainer: Trainer, cards: Any):
+        self.desk, self.trainer, self.cards = desk, trainer, cards
 
     def start(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Train from the texts on the page; a job that was stopped continues."""
+        session, studio = self.desk.at(request)
         try:
-            job = self._job(values)
+            job = self._job(studio, values)
         except AsyrpError as error:
             yield self._told(str(error), error=True)
             return
-        yield from self._train(self.session(request), job)
+        yield from self._train(session, studio, job)
 
-    def resume(self, request: gr.Request) -> Iterator[Updates]:
-        """Go on with the job that was stopped on this page."""
-        session = self.session(request)
-        if session.job is None:
+    def resume(self, request: gr.Request, stem: Any) -> Iterator[Updates]:
+        """Go on with a training of the list, or else the last one of this page."""
+        session, studio = self.desk.at(request)
+        found = studio.trainings().get(str(stem))
+        if found is not None and found.session is not None:
+            yield self._told("that training runs; Stop ends it", error=True)
+            return
+        job = found.job if found else session.job
+        if job is None:
             yield self._told("nothing was stopped here; start with Train", error=True)
             return
-        yield from self._train(session, session.job)
+        yield from self._train(session, studio, job)
 
-    def stop(self, request: gr.Request) -> None:
-        """Stop the training; its checkpoint stays."""
-        self.session(request).stop("training")
+    def stop(self, request: gr.Request, stem: Any = None) -> None:
+        """Stop this page's training, or else the one chosen; its checkpoint stays."""
+        session, studio = self.desk.at(request)
+        found = studio.trainings().get(str(stem))
+        if "training" not in session.wants and found and found.session:
+            session = found.session
+        session.stop("training")
 
-    def _job(self, values: tuple[Any, ...]) -> Job:
+    def listed(self, request: gr.Request) -> Any:
+        """The trainings that run or were interrupted, of all windows."""
+        _, studio = self.desk.at(request)
+        known = [(one.title, stem) for stem, one in studio.trainings().items()]
+        return gr.update(choices=known, value=known[0][1] if known else None)
+
+    def _job(self, studio: Studio, values: tuple[Any, ...]) -> Job:
         source, target, faces, passes, seed = values
         return Job(
             str(source).strip(),
@@ -54,45 +87,46 @@ class Learning:
             plans.whole(faces, "number of faces"),
             plans.whole(passes, "number of passes"),
             plans.whole(seed, "seed of the faces"),
-            self.studio.habits.steps,
+            studio.habits.steps,
+            studio.name,
         )
 
-    def _train(self, session: Session, job: Job) -> Iterator[Updates]:
-        again = self.studio.unfinished(job)
+    def _train(self, session: Session, studio: Studio, job: Job) -> Iterator[Updates]:
+        again = studio.unfinished(job)
         yield self._told(
             f"{job.source} → {job.target}: {'continuing from its checkpoint' if again else 'begun'}"
         ) | self._buttons(running=True)
-        last = Progress("")
         shown: Any = None
+        clock = Clock()
         try:
-            for last in paced(self.studio.train(session, job)):
-                yield self._progress(last, shown)
-                shown = last.image if last.image is not None else shown
+            for one in paced(studio.train(session, job)):
+                yield self._progress(one, shown, clock.left(one))
+                shown = one.image if one.image is not None else shown
         except (AsyrpError, OSError, MemoryError, RuntimeError) as error:
             yield self._told(reason(error), error=True) | self._buttons(running=False)
             return
-        yield self._ended(session, job)
+        yield self._ended(session, studio, job)
 
-    def _progress(self, one: Progress, shown: Any) -> Updates:
-        updates = {self.trainer.bar: views.bar(one.what, one.done, one.total)}
+    def _progress(self, one: Progress, shown: Any, left: str) -> Updates:
+        updates = {self.trainer.bar: views.bar(one.what + left, one.done, one.total)}
         if one.note:
             updates[self.trainer.message] = views.message(one.note)
         if one.image is not None and one.image is not shown:
-            alt = "Held-out faces so far, above their edits"
-            updates[self.trainer.preview] = views.image(one.image, alt)
+            alt = "Held-out faces, above their edits so far"
+            updates[self.trainer.preview] = views.captioned(one.image, alt)
             updates[self.trainer.losses] = charts.losses(one.losses, one.batches)
         return updates
 
-    def _ended(self, session: Session, job: Job) -> Updates:
+    def _ended(self, session: Session, studio: Studio, job: Job) -> Updates:
         updates = self._buttons(running=False) | {self.trainer.bar: views.IDLE}
+        known = [(one.title, stem) for stem, one in studio.trainings().items()]
+        updates[self.trainer.known] = gr.update(choices=known, value=known[0][1] if known else None)
         if session.trained is None or session.trained.stem != job.stem:
             told = "Stopped. Resume goes on from the last batch; so does Train with these texts."
-            resumable = gr.update(interactive=True)
-            return updates | self._told(told) | {self.trainer.resume: resumable}
-        entries = self.studio.gallery.listing().entries
-        choices = [(entry.title, key) for key, entry in entries.items()]
-        told = f"Finished: {job.source} → {job.target} is now among the directions."
-        return updates | self._told(told) | {self.chosen: gr.update(choices=choices)}
+            return updates | self._told(told)
+        told = f"Finished: {job.source} → {job.target} is now among the directions of Edit. "
+        choices = gr.update(choices=self.desk.choices(studio))
+        return updates | self._told(told + session.result) | {self.desk.asked.chosen: choices}
 
     def _told(self, text: str, error: bool = False) -> Updates:
         return {self.trainer.message: views.message(text, error)}
@@ -100,16 +134,16 @@ class Learning:
     def _buttons(self, running: bool) -> Updates:
         return {
             self.trainer.start: gr.update(interactive=not running),
-            self.trainer.stop: gr.update(interactive=running),
-            self.trainer.resume: gr.update(interactive=False),
+            self.trainer.resume: gr.update(interactive=not running),
         }
 
     def gallery(self, request: gr.Request) -> Iterator[Updates]:
         """The cards, with a face before and after each direction as they are walked."""
-        listing = self.studio.gallery.listing()
+        session, studio = self.desk.at(request)
+        listing = studio.gallery.listing()
         yield {self.cards: views.gallery(listing, {})}
         count = 0
-        for shown in self.studio.pairs(self.session(request)):
+        for shown in studio.pairs(session):
             if len(shown) > count:
                 count = len(shown)
                 yield {self.cards: views.gallery(listing, shown)}

@@ -8,8 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from asyrp.app.gallery import Entry, Listing
-from asyrp.app.pictures import Picture, data_uri, png
+from asyrp.app.pictures import Picture, data_uri, jpeg, png
 from asyrp.storage.images import MARK
+
+escaped = html.escape
+KINDS = {"json": "application/json", "jpg": "image/jpeg", "png": "image/png"}
 
 
 def image(content: Tensor, alt: str, kind: str = "") -> str:
@@ -27,6 +30,14 @@ def tile(content: Tensor | None, name: str, note: str = "") -> str:
     return f"<figure>{inside}<figcaption>{html.escape(name)} {small}</figcaption></figure>"
 
 
+def captioned(content: Tensor, caption: str) -> str:
+    """A picture, and what it shows below it."""
+    text = html.escape(caption)
+    return (
+        f'<figure class="strip">{image(content, caption)}<figcaption>{text}</figcaption></figure>'
+    )
+
+
 def stage(
     original: Tensor | None = None,
     reconstruction: Tensor | None = None,
@@ -39,13 +50,16 @@ def stage(
     return f'<div class="stage">{"".join(tile(*one) for one in tiles)}</div>'
 
 
-def compare(before: Tensor | None, after: Tensor | None) -> str:
-    """Two pictures on top of each other, divided where the range below them says."""
-    if before is None or after is None:
+def compare(before: str = "", after: str = "") -> str:
+    """Two pictures on top of each other, as addresses, divided where the range below says."""
+    if not before:
         return '<div class="compare"><i></i></div>'
+    first = f'<img src="{before}" alt="before the edit" draggable="false">'
+    if not after:
+        return f'<div class="compare">{first}</div>'
     return (
-        f'<div class="compare">{image(before, "before the edit")}'
-        f"{image(after, 'after the edit', 'after')}<b></b></div>"
+        f'<div class="compare">{first}<img class="after" src="{after}" alt="after the edit" '
+        'decoding="sync" draggable="false"><b></b><span>before</span><span>after</span></div>'
     )
 
 
@@ -101,25 +115,29 @@ def links(downloads: Mapping[str, tuple[bytes, str]]) -> str:
 
 
 def _kind(name: str) -> str:
-    return "application/json" if name.endswith(".json") else "image/png"
+    return KINDS[name.rpartition(".")[2]]
 
 
-def strip(content: Tensor, factors: Sequence[float], alt: str) -> str:
-    """A strip of pictures, and the factor on the strength below each."""
-    below = "".join(f"<span>{factor:g}</span>" for factor in factors)
+def strip(content: Tensor, labels: Sequence[str], alt: str) -> str:
+    """A strip of pictures, and what stands below each."""
+    below = "".join(f"<span>{html.escape(label)}</span>" for label in labels)
     return f'<figure class="strip">{image(content, alt)}<figcaption>{below}</figcaption></figure>'
 
 
 def edit_files(
-    original: Tensor, edited: Tensor, strip: Tensor | None, record: Mapping[str, Any]
+    picture: Picture, edited: Tensor, strip: Tensor | None, record: Mapping[str, Any]
 ) -> dict[str, tuple[bytes, str]]:
     """The downloads of an edit; pictures carry a note that says what edited them."""
     texts = [f"{d['card']['source']} -> {d['card']['target']}" for d in _directions(record)]
     notes = {"Software": MARK, "Edit": str(texts)}
-    found = {"edit.png": (png(edited, notes), "edit")}
+    found = {}
+    if picture.photo is not None:
+        whole = jpeg(picture.in_photo(edited), f"{MARK}: {texts}")
+        found["photograph.jpg"] = (whole, "photograph")
+    found["edit.png"] = (png(edited, notes), "edit")
     if strip is not None:
         found["strip.png"] = (png(strip, notes), "strip")
-    found["original.png"] = (png(original), "original as the network sees it")
+    found["original.png"] = (png(picture.image), "original as the network sees it")
     content = json.dumps(record, indent=1, default=str) + "\n"
     return {**found, "run.json": (content.encode(), "run.json")}
 
@@ -167,7 +185,7 @@ def facts(entry: Entry) -> dict[str, str]:
 def gallery(listing: Listing, shown: Mapping[str, Sequence[Tensor]]) -> str:
     """All cards, and the files that cannot be used."""
     cards = (card(entry, shown.get(key, ())) for key, entry in listing.entries.items())
-    found = "".join(cards) or '<p class="hint">No directions yet: train one on the next tab.</p>'
+    found = "".join(cards) or '<p class="hint">No directions yet: the tab Train makes one.</p>'
     refused = "".join(
         f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in listing.refused.items()
     )

@@ -12,7 +12,7 @@ from asyrp.options import Align
 from asyrp.scorers.face_detector import Face, FaceDetector, load_face_detector
 from asyrp.settings import Like
 from asyrp.storage.alignment_note import AlignmentNote
-from asyrp.storage.face_alignment import cut, square_like
+from asyrp.storage.face_alignment import Square, cut, square_like
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import find_images, stems_in
 from asyrp.storage.images import read_upright, save_png
@@ -81,28 +81,40 @@ def aligned(path: Path, detect: FaceDetector, like: Like, size: int, face: int |
     """The face of a photograph as a dataset cuts it out, (size, size), and where it lay.
 
     Raises:
-        AsyrpError: no readable picture, not one face to choose, or one too turned or too small.
+        AsyrpError: no readable picture, or see `square_of`.
     """
     photo = read_upright(path)
-    found = chosen(detect(photo), path.name, face)
+    square = square_of(detect(photo), photo, path.name, like, size, face)
+    return cut(photo, square, size), AlignmentNote(path.name, photo.size, like, square)
+
+
+def square_of(
+    faces: Sequence[Face], photo: Image.Image, name: str, like: Like, size: int, face: int | None
+) -> Square:
+    """The square of one of a photograph's faces.
+
+    Raises:
+        AsyrpError: not one face to choose, or one too turned or too small.
+    """
+    found = chosen(faces, name, face)
     square = square_like(like, found.points)
     if abs(found.turn) > MOST_TURNED:
         raise AsyrpError(
-            f"the face in {path.name!r} is turned too far to the side to be aligned; use a "
+            f"the face in {name!r} is turned too far to the side to be aligned; use a "
             "photograph in which both eyes look towards the camera"
         )
     if size > MOST_ENLARGED * square.side:
         raise AsyrpError(
-            f"the face in {path.name!r} is too small: its cut is {square.side:.0f} pixels wide and "
+            f"the face in {name!r} is too small: its cut is {square.side:.0f} pixels wide and "
             f"{size} are asked for; give --size {int(MOST_ENLARGED * square.side)} or less, or a "
             "larger photograph"
         )
     if (outside := square.outside(photo.size)) > MOST_OUTSIDE:
         say(
-            f"warning: {outside:.0%} of the cut of {path.name!r} lies outside of the photograph "
+            f"warning: {outside:.0%} of the cut of {name!r} lies outside of the photograph "
             "and is mirrored"
         )
-    return cut(photo, square, size), AlignmentNote(path.name, photo.size, like, square)
+    return square
 
 
 def chosen(faces: Sequence[Face], name: str, face: int | None) -> Face:

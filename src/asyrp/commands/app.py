@@ -1,43 +1,44 @@
-"""asyrp app."""
+"""asyrp app: what can be said before torch is loaded, and the end of the server."""
 
 import os
 import secrets
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Mapping
-
-import torch
+from typing import TYPE_CHECKING
 
 from asyrp.app.http_guard import is_local
-from asyrp.app.pictures import Limits, Picture
-from asyrp.app.studio import FACES, Habits, Studio
-from asyrp.app.training import Scorers
-from asyrp.commands.common import network, say
-from asyrp.domains.base import Domain, load_domain
-from asyrp.errors import AsyrpError, need
-from asyrp.method.latent_space import Pixels
-from asyrp.method.schedule import check_steps
+from asyrp.errors import AsyrpError, need, printable
 from asyrp.options import App
-from asyrp.scorers.load import distance_for, encoder_for
+
+if TYPE_CHECKING:
+    from asyrp.app.studio import Studio
 
 SHORTEST = 12  # letters of a password
-SMALL = 64  # pixels a side up to which a second thread waits longer than it works
+
+
+def begin(options: App) -> None:
+    """Refuse what cannot work and say what comes, before anything is loaded."""
+    check(options)
+    check_port(options.host, options.port)
+    say("loading the networks; the address follows")
 
 
 def run(options: App) -> None:
     """Serve the page until it is interrupted."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    check(options)
     need("gradio", "app")
     from asyrp.app.prefix import check_root
 
     root = check_root(options.root_path)
-    studio = new_studio(options)
-    from asyrp.app.server import serving
-
     password = "" if is_alone(options) else password_of(os.environ)
     for number in (signal.SIGTERM, signal.SIGHUP):  # pictures of people go at any end
         signal.signal(number, _end)
+    studio = new_studio(options)
+    from asyrp.app.server import serving
+
     where = options.host, options.port, options.public_host, password, root
     with serving(studio, *where) as address:
         say(f"the page is at {address} (stop it with Ctrl-C)")
@@ -46,8 +47,20 @@ def run(options: App) -> None:
         threading.Event().wait()
 
 
+def say(line: str) -> None:
+    """One line to the user."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
 def _end(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
+
+
+def new_studio(options: App) -> "Studio":
+    """The networks and habits of a server; see `asyrp.commands.app_studio`."""
+    from asyrp.commands.app_studio import studio_of
+
+    return studio_of(options)
 
 
 def is_alone(options: App) -> bool:
@@ -90,39 +103,19 @@ def check(options: App) -> None:
         )
 
 
-def new_studio(options: App) -> Studio:
-    """The networks and habits of a server.
+def check_port(host: str, port: int) -> None:
+    """Refuse a port that is taken, before the networks are loaded.
 
     Raises:
-        AsyrpError: a network or a grid that cannot be used.
+        AsyrpError: it is taken, or not ours.
     """
-    spec, guides = options.network.domain, options.guides
-    domain = load_domain(spec, options.network.device, options.network.dtype) if spec else None
-    model = network(options.network) if domain is None else domain.model
-    _, height, width = model.image_shape
-    if not isinstance(model.space, Pixels) or model.image_shape[0] != 3:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except (OSError, OverflowError) as error:
         raise AsyrpError(
-            "the page needs a network of RGB pixels; this one works on "
-            f"{model.image_shape[0]} channels or behind a decoder; use: asyrp edit"
-        )
-    check_steps(options.steps, model.schedule.length)
-    small = height * width <= SMALL**2
-    torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
-    size, pixels = options.upload_megabytes * 1e6, options.upload_megapixels * 1e6
-    limits = Limits(int(size), int(pixels))
-    habits = Habits(options.steps, options.inverting, limits, options.people)
-    if domain is not None:
-        tools = Scorers(model, domain.encoder, domain.distance)
-        return Studio(tools, options.directions, habits, examples=examples_of(domain))
-    tools = Scorers(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
-    return Studio(tools, options.directions, habits)
-
-
-def examples_of(domain: Domain) -> list[Picture]:
-    """The first test images of a domain, to begin with."""
-    images = domain.images("test", FACES)
-    about = {"kind": "domain", "domain": domain.name, "split": images.split}
-    return [
-        Picture(f"{domain.noun.capitalize()} {number + 1}", image.cpu(), {**about, "index": number})
-        for number, image in zip(images.numbers, images.x, strict=True)
-    ]
+            f"needed a free port to listen on; {host}:{port} is taken or not ours; "
+            "choose another with --port"
+        ) from error

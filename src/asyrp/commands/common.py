@@ -80,7 +80,7 @@ def network(options: Network) -> HSpaceUNet:
     Raises:
         AsyrpError: unknown network, or a device that this machine does not have.
     """
-    if options.batch_size < 1:
+    if options.at_once < 1:
         raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
     settle()
     device = own_device(options.device)

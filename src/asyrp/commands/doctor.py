@@ -9,7 +9,6 @@ from importlib.util import find_spec
 import torch
 from packaging.requirements import Requirement
 
-from asyrp import __version__
 from asyrp.domains.base import built_in
 from asyrp.domains.shipped import shipped
 from asyrp.options import Doctor
@@ -30,7 +29,10 @@ def run(options: Doctor) -> None:
 
 def facts(missing: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
     """What this machine is, and what is there."""
-    yield "asyrp", f"{__version__}, Python {platform.python_version()} on {platform.platform()}"
+    yield (
+        "asyrp",
+        f"{version('asyrp')}, Python {platform.python_version()} on {platform.platform()}",
+    )
     yield "torch", f"{torch.__version__}, {torch.get_num_threads()} threads"
     for device in devices():
         pays = "pays" if bfloat16_pays(torch.device(device)) else "does not pay"

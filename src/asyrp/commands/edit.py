@@ -19,7 +19,13 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
-from asyrp.commands.inverting import folder_images, inverter_of, open_store, pictures
+from asyrp.commands.inverting import (
+    folder_images,
+    inverter_of,
+    open_store,
+    pictures,
+    tell_strangers,
+)
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
 from asyrp.method.editing import edit
@@ -121,7 +127,7 @@ def _edited(
     model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, processes: ProcessGroup
 ) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
-    own, size = processes.share(len(inputs.paths)), options.network.batch_size
+    own, size = processes.share(len(inputs.paths)), options.network.at_once
     with progress(f"editing {own.stop - own.start} images", "image") as report:
         for first in range(own.start, own.stop, size):
             rows = slice(first, min(first + size, own.stop))
@@ -136,7 +142,7 @@ def _ways(
     model: HSpaceUNet, chosen: Applied, latents: Tensor, options: Edit, first: int
 ) -> dict[str, Tensor]:
     """What is put behind a file's name -> its edits."""
-    seed, size = options.applying.seed, options.network.batch_size
+    seed, size = options.applying.seed, options.network.at_once
     how = (options.steps, chosen.t_boost, seed, size)
     by = options.inversion
     if not options.strengths:
@@ -165,10 +171,12 @@ def _inputs(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs
     inverter = inverter_of(model, options, options.steps)
     if options.store is None:
         found = pictures(options.images, model)
+        tell_strangers(model, options.network.model, found.names, found.images)
         done = inverter(found.images, found.names)
         errors = dict(zip(found.names, done.errors.tolist(), strict=True))
         return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
     images, store = folder_images(options.images, model), open_store(options.store, processes)
+    tell_strangers(model, options.network.model, images.names, images)
     keys = inverter.into(store, images)
     by_name = dict(zip(images.names, keys, strict=True))
     told = {"store": str(options.store), "keys": by_name}

@@ -137,7 +137,7 @@ def named(
     if not texts or encoder is None or len(few) < 2:
         return None
     act = SavedDirection(found.direction, card_of(model, found, looked, options, None)).attribute()
-    moved = movement(model, act, few, encoder, options.steps, options.network.batch_size)
+    moved = movement(model, act, few, encoder, options.steps, options.network.at_once)
     return name_of(moved, text_directions(encoder, texts, options.noun), texts)
 
 
@@ -219,6 +219,6 @@ def write(
 def sheet(model: HSpaceUNet, saved: SavedDirection, few: Pictures, options: Find) -> torch.Tensor:
     """Strips of a few images, one a row, from strength -2 to 2, as one picture (3, H, W)."""
     edits = [[saved.attribute(saved.card.strength * factor)] for factor in STRIP]
-    how = (EDIT_STEPS, saved.card.t_boost, options.seed, options.network.batch_size)
+    how = (EDIT_STEPS, saved.card.t_boost, options.seed, options.network.at_once)
     strips = strip(model, few.latents, edits, *how)
     return contact_sheet([model.space.decode(strips[:, i]) for i in range(strips.shape[1])])

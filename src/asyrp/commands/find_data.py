@@ -75,7 +75,7 @@ def look(model: HSpaceUNet, options: Find, encoder: TextImageEncoder | None, sta
         encoder,
         *saved,
         steps=options.steps,
-        batch_size=options.network.batch_size,
+        batch_size=options.network.at_once,
         state=state,
         mask=mask,
     )
@@ -123,7 +123,7 @@ class Source(NamedTuple):
         known = ("latents", model.fingerprint(), *how, t_start)
         parts, count = [], len(self.images)
         with progress(f"inverting {count} images", "image") as report:
-            for x in self.images.split(options.network.batch_size):
+            for x in self.images.split(options.network.at_once):
 
                 def work(x: Tensor = x) -> dict[str, Tensor]:
                     return {"x": latents_of(model, x, *how, len(x), up_to=t_start)}
@@ -137,7 +137,7 @@ def _samples(model: HSpaceUNet, options: Find) -> Source:
     count = options.random or FEW_SAMPLES
     noise = random_latents(model, count, options.seed)
     with progress(f"drawing {count} samples") as report:
-        size = options.network.batch_size
+        size = options.network.at_once
         images = edit(model, noise, (), EDIT_STEPS, batch_size=size, report=report)
     return Source(images, None, noise)
 

@@ -33,7 +33,7 @@ def run(options: Intervals) -> None:
         boost=own.boost if options.threshold_boost is None else options.threshold_boost,
         start=own.start if options.threshold_start is None else options.threshold_start,
     )
-    size = options.network.batch_size
+    size = options.network.at_once
     done = inverter_of(model, options, options.steps)(found.images, found.names)
     how = (options.steps, size, options.inversion)
     curves = curves_of(model, done.reconstructions, done.latents, distance, *how)

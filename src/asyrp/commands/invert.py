@@ -53,7 +53,7 @@ def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
         inverter_of(model, options, options.steps),
         folder_images(options.images, model),
     )
-    store, size = open_store(folder, inverter.processes), options.network.batch_size
+    store, size = open_store(folder, inverter.processes), options.network.at_once
     keys = inverter.into(store, images)
     if inverter.processes.rank:
         return

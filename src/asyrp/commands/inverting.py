@@ -10,20 +10,22 @@ import torch
 from torch import Tensor
 
 from asyrp.commands.common import progress, say
+from asyrp.domains.membership import stranger
 from asyrp.errors import AsyrpError
-from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
+from asyrp.finders.prepare import Pictures
 from asyrp.method.editing import Inversion, edit, inversion_grid, invert, latents_of
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of, top_of
 from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, state_key, walk_into
 from asyrp.method.schedule import check_steps
-from asyrp.options import Inverting, Train
+from asyrp.options import Inverting
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble
 from asyrp.scorers.load import check_rgb
 from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import read_folder, read_image
 from asyrp.storage.record_store import RecordStore
 
+LOOKED_AT = 8  # pictures, for whether they are of the domain
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 
 
@@ -46,6 +48,18 @@ def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Galler
     found = read_folder(folder, (height, width), most)
     images = model.space.encode(torch.stack([one.image for one in found]))
     return Gallery([one.path for one in found], images)
+
+
+def tell_strangers(
+    model: HSpaceUNet, domain: str, names: Sequence[str], images: Sequence[Tensor] | Tensor
+) -> None:
+    """Warn of pictures, among the first, that a built-in domain does not know."""
+    few = min(LOOKED_AT, len(names))
+    lines = {names[i]: stranger(model, domain, images[i].to(model.device)) for i in range(few)}
+    told = [f"{name!r}: {line}" for name, line in lines.items() if line]
+    if told:
+        more = f" So for {len(told)} of the first {few} pictures." if few > 1 else ""
+        say(f"warning: {told[0]}{more}")
 
 
 @dataclass(frozen=True)
@@ -184,7 +198,7 @@ def inverter_of(model: HSpaceUNet, options: Any, steps: int) -> Inverter:
     """The inverter of a command's options, with a grid of some steps."""
     by: Any = getattr(options, "inversion", "ddim")
     processes = assemble(options.network.device)
-    size = options.network.batch_size
+    size = options.network.at_once
     return Inverter(model, steps, options.inverting, size, by, processes)
 
 
@@ -199,92 +213,3 @@ def tell_errors(errors: Tensor, names: Sequence[str]) -> None:
             f"warning: {len(poor)} of {len(errors)} do not come back well ({', '.join(poor[:4])}); "
             "their edits will not either; try --refinements 2 or --inversion belm"
         )
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """The pictures of a folder that training looks at, all at once."""
-
-    model: HSpaceUNet
-    gallery: Gallery
-    options: Train
-
-    def __len__(self) -> int:
-        return len(self.gallery.paths)
-
-    def returned(self, rows: slice) -> Pictures:
-        """At T on the grid of editing, as they come back; says how well they do."""
-        names, images = self.gallery.names[rows], self.gallery.images[rows]
-        if not names:
-            return Pictures(images, images)
-        done = inverter_of(self.model, self.options, EDIT_STEPS)(images, names)
-        return Pictures(done.reconstructions, done.latents)
-
-    def ready(self, rows: slice, at: int) -> Pictures:
-        """On the grid of training, with latents at a timestep, in memory."""
-        images, steps = self.gallery.images[rows], self.options.training.steps
-        if not len(images):
-            return Pictures(images, images, at)
-        found = inverter_of(self.model, self.options, steps).latents(images, at)
-        return Pictures(images, found, at)
-
-    def to_train(self, rows: slice, at: int) -> Pictures:
-        """The same; images alone where training noises them."""
-        images = self.gallery.images[rows]
-        noised = self.options.training.along == "noised"
-        return Pictures(images, images, at) if noised else self.ready(rows, at)
-
-
-@dataclass(frozen=True)
-class InStore:
-    """The same pictures, whose latents a store keeps; those of training are read when needed."""
-
-    model: HSpaceUNet
-    images: FolderImages
-    store: RecordStore
-    options: Train
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def returned(self, rows: slice) -> Pictures:
-        """At T on the grid of editing, as they come back; says how well they do."""
-        part, inverter = self.images.part(rows), inverter_of(self.model, self.options, EDIT_STEPS)
-        if not part.paths:
-            return self._none()
-        return inverter.led_back(self.store, part, inverter.into(self.store, part))
-
-    def ready(self, rows: slice, at: int) -> Pictures:
-        """On the grid of training, with latents at a timestep, in memory."""
-        part = self.images.part(rows)
-        if not part.paths:
-            return self._none(at)
-        images = torch.stack([image.cpu() for image in part])
-        found = latents_from(self.store, self._keys(part, at))
-        return Pictures(images, found.to(self.model.device), at)
-
-    def to_train(self, rows: slice, at: int) -> StoredPictures:
-        """On the grid of training, with latents at a timestep, in the store.
-
-        Where training noises images they have no latents, and their names for keys.
-        """
-        part = self.images.part(rows)
-        noised = self.options.training.along == "noised"
-        keys = part.names if noised or not part.paths else self._keys(part, at)
-        return StoredPictures(self.store, keys, part, at)
-
-    def _keys(self, part: FolderImages, at: int) -> Sequence[str]:
-        steps = self.options.training.steps
-        return inverter_of(self.model, self.options, steps).into(self.store, part, at)
-
-    def _none(self, at: int | None = None) -> Pictures:
-        none = torch.zeros(0, *self.model.image_shape)
-        return Pictures(none, none, at)
-
-
-def find_pictures(model: HSpaceUNet, folder: Path, options: Train) -> InMemory | InStore:
-    """The pictures of a folder, in memory or with a store."""
-    if options.store is None:
-        return InMemory(model, pictures(folder, model), options)
-    store = open_store(options.store, assemble(options.network.device))
-    return InStore(model, folder_images(folder, model), store, options)

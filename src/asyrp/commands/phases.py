@@ -40,7 +40,7 @@ def phases_of(
         told = EditInterval(*cast(tuple[int, int, int], given))
         return Timed((told,) * len(guides), (None,) * len(guides))
     few = measured[:MOST_MEASURED]
-    how = (EDIT_STEPS, options.network.batch_size, options.inversion)
+    how = (EDIT_STEPS, options.network.at_once, options.inversion)
     curves = curves_of(model, few.images, few.latents, distance, *how)
     found = [find_intervals(curves, guide.cosine, distance.thresholds, given) for guide in guides]
     for guide, one in zip(guides, found, strict=True):

@@ -42,7 +42,7 @@ def run(options: Sample) -> None:
             options.steps,
             chosen.t_boost,
             options.applying.seed,
-            options.network.batch_size,
+            options.network.at_once,
             report=report,
         )
     images = torch.stack([*shown(model, images)])

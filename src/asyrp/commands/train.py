@@ -10,10 +10,11 @@ from torch import nn
 from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, on_domain, progress, say
-from asyrp.commands.inverting import find_pictures, open_store
+from asyrp.commands.inverting import open_store
 from asyrp.commands.outputs import check_direction
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.recipes import followed, tell
+from asyrp.commands.training_pictures import find_pictures
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
@@ -171,7 +172,7 @@ def _from_samples(
     options: Train,
     distance: PerceptualDistance | None,
 ) -> Material:
-    size = options.network.batch_size
+    size = options.network.at_once
     latents = random_latents(model, options.random, options.training.seed)
     with progress(f"drawing {options.random} samples") as report:
         images = edit(model, latents, (), EDIT_STEPS, batch_size=size, report=report)
@@ -273,7 +274,7 @@ def _followed(
 
 def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> float:
     """The strength at which held-out images no longer respond."""
-    one, checked, size = job.goals[goal], job.checked, options.network.batch_size
+    one, checked, size = job.goals[goal], job.checked, options.network.at_once
     assert checked is not None
     parts = (one.guide, checked.until(len(one.grid)), one.grid, size)
     direction = cast(Direction, one.direction)

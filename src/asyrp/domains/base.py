@@ -145,6 +145,8 @@ class Source(Protocol):
     NAME: str
     NETWORKS: Networks
     TARGETS: Sequence[str]  # the target texts of its tasks
+    KNOWS: str  # what its pictures show
+    STRANGE: float  # `domains.membership.denoising_error` above which a picture is none of them
 
     def load(self, device: str, dtype: Precision) -> Domain:
         """The domain with its networks loaded."""

@@ -147,11 +147,12 @@ def fit_together(
         at = at._replace(batch=batch + 1, steps=0, x=None)
         if validation is not None and _is_due(batch + 1, len(order), settings):
             for goal, losses in run.validate(validation, run.learning(at)).items():
-                told = torch.stack(losses).tolist()
-                at, improved = judged(at, goal, told[0])
+                total, directional, recon = torch.stack(losses).tolist()
+                at, improved = judged(at, goal, total)
                 if improved:
                     best[goal].load_state_dict(run.directions[goal].state_dict())
-                yield TrainStep(batch, len(order), None, *told, 0.0, improved, goal)
+                told = (total, directional, recon, 0.0, improved, goal)
+                yield TrainStep(batch, len(order), None, *told)
         keeper.write(at)
     for goal, lowest in enumerate(at.lowest):
         if lowest < math.inf:

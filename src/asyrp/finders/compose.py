@@ -18,6 +18,7 @@ from asyrp.method.ddim import step
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.directions import Direction, ImplicitDirection
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.runtime.batching import in_batches
 
 Table = Mapping[int, Tensor]
 """timestep -> dh (c, h', w')."""
@@ -72,7 +73,7 @@ def mean_table(
     if isinstance(saved.direction, ImplicitDirection):
         if not len(data.latents):
             raise AsyrpError("an f_t depends on the image: give --images, or --random N")
-        found = dict(_along_edit(model, act, data))
+        found = _along_edit(model, act, data)
     else:
         blank = torch.zeros(1, *model.h_shape, device=model.device)
         direction, factor = cast(Direction, saved.direction), act.trained_steps / data.steps
@@ -82,19 +83,24 @@ def mean_table(
     return {t: dh if act.acts(t) or not within else torch.zeros_like(dh) for t, dh in found.items()}
 
 
-def _along_edit(
-    model: HSpaceUNet, act: Attribute, data: FinderData
-) -> Iterator[tuple[int, Tensor]]:
-    """(t, mean dh) down the walk that the direction edits (appendix L's dh_t^mean)."""
-    x = data.latents.to(model.device)
-    for pair in (*data.window.lead, *data.window.grid):
-        encoded = model.encode(x, pair.t)
-        dh = act.dh(encoded.h, encoded.emb, pair.t, data.steps)
-        if pair in data.window.grid:
-            yield pair.t, per_image(dh.float(), len(x)).mean(0)
-        eps = model.decode(encoded)
-        eps_x0 = model.decode(encoded, encoded.h + dh) if act.acts(pair.t) else eps
-        x = step(x, eps_x0, eps, model.schedule, pair).x
+def _along_edit(model: HSpaceUNet, act: Attribute, data: FinderData) -> dict[int, Tensor]:
+    """t -> mean dh down the walk that the direction edits (appendix L's dh_t^mean)."""
+
+    def summed_up(rows: slice) -> Tensor:
+        x, sums = data.latents[rows].to(model.device), []
+        for pair in (*data.window.lead, *data.window.grid):
+            encoded = model.encode(x, pair.t)
+            dh = act.dh(encoded.h, encoded.emb, pair.t, data.steps)
+            if pair in data.window.grid:
+                sums.append(per_image(dh.float(), len(x)).sum(0))
+            eps = model.decode(encoded)
+            eps_x0 = model.decode(encoded, encoded.h + dh) if act.acts(pair.t) else eps
+            x = step(x, eps_x0, eps, model.schedule, pair).x
+        return torch.stack(sums)
+
+    parts = in_batches(len(data.latents), data.batch_size, summed_up)
+    means = torch.stack(list(parts)).sum(0) / len(data.latents)
+    return {pair.t: mean for pair, mean in zip(data.window.grid, means, strict=True)}
 
 
 def summed(tables: Sequence[Table], weights: Sequence[float]) -> dict[int, Tensor]:

@@ -23,6 +23,7 @@ from asyrp.finders.unfinished import kept, key_of
 from asyrp.method.ddim import predict_x0
 from asyrp.method.hspace import Encoded, HSpaceUNet
 from asyrp.method.schedule import Pair
+from asyrp.runtime.batching import by_batches
 from asyrp.runtime.precision import REDUCED
 
 Operator = Callable[[Tensor], Tensor]
@@ -52,19 +53,26 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
     start = _start(settings, model)
     found: dict[int, Basis] = {}
     likeness: list[float] = []
-    for step in unedited_steps(model, data.latents.to(model.device), data.window):
-        if step.t not in times:
-            continue
-        basis = _kept(settings, model, data, step.x, step.t, start)
+    states = by_batches(
+        lambda x: _states(model, data, times, x), data.batch_size, data.latents, dim=1
+    )
+    for t, x in zip(times, states, strict=True):
+        basis = _kept(settings, model, data, x, t, start)
         if found:
             pairing = matched(last(found).rows @ basis.rows.T)
             likeness.append(float(pairing.likeness.mean()))
             basis = reordered(basis, pairing)
-        found[step.t] = basis
+        found[t] = basis
         yield FinderStep(len(found), len(times))
     told = {"of": settings.of, "likeness_of_timesteps": [round(one, 4) for one in likeness]}
     answers = (_direction(i, model, found, settings, told) for i in range(settings.components))
     yield FinderStep(len(times), len(times), tuple(answers))
+
+
+def _states(model: HSpaceUNet, data: FinderData, times: Sequence[int], x: Tensor) -> Tensor:
+    """x_t of images at some timesteps of their unedited way down, (k, b, c, height, width)."""
+    steps = unedited_steps(model, x.to(model.device), data.window)
+    return torch.stack([one.x for one in steps if one.t in times])
 
 
 def evenly(grid: Sequence[Pair], count: int) -> list[int]:

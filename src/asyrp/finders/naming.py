@@ -15,6 +15,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, templates_of
 from asyrp.method.strength_sweep import strip
 from asyrp.reporting.statistics import DRAWS, TAIL, resamples
+from asyrp.runtime.batching import by_batches
 
 MOST_SHOWN = 3  # texts of each end on a card
 
@@ -61,8 +62,12 @@ def movement(
     """
     back = Attribute(act.direction, act.t_edit, -act.strength, act.trained_steps, act.t_start)
     forwards, backwards = strip(model, latents, [[act], [back]], steps, batch_size=batch_size)
-    seen = [encoder.image_features(part.float()).cpu() for part in (forwards, backwards)]
-    return seen[0] - seen[1]
+
+    def moved(edited: Tensor, other: Tensor) -> Tensor:
+        features = encoder.image_features
+        return (features(edited.float()) - features(other.float())).cpu()
+
+    return by_batches(moved, batch_size, forwards, backwards)
 
 
 @torch.no_grad()

@@ -262,7 +262,12 @@ def make_card(
         encoder=guide.encoder.name,
         text_cosine=guide.cosine,
         strength=strength,
-        training={**asdict(settings), "learning_rate": settings.rate, **outcome},
+        training={
+            **asdict(settings),
+            "learning_rate": settings.rate,
+            "precision": str(model.dtype).removeprefix("torch."),
+            **outcome,
+        },
     )
 
 

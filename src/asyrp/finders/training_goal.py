@@ -113,7 +113,9 @@ class SideWalk:
         for r, state in zip(rows, after.split(images), strict=True):
             states[r] = state
         x0 = done.x0.unflatten(0, (len(rows), images))
-        return Edited(k, pair.t, acting, x0, done.x0_source[:images], torch.stack(states))
+        # in one order of memory, as a checkpoint holds it: another order rounds otherwise
+        after = torch.stack(states).contiguous()
+        return Edited(k, pair.t, acting, x0, done.x0_source[:images], after)
 
 
 def common_grid(goals: Sequence[TrainingGoal]) -> Sequence[Pair]:

@@ -91,7 +91,8 @@ class Run:
         if not self.divides:
             return [work(slice(0, count))]
         found = list(in_batches(count, self.most, work))
-        self.most = min(self.most, max(one.done.x.shape[1] for one in found))
+        if len(found) > 1:
+            self.most = max(one.done.x.shape[1] for one in found)
         return found
 
     def _taught(
@@ -142,8 +143,10 @@ class Run:
                     "lower the learning rate"
                 )
         self.optimiser.step()
-        numbered = zip(done.goals, told, strict=True)
-        return [TrainStep(batch, batches, done.t, *one, False, i) for i, one in numbered]
+        return [
+            TrainStep(batch, batches, done.t, total, directional, recon, norm, False, i)
+            for i, (total, directional, recon, norm) in zip(done.goals, told, strict=True)
+        ]
 
     @torch.no_grad()
     def validate(self, sources: UneditedTrajectory, learning: Sequence[int]) -> dict[int, Losses]:
@@ -172,4 +175,5 @@ class Run:
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
     """Of all gradients as one vector (`get_total_norm` came with torch 2.6)."""
-    return torch.stack([gradient.norm() for gradient in gradients]).norm()
+    norm: Tensor = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    return norm

@@ -14,6 +14,7 @@ from asyrp.method.schedule import Pair
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window
 from asyrp.runtime.batching import in_batches
+from asyrp.runtime.transfer import sent
 from asyrp.storage.record_store import RecordStore, key_of
 
 
@@ -50,7 +51,7 @@ class CachedTrajectories:
             features = torch.stack([self._features(key) for key in keys], dim=1)
         else:
             features = self.clean[rows].expand(len(self.window.grid), -1, -1)
-        return UneditedTrajectory(x.to(self.device), x0.to(self.device), features.to(self.device))
+        return UneditedTrajectory(*(sent(part, self.device) for part in (x, x0, features)))
 
     def _x0(self, key: str) -> Tensor:
         return latents_from(self.store, [x0_key(key, walked) for walked in _walks(self.window)])
@@ -89,7 +90,7 @@ def prepare_into(
         if new:
 
             def looked(rows: slice, new: Sequence[str] = new) -> Tensor:
-                x0 = latents_from(store, new[rows]).to(model.device)
+                x0 = sent(latents_from(store, new[rows]), model.device)
                 return guide.encoder.image_features(x0.float()).cpu()
 
             every = torch.cat(list(in_batches(len(new), batch_size, looked)))

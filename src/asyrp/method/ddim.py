@@ -11,6 +11,7 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.schedule import CLEAN, NoiseSchedule, Pair
+from asyrp.runtime.transfer import sent
 from asyrp.storage.finite import check_result
 
 NoisePredictor = Callable[[Tensor, int], Tensor]
@@ -135,8 +136,9 @@ def invert_steps(
             before = here
         for _ in range(refinements):
             raised = step_up(x, model(raised, t), schedule, s, t)
-        x = check_result(raised, f"the inversion at timestep {t}")
+        x = raised
         yield InversionStep(s, t, x)
+    check_result(x, "the inversion")  # once, since it waits for a GPU
 
 
 def second_order(schedule: NoiseSchedule, before: int, here: int, there: int) -> float:
@@ -177,7 +179,7 @@ def draw_noise(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     rows = [
         torch.randn(shape, generator=g, device=g.device, dtype=torch.float32) for g in generators
     ]
-    return torch.stack(rows).to(like)
+    return sent(torch.stack(rows), like.device).to(like.dtype)
 
 
 def noised(x0: Tensor, alpha_bar: float, generators: Sequence[torch.Generator]) -> Tensor:

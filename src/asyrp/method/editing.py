@@ -19,6 +19,7 @@ from asyrp.method.inversion.choose import Name, Riser, Walker, inversion_of
 from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import Timesteps, below, paper_grid
 from asyrp.runtime.batching import in_batches
+from asyrp.runtime.transfer import sent
 from asyrp.storage.finite import check_result, is_finite
 
 FARTHEST = 2.0  # of a pixel from grey; samples of a network may leave [-1, 1] by a little
@@ -113,7 +114,7 @@ def latents_of(
     up = _rises(len(grid), convention, inversion)
 
     def inverted(rows: slice) -> Tensor:
-        x = _as_state(model, images[rows])
+        x = as_state(model, images[rows])
         taken = riser(inversion, convention, refinements)(model, model.schedule, x, grid)
         for k, done in enumerate(taken, start=1):
             x = done.x
@@ -190,8 +191,8 @@ def edit(
     walker = walker or inversion_of(inversion).down
 
     def edited(rows: slice) -> Tensor:
-        x = latents[rows].to(model.device)
-        x = _as_state(model, x) if inversion == "ddim" else x
+        x = sent(latents[rows], model.device)
+        x = as_state(model, x) if inversion == "ddim" else x
         generators = seeded_generators(len(x), seed, first + rows.start)
         walked = walker(model, x, grid, attributes, t_boost, generators, shift)
         for k, done in enumerate(walked, start=1):
@@ -209,13 +210,13 @@ def random_latents(model: HSpaceUNet, count: int, seed: int = 0) -> Tensor:
     """
     if count < 1:
         raise AsyrpError(f"the number of samples must be 1 or more; got {count}")
-    like = _as_state(model, torch.zeros(count, *model.image_shape))
+    like = as_state(model, torch.zeros(count, *model.image_shape))
     return draw_noise(like, seeded_generators(count, seed, purpose="x_T"))
 
 
-def _as_state(model: HSpaceUNet, x: Tensor) -> Tensor:
+def as_state(model: HSpaceUNet, x: Tensor) -> Tensor:
     """x as a walk carries it: at least float32, since rounding x at every step would be seen."""
-    return x.to(model.device, torch.promote_types(model.dtype, torch.float32))
+    return sent(x, model.device).to(torch.promote_types(model.dtype, torch.float32))
 
 
 def _check_images(model: HSpaceUNet, images: Tensor, parts: int = 1) -> None:

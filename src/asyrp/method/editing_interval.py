@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.method.protocols import PerceptualDistance, Thresholds
+from asyrp.method.protocols import PerceptualDistance, Thresholds, distance_from
 from asyrp.method.schedule import LONGEST
 
 
@@ -99,9 +99,9 @@ def curve_points(
         images, x: (b, 3, height, width), and x_T from which the steps were walked; the first b rows
             of x and of the steps count.
     """
-    rows = slice(0, len(images))
+    rows, away = slice(0, len(images)), distance_from(distance, images)
     for done in steps:
-        far = [distance(images, part[rows]).cpu().double().numpy() for part in (done.x0, x)]
+        far = torch.stack([away(part[rows]) for part in (done.x0, x)]).cpu().double().numpy()
         yield Curves((done.t,), far[0][None], far[1][None])
         x = done.x
 
@@ -110,7 +110,13 @@ def measure_curves(
     images: Tensor, x: Tensor, steps: Iterable[HasStates], distance: PerceptualDistance
 ) -> Curves:
     """Curves of one batch of images (b, 3, height, width), from x_T and the plain reverse walk."""
-    return over_time(list(curve_points(images, x, steps, distance)))
+    times, rows, away = [], [], distance_from(distance, images)
+    for done in steps:
+        times.append(done.t)
+        rows.append(torch.stack([away(done.x0), away(x)]))
+        x = done.x
+    x0, xt = torch.stack(rows, dim=1).cpu().double().numpy()[:, np.argsort(times)]
+    return Curves(tuple(sorted(times)), x0, xt)
 
 
 def over_time(points: Sequence[Curves]) -> Curves:

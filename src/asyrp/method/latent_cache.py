@@ -6,7 +6,7 @@ picture under two names is one record.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.method.asymmetric_process import ReverseStep, reverse_process
+from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.ddim import Convention, check_convention
-from asyrp.method.editing import inversion_grid, riser
+from asyrp.method.editing import as_state, inversion_grid, riser
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of
 from asyrp.method.schedule import Pair
 from asyrp.runtime.batching import in_batches
+from asyrp.runtime.transfer import Leaving, sent
 from asyrp.storage.finite import check_result
 from asyrp.storage.record_store import RecordStore, key_of
 
@@ -125,8 +126,7 @@ def _inverted(
     rise = riser(recipe.inversion, recipe.convention, recipe.refinements)
 
     def inverted(rows: slice) -> Tensor:
-        x = torch.stack([image for _, _, image in waiting[rows]])
-        x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
+        x = as_state(model, torch.stack([image for _, _, image in waiting[rows]]))
         for step in rise(model, model.schedule, x, grid):
             x = step.x
         return x.cpu()
@@ -169,6 +169,10 @@ def _x_of(store: RecordStore, key: str) -> Tensor:
     if x is None or not x.is_floating_point():
         raise AsyrpError(f"record {key[:12]}... of {str(store.folder)!r} holds no x; invert again")
     return x
+
+
+Key = Callable[[str, Sequence[Pair]], str]
+"""The key of a latent, and what was walked from it -> the key of what was found there."""
 
 
 def state_key(latent: str, walked: Sequence[Pair]) -> str:
@@ -232,28 +236,30 @@ def _walked(
 ) -> Iterator[int]:
     pairs = (*lead, *grid)
     x = latents_from(store, [state_key(latent, pairs[:first]) for latent in latents])
-    x = x.to(model.device)
+    x, waiting = sent(x, model.device), None
     for done in range(first, len(pairs)):
         (step,) = reverse_process(model, x, pairs[done : done + 1])
-        x, walked = step.x, pairs[: done + 1]
-        _keep(
-            store, latents, step, walked, done >= len(lead), len(walked) in (len(lead), len(pairs))
-        )
-        yield len(latents)
+        x, before, kept = step.x, waiting, dict[Key, Leaving]()
+        if done >= len(lead):
+            kept[x0_key] = Leaving(step.x0)
+        if done + 1 in (len(lead), len(pairs)):
+            kept[state_key] = Leaving(step.x)
+        waiting = pairs[: done + 1], kept
+        if before is not None:  # written while a GPU makes the step after it
+            yield _keep(store, latents, *before)
+    if waiting is not None:
+        yield _keep(store, latents, *waiting)
 
 
 def _keep(
     store: RecordStore,
     latents: Sequence[str],
-    step: ReverseStep,
     walked: Sequence[Pair],
-    predicted: bool,
-    state: bool,
-) -> None:
-    check_result(step.x, "the unedited walk")
-    for latent, x, x0 in zip(latents, step.x.cpu(), step.x0.cpu(), strict=True):
-        if predicted:
-            store.add(x0_key(latent, walked), {"x": x0.clone()})
-        if state:
-            store.add(state_key(latent, walked), {"x": x.clone()})
+    kept: Mapping[Key, Leaving],
+) -> int:
+    for key, leaving in kept.items():
+        values = check_result(leaving.landed(), "the unedited walk")
+        for latent, value in zip(latents, values, strict=True):
+            store.add(key(latent, walked), {"x": value.clone()})
     store.settle()
+    return len(latents)

@@ -1,6 +1,6 @@
 """Where a network's x lives: pixels, or the latent space of an autoencoder (latent diffusion)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.precision import autocast
+from asyrp.runtime.transfer import numbers
 
 LEVELS = ("block_out_channels", "down_block_types", "up_block_types")
 Shape = tuple[int, int, int]  # channels, height, width
@@ -127,7 +128,7 @@ class LatentSpace(nn.Module):
 
     def _rows(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """shift and spread, (1, channels or 1, 1, 1)."""
-        one, other = (per_channel(values, like) for values in (self.shift, self.spread))
+        one, other = (numbers(v, like).view(1, -1, 1, 1) for v in (self.shift, self.spread))
         return one, other
 
     def _ready(self, values: Tensor) -> Tensor:
@@ -137,12 +138,6 @@ class LatentSpace(nn.Module):
         if weight.is_meta or hasattr(self.coder, "_hf_hook"):
             return values.to(weight.dtype)
         return values.to(weight)
-
-
-def per_channel(values: Sequence[float], like: Tensor) -> Tensor:
-    """A number for each channel of x, (1, channels, 1, 1); filled in place, without a transfer."""
-    rows = [torch.full((1, 1, 1, 1), v, dtype=like.dtype, device=like.device) for v in values]
-    return torch.cat(rows, dim=1)
 
 
 def channels_of(config: Mapping[str, Any], *names: str) -> list[float] | None:

@@ -1,7 +1,8 @@
 """What the method asks of the networks that guide and measure it, as protocols."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from torch import Tensor
@@ -65,6 +66,16 @@ def templates_of(encoder: TextImageEncoder) -> Sequence[str]:
     ("{}",), the text alone, for an encoder without any.
     """
     return tuple(getattr(encoder, "templates", ("{}",)))
+
+
+def distance_from(distance: PerceptualDistance, a: Tensor) -> Callable[[Tensor], Tensor]:
+    """The distance from the same images, by its own `distance_from` where it has one.
+
+    For a distance that looks at them through something, as a decoder, and need not do so twice.
+    """
+    own: Callable[[Tensor], Callable[[Tensor], Tensor]] | None
+    own = getattr(distance, "distance_from", None)
+    return partial(distance, a) if own is None else own(a)
 
 
 def text_direction(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asyrp.method.asymmetric_process import Attribute, intervals_of
 from asyrp.method.ddim import draw_noise, seeded_generators, step
-from asyrp.method.editing import Report, inversion_grid, silent
+from asyrp.method.editing import Report, as_state, inversion_grid, silent
 from asyrp.method.hspace import Encoded, HSpaceUNet
 from asyrp.method.schedule import Pair, full_length
 from asyrp.runtime.batching import in_batches
@@ -36,7 +36,7 @@ class StripStep(NamedTuple):
     def of_each(self) -> Tensor:
         """x_s of each edit, (edits, b, c, height, width)."""
         branch = {one: row for row, members in enumerate(self.edits) for one in members}
-        return self.x[[branch[one] for one in range(len(branch))]]
+        return _chosen(self.x, [branch[one] for one in range(len(branch))])
 
 
 @torch.no_grad()
@@ -66,8 +66,7 @@ def strip(
     size = max(1, batch_size // max(1, len(edits)))
 
     def edited(rows: slice) -> Tensor:
-        x = latents[rows]
-        x = x.to(model.device, torch.promote_types(model.dtype, torch.float32))
+        x = as_state(model, latents[rows])
         generators = seeded_generators(len(x), seed, first + rows.start)
         walked = walk_strip(model, x, grid, edits, t_boost, generators)
         for k, done in enumerate(walked, start=1):
@@ -131,15 +130,16 @@ def _stepped(
     """x_s of each group, from x_t of each branch, (branches, b, c, height, width)."""
     branches = [group.branch for group in groups]
     encoded = model.encode(state.flatten(0, 1), pair.t)
-    eps = model.decode(encoded).unflatten(0, state.shape[:2])[branches]
-    eps_x0, edited = eps.clone(), [row for row, group in enumerate(groups) if group.acting]
+    eps = _chosen(model.decode(encoded).unflatten(0, state.shape[:2]), branches)
+    eps_x0, edited = list(eps), [row for row, group in enumerate(groups) if group.acting]
     if edited:
         acting = [groups[row] for row in edited]
-        eps_x0[edited] = _edited(model, encoded, acting, state.shape[1], pair.t, steps)
+        found = _edited(model, encoded, acting, state.shape[1], pair.t, steps)
+        for row, own in zip(edited, found, strict=True):
+            eps_x0[row] = own
     drawn = None if noise is None else noise.expand_as(eps)
-    return step(
-        state[branches], eps_x0, eps, model.schedule, pair, drawn, float(noise is not None)
-    ).x
+    x, eta = _chosen(state, branches), float(noise is not None)
+    return step(x, torch.stack(eps_x0), eps, model.schedule, pair, drawn, eta).x
 
 
 def _edited(
@@ -193,5 +193,9 @@ def _taken(encoded: Encoded, branches: Sequence[int], images: int) -> Encoded:
 def _rows(part: Tensor, branches: Sequence[int], encoded: Encoded, images: int) -> Tensor:
     """Rows of branches; a network with guidance has all rows twice, one run after the other."""
     runs = part.unflatten(0, (-1, len(encoded.x) // images, images))
-    found: Tensor = runs[:, branches].flatten(0, 2)
-    return found
+    return torch.stack([runs[:, branch] for branch in branches], dim=1).flatten(0, 2)
+
+
+def _chosen(x: Tensor, rows: Sequence[int]) -> Tensor:
+    """x[rows]; a list of rows as an index would be copied to a GPU, which waits for it."""
+    return torch.stack([x[row] for row in rows])

@@ -13,6 +13,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import LONGEST, Timesteps, below, paper_grid
 from asyrp.method.text_direction import TextDirection
 from asyrp.runtime.batching import in_batches
+from asyrp.runtime.transfer import sent
 
 
 class Compared(NamedTuple):
@@ -99,7 +100,7 @@ class Clean:
 
     def take(self, rows: Tensor) -> UneditedTrajectory:
         """Some of the images, in the place of latents; without a walk."""
-        images = torch.stack([self.pictures[row] for row in rows.tolist()]).to(self.device)
+        images = sent(torch.stack([self.pictures[row] for row in rows.tolist()]), self.device)
         none = images.new_zeros(0, len(images))
         return UneditedTrajectory(images, none, none)
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from asyrp.method.clip_loss import directional_loss
 from asyrp.method.text_direction import TextDirection
+from asyrp.runtime.batching import by_batches
 
 DEFINITION = (
     "cos(E(edit) - E(source image), E(target text) - E(source text)), features of unit norm; "
@@ -23,8 +24,8 @@ def directional_similarity(
         sources, edits: (n, 3, height, width) in [-1, 1].
     """
     encode, text = guide.encoder.image_features, guide.direction
-    parts = [
-        1 - directional_loss(encode(after), encode(before), text)
-        for before, after in zip(sources.split(batch_size), edits.split(batch_size), strict=True)
-    ]
-    return torch.cat(parts).cpu().double().numpy()
+
+    def along(before: Tensor, after: Tensor) -> Tensor:
+        return 1 - directional_loss(encode(after), encode(before), text)
+
+    return by_batches(along, batch_size, sources, edits).cpu().double().numpy()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from asyrp.method.protocols import TextImageEncoder
+from asyrp.runtime.batching import by_batches
 
 
 class FeatureNetwork(Protocol):
@@ -39,8 +40,7 @@ class EncoderFeatures:
 @torch.no_grad()
 def features_of(network: FeatureNetwork, images: Tensor, batch_size: int = 64) -> Tensor:
     """(n, 3, height, width) in [-1, 1] -> (n, d) float64 on the CPU."""
-    parts = [network(batch.float()) for batch in images.split(batch_size)]
-    return torch.cat(parts).cpu().double()
+    return by_batches(lambda x: network(x.float()), batch_size, images).cpu().double()
 
 
 def identity_similarity(before: Tensor, after: Tensor) -> np.ndarray:

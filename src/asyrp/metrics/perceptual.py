@@ -6,6 +6,7 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import PerceptualDistance
+from asyrp.runtime.batching import by_batches
 
 LEAST_DIVERSITY = 3  # images; with fewer the neighbours of neighbour_pairs are the same pair twice
 
@@ -15,11 +16,8 @@ def distances(
     distance: PerceptualDistance, a: Tensor, b: Tensor, batch_size: int = 16
 ) -> np.ndarray:
     """The distance of each pair of images, (n,); a, b: (n, 3, height, width) in [-1, 1]."""
-    parts = [
-        distance(left.float(), right.float())
-        for left, right in zip(a.split(batch_size), b.split(batch_size), strict=True)
-    ]
-    return torch.cat(parts).cpu().double().numpy()
+    found = by_batches(lambda x, y: distance(x.float(), y.float()), batch_size, a, b)
+    return found.cpu().double().numpy()
 
 
 def neighbour_pairs(count: int, neighbours: int = 1) -> np.ndarray:

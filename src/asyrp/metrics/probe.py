@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.runtime.batching import by_batches
 
 TIMESTEPS = (100, 200, 300, 450, 600, 800)
 RIDGE = 0.3  # of the mean squared length of an image's standardised h
@@ -23,12 +24,13 @@ def noised_h(model: HSpaceUNet, images: Tensor, t: int, seed: int = 0) -> Tensor
     """h of images (n, c, height, width) after t steps of noise, flat and in float32, (n, d)."""
     alpha_bar = model.schedule.alpha_bar(t)
     generator = torch.Generator().manual_seed(seed * 1_000 + t)
-    rows = []
-    for x0 in images.split(BATCH):
-        eps = torch.randn(x0.shape, generator=generator)
-        x = alpha_bar**0.5 * x0 + (1 - alpha_bar) ** 0.5 * eps
-        rows.append(model.encode(x.to(model.device), t).h.flatten(1).float().cpu())
-    return torch.cat(rows)
+    parts = [torch.randn(x0.shape, generator=generator) for x0 in images.split(BATCH)]
+    x = alpha_bar**0.5 * images + (1 - alpha_bar) ** 0.5 * torch.cat(parts)
+
+    def found(x: Tensor) -> Tensor:
+        return model.encode(x.to(model.device), t).h.flatten(1).float().cpu()
+
+    return by_batches(found, BATCH, x)
 
 
 def area_under_curve(yes: np.ndarray, no: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import TextImageEncoder
+from asyrp.runtime.batching import by_batches
 from asyrp.storage.files import read_object
 
 CLIP_SCALE = 100.0  # of cosines before the softmax: where CLIP's own training ended
@@ -115,8 +116,8 @@ class ZeroShotJudge:
     @torch.no_grad()
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """(n, 3, height, width) in [-1, 1] -> attribute -> (n, values), scale * cosine, float64."""
-        parts = [self.encoder.image_features(batch.float()) for batch in images.split(BATCH)]
-        seen = torch.cat(parts).cpu().double()
+        look = self.encoder.image_features
+        seen = by_batches(lambda x: look(x.float()), BATCH, images).cpu().double()
         return {name: self.questions.scale * seen @ texts.T for name, texts in self._texts.items()}
 
     def visible(self, values: Mapping[str, str], attribute: str) -> bool:

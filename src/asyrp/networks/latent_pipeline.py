@@ -30,6 +30,7 @@ from asyrp.runtime.offline import is_offline
 from asyrp.settings import Precision
 from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.configs import check_config, check_values
+from asyrp.storage.untrusted.revisions import pinned, tell_revision
 from asyrp.storage.weight_files import HUB_FILES, has_weights
 
 _CODERS = ("vqvae", "vae")  # folders, as pipelines name them
@@ -74,9 +75,10 @@ def download(spec: str) -> Path | None:
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
-    local = is_offline()
+    asked = pinned(spec)
+    how: dict[str, Any] = {"revision": asked.revision, "local_files_only": is_offline()}
     try:
-        index = read_json(Path(hf_hub_download(spec, "model_index.json", local_files_only=local)))
+        index = read_json(Path(hf_hub_download(asked.name, "model_index.json", **how)))
     except (EntryNotFoundError, HfHubHTTPError, OSError, ValueError):
         return None
     if not any(index.get(name) for name in _CODERS):
@@ -84,12 +86,13 @@ def download(spec: str) -> Path | None:
     try:
         for names in HUB_FILES:
             wanted = [*_TEXTS, *(f"{part}/{name}" for part in _PARTS for name in names)]
-            folder = Path(snapshot_download(spec, allow_patterns=wanted, local_files_only=local))
+            folder = Path(snapshot_download(asked.name, allow_patterns=wanted, **how))
             if all(has_weights(folder / part) for part in _PARTS):
                 break
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise AsyrpError(f"the parts of {spec!r} do not download: {reason}") from error
+    tell_revision(asked, folder)
     return folder
 
 

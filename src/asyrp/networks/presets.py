@@ -18,8 +18,9 @@ PAPER_CLIP = {"neanderthal": 1.2}  # of the paper's tables, where it is not 0.8
 class Source(NamedTuple):
     """A place that weights come from.
 
-    place: a Hub id, a file of a Hub repository (owner/name/file), or a URL; "#md5=..." or
-    "#sha256=..." behind it is checked. note: what to know about it. other: whether it has other
+    place: a Hub id, a file of a Hub repository (owner/name/file), both with "@revision" where one
+    is known (others in `untrusted.revisions`), or a URL; "#md5=..." or "#sha256=..." behind it is
+    checked. note: what to know about it. other: whether it has other
     weights than the released directions were trained on, as far as is known.
     """
 

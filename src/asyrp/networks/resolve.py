@@ -60,7 +60,7 @@ def folder_of(spec: str, said: Said | None = None) -> Path:
 
 
 def _is_hub_id(spec: str) -> bool:
-    owner, slash, name = spec.partition("/")
+    owner, slash, name = spec.partition("@")[0].partition("/")
     return bool(slash and owner and name) and "/" not in name and not owner.startswith((".", "~"))
 
 

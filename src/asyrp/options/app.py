@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from asyrp.options.shared import Flat, Guides, Inverting, Network, Repeated, unset
+from asyrp.options.shared import Flat, Guides, Inverting, Network, Repeated, Unasked, unset
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,15 @@ class App:
     """Timesteps of the grid (2 to T)."""
     people: int = 16
     """Tabs at a time; past it the one idle longest has to begin anew."""
-    upload_megabytes: float = 10
+    upload_megabytes: float = 20
     """Largest upload, in MB."""
-    upload_megapixels: float = 16
-    """Largest picture, in millions of pixels."""
-    threads: Annotated[int | None, unset("1 up to 64 x 64 pixels, else torch's", "INT")] = None
+    upload_megapixels: float = 64
+    """Largest picture, in millions of pixels; all are scaled to what the network takes."""
+    threads: Annotated[int | None, unset("torch's, as for other commands", "INT")] = None
     """CPU threads of one walk."""
-    network: Annotated[Network, Flat] = field(default_factory=Network)
+    network: Annotated[Network, Flat] = field(
+        default_factory=lambda: Network(model=Unasked(Network().model))
+    )
+    """Without --domain and --model the domain is photographs-64."""
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)

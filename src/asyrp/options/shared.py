@@ -43,14 +43,15 @@ class Network:
     model: str = "avatars-64"
     """Built-in name (avatars-64); preset (celeba-hq, lsun-church, lsun-bedroom, afhq-dog, metfaces,
     ffhq, celeba-hq-p2, imagenet-256); diffusers folder; original DDPM or ADM checkpoint; URL of one
-    as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256)."""
+    as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256, @REVISION behind it)."""
     device: str = "cpu"
     """Torch device, as in cpu, cuda or cuda:1; a GPU is used only where it is named."""
     dtype: Precision = "float32"
     """Precision of the products of the networks; norms, statistics and schedule are float32 always.
     auto is bfloat16 on GPUs and on CPUs that are faster with it, elsewhere float32."""
-    batch_size: int = 16
-    """Images at a time: memory and speed; results do not depend on it."""
+    batch_size: int | Literal["auto"] = "auto"
+    """Images at a time: memory and speed; results do not depend on it. auto is 16 on a CPU, and
+    elsewhere 256. What does not fit into memory is halved, and goes on."""
     prompt: str = ""
     """Prompt of a text-to-image network (Stable Diffusion), the same for all images."""
     guidance: float = 1.0
@@ -60,6 +61,13 @@ class Network:
     domain: str = ""
     """A domain (avatars-64, photographs-64, FILE.toml) that names the network, its prompt or class,
     the encoder, the distance and the images to train on, in place of the flags for them."""
+
+    @property
+    def at_once(self) -> int:
+        """Images at a time, as a number."""
+        if self.batch_size != "auto":
+            return self.batch_size
+        return 16 if self.device.startswith("cpu") else 256
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from asyrp.errors import AsyrpError
 
@@ -38,6 +39,15 @@ def in_batches(count: int, size: int, work: Callable[[slice], Done]) -> Iterator
             )
         yield from done
         start += fits
+
+
+def by_batches(work: Callable[..., Tensor], size: int, *given: Tensor, dim: int = 0) -> Tensor:
+    """`work` on rows of tensors, at most `size` at a time; its answers joined along `dim`."""
+
+    def some(rows: slice) -> Tensor:
+        return work(*(one[rows] for one in given))
+
+    return torch.cat(list(in_batches(len(given[0]), size, some)), dim)
 
 
 def out_of_memory(error: Exception) -> bool:

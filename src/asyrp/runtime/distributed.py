@@ -7,13 +7,20 @@ transport (gloo on CPU, NCCL on GPUs). One process alone needs none of it.
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import accumulate
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from asyrp.errors import AsyrpError
+
 Value = TypeVar("Value")
+
+# Shares of work differ, and the first process writes and previews while others wait for it. One
+# that dies ends the others at once: their link to it breaks, and the launcher stops them.
+PATIENCE = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -114,12 +121,21 @@ def assemble(device: str = "cpu") -> ProcessGroup:
 
     Args:
         device: cpu, cuda, ...; the processes of a team get one device each.
+
+    Raises:
+        AsyrpError: more processes than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ProcessGroup(device=device)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device.startswith("cuda") and here > torch.cuda.device_count():
+        raise AsyrpError(
+            f"{here} processes need a GPU each; this machine has {torch.cuda.device_count()}; "
+            "launch as many as there are, or one"
+        )
     from accelerate import PartialState
 
-    state: Any = PartialState(cpu=device.startswith("cpu"))
+    state: Any = PartialState(cpu=device.startswith("cpu"), timeout=PATIENCE)
     return ProcessGroup(state.process_index, state.num_processes, str(state.device))
 
 

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import urllib.request
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
@@ -14,6 +15,7 @@ from urllib.parse import urldefrag, urlparse
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.revisions import pinned, tell_revision
 from asyrp.storage.weight_files import HUB_FILES, has_weights
 
 SECONDS = 60  # without an answer before a link counts as dead
@@ -81,7 +83,7 @@ def fetch_url(spec: str) -> Path:
 
 
 def fetch(url: str, digest: Digest | None) -> Path:
-    """The file behind a URL, checked; without a digest https alone vouches for it.
+    """The file behind a URL, checked; without a SHA-256 https alone vouches for it, which is told.
 
     Raises:
         AsyrpError: see `fetch_url`.
@@ -105,6 +107,12 @@ def fetch(url: str, digest: Digest | None) -> Path:
         _download(url, temporary)
         _check(temporary, digest, url)
         _check_kind(temporary, url)
+    if digest is None or digest.kind != "sha256":
+        warnings.warn(
+            f"nobody is known to have published the SHA-256 of {url}; what came has "
+            f"{_hash(kept, 'sha256')}",
+            stacklevel=3,
+        )
     return kept
 
 
@@ -148,13 +156,17 @@ def _download(url: str, path: Path) -> None:
 def _check(path: Path, digest: Digest | None, url: str) -> None:
     if digest is None:
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, digest.kind).hexdigest()
+    found = _hash(path, digest.kind)
     if found != digest.value:
         raise AsyrpError(
             f"the file at {url} is not the one asked for: {digest.kind} {digest.value} was needed, "
             f"{found} came; it was not opened"
         )
+
+
+def _hash(path: Path, kind: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _check_kind(path: Path, url: str) -> None:
@@ -184,22 +196,25 @@ def hub_folder(repository: str) -> Path:
 
 
 def hub_file(place: str) -> Path:
-    """One file of a Hub repository, from "owner/name/file".
+    """One file of a Hub repository, from "owner/name/file" or "owner/name/file@revision".
 
     Raises:
         AsyrpError: see `hub_folder`.
     """
     from huggingface_hub import hf_hub_download
 
+    place, at, revision = place.partition("@")
     owner, name, file = place.split("/", 2)
-    return _from_hub(f"{owner}/{name}", hf_hub_download, filename=file)
+    return _from_hub(f"{owner}/{name}{at}{revision}", hf_hub_download, filename=file)
 
 
 def _from_hub(repository: str, download: object, **what: object) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    asked = pinned(repository)
+    how = {"revision": asked.revision, "local_files_only": is_offline(), **what}
     try:
-        found = download(repository, local_files_only=is_offline(), **what)  # type: ignore[operator]
+        found = Path(download(asked.name, **how))  # type: ignore[operator]
     except LocalEntryNotFoundError as error:
         why = "offline mode is on" if is_offline() else "the Hub cannot be reached"
         raise AsyrpError(
@@ -209,4 +224,5 @@ def _from_hub(repository: str, download: object, **what: object) -> Path:
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = (str(error).strip().splitlines() or ["unknown reason"])[0]
         raise AsyrpError(f"the Hub has no usable {repository!r}: {reason}") from error
-    return Path(str(found))
+    tell_revision(asked, found)
+    return found

@@ -13,6 +13,7 @@ from asyrp.runtime.precision import autocast
 from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
 from asyrp.scorers.pretrained import opening, pretrained
 from asyrp.scorers.templates import imagenet_templates
+from asyrp.storage.untrusted.revisions import pinned
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
@@ -129,8 +130,9 @@ def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") 
         from transformers import AutoModel, AutoTokenizer
 
         model = pretrained(AutoModel, source, local)
+        name, revision = pinned(source)
         tokenizer = AutoTokenizer.from_pretrained(
-            str(source), local_files_only=local, trust_remote_code=False
+            name, revision=revision, local_files_only=local, trust_remote_code=False
         )
         settings = processor_settings(source)
     _check_towers(model, source, bool(settings))

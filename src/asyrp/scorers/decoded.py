@@ -1,6 +1,6 @@
 """Encoders, distances and networks that see the pictures behind latents."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,15 @@ class Decoded:
 
     def __call__(self, *images: Tensor) -> Tensor:
         """Of a distance: two batches of x -> (b,). Of a feature network: one -> (b, d)."""
-        pair = len(images) > 1
-        found: Tensor = self.network(*map(self.space.decode if pair else self._each, images))
+        if len(images) > 1:
+            return self.distance_from(images[0])(images[1])
+        found: Tensor = self.network(self._each(images[0]))
         return found
+
+    def distance_from(self, a: Tensor) -> Callable[[Tensor], Tensor]:
+        """Of a distance: that from the same x, which is decoded once."""
+        pictures = self.space.decode(a)
+        return lambda b: self.network(pictures, self.space.decode(b))
 
     def masks(self, images: Tensor) -> np.ndarray:
         """Of a segmenter: (n, c, height, width) -> masks (n, height', width')."""

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.offline import is_offline
+from asyrp.runtime.transfer import numbers
 from asyrp.storage.config_fields import name_passed_over, refuse_others, said
 from asyrp.storage.files import read_object
 from asyrp.storage.untrusted.bounds import MOST_SIDE
@@ -73,7 +74,7 @@ def prepare(images: Tensor, view: View) -> Tensor:
     if view.crop is not None:
         top, left = (size[0] - view.crop[0]) // 2, (size[1] - view.crop[1]) // 2
         pictures = pictures[..., top : top + view.crop[0], left : left + view.crop[1]]
-    mean, std = (pictures.new_tensor(v).view(1, -1, 1, 1) for v in (view.mean, view.std))
+    mean, std = (numbers(v, pictures).view(1, -1, 1, 1) for v in (view.mean, view.std))
     return (pictures - mean) / std
 
 

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.runtime.batching import by_batches
 from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
 from asyrp.scorers.pretrained import opening, pretrained
+
+BATCH = 8  # pictures at a time
 
 
 class SemanticSegmenter(nn.Module):
@@ -45,8 +48,8 @@ class SemanticSegmenter(nn.Module):
     @torch.no_grad()
     def masks(self, images: Tensor) -> np.ndarray:
         """(n, 3, height, width) in [-1, 1] -> class of each pixel, (n, height, width), int64."""
-        parts = [self(batch).cpu().numpy() for batch in images.split(8)]
-        return np.concatenate(parts)
+        found: np.ndarray = by_batches(lambda x: self(x).cpu(), BATCH, images).numpy()
+        return found
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> class of each pixel, (b, height, width), int64."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.method.protocols import Thresholds
+from asyrp.runtime.transfer import numbers
 from asyrp.scorers.lpips import MEAN, STD, check_pictures, difference
 from asyrp.scorers.pretrained import with_weights
 from asyrp.storage.shipped import shipped
@@ -96,7 +97,7 @@ def halve(h: Tensor) -> Tensor:
     (b, c, h, w) -> (b, c, (h + 1) // 2 + 1, (w + 1) // 2 + 1). Zhang, "Making convolutional
     networks shift-invariant again", ICML 2019.
     """
-    line = torch.tensor([0.25, 0.5, 0.25], dtype=h.dtype, device=h.device)
+    line = numbers([0.25, 0.5, 0.25], h)
     kernel = torch.outer(line, line).expand(h.shape[1], 1, 3, 3)
     padded = functional.pad(h, (2, 2, 2, 2), mode="reflect")
     return functional.conv2d(padded, kernel, stride=2, groups=h.shape[1])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.outputs import WRITTEN, check_targets, tell, told
-from asyrp.storage.unfinished import unfinished
+from asyrp.storage.unfinished import NAMES, unfinished
 from asyrp.storage.untrusted.bounds import LARGEST_JSON
 from asyrp.storage.untrusted.tensors import open_safetensors
 
@@ -25,7 +25,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path on the same disk that takes the place of `path` on success.
 
     On any error the temporary file is removed and what stood at `path` stays as it was.
+
+    Raises:
+        AsyrpError: a folder that is not finished holds a file of that name already, as on a disk to
+            which A and a are one.
     """
+    if path.exists() and any(NAMES.fullmatch(parent.name) for parent in path.parents):
+        raise AsyrpError(
+            f"two results would be one file, {path.name!r}, as this disk takes names; rename one "
+            "of the inputs, or give an --out elsewhere"
+        )
     with unfinished(path.parent) as place:
         temporary = place / f"new{path.suffix}"
         temporary.touch(exist_ok=False)

@@ -18,6 +18,7 @@ from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import read_image, upright_shape
 from asyrp.storage.outputs import protect
 from asyrp.storage.untrusted.databases import Database
+from asyrp.storage.untrusted.revisions import pinned
 
 NAME_COLUMNS = ("image_id", "file_name", "filename", "file", "image", "path", "name")
 
@@ -166,7 +167,8 @@ def hugging_face(spec: str) -> Iterator[Item]:
 def _table(spec: str, library: Any) -> Any:
     name, _, part = spec.partition(":")
     if not Path(name).is_dir():
-        return library.load_dataset(name, split=part or "train", streaming=True)
+        name, revision = pinned(name)
+        return library.load_dataset(name, revision=revision, split=part or "train", streaming=True)
     table = library.load_from_disk(name)
     return table[part or next(iter(table))] if hasattr(table, "keys") else table
 

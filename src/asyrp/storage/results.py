@@ -19,6 +19,11 @@ class Fingerprinted(Protocol):
     def prediction(self) -> str:
         """What the network predicts: epsilon, v_prediction or sample."""
 
+    @property
+    def dtype(self) -> object:
+        """Of its products, as in torch.float32."""
+        ...
+
     def fingerprint(self) -> str:
         """SHA-256 of its weights."""
 
@@ -47,7 +52,7 @@ def check_results(path: Path, inputs: Path | None = None, names: Iterable[str] =
     if not os.access(nearest, os.W_OK):
         raise AsyrpError(f"the results cannot be written: {str(nearest)!r} is read-only")
     holder = inputs.parent if inputs and inputs.is_file() else inputs
-    if holder and holder.resolve() == path.resolve():
+    if holder and holder.is_dir() and path.is_dir() and holder.samefile(path):
         raise AsyrpError(
             f"outputs are named after inputs, and {str(path)!r} holds the inputs; give another "
             "folder with --out"
@@ -61,7 +66,11 @@ def record(command: str, options: object, model: Fingerprinted, **more: Any) -> 
     return {
         "command": command,
         "options": asdict(options),  # type: ignore[call-overload]
-        "network": {"fingerprint": model.fingerprint(), "prediction": model.prediction},
+        "network": {
+            "fingerprint": model.fingerprint(),
+            "prediction": model.prediction,
+            "precision": str(model.dtype).removeprefix("torch."),
+        },
         "versions": {name: _version(name) for name in packages},
         "python": platform.python_version(),
         "machine": platform.machine(),

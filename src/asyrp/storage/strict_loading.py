@@ -7,6 +7,7 @@ from typing import Any
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.finite import check_finite
+from asyrp.storage.untrusted.revisions import pinned
 from asyrp.storage.weight_files import chosen_in
 
 COUNTERS = ("position_ids",)  # buffers of numbers 0, 1, 2, ... that old files still hold
@@ -27,9 +28,12 @@ def load_strictly(
     """
     if source is not None and (Path(source) / "config.json").is_file():
         how["variant"] = chosen_in(Path(source)).variant
+    name = None
+    if source is not None:
+        name, how["revision"] = pinned(source)
     with _no_report():
         model, report = kind.from_pretrained(
-            source and str(source), output_loading_info=True, trust_remote_code=False, **how
+            name, output_loading_info=True, trust_remote_code=False, **how
         )
     where = repr(where or str(source))
     check_report(report, where, spare)

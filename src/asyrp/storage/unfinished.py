@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ except ImportError:  # where files cannot be locked nothing is ever removed
 STALE_SECONDS = 24 * 3600.0  # without a change before a folder may have lost its writer
 MARKER = "unfinished-asyrp"
 NAMES = re.compile(r"\.asyrp-[0-9a-f]{16}")
+LOCKS = re.compile(r"\.asyrp-lock-[0-9a-f]{16}")
 
 
 @contextmanager
@@ -59,6 +61,19 @@ def remove_abandoned(folder: Path, stale: float = STALE_SECONDS) -> None:
         with suppress(OSError):  # gone meanwhile, or of another user
             if NAMES.fullmatch(path.name) and _is_abandoned(path, stale):
                 shutil.rmtree(path, ignore_errors=True)
+            if LOCKS.fullmatch(path.name) and time.time() - path.lstat().st_mtime > STALE_SECONDS:
+                _remove_lock(path)
+
+
+def _remove_lock(path: Path) -> None:
+    """Remove the lock of a writer that was killed: an empty file that nobody holds."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        told = os.fstat(file)
+        if stat.S_ISREG(told.st_mode) and not told.st_size and _others_hold(file) is False:
+            path.unlink()
+    finally:
+        os.close(file)
 
 
 def _is_abandoned(place: Path, stale: float) -> bool:

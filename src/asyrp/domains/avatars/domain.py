@@ -25,6 +25,7 @@ from asyrp.storage.shipped import shipped
 
 NAME = "avatars-64"
 NETWORKS = Networks(NAME, "avatars-64-clip", "st-lpips-alex")
+KNOWS, STRANGE = "drawn faces", 0.1
 ABOUT = (
     "S_dir: encoder avatars-64-clip, the texts as they are, source image: the original; higher is "
     "better. LPIPS: st-lpips-alex to the original. Judge: avatars-64-judge, which was trained on "

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,11 @@ from asyrp.runtime.download import cache_folder
 from asyrp.scorers.load import encoder_for, load_distance
 from asyrp.settings import Precision
 from asyrp.storage.images import from_uint8
+from asyrp.storage.untrusted.pictures import open_picture
 
 NAME = "photographs-64"
 NETWORKS = Networks(NAME, "photographs-64-clip", "st-lpips-alex")
+KNOWS, STRANGE, ALIGNED = "photographs of faces", 0.1, "celeba"
 FOLDER = "ASYRP_PHOTOGRAPHS"
 INTERVAL = EditInterval(500, 100)  # where h holds the meaning: see the card of the network
 SEEDS: Mapping[Split, int] = {"train": 1_000_000, "validation": 2_000_000, "test": 3_000_000}
@@ -188,6 +191,14 @@ def photographs() -> Labelled | None:
 def weights() -> Path:
     """The folder of the shipped networks."""
     return Path(str(files("asyrp.domains.photographs").joinpath("weights")))
+
+
+def examples() -> Tensor:
+    """Six of the eight samples of seed 5 of benchmarks/directions.py, (6, 3, 64, 64)."""
+    place = files("asyrp.domains.photographs").joinpath("examples.png")
+    with place.open("rb") as file, open_picture(BytesIO(file.read())) as row:
+        pixels = np.asarray(row.convert("RGB"))
+    return from_uint8(np.stack(np.split(pixels, pixels.shape[1] // pixels.shape[0], axis=1)))
 
 
 def scorers(device: str = "cpu") -> Scorers:

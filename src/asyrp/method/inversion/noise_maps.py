@@ -27,7 +27,14 @@ from asyrp.method.asymmetric_process import (
     intervals_of,
     reverse_process,
 )
-from asyrp.method.ddim import InversionStep, NoisePredictor, predict_x0, seeded_generators, sigma
+from asyrp.method.ddim import (
+    InversionStep,
+    NoisePredictor,
+    draw_noise,
+    predict_x0,
+    seeded_generators,
+    sigma,
+)
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.state import packed, predicted, quiet_and_boosted, signal
 from asyrp.method.schedule import NoiseSchedule, Pair, full_length
@@ -43,7 +50,7 @@ def raised(
     (generator,) = seeded_generators(1, seed)
     below, maps = x0, list[Tensor]()
     for t, s in reversed(grid):
-        n = torch.randn(x0.shape[1:], generator=generator).to(x0)
+        (n,) = draw_noise(x0[:1], [generator])
         x = signal(schedule, t) * x0 + math.sqrt(1 - schedule.alpha_bar(t)) * n
         eps = model(x, t)
         x0_t = predict_x0(x, eps, schedule.alpha_bar(t))

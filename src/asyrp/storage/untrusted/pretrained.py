@@ -6,6 +6,7 @@ from typing import Any
 from asyrp.storage.files import read_object
 from asyrp.storage.untrusted.bounds import MOST_NAMES
 from asyrp.storage.untrusted.configs import check_config, check_values, count_pickled, count_values
+from asyrp.storage.untrusted.revisions import pinned, tell_revision
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the library's own order
@@ -35,8 +36,10 @@ def check_pretrained(kind: Any, source: str | Path, local: bool) -> None:
         else count_pickled(read_checkpoint(path))
         for path in _weights(source, local)
     )
+    asked = pinned(source)
+    tell_revision(asked, place)
     config = AutoConfig.from_pretrained(
-        str(source), local_files_only=local, trust_remote_code=False
+        asked.name, revision=asked.revision, local_files_only=local, trust_remote_code=False
     )
     check_values(lambda: kind.from_config(config, trust_remote_code=False), stored, source)
 
@@ -45,9 +48,11 @@ def find_file(source: str | Path, name: str, local: bool) -> Path | None:
     """A file of a folder or Hub id, fetched if need be; None where there is none."""
     from transformers.utils import cached_file
 
+    asked = pinned(source)
     found = cached_file(
-        str(source),
+        asked.name,
         name,
+        revision=asked.revision,
         local_files_only=local,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,

@@ -1,0 +1,95 @@
+"""What to train, and the trainings of a folder that were not finished."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from asyrp.errors import AsyrpError
+from asyrp.settings import TrainSettings
+from asyrp.storage.files import atomic_path, parse_json
+
+FEWEST, MOST = 8, 256  # faces
+LONGEST_TEXT = 200
+LARGEST_FILE = 10_000  # bytes that say what a training is
+BATCH = 8
+CHECKPOINT, ABOUT = ".checkpoint.safetensors", ".training.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: texts, on how many random faces, how often, from which seed.
+
+    steps: of the grid on which the phases are found. domain: of its network, "" for another.
+    """
+
+    source: str
+    target: str
+    faces: int = 48
+    passes: int = 3
+    seed: int = 0
+    steps: int = 40
+    domain: str = ""
+
+    def __post_init__(self) -> None:
+        for name, text in (("source", self.source), ("target", self.target)):
+            if not 0 < len(text.strip()) <= LONGEST_TEXT:
+                raise AsyrpError(
+                    f"the {name} text needs 1 to {LONGEST_TEXT} letters; got {len(text.strip())}; "
+                    "write a few words, as in 'smiling face'"
+                )
+        if not FEWEST <= self.faces <= MOST:
+            raise AsyrpError(f"the number of faces lies in {FEWEST}..{MOST}; got {self.faces}")
+        if not 1 <= self.passes <= 10:
+            raise AsyrpError(f"the number of passes lies in 1..10; got {self.passes}")
+
+    @property
+    def settings(self) -> TrainSettings:
+        """The settings of its training."""
+        return TrainSettings(
+            along="edited",  # its faces are latents
+            epochs=self.passes,
+            batch_size=BATCH,
+            validate_every=3,
+            patience=6,
+            seed=self.seed,
+        )
+
+    @property
+    def stem(self) -> str:
+        """A file name that no other job has: letters of the target text, and a hash."""
+        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.target.lower())
+        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
+        return f"{'-'.join(filter(None, letters.split('-')))[:40] or 'direction'}-{digest}"
+
+    @property
+    def title(self) -> str:
+        """As a list names it."""
+        return f"{self.source} → {self.target}, {self.faces} faces, {self.passes} passes"
+
+
+def paths(folder: Path, job: Job) -> tuple[Path, Path]:
+    """The direction file of a job, and its checkpoint."""
+    return folder / f"{job.stem}.safetensors", folder / f"{job.stem}{CHECKPOINT}"
+
+
+def remember(folder: Path, job: Job) -> Path:
+    """Write down what a training is, beside its checkpoint; returns the file."""
+    path = folder / f"{job.stem}{ABOUT}"
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(asdict(job)), encoding="utf-8")
+    return path
+
+
+def interrupted(folder: Path) -> Iterator[Job]:
+    """The jobs of a folder that have a checkpoint; files that say something else are passed by."""
+    for path in sorted(folder.glob(f"*{ABOUT}")):
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                continue
+            job = Job(**parse_json(path.read_bytes()))
+            if paths(folder, job)[1].is_file():
+                yield job
+        except (OSError, TypeError, ValueError, AttributeError, AsyrpError):
+            continue
