@@ -4,17 +4,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install loose demo reproduce bench gpu test slow app-test faults nightly docs lint type check \
-	wheel-test lower-bounds audit clean
+.PHONY: install loose demo reproduce bench gpu test coverage slow app-test faults nightly docs lint \
+	type check wheel-test lower-bounds audit clean
 
 install: $(STAMP)
 
 # With versions and SHA-256 of all packages: Linux on x86_64, Python 3.11. Elsewhere: `make loose`.
+# torch: the build for CPUs where pip finds it, else that of pypi.org with CUDA.
 PIP := $(BIN)/python -m pip install --quiet --no-deps
-$(STAMP): pyproject.toml requirements.txt
+$(STAMP): pyproject.toml requirements.txt requirements-cpu.txt requirements-cuda.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --requirement requirements.txt
-	$(BIN)/python -m pip show torch | grep -q '^Version: .*+cpu' || \
+	$(PIP) --require-hashes --requirement requirements-cpu.txt 2> /dev/null || \
 		$(PIP) --require-hashes --requirement requirements-cuda.txt
 	$(PIP) --no-build-isolation --editable .
 	$(BIN)/python -m pip check
@@ -43,16 +44,18 @@ gpu: install
 test: install
 	$(BIN)/python -m pytest
 
+# Lines that the default tests run: of the method and the finders nearly all, of every part most.
+coverage: install
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --include 'src/asyrp/method/*,src/asyrp/finders/*' --fail-under 97
+	$(BIN)/coverage report --fail-under 90
+
 slow: install
 	$(BIN)/python -m pytest -m slow
 
 # Needs a browser: apt-get install chromium. Writes docs/images/app.png.
 app-test: install
 	$(BIN)/python -m pytest -rs -m '' tests/app tests/browser
-
-# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
-gpu: install
-	PYTHON=$(BIN)/python sh tools/gpu.sh
 
 # Kills, full disks, broken downloads, spoilt files, a soak of the app: under 20 minutes on 2 cores.
 # As root full and read-only disks are real ones. Writes docs/faults.md.
@@ -73,11 +76,7 @@ type: install
 check: lint type test
 
 # Builds the wheel, installs it into an empty environment, and uses it outside of this folder.
-wheel-# On a machine with a GPU: its tests, and docs/performance-gpu.md, in at most 8 minutes on an H200.
-gpu: install
-	PYTHON=$(BIN)/python sh tools/gpu.sh
-
-test: install
+wheel-test: install
 	$(BIN)/python tools/wheel_test.py
 
 # The default tests on the oldest versions that pyproject.toml allows.
@@ -94,7 +93,7 @@ audit: install
 	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement build/audit.txt
 
 # Whatever takes too long for every commit.
-nightly: slow app-test faults lower-bounds audit
+nightly: coverage slow app-test faults lower-bounds audit
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/gallery .pytest_cache .mypy_cache .ruff_cache

@@ -196,7 +196,8 @@ def _identity(
 
 def _asked(guide: TextDirection) -> Sequence[object]:
     """The texts; their features, which other machines round otherwise, where none are told."""
-    return guide.asked or guide.direction.tolist()
+    terms = [getattr(term, "__name__", type(term).__name__) for term in guide.terms]
+    return [*(guide.asked or guide.direction.tolist()), *terms]
 
 
 def batches_of(count: int, settings: TrainSettings) -> list[Tensor]:
