@@ -82,7 +82,7 @@ class Bench(NamedTuple):
     model: HSpaceUNet
     faces: Tensor
     saved: SavedDirection
-    tools: Scorers
+    scorers: Scorers
     options: Options
 
 
@@ -95,8 +95,8 @@ def bench(options: Options) -> Bench:
             faces.append(draw(face))
         number += 1
     saved = load_direction(options.direction, model)
-    tools = Scorers(judging=AvatarJudging(load_judge()))
-    return Bench(model, to_unit(np.stack(faces)), saved, tools, options)
+    scorers = Scorers(judging=AvatarJudging(load_judge()))
+    return Bench(model, to_unit(np.stack(faces)), saved, scorers, options)
 
 
 def measured(have: Bench, inversion: Name, refinements: int) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def edits(have: Bench, latents: Tensor, inversion: Name, t_boost: int) -> Tensor
 def judged(have: Bench, edited: Tensor) -> dict[str, Any]:
     """success and leakage, in [0, 1], with intervals over faces."""
     wish = Wish(have.options.attribute, have.options.value)
-    values = per_image(Pictures(have.faces, edited), have.tools, wish)
+    values = per_image(Pictures(have.faces, edited), have.scorers, wish)
     return {name: of_mean(values[name]).as_json() for name in ("success", "leakage")}
 
 

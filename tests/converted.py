@@ -13,7 +13,7 @@ import asyrp
 from asyrp.cli import main
 from asyrp.networks.convert.convert import Converted, convert
 from asyrp.networks.convert.detect import detect
-from asyrp.networks.convert.hyperparameters import read_said
+from asyrp.networks.convert.hyperparameters import read_hyperparameters
 from official import Official
 
 FOLDER = test_official.FOLDER
@@ -65,7 +65,7 @@ def converted(weights: dict[str, Tensor], kind: str, /, **config: Any) -> Conver
     """Weights in memory, converted with hyper-parameters by any of their names."""
     found = detect(weights, "the test")
     assert found.kind == kind
-    return convert(found, read_said({"image_size": 32, **config})[0])
+    return convert(found, read_hyperparameters({"image_size": 32, **config})[0])
 
 
 def write_original(path: Path, weights: dict[str, Tensor], **config: Any) -> Path:

@@ -99,7 +99,7 @@ def test_a_network_family(mine: ModuleType, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(FAMILIES, "renamed", mine.renamed)
     made = converted(theirs, "renamed", num_head_channels=16)
     wanted = converted(weights, "adm", num_head_channels=16)
-    assert made.settled == wanted.settled
+    assert made.resolved == wanted.resolved
     assert made.state.keys() == wanted.state.keys()
     assert all(torch.equal(made.state[key], value) for key, value in wanted.state.items())
 

@@ -21,7 +21,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import Pixels
 from asyrp.method.text_direction import TextDirection
 from asyrp.options.shared import unset
-from asyrp.runtime.cpu import finish, settle
+from asyrp.runtime.cpu import finish, set_up_torch
 from asyrp.runtime.resumable import Stage, result_of, run_stages
 from asyrp.scorers.decoded import DecodedEncoder
 from asyrp.settings import Precision, TrainSettings
@@ -61,7 +61,7 @@ def run(options: Gpu) -> None:
     if why:
         say(f"skipped {', '.join(stage.name for stage in every)}: {why}")
         return write(options, every, why)
-    settle()
+    set_up_torch()
     asked = {"machine", *(options.only or (stage.name for stage in every))}
     wanted = [stage for stage in every if stage.name in asked]
     started = time.perf_counter()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.convert.structure import Structure
 from asyrp.storage.shipped import shipped_tables
 
@@ -16,11 +16,11 @@ class Known(NamedTuple):
 
     name: str
     family: str
-    said: Said
+    said: Hyperparameters
 
 
 def _known(name: str, family: str, **said: Any) -> Known:
-    return Known(name, family, Said(**said))
+    return Known(name, family, Hyperparameters(**said))
 
 
 _TABLES = shipped_tables(__package__, "data", "networks.toml")

@@ -206,10 +206,10 @@ def join(parts: list[Tensor], heads: int, new_order: bool) -> Tensor:
 
 
 def forward(
-    weights: Weights, settled: Any, x: Tensor, t: Tensor, labels: Tensor | None
+    weights: Weights, resolved: Any, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """See `reference_adm`."""
-    how = (settled.heads_at, settled.new_order, settled.time_scale)
+    how = (resolved.heads_at, resolved.new_order, resolved.time_scale)
     return reference_adm.forward(reference_adm.Net(weights, *how), x, t, labels)
 
 

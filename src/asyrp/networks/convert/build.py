@@ -8,20 +8,20 @@ from diffusers import UNet2DModel
 
 from asyrp.errors import AsyrpError
 from asyrp.networks.convert.families import FAMILIES, family_of
-from asyrp.networks.convert.hyperparameters import Settled
+from asyrp.networks.convert.hyperparameters import Resolved
 from asyrp.networks.convert.structure import Resample, Structure
 from asyrp.networks.original_unet import OriginalUNet2DModel
 from asyrp.storage.config_fields import defaults_of
 
 
-def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
+def unet_config(structure: Structure, resolved: Resolved) -> dict[str, Any]:
     """The arguments of `UNet2DModel`; of `OriginalUNet2DModel` where it has to be that."""
     resnet = structure.resample == "resnet"
     down = "ResnetDownsampleBlock2D" if resnet else "DownBlock2D"
     up = "ResnetUpsampleBlock2D" if resnet else "UpBlock2D"
     emb = structure.emb_channels
     return {
-        "sample_size": settled.image_size,
+        "sample_size": resolved.image_size,
         "in_channels": structure.in_channels,
         "out_channels": structure.out_channels,
         "layers_per_block": structure.blocks,
@@ -36,27 +36,27 @@ def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
         "upsample_type": "resnet" if resnet else "conv",
         "num_class_embeds": structure.classes,
         **family_of(structure).constants,
-        **_attention(structure, settled),
+        **_attention(structure, resolved),
     }
 
 
-def _attention(structure: Structure, settled: Settled) -> dict[str, Any]:
+def _attention(structure: Structure, resolved: Resolved) -> dict[str, Any]:
     """One number of channels a head where all levels agree on it, else one a level.
 
     One a level too where the network needs `OriginalUNet2DModel` for another reason.
     """
     used = structure.attention_widths
-    down = {width: width // settled.heads_at(width, up=False) for width in used}
-    up = {width: width // settled.heads_at(width, up=True) for width in used[:-1]}
+    down = {width: width // resolved.heads_at(width, up=False) for width in used}
+    up = {width: width // resolved.heads_at(width, up=True) for width in used[:-1]}
     every = {*down.values(), *up.values()}
     single = all(dim == width for dims in (down, up) for width, dim in dims.items())
-    plain = settled.time_scale == 1.0 and structure.resample != "none"
+    plain = resolved.time_scale == 1.0 and structure.resample != "none"
     if plain and (single or len(every) == 1):
         return {"attention_head_dim": None if single else every.pop()}
     return {
         "attention_head_dim": [down.get(width) for width in structure.widths],
         "up_attention_head_dim": [up.get(width) for width in structure.widths],
-        "time_scale": settled.time_scale,
+        "time_scale": resolved.time_scale,
         "conv_resample": structure.resample != "none",
     }
 

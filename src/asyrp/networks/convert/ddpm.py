@@ -117,5 +117,5 @@ DDPM = Family(
     modules=modules,
     to_diffusers=to_diffusers,
     to_original=to_original,
-    forward=lambda weights, settled, x, t, labels: reference_ddpm.forward(weights, x, t),
+    forward=lambda weights, resolved, x, t, labels: reference_ddpm.forward(weights, x, t),
 )

@@ -11,7 +11,7 @@ from asyrp.networks.convert.structure import Structure
 
 
 @dataclass(frozen=True)
-class Said:
+class Hyperparameters:
     """Hyper-parameters as somebody gave them; None where they said nothing.
 
     image_size: pixels. head_channels: channels a head, goes before `heads`. heads_up: heads on
@@ -48,15 +48,15 @@ class Said:
         every = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in every.items() if value is not None}
 
-    def over(self, other: "Said") -> "Said":
+    def over(self, other: "Hyperparameters") -> "Hyperparameters":
         """These, and the other's where these say nothing; head counts go together."""
         if self.heads or self.head_channels:
             other = replace(other, heads=None, head_channels=None, heads_up=None)
         return replace(other, **self.values())
 
 
-class Settled(NamedTuple):
-    """Hyper-parameters that are all known; see `Said`. Heads are those of `heads_at`."""
+class Resolved(NamedTuple):
+    """Hyper-parameters that are all known; see `Hyperparameters`. Heads are those of `heads_at`."""
 
     image_size: int
     heads: int | None
@@ -172,7 +172,7 @@ NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
 }
 
 
-def read_said(values: Mapping[str, Any]) -> tuple[Said, tuple[str, ...]]:
+def read_hyperparameters(values: Mapping[str, Any]) -> tuple[Hyperparameters, tuple[str, ...]]:
     """Hyper-parameters under any of their names, and the names that mean nothing here.
 
     Sections ("model", "data", "diffusion" of a DDPM yml) are read as if they were flat, except
@@ -193,7 +193,7 @@ def read_said(values: Mapping[str, Any]) -> tuple[Said, tuple[str, ...]]:
                 said_what = f"{name} = {_brief(flat[name])}"
                 raise AsyrpError(f"{said_what} cannot be used: {str(error)[:100]}") from error
     known = {name for _, names in NAMES.values() for name in names}
-    return Said(**said), tuple(sorted(set(flat) - known))
+    return Hyperparameters(**said), tuple(sorted(set(flat) - known))
 
 
 def _flat(
@@ -207,7 +207,7 @@ def _flat(
             yield name, value
 
 
-def compare(said: Said, structure: Structure) -> tuple[str, ...]:
+def compare(said: Hyperparameters, structure: Structure) -> tuple[str, ...]:
     """Notes on what was said and does not matter; refuses what contradicts the shapes.
 
     Raises:
@@ -232,7 +232,7 @@ def compare(said: Said, structure: Structure) -> tuple[str, ...]:
 
 
 def _facts(structure: Structure) -> dict[str, Any]:
-    """What the shapes say, by the names of `Said`; None where they say nothing."""
+    """What the shapes say, by the names of `Hyperparameters`; None where they say nothing."""
     narrow, openai = structure.widths[0], family_of(structure).openai
     resized = openai and structure.levels > 1
     return {

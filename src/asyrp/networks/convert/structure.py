@@ -69,7 +69,7 @@ class Family(NamedTuple):
     aliases: what hyper-parameters call it. signature: keys that tell it. constants: of its config
     in diffusers. structure_of: its tensors -> `Structure`. modules: every module that such a
     network may have. to_diffusers: (tensors under diffusers' names, heads of each attention layer,
-    order of q, k, v) -> its state dict there; to_original: back. forward: (tensors, settled
+    order of q, k, v) -> its state dict there; to_original: back. forward: (tensors, resolved
     hyper-parameters, x, t, labels) -> outputs of the mid block and of the network, by a second
     formulation that shares nothing with the others. openai: whether it follows OpenAI's scripts:
     several heads, betas that follow T, rescaled timesteps.
