@@ -18,12 +18,11 @@ from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.latent_space import Pixels
 from asyrp.method.text_direction import TextDirection
 from asyrp.options.shared import unset
 from asyrp.runtime.cpu import finish, set_up_torch
 from asyrp.runtime.resumable import Stage, result_of, run_stages
-from asyrp.scorers.decoded import DecodedEncoder
+from asyrp.scorers.decoded import decoded
 from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import new_folder
@@ -199,7 +198,7 @@ class Throughput:
         guide = guide_of(model, vit=not self.quick)
         tower: Any = guide.encoder
         tower.to(model.device).precision = model.dtype
-        encoder = tower if isinstance(model.space, Pixels) else DecodedEncoder(tower, model.space)
+        encoder = decoded(tower, model.space)
         return guide._replace(encoder=encoder, direction=guide.direction.to(model.device))
 
 

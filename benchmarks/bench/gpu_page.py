@@ -1,4 +1,4 @@
-"""docs/performance-gpu.md from the numbers of a run; nothing on it is typed by hand."""
+"""The page performance-gpu.md from the numbers of a run; nothing on it is typed by hand."""
 
 from collections.abc import Mapping
 from typing import Any

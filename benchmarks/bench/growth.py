@@ -90,17 +90,20 @@ class InversionMemory:
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """One optimiser step at batch 1, with an image tower of CLIP ViT-B/16's shape."""
+    """One optimiser step, with an image tower of CLIP ViT-B/16's shape."""
 
     network: str
     checkpointing: bool
+    batch: int = 1
 
     def measure(self, baseline: Path) -> dict[str, Any]:
         """The most memory, and the seconds."""
         model = subject(self.network)
-        guide, x = guide_of(model, vit=True), images_of(model, 1)
+        guide, x = guide_of(model, vit=True), images_of(model, self.batch)
         before, pictures = meter.peak_bytes(), Pictures(x, x)
-        settings = replace(official(), checkpointing=self.checkpointing, steps=2)
+        settings = replace(
+            official(), checkpointing=self.checkpointing, steps=2, batch_size=self.batch
+        )
         job = start_training(
             model, guide, pictures, pictures[:0], EditInterval(999, 513, 0), settings
         )

@@ -90,10 +90,15 @@ def random_ddpm(shape: Shape) -> UNet2DModel:
 
 def tiny() -> HSpaceUNet:
     """A network of a few thousand weights for pictures of 64 x 64."""
+    return HSpaceUNet(tiny_unet(64).to(memory_format=torch.channels_last), linear())
+
+
+def tiny_unet(side: int) -> UNet2DModel:
+    """A few thousand random weights, the same at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(0)
-        unet = UNet2DModel(
-            sample_size=64,
+        return UNet2DModel(
+            sample_size=side,
             block_out_channels=(4, 8, 8),
             layers_per_block=1,
             down_block_types=("DownBlock2D",) * 3,
@@ -101,7 +106,6 @@ def tiny() -> HSpaceUNet:
             norm_num_groups=4,
             attention_head_dim=None,
         )
-    return HSpaceUNet(unet.to(memory_format=torch.channels_last), linear())
 
 
 def plain_copy(model: HSpaceUNet) -> HSpaceUNet:

@@ -106,6 +106,11 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
                 check_part(part, folder)
         return pipe
 
+    def save_pretrained(self, *words: Any, **how: Any) -> None:
+        """As diffusers does, which before 0.32 writes no weights in another order of memory."""
+        self.unet.to(memory_format=torch.contiguous_format)
+        super().save_pretrained(*words, **how)
+
     @property
     def interrupt(self) -> bool:
         """Whether the remaining steps are skipped; a callback may set `_interrupt`."""
@@ -200,8 +205,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             network = FixedPrompt(network, context.to(self._execution_device), guidance)
         elif prompt or guidance != 1.0:
             raise AsyrpError("this network takes no prompt: it is unconditional")
-        told = {**config, "_class_name": type(self.scheduler).__name__}
-        noise = read_scheduler(told, quiet=True)
+        noise = read_scheduler({**config, "_class_name": type(self.scheduler).__name__}, quiet=True)
         return HSpaceUNet(network, *noise, space=space, class_label=class_label)
 
     def _bring(self) -> None:

@@ -21,6 +21,7 @@ import gradio as gr  # noqa: E402
 from asyrp.app import layout  # noqa: E402
 from asyrp.app.editing_tab import Editing  # noqa: E402
 from asyrp.app.handling import Desk  # noqa: E402
+from asyrp.app.jobs import CHECKPOINT  # noqa: E402
 from asyrp.app.opening_tab import Opening  # noqa: E402
 from asyrp.app.page import build  # noqa: E402
 from asyrp.app.training_tab import Learning  # noqa: E402
@@ -158,7 +159,7 @@ def test_training_on_the_page(bench: Bench) -> None:
     steps = bench.learning.start(ANN, "face", "smile", 16, 1, 0)
     for updates in steps:
         bench.run(updates)
-        if "training" in bench.text(bench.trainer.bar) if bench.trainer.bar in bench.state else "":
+        if any(bench.studio.folder.glob(f"*{CHECKPOINT}")):
             bench.learning.stop(ANN)
     assert "Stopped" in bench.text(bench.trainer.message)
     bench.run(bench.learning.resume(BOB, None))

@@ -339,6 +339,41 @@ def test_train_stop_resume_and_use(tab: Any, place: Path) -> None:
     edited(page, lambda: page.get_by_label("face → smiling face", exact=True).first.check())
 
 
+def test_edits_of_unchosen_faces_are_judged_by_key(tab: Any, tmp_path: Path) -> None:
+    page = tab()
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_label("number input for Unchosen faces").fill("3")
+    page.get_by_role("button", name="Begin").click()
+    page.locator(".ballot li:visible").wait_for()
+    assert violations(page) == []
+    page.locator("#compare-message").click()  # away from the controls
+    for key in "gbu":
+        page.keyboard.press(key)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save the answers").click()
+    download.value.save_as(tmp_path / "answers.json")
+    told = json.loads((tmp_path / "answers.json").read_text())
+    assert [one["answer"] for one in told["answers"]] == ["good", "bad", "unsure"]
+    assert sorted(one["face"] for one in told["answers"]) == [0, 1, 2]
+    assert told["methods"]["A"]["strength"] == 1.0
+
+
+def test_a_component_is_kept_with_one_click(tab: Any, place: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn: pip install 'asyrp[find]'")
+    page = tab()
+    page.get_by_role("tab", name="Discover").click()
+    page.get_by_label("number input for Components").fill("2")
+    page.get_by_label("number input for Samples to look at").fill("16")
+    page.get_by_role("button", name="Discover", exact=True).click()
+    page.locator(".rows li").nth(1).wait_for()
+    page.locator(".rows button").first.click()
+    message(page, "Kept as pca-0-1", "discover")
+    (kept,) = (place / "directions").glob("pca-0-1-*.safetensors")
+    page.get_by_role("tab", name="Edit").click()
+    assert page.locator("#directions label").count() >= 2
+    kept.unlink()
+
+
 def test_a_closed_tab_stops_its_training(tab: Any, studio: Any) -> None:
     page = tab()
     begin_training(page, "sad face")
@@ -389,10 +424,10 @@ def test_every_tab_and_control_is_within_reach(tab: Any, size: dict[str, int]) -
     advanced(page)
     assert violations(page) == []
     stops = []
-    page.evaluate("document.activeElement.blur()")
+    page.get_by_role("tab", name="Edit").focus()
     for _ in range(60):
         page.keyboard.press("Tab")
-        page.wait_for_timeout(30)
+        page.wait_for_timeout(100)
         if (covered := page.evaluate(COVERED)) is None:
             break
         stops.append(covered)
@@ -412,7 +447,9 @@ def test_screenshots_at_desktop_and_phone_width(tab: Any) -> None:
         page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
         page.locator("#stage", has_text="astronaut.jpg").wait_for()
         page.locator("#links").get_by_text("Download photograph").wait_for()
-        page.wait_for_selector("#edit-bar .idle")
+        page.get_by_label("face → smiling face", exact=True).first.uncheck()
+        serious = page.get_by_label("face → serious face", exact=True).first
+        edited(page, lambda one=serious: one.check())  # type: ignore[misc]
         page.get_by_role("button", name="Make a strip").click()
         page.wait_for_selector("#strip figcaption")
         page.evaluate("scrollTo(0, 0)")

@@ -51,7 +51,7 @@ def test_invert_writes_latents_reconstructions_and_the_record(place: Place) -> N
     run = json.loads((place.out / "run.json").read_text())
     assert run["reconstruction_mse"] == dict(zip(names, latents.errors, strict=True))
     assert run["network"]["fingerprint"] == latents.fingerprint
-    assert run["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(run["versions"]["torch"])  # a build may add its own
     worst = max(latents.errors)
     for name, error in zip(names, latents.errors, strict=True):
         before = picture(place.faces / name).astype(float)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from diffusers.utils import hub_utils
 from torch import Tensor
 
@@ -58,7 +59,9 @@ def test_to_a_lower_precision_comes_close(pipe: AsyrpPipeline) -> None:
 
 def test_from_pretrained_takes_a_precision(pipe: AsyrpPipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
-    again = quiet(AsyrpPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16))
+    known = "dtype" in DiffusionPipeline.from_pretrained.__doc__.replace("torch_dtype", "")
+    how = {"dtype" if known else "torch_dtype": torch.bfloat16}
+    again = quiet(AsyrpPipeline.from_pretrained(tmp_path, **how))
     assert again.unet.dtype == again.direction.dtype == torch.bfloat16
     assert again(batch_size=1, generator=generators(1), **OPTIONS).images.isfinite().all()
 

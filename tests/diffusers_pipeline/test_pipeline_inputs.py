@@ -160,7 +160,7 @@ def test_parts_without_their_weights_are_refused(part: str, tmp_path: Path) -> N
     file = next((tmp_path / part).glob("*.safetensors"))
     first, *rest = load_file(file).items()
     save_file({f"module.{first[0]}": first[1], **dict(rest)}, file, {"format": "pt"})
-    with pytest.raises(AsyrpError, match=r"1 tensors are missing"):
+    with pytest.raises(ValueError, match=r"1 tensors are missing|keys are missing"):
         AsyrpPipeline.from_pretrained(tmp_path)
     shutil.rmtree(tmp_path / part)
 

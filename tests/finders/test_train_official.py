@@ -23,6 +23,8 @@ from conftest import noise
 from doubles import tiny_guide
 from tiny_training import WINDOW, Job, State, sources_of
 
+NEW = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5)  # older ones round otherwise
+ATOL = 1e-6 if NEW else 5e-5
 FIXTURES = Path(__file__).parents[1] / "data" / "official"
 
 
@@ -60,7 +62,7 @@ def test_fit_with_the_official_settings_is_the_official_training(
     steps = list(fit(net.model, f_t, guide, sources, grid, settings))
     rows = [(s.total, s.directional, s.reconstruction, s.grad_norm) for s in steps]
     wanted = torch.cat([given["losses"], given["grad_norms"][:, None]], dim=1)
-    torch.testing.assert_close(torch.tensor(rows), wanted, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(torch.tensor(rows), wanted, rtol=1e-4, atol=ATOL)
     ends = official.direction(part(given, "after."), net.layout).state_dict()
     for key, value in f_t.state_dict().items():
         assert float((value - ends[key]).norm() / ends[key].norm()) < 1e-4

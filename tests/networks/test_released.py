@@ -214,7 +214,7 @@ def test_directions_back_bit_for_bit(layout: str, suffix: str, tmp_path: Path) -
     ours, back = tmp_path / "ours.safetensors", tmp_path / f"back{suffix}"
     assert main(["convert", str(release(tmp_path / "x.pth", block)), "--out", str(ours)]) == 0
     assert main(["convert", str(ours), "--back", "--out", str(back)]) == 0
-    got = torch.load(back)["0"] if suffix == ".pth" else load_file(back)
+    got = torch.load(back, weights_only=True)["0"] if suffix == ".pth" else load_file(back)
     assert_bit_for_bit(got, block)
 
 
@@ -294,7 +294,7 @@ def test_a_released_direction_follows_the_formula(tmp_path: Path) -> None:
     card = read_card(out)
     assert (card.source, card.target) == ("face", "smiling face")
     assert (card.t_edit, card.t_boost, card.trained_steps) == (513, 167, 40)
-    block = torch.load(SMILING, map_location="cpu")["0"]
+    block = torch.load(SMILING, map_location="cpu", weights_only=True)["0"]
     f_t = official.direction(block, "ddpm")
     h, emb = 3 * noise(2, 512, 8, 8), noise(2, 512, seed=1)
     assert torch.allclose(f_t(h, emb, 600), delta_block(block, h, emb), atol=2e-5)
@@ -349,7 +349,7 @@ def test_full_size_networks(name: str) -> None:
 
 def _check_released(model: HSpaceUNet, encoded: Any, eps: Tensor) -> None:
     """A released direction changes eps as a second decoder pass from h + delta block does."""
-    block = torch.load(SMILING, map_location="cpu")["0"]
+    block = torch.load(SMILING, map_location="cpu", weights_only=True)["0"]
     f_t = ImplicitDirection(512, 512)
     f_t.load_state_dict(official.direction(block, "ddpm").state_dict())
     wanted = model.decode(encoded, encoded.h + delta_block(block, encoded.h, encoded.emb))

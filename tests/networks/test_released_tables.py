@@ -51,7 +51,7 @@ def test_a_table_back_bit_for_bit(suffix: str, tmp_path: Path) -> None:
     converted(tmp_path / NAME, with_optimiser({str(t): dh for t, dh in TABLE.items()}))
     back = tmp_path / f"back{suffix}"
     assert main(["convert", str(tmp_path / "out.safetensors"), "--back", "--out", str(back)]) == 0
-    got = torch.load(back) if suffix == ".pth" else load_file(back)
+    got = torch.load(back, weights_only=True) if suffix == ".pth" else load_file(back)
     assert_bit_for_bit(got, {str(t): dh for t, dh in TABLE.items()})
 
 
@@ -68,7 +68,7 @@ def test_one_dh_for_all_timesteps(tmp_path: Path) -> None:
     assert torch.equal(direction.dh, TABLE[640])
     back = tmp_path / "back.pth"
     assert main(["convert", str(tmp_path / "out.safetensors"), "--back", "--out", str(back)]) == 0
-    assert_bit_for_bit(torch.load(back), {"0": TABLE[640]})
+    assert_bit_for_bit(torch.load(back, weights_only=True), {"0": TABLE[640]})
 
 
 def test_means_over_images(tmp_path: Path) -> None:

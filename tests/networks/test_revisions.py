@@ -103,7 +103,8 @@ def test_every_part_of_an_encoder_comes_at_one_revision(
     folder, asked = save_clip(tmp_path / COMMIT), []
 
     def local(name: str, *words: Any, revision: str | None = None, **how: Any) -> Any:
-        asked.append((name, revision))
+        if name != str(folder):  # as the library asks itself for what it was given
+            asked.append((name, revision))
         return words, how
 
     def cached(name: str, file: str, **how: Any) -> str | None:

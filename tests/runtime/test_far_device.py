@@ -1,17 +1,25 @@
 """Commands whose network is on a device that the pictures are not on."""
 
+import re
+import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
+from app_doubles import new_studio
+from asyrp.app.pictures import Picture
+from asyrp.app.sessions import Session
 from asyrp.cli import main
+from asyrp.diffusers_pipeline import AsyrpPipeline
 from asyrp.method.direction_file import DirectionCard, save_direction
 from asyrp.method.directions import ImplicitDirection
 from asyrp.networks import load_model
 from asyrp.storage.images import write_png
 from conftest import noise
 from far_device import FAR, FarDevice
+from tiny_folders import save_stable_diffusion
 
 FEW = ["--steps", "4", "--device", FAR]
 
@@ -36,6 +44,20 @@ def far(*line: str) -> int:
         return main(list(line))
 
 
+SHOWN = {
+    "runtime.transfer:landed",  # of a walk that a store keeps, while the next step is made
+    "finders.training_run:_step",  # the numbers of an optimiser step
+    "storage.images:to_uint8",  # of a picture that is written
+}
+
+
+def waits(*line: object) -> Counter[str]:
+    """Where a command that ends well made the CPU wait."""
+    with FarDevice() as device:
+        assert main([*map(str, line), "--device", FAR]) == 0
+    return device.waits
+
+
 def test_the_double_refuses_what_a_gpu_refuses() -> None:
     near, away = torch.ones(2, 3), torch.ones(2, 3, device=FAR)
     row = torch.tensor([1])
@@ -58,14 +80,63 @@ def test_the_double_refuses_what_a_gpu_refuses() -> None:
         assert isinstance(away.sum().item(), float)
 
 
-def test_pictures_are_inverted_and_edited(tmp_path: Path, direction: str) -> None:
-    images, store = faces(tmp_path / "in", 3), ["--store", str(tmp_path / "store")]
-    assert far("invert", "--images", images, "--out", str(tmp_path / "a"), *FEW) == 0
-    assert far("invert", "--images", images, "--out", str(tmp_path / "b"), *store, *FEW) == 0
-    edit = ["edit", "--images", images, "--direction", direction, "--out"]
-    assert far(*edit, str(tmp_path / "c"), *FEW) == 0
-    assert far(*edit, str(tmp_path / "d"), "--strengths", "0", "1", *store, *FEW) == 0
-    assert len(list((tmp_path / "d").glob("*.png"))) == 6
+TEXTS = "--source face --target 'smiling face'"
+WHEN = "--t-start 999 --t-edit 300 --t-boost 200"
+TRAIN = f"train --images IN {TEXTS} {WHEN} --strength 1 --train.epochs 1 --train.validate-every 0"
+TRAIN += " --train.steps STEPS --out OUT.safetensors"
+FIND = f"find --images IN --steps STEPS {WHEN} --names NAMES --out OUT --by"
+EDIT = "edit --images IN --steps STEPS --direction DIRECTION --out OUT"
+COMMANDS = {
+    "invert": "invert --images IN --steps STEPS --out OUT",
+    "invert into a store": "invert --images IN --steps STEPS --out OUT --store OUT.store",
+    "invert exactly": "invert --images IN --steps STEPS --out OUT --inversion edict",
+    "edit": EDIT,
+    "edit exactly": f"{EDIT} --inversion ddpm",
+    "edit with strengths from a store": f"{EDIT} --strengths 0 1 --store OUT.store",
+    "edit by second order": f"{EDIT} --solver second-order",
+    "sample": "sample --count 3 --steps STEPS --direction DIRECTION --out OUT",
+    "train": TRAIN,
+    "train along noised images": f"{TRAIN} --train.along noised",
+    "train from a store": f"{TRAIN} --store OUT.store",
+    "find by pca": f"{FIND} pca --components 1",
+    "find by pairs": f"{FIND} pairs --after IN",
+    "find by clip": f"{FIND} clip {TEXTS} --train.epochs 1 --train.validate-every 0",
+    "find by composing": f"{FIND} compose --directions DIRECTION",
+}
+
+
+def words(name: str, root: Path, direction: str, steps: int) -> list[str]:
+    """A command on a grid of some steps."""
+    given = {"DIRECTION": direction, "STEPS": str(steps), "OUT": str(root / f"out{steps}")}
+    given |= {"IN": str(root / "in"), "NAMES": str(root / "names.txt")}
+    line = COMMANDS[name]
+    for word, value in given.items():
+        line = re.sub(rf"\b{word}\b", value, line)
+    return shlex.split(line)
+
+
+OPEN = (
+    "find by pca",
+    "find by pairs",
+    "find by composing",
+)  # they copy tables a timestep at a time
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason="tables are copied one by one"))
+        if name in OPEN
+        else name
+        for name in COMMANDS
+    ],
+)
+def test_a_command_waits_for_no_step(tmp_path: Path, direction: str, name: str) -> None:
+    faces(tmp_path / "in", 3)
+    (tmp_path / "names.txt").write_text("smiling face\nsad face\n")
+    few, more = (waits(*words(name, tmp_path, direction, steps)) for steps in (6, 12))
+    assert {place for place in more - few if more[place] > few[place]} <= SHOWN
+    assert list(tmp_path.rglob("*.png")) or list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_direction_is_diagnosed(tmp_path: Path, direction: str) -> None:
@@ -133,3 +204,44 @@ def test_edits_are_measured(tmp_path: Path) -> None:
         "encoder",
     ]
     assert far(*line, "--device", FAR, "--out", str(tmp_path / "out")) == 0
+
+
+def test_phases_are_found_in_few_reads(tmp_path: Path) -> None:
+    faces(tmp_path / "in", 3)
+    line: list[object] = ["intervals", "--images", tmp_path / "in", "--source", "face"]
+    line += ["--target", "smiling face", "--threshold-edit", 0.001, "--threshold-boost", 0.001]
+    line += ["--threshold-start", 9]
+    counted = [
+        waits(*line, "--steps", steps, "--out", tmp_path / f"out{steps}") for steps in (6, 12)
+    ]
+    assert not counted[1] - counted[0]
+
+
+# the pipeline and the page
+
+
+def test_a_pipeline_edits_there(tmp_path: Path) -> None:
+    folder = save_stable_diffusion(tmp_path)
+    model = load_model(folder)
+    picture = noise(1, *model.picture_shape).tanh() / 2 + 0.5
+    pipe = AsyrpPipeline.from_pretrained(folder).to(FAR)
+    pipe.set_progress_bar_config(disable=True)
+    counted = []
+    for steps in (4, 8):
+        with FarDevice() as device:
+            how = {"num_inference_steps": steps, "output_type": "latent"}
+            found = pipe(picture, "a face", guidance_scale=3.0, **how).images
+        assert found.is_meta
+        counted.append(device.waits)
+    assert not counted[1] - counted[0]
+
+
+def test_a_page_walks_there(tmp_path: Path) -> None:
+    studio = new_studio(tmp_path)
+    studio.model.to(FAR)
+    picture = Picture("a face", 0.3 * noise(*studio.model.image_shape), {"kind": "upload"})
+    session = Session()
+    with FarDevice():
+        steps = list(studio.open(session, picture))
+    assert len(steps) >= len(studio.grid)
+    assert session.work is not None

@@ -239,6 +239,9 @@ def test_every_field_of_a_pixel_network(field: str, tmp_path: Path) -> None:
         ours = model.decode_raw(model.encode(x, t, labels))
         return torch.allclose(ours, theirs(x, t, class_labels=labels).sample, atol=1e-5)
 
+    if field not in defaults_of(UNet2DModel):  # of a newer diffusers than this one
+        assert outcome(field, read) in (NAMED, OBEYED)
+        return
     assert outcome(field, read) == (
         REFUSED if field in ("in_channels", "mid_block_type") else OBEYED
     )

@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import struct
 import sys
 import time
@@ -63,8 +64,6 @@ OWN = {
     ("avatars.py", "Image.open"),
     ("masks.py", "Image.open"),
     ("pictures.py", "np.load"),
-    ("train_encoder.py", "np.load"),
-    ("train_segmenter.py", "np.load"),
 }
 
 
@@ -201,7 +200,7 @@ def test_the_python_of_a_folder_is_never_run_whatever_is_answered(
     said = (tmp_path / "said").read_text()
     assert "[y/N]" not in said
     if where == "config.json":
-        assert "does not load (The repository" in said
+        assert re.search(r"does not load \((The repository|Loading)", said)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from asyrp.errors import AsyrpError
 from asyrp.settings import TrainSettings
 from asyrp.storage.files import atomic_path, parse_json
+from asyrp.storage.untrusted.texts import read_bounded
 
 FEWEST, MOST = 8, 256  # faces
 LONGEST_TEXT = 200
@@ -86,9 +87,7 @@ def interrupted(folder: Path) -> Iterator[Job]:
     """The jobs of a folder that have a checkpoint; files that say something else are passed by."""
     for path in sorted(folder.glob(f"*{ABOUT}")):
         try:
-            if path.stat().st_size > LARGEST_FILE:
-                continue
-            job = Job(**parse_json(path.read_bytes()))
+            job = Job(**parse_json(read_bounded(path, LARGEST_FILE)))
             if paths(folder, job)[1].is_file():
                 yield job
         except (OSError, TypeError, ValueError, AttributeError, AsyrpError):

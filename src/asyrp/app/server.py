@@ -39,9 +39,10 @@ def theme() -> gr.Theme:
         **grey,
         **{f"{name}_dark": "*neutral_300" for name in grey},
         color_accent="*primary_700",
-        color_accent_dark="*primary_300",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_cancel_background_fill="#b91c1c",
+        button_cancel_background_fill_hover="#991b1b",
         slider_color="*primary_700",
     )
 

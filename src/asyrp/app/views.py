@@ -158,7 +158,7 @@ def card(entry: Entry, pictures: Sequence[Tensor] = ()) -> str:
     origin = "built in" if entry.built_in else "own"
     return (
         f'<article class="card"><div class="pair">{shown}</div>'
-        f"<h3>{html.escape(entry.title)}</h3><p>{html.escape(entry.path.name)} ({origin})</p>"
+        f"<h2>{html.escape(entry.title)}</h2><p>{html.escape(entry.path.name)} ({origin})</p>"
         f"<dl>{rows}</dl></article>"
     )
 

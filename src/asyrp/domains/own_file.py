@@ -1,5 +1,6 @@
 """The TOML file of a domain of the user's own: what it may say, and what each part is for."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from asyrp.errors import AsyrpError
 from asyrp.method.editing_interval import EditInterval
 from asyrp.metrics.zero_shot import CLIP_SCALE, Questions, check_questions
 from asyrp.storage.shipped import shipped
+from asyrp.storage.untrusted.texts import read_bounded
 
 TEMPLATE = shipped(__package__, "own.toml").read_text("utf-8")
 
+PLAIN = re.compile(r"\w[\w .+-]{0,79}")  # no other folder's, and none that is hidden
 TOP: Mapping[str, type] = {
     "name": str, "noun": str, "model": dict, "guides": dict, "images": dict, "judge": dict,
     "scorers": dict, "tasks": list,
@@ -52,9 +55,9 @@ def read_own(path: Path) -> OwnFile:
         AsyrpError: no such file, no TOML, or something in it that cannot be.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path).decode()
         content = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AsyrpError(
             f"needed a domain's TOML file; {str(path)!r} does not read ({error}); asyrp domain "
             "init writes one"
@@ -82,6 +85,11 @@ def _checked(base: Path, text: str, content: Mapping[str, Any]) -> OwnFile:
     )
     questions = _questions(base, top.get("judge"))
     rows = [table(row, "[[tasks]]", TASK, ("name", "source", "target")) for row in top["tasks"]]
+    for row in rows:
+        if not PLAIN.fullmatch(row["name"]):
+            raise AsyrpError(
+                f"files are named after tasks; needed a plain name, not {row['name']!r}"
+            )
     tasks = {row["name"]: _task(row, questions) for row in rows}
     if not tasks or len(tasks) < len(rows):
         raise AsyrpError("needed one of [[tasks]] or more, each with a name of its own")

@@ -16,6 +16,7 @@ from asyrp.method.protocols import TextImageEncoder, templates_of
 from asyrp.method.strength_sweep import strip
 from asyrp.reporting.statistics import DRAWS, TAIL, resamples
 from asyrp.runtime.batching import by_batches
+from asyrp.storage.untrusted.texts import read_bounded
 
 MOST_SHOWN = 3  # texts of each end on a card
 
@@ -138,7 +139,7 @@ def read_texts(path: Path) -> list[str]:
         AsyrpError: no such file, or no text in it.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in read_bounded(path).decode("utf-8-sig").splitlines()]
+    except (OSError, ValueError) as error:
         raise AsyrpError(f"needed a file with a text a line; {str(path)!r}: {error}") from error
     return [line for line in lines if line and not line.startswith("#")]

@@ -49,7 +49,10 @@ class Run:
         make: Callable[..., torch.optim.Optimizer] = kinds[settings.optimiser]
         self.optimiser = make(self.directions.parameters(), lr=settings.rate)
         if settings.checkpointing:
-            model.unet.enable_gradient_checkpointing()
+            try:
+                model.unet.enable_gradient_checkpointing()
+            except ValueError as error:  # of pixels, before diffusers 0.32
+                raise AsyrpError(f"leave --train.checkpointing out: {error}") from error
         else:
             model.unet.disable_gradient_checkpointing()
 

@@ -60,5 +60,7 @@ def _checked(told: Any) -> AlignmentNote:
     most = WIDEST * max(width, height)
     if not all(map(math.isfinite, numbers)) or abs(corner) > most or not 1 <= abs(edge) <= most:
         raise ValueError("the square lies far outside of the photograph")
+    if Path(told["photograph"]).name != told["photograph"]:
+        raise ValueError("the photograph's name leads elsewhere")
     square = Square(corner, edge)
     return AlignmentNote(str(told["photograph"]), (width, height), told["like"], square)

@@ -16,8 +16,8 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.storage.outputs import WRITTEN, check_targets, tell, told
 from asyrp.storage.unfinished import NAMES, unfinished
-from asyrp.storage.untrusted.bounds import LARGEST_JSON
 from asyrp.storage.untrusted.tensors import open_safetensors
+from asyrp.storage.untrusted.texts import read_bounded
 
 
 @contextmanager
@@ -160,9 +160,7 @@ def read_object(path: Path) -> dict[str, Any]:
         AsyrpError: not a file, far too large, not JSON, or no object.
     """
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_bounded(path))
     except (OSError, ValueError) as error:
         raise AsyrpError(f"{str(path)!r} is not readable JSON: {error}") from error
     if not isinstance(content, dict):

@@ -84,6 +84,7 @@ def to_unit(pictures: np.ndarray) -> Tensor:
 
 def save_pipeline(unet: UNet2DModel, folder: Path) -> None:
     """Write network and scheduler as a diffusers pipeline folder, weights in fp16."""
-    pipeline = DDIMPipeline(copy.deepcopy(unet).half(), new_scheduler())
+    half = copy.deepcopy(unet).half().to(memory_format=torch.contiguous_format)
+    pipeline = DDIMPipeline(half, new_scheduler())
     folder.parent.mkdir(parents=True, exist_ok=True)
     pipeline.save_pretrained(folder, safe_serialization=True)

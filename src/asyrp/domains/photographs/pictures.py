@@ -13,6 +13,7 @@ from PIL import Image
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import atomic_path
+from asyrp.storage.untrusted.bounds import LARGEST_PICTURE
 from asyrp.storage.untrusted.pictures import open_picture
 
 SIZE = 64
@@ -107,8 +108,11 @@ def _cropped(images: Path, names: Sequence[str], crop: Crop) -> Iterator[np.ndar
             yield from (crop(open_picture(images / name)) for name in names)
             return
         with ZipFile(images) as archive:
-            yield from (crop(open_picture(BytesIO(archive.read(name)))) for name in names)
-    except (OSError, KeyError, BadZipFile) as error:
+            for name in names:
+                if archive.getinfo(name).file_size > LARGEST_PICTURE:
+                    raise OSError(f"{name!r} unpacks to more than {LARGEST_PICTURE:,} bytes")
+                yield crop(open_picture(BytesIO(archive.read(name))))
+    except (OSError, KeyError, ValueError, RuntimeError, BadZipFile) as error:
         raise AsyrpError(
             f"the table names a picture that {str(images)!r} does not give ({error}); needed every "
             "picture of the table, in a folder or a zip"

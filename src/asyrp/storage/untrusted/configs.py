@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as registry
+from torch.overrides import TorchFunctionMode
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.untrusted import bounds
@@ -104,10 +105,21 @@ def check_values(build: Callable[[], nn.Module], stored: int, where: Path | str)
         AsyrpError: it would have far more. A tensor that is missing is named by whoever loads it.
     """
     most = 2 * stored + bounds.SLACK
-    with torch.device("meta"), _budget(2 * most, stored, where):
+    with torch.device("meta"), _Rates(), _budget(2 * most, stored, where):
         wanted = sum(value.numel() for value in build().state_dict().values())
     if wanted > most:
         raise _larger(f"{wanted:,}", stored, where)
+
+
+class _Rates(TorchFunctionMode):
+    """Rates of a few layers as numbers, which older networks of transformers read off a tensor."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Make what `linspace` makes on the CPU."""
+        more = {"device": "cpu"} if func is torch.linspace else {}
+        return func(*args, **(kwargs or {}) | more)
 
 
 @contextmanager

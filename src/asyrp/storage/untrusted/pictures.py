@@ -26,6 +26,8 @@ def open_picture(source: Path | IO[bytes], most: int = MOST_PIXELS) -> Image.Ima
         AsyrpError: more pixels than that, or a JPEG that would be decoded without end.
         Exception: of any kind, for a damaged file.
     """
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise AsyrpError(f"{str(source)!r} is no ordinary file; needed a picture")
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
         head = file.read(32)
         _check_pixels(source, webp_size(head), most)

@@ -34,7 +34,7 @@ def tell_revision(asked: Pinned, found: Path) -> None:
     folders = [part for part in found.parts if _COMMIT.fullmatch(part)]
     if asked.revision is None and folders:
         warnings.warn(
-            f"{asked.name!r} was taken as it is on the Hub today; to have the same for ever, name "
+            f"{asked.name!r} was taken as it is now; to have the same for ever, name "
             f"{asked.name}@{folders[-1]}",
             stacklevel=3,
         )

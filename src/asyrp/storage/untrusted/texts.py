@@ -1,0 +1,20 @@
+"""Text files of strangers: ordinary files alone, and no longer than a bound."""
+
+from pathlib import Path
+
+from asyrp.storage.untrusted.bounds import LARGEST_JSON
+
+
+def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
+    """The bytes of a file; a device or pipe, behind a link perhaps, would never end.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is no ordinary file, or has more bytes.
+    """
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ValueError("it is no ordinary file")
+    if size > most:
+        raise ValueError(f"it has {size:,} bytes")
+    return path.read_bytes()
