@@ -85,11 +85,6 @@ def _checked(base: Path, text: str, content: Mapping[str, Any]) -> OwnFile:
     )
     questions = _questions(base, top.get("judge"))
     rows = [table(row, "[[tasks]]", TASK, ("name", "source", "target")) for row in top["tasks"]]
-    for row in rows:
-        if not PLAIN.fullmatch(row["name"]):
-            raise AsyrpError(
-                f"files are named after tasks; needed a plain name, not {row['name']!r}"
-            )
     tasks = {row["name"]: _task(row, questions) for row in rows}
     if not tasks or len(tasks) < len(rows):
         raise AsyrpError("needed one of [[tasks]] or more, each with a name of its own")
@@ -140,6 +135,8 @@ def _questions(base: Path, judge: Any) -> Questions | None:
 
 
 def _task(row: Mapping[str, Any], questions: Questions | None) -> Task:
+    if not PLAIN.fullmatch(row["name"]):
+        raise AsyrpError(f"files are named after tasks; needed a plain name, not {row['name']!r}")
     told = [name for name in TIMES if name in row]
     if told and len(told) < len(TIMES):
         raise AsyrpError(f"{row['name']!r} has {told[0]}; t_start, t_edit and t_boost go together")
