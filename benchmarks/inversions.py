@@ -24,7 +24,7 @@ from torch import Tensor
 from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import load_judge
-from asyrp.domains.avatars.judging import AvatarJudging
+from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.method.cost import counted, encoder_share
 from asyrp.method.direction_file import SavedDirection, load_direction
 from asyrp.method.editing import edit, inversion_grid, invert, riser
@@ -95,7 +95,7 @@ def bench(options: Options) -> Bench:
             faces.append(draw(face))
         number += 1
     saved = load_direction(options.direction, model)
-    scorers = Scorers(judging=AvatarJudging(load_judge()))
+    scorers = Scorers(judge=AvatarJudge(load_judge()))
     return Bench(model, to_unit(np.stack(faces)), saved, scorers, options)
 
 
