@@ -4,8 +4,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install loose demo reproduce bench gpu test slow app-test faults nightly docs lint type check \
-	wheel-test lower-bounds audit clean
+.PHONY: install loose demo reproduce bench gpu test coverage slow app-test faults nightly docs lint \
+	type check wheel-test lower-bounds audit clean
 
 install: $(STAMP)
 
@@ -43,6 +43,12 @@ gpu: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Lines that the default tests run: of the method and the finders nearly all, of every part most.
+coverage: install
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --include 'src/asyrp/method/*,src/asyrp/finders/*' --fail-under 97
+	$(BIN)/coverage report --fail-under 90
 
 slow: install
 	$(BIN)/python -m pytest -m slow
@@ -87,7 +93,7 @@ audit: install
 	build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement build/audit.txt
 
 # Whatever takes too long for every commit.
-nightly: slow app-test faults lower-bounds audit
+nightly: coverage slow app-test faults lower-bounds audit
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/gallery .pytest_cache .mypy_cache .ruff_cache

@@ -12,7 +12,7 @@ import passive  # noqa: F401  # before torch loads
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from asyrp.commands.common import network, say
 from asyrp.commands.demo import enlarged
 from asyrp.commands.inverting import Inverter
-from asyrp.commands.train import Material, train
+from asyrp.commands.train import TrainingData, train
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
@@ -177,17 +177,17 @@ def lacking(factor: str, value: str, faces: Sequence[Face]) -> list[int]:
     return [i for i, face in enumerate(faces) if face.label(factor) not in (None, value)]
 
 
-def material_of(options: Options, have: Shared, edit: Edit, guide: TextDirection) -> Material:
+def data_of(options: Options, have: Shared, edit: Edit, guide: TextDirection) -> TrainingData:
     """The phases of one edit, and the faces at the t where it begins."""
     found = find_intervals(have.curves, guide.cosine, load_distance("st-lpips-alex").thresholds)
     phases = EditInterval(found.t_start, found.t_edit.t, found.t_boost.t)
     if not edit.from_t:
-        return Material(have.train, have.checked, have.held, (phases,), (found,))
+        return TrainingData(have.train, have.checked, have.held, (phases,), (found,))
     steps, out = TrainSettings().steps, options.out
     train = inverted_once(have.model, have.train_faces, out / "train-T", steps)
     checked = inverted_once(have.model, have.held_faces, out / "checked-T", steps)
     top = have.model.schedule.length - 1
-    return Material(train, checked, have.held, (phases._replace(t_start=top),), (found,))
+    return TrainingData(train, checked, have.held, (replace(phases, t_start=top),), (found,))
 
 
 def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:
@@ -195,7 +195,7 @@ def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:
     factor, value, source, target, _ = wanted
     guide = new_text_direction(load_encoder("avatars-64-clip"), source, target)
     job = Train(source, (target,), options.out / f"{wanted.name}.safetensors", images=options.out)
-    (saved,) = train(have.model, [guide], material_of(options, have, wanted, guide), job)
+    (saved,) = train(have.model, [guide], data_of(options, have, wanted, guide), job)
     save_direction(job.out, *saved)
     pool = [sample_face("test", options.first + i) for i in range(options.pool)]
     rows = lacking(factor, value, pool)[: options.test_faces]

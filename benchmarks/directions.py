@@ -44,7 +44,7 @@ from asyrp.method.strength_sweep import strip
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.tables import percent
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
@@ -89,7 +89,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Do what is missing, then write the page."""
-    settle()
+    set_up_torch()
     domain = load_domain(options.domain, dtype=options.dtype)
     options = replace(options, out=options.out / domain.name)
     seen = [name for name, task in domain.tasks.items() if not task.unseen]

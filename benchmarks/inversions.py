@@ -24,7 +24,7 @@ from torch import Tensor
 from asyrp.domains.avatars.avatars import draw, sample_face
 from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import load_judge
-from asyrp.domains.avatars.judging import AvatarJudging
+from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.method.cost import counted, encoder_share
 from asyrp.method.direction_file import SavedDirection, load_direction
 from asyrp.method.editing import edit, inversion_grid, invert, riser
@@ -82,7 +82,7 @@ class Bench(NamedTuple):
     model: HSpaceUNet
     faces: Tensor
     saved: SavedDirection
-    tools: Scorers
+    scorers: Scorers
     options: Options
 
 
@@ -95,8 +95,8 @@ def bench(options: Options) -> Bench:
             faces.append(draw(face))
         number += 1
     saved = load_direction(options.direction, model)
-    tools = Scorers(judging=AvatarJudging(load_judge()))
-    return Bench(model, to_unit(np.stack(faces)), saved, tools, options)
+    scorers = Scorers(judge=AvatarJudge(load_judge()))
+    return Bench(model, to_unit(np.stack(faces)), saved, scorers, options)
 
 
 def measured(have: Bench, inversion: Name, refinements: int) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def edits(have: Bench, latents: Tensor, inversion: Name, t_boost: int) -> Tensor
 def judged(have: Bench, edited: Tensor) -> dict[str, Any]:
     """success and leakage, in [0, 1], with intervals over faces."""
     wish = Wish(have.options.attribute, have.options.value)
-    values = per_image(Pictures(have.faces, edited), have.tools, wish)
+    values = per_image(Pictures(have.faces, edited), have.scorers, wish)
     return {name: of_mean(values[name]).as_json() for name in ("success", "leakage")}
 
 

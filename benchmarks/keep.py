@@ -12,17 +12,18 @@ from typing import Any, cast
 
 import torch
 import tyro
-from asyrp.domains.tasks import task_of
 
 from asyrp.domains.avatars.captions import others
+from asyrp.domains.avatars.domain import TASKS
 from asyrp.domains.avatars.judge import load_judge
-from asyrp.finders.prepare import Phases, start_training
+from asyrp.finders.prepare import start_training
 from asyrp.method.directions import Direction
+from asyrp.method.editing_interval import EditInterval
 from asyrp.method.text_direction import new_text_direction
 from asyrp.networks import load_model
-from asyrp.reporting.tables import write_json
 from asyrp.scorers.load import load_encoder
 from asyrp.settings import TrainSettings
+from asyrp.storage.json_files import write_json
 from training import STRENGTHS, Bench, Variant, faces_of, judged, leakage_at
 
 WEIGHTS = (0.0, 1.0, 3.0)  # lambda_keep
@@ -46,19 +47,19 @@ class Options:
 
 def measure(options: Options, name: str, weight: float) -> dict[str, Any]:
     """Train a task with a weight and judge it at every strength."""
-    task = task_of(name)
+    task = TASKS[name]
     keep = others(task.target) if weight else ()
     guide = new_text_direction(load_encoder("avatars-64-clip"), task.source, task.target, keep=keep)
     have = Bench(load_model("avatars-64"), guide, load_judge(), options.out, options.faces)
     variant = Variant(name)
     pictures = faces_of(have, "train", variant.images, variant.settings.steps, variant.t_start)
-    phases = Phases(variant.t_start, variant.t_edit, 0)
+    phases = EditInterval(variant.t_start, variant.t_edit, 0)
     settings = TrainSettings(lambda_keep=weight)
     job = start_training(have.model, guide, pictures, pictures[:0], phases, settings)
     for _ in job.steps:
         pass
     direction = cast(Direction, job.direction.requires_grad_(False))
-    wanted = (task.factor, task.value)
+    wanted = (task.attribute, task.value)
     return {"texts": len(keep), "rows": [*judged(have, variant, direction, wanted)]}
 
 

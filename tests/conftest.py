@@ -38,6 +38,16 @@ TINY: dict[str, Any] = {
 }
 
 
+PARTS = {"method": "maths", "finders": "training", "commands": "commands"}  # folder -> marker
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder."""
+    for item in items:
+        if marker := PARTS.get(item.path.parent.name):
+            item.add_marker(marker)
+
+
 @pytest.fixture
 def data() -> Path:
     """The folder of files that tests compare with."""

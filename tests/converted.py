@@ -12,8 +12,8 @@ from torch import Tensor
 import asyrp
 from asyrp.cli import main
 from asyrp.networks.convert.convert import Converted, convert
-from asyrp.networks.convert.detect import Family, detect
-from asyrp.networks.convert.hyperparameters import read_said
+from asyrp.networks.convert.detect import detect
+from asyrp.networks.convert.hyperparameters import read_hyperparameters
 from official import Official
 
 FOLDER = test_official.FOLDER
@@ -61,11 +61,11 @@ def check_training(name: str, kind: str, weight: float, out: Path) -> None:
         test_official.assert_same(ends[0].state_dict()[key], wanted)
 
 
-def converted(weights: dict[str, Tensor], kind: Family, /, **config: Any) -> Converted:
+def converted(weights: dict[str, Tensor], kind: str, /, **config: Any) -> Converted:
     """Weights in memory, converted with hyper-parameters by any of their names."""
     found = detect(weights, "the test")
     assert found.kind == kind
-    return convert(found, read_said({"image_size": 32, **config})[0])
+    return convert(found, read_hyperparameters({"image_size": 32, **config})[0])
 
 
 def write_original(path: Path, weights: dict[str, Tensor], **config: Any) -> Path:

@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "asyrp"
 # Top to bottom: what stands in a line imports only its own line, without cycles, and those above.
 ORDER = (
     "errors",
+    "lookup",  # by name, ours or a user's own
     "settings",
     "storage",  # files, images, results
     "runtime",  # threads, memory, processes, downloads
@@ -48,6 +49,8 @@ FORBIDDEN = {
 }
 EXPORTS = {"asyrp.networks.convert.convert": {"torch.save"}}  # files for other people's code
 FILE_LINES, BODY_LINES = 300, 30
+MEDIAN_LINES, MOST_LINES = 6, 20  # of functions with their signature: half, and nine in ten
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def modules() -> dict[str, Path]:
@@ -152,13 +155,29 @@ def test_files_and_functions_stay_small(module: str) -> None:
     text = MODULES[module].read_text()
     assert len(text.splitlines()) <= FILE_LINES
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, FUNCTIONS):
             assert body_lines(node) <= BODY_LINES, f"{node.name}, line {node.lineno}"
+
+
+def test_most_functions_are_short() -> None:
+    trees = [ast.parse(path.read_text()) for path in MODULES.values()]
+    lengths = sorted(
+        node.end_lineno - node.lineno + 1 - docstring_lines(node)  # type: ignore[operator]
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, FUNCTIONS)
+    )
+    assert lengths[len(lengths) // 2] <= MEDIAN_LINES
+    assert lengths[len(lengths) * 9 // 10] <= MOST_LINES
+
+
+def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return first.end_lineno - first.lineno + 1 if documented else 0  # type: ignore[operator]
 
 
 def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines of a function below its signature and docstring."""
-    first = node.body[0]
-    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    body = node.body[1:] if documented else node.body
+    body = node.body[bool(docstring_lines(node)) :]
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0  # type: ignore[operator]

@@ -20,7 +20,7 @@ from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import TextDirection
 from asyrp.options.shared import unset
-from asyrp.runtime.cpu import finish, settle
+from asyrp.runtime.cpu import finish, set_up_torch
 from asyrp.runtime.resumable import Stage, result_of, run_stages
 from asyrp.scorers.decoded import decoded
 from asyrp.settings import Precision, TrainSettings
@@ -60,7 +60,7 @@ def run(options: Gpu) -> None:
     if why:
         say(f"skipped {', '.join(stage.name for stage in every)}: {why}")
         return write(options, every, why)
-    settle()
+    set_up_torch()
     asked = {"machine", *(options.only or (stage.name for stage in every))}
     wanted = [stage for stage in every if stage.name in asked]
     started = time.perf_counter()

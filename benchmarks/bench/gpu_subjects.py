@@ -11,7 +11,7 @@ from asyrp.method.latent_space import LatentSpace
 from asyrp.method.schedule import linear
 from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.networks.convert.build import new_unet, unet_config
-from asyrp.networks.convert.defaults import settle
+from asyrp.networks.convert.defaults import resolve
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.diffusers_folder import wrapped
 from asyrp.networks.released_networks import NETWORKS
@@ -50,7 +50,7 @@ def adm_256() -> tuple[Any, None]:
         resample="resnet",
         scale_shift=True,
     )
-    return seeded(lambda: new_unet(unet_config(structure, settle(structure, said).settled))), None
+    return seeded(lambda: new_unet(unet_config(structure, resolve(structure, said).resolved))), None
 
 
 def stable_diffusion(side: int = 64, widths: tuple[int, ...] = (320, 640, 1280, 1280)) -> Any:

@@ -16,7 +16,7 @@ from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import invert_into, recipe_of
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import official
 from asyrp.storage.record_store import RecordStore
 from bench import meter
@@ -168,7 +168,7 @@ class Processes:
 
     def _serve(self, ask: Any, answer: Any) -> None:
         torch.set_num_threads(1)
-        settle()
+        set_up_torch()
         model, x = self._given(self.images // 2)
         while ask.get():
             latents_of(model, x, self.steps, batch_size=self.batch)

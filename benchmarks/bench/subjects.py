@@ -18,7 +18,7 @@ from asyrp.method.schedule import linear
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.networks import load_model
 from asyrp.networks.convert.build import new_unet, unet_config
-from asyrp.networks.convert.defaults import settle
+from asyrp.networks.convert.defaults import resolve
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.diffusers_folder import wrapped
 from asyrp.networks.released_networks import NETWORKS
@@ -85,7 +85,7 @@ def random_ddpm(shape: Shape) -> UNet2DModel:
     )
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(0)
-        return new_unet(unet_config(structure, settle(structure, said).settled))
+        return new_unet(unet_config(structure, resolve(structure, said).resolved))
 
 
 def tiny() -> HSpaceUNet:

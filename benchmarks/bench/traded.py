@@ -28,7 +28,7 @@ from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
 from asyrp.method.second_order import walk_second_order
-from asyrp.method.strength import STRENGTHS, response, saturation
+from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import editing_window
 from asyrp.networks import load_model
@@ -121,10 +121,8 @@ class Bench(NamedTuple):
         direction = cast(Direction, job.direction.requires_grad_(False))
         window = editing_window(PHASES.t_start, PHASES.t_edit, steps, t_top=held.at)
         sources = sources_of(self.model, self.guide, held, window, settings)
-        made = [
-            response(self.model, direction, s, self.guide, sources, window.grid) for s in STRENGTHS
-        ]
-        return Trained(direction, steps, saturation(STRENGTHS, made), seconds)
+        strength = saturating(self.model, direction, self.guide, sources, window.grid)
+        return Trained(direction, steps, strength, seconds)
 
     def row(self, trained: Trained, way: Way) -> dict[str, Any]:
         """`told`, with what is known of the training, and the steps of the edit."""

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from bench.plan import KINDS
 
 
 def numbers(kind: str, fields: str, baseline: str) -> dict[str, Any]:
     """Do a work that `plan.Apart` describes."""
-    settle()
+    set_up_torch()
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(fields).items()}
     found: dict[str, Any] = KINDS[kind](**given).measure(Path(baseline))
     return found

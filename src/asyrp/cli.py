@@ -15,7 +15,7 @@ import tyro
 from asyrp.errors import AsyrpError, missing, printable
 from asyrp.options import COMMANDS
 from asyrp.options.editing import train_of
-from asyrp.options.finding import finder_first
+from asyrp.options.finding import find_of, finder_first
 from asyrp.runtime.waiting import wait_passively
 from asyrp.settings import RECIPES, Recipe
 
@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _refuse(str(refused))
         sys.stderr.write(told.getvalue())
         raise
+    except AsyrpError as error:
+        return _refuse(str(error))
     name = next(name for name, kind in COMMANDS.items() if isinstance(options, kind))
     return _guarded(name, options)
 
@@ -64,7 +66,7 @@ def _own_error(error: BaseException | None) -> AsyrpError | None:
 
 def parsed(argv: Sequence[str]) -> Any:
     """The options of a command line; SystemExit where it cannot be read."""
-    commands = COMMANDS | {"train": train_of(recipe_in(argv))}
+    commands = COMMANDS | {"train": train_of(recipe_in(argv)), "find": find_of(argv)}
     return tyro.extras.subcommand_cli_from_dict(
         commands, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
     )

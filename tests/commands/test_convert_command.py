@@ -24,7 +24,7 @@ from asyrp.networks import latent_pipeline as latent
 from asyrp.networks import presets
 from asyrp.networks.convert import adm
 from asyrp.networks.convert.convert import CONFIG, RECORD, SCHEDULER, WEIGHTS
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.runtime import download as fetch
 from conftest import tiny_unet
 from converted import FOLDER, assert_bit_for_bit, write_original
@@ -446,7 +446,7 @@ def small_ddpm() -> dict[str, torch.Tensor]:
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The preset celeba-hq with a small network."""
     old = presets.PRESETS["celeba-hq"]
-    network = old.network._replace(said=Said(image_size=32, channels=32))
+    network = old.network._replace(said=Hyperparameters(image_size=32, channels=32))
     monkeypatch.setitem(presets.PRESETS, "celeba-hq", old._replace(network=network))
 
 

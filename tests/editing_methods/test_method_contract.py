@@ -94,5 +94,5 @@ def test_a_method_says_why_it_does_not_run(domain: Shapes) -> None:
 
 
 def test_a_name_of_no_method_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AsyrpError, match="unknown method 'json:nothing'; needed some of: asyrp"):
+    with pytest.raises(AsyrpError, match="unknown method 'json:nothing'; needed one of: asyrp"):
         method_of("json:nothing")

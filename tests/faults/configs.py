@@ -17,7 +17,7 @@ from asyrp.metrics.zero_shot import read_questions
 from asyrp.networks import load_model
 from asyrp.networks.convert.convert import convert, convert_back, keep_folder
 from asyrp.networks.convert.detect import detect
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.scheduler_config import CLASSES, read_scheduler
 from asyrp.scorers.clip import load_clip
 from asyrp.scorers.segmentation import load_segmenter
@@ -57,7 +57,7 @@ def pixels(folder: Path) -> None:
 
 def original(folder: Path) -> None:
     """What `convert` writes of an ADM network: a class of our own, and conversion.json."""
-    made = convert(detect(adm_weights(Adm()), "x"), Said(heads=1, timesteps=1000))
+    made = convert(detect(adm_weights(Adm()), "x"), Hyperparameters(heads=1, timesteps=1000))
     keep_folder(folder / "net", made, {"file": "x"})
     for path in (folder / "net").iterdir():
         path.rename(folder / path.name)

@@ -22,7 +22,7 @@ from asyrp.method.schedule import from_config
 from asyrp.networks import load_model
 from asyrp.networks.convert.convert import convert, convert_back
 from asyrp.networks.convert.detect import detect
-from asyrp.networks.convert.hyperparameters import Said, read_said
+from asyrp.networks.convert.hyperparameters import Hyperparameters, read_hyperparameters
 from asyrp.networks.diffusers_folder import read_json
 from asyrp.networks.released_directions import convert_direction, read_known, to_original
 from asyrp.storage.files import header_of
@@ -171,7 +171,7 @@ def read_network(path: Path) -> object:
     found = detect(read_checkpoint(path), repr(str(path)))
     if found.kind.endswith("direction"):
         return convert_direction(found, path.name, read_known({}))
-    return convert(found, Said(heads=1, timesteps=1000))
+    return convert(found, Hyperparameters(heads=1, timesteps=1000))
 
 
 @functools.cache
@@ -315,7 +315,7 @@ def runs(rng: random.Random) -> Files:
 def read_run(path: Path) -> object:
     """By every reader of JSON that takes files of others."""
     found = read_json(path)
-    parts = (read_said, read_known, from_config)
+    parts = (read_hyperparameters, read_known, from_config)
     refusals = [_tried(lambda part=part: part(found)) for part in parts]  # type: ignore[misc]
     if any(refusals):
         raise AsyrpError("; ".join(refusals))

@@ -27,7 +27,7 @@ from asyrp.method.editing import edit, invert, latents_of, random_latents
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.unedited_trajectory import editing_window, joined, prepare
 from asyrp.networks import load_model
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import Precision, TrainSettings
 from bench.subjects import subject
 from conftest import noise, tiny_model
@@ -55,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _settled() -> None:
-    settle()
+    set_up_torch()
 
 
 def run(device: str, precision: str, *words: object) -> None:

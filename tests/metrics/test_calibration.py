@@ -61,7 +61,7 @@ def test_on_drawn_faces_success_is_not_punished() -> None:
         drawn([face.replaced("mouth", value) for face in faces]) for value in ("smiling", "sad")
     ]
     judge = load_judge()
-    tools = Scorers(
+    scorers = Scorers(
         judge=AvatarJudge(judge),
         distance=load_distance("st-lpips-alex"),
         features=JudgeFeatures(judge, RESIDUAL, pooled=True),
@@ -69,10 +69,10 @@ def test_on_drawn_faces_success_is_not_punished() -> None:
 
     def measured(edits: Tensor, showing: Tensor | None) -> dict[str, Estimate]:
         shown = Pictures(sources, edits, None, showing)
-        values = per_image(shown, tools, Wish("mouth", "smiling"))
+        values = per_image(shown, scorers, Wish("mouth", "smiling"))
         return {
             **summarised(values),
-            **of_sets([shown], tools, features_in([shown], tools)),
+            **of_sets([shown], scorers, features_in([shown], scorers)),
         }
 
     edits = dict(zip(LINES, (sources, *made), strict=True))

@@ -80,8 +80,8 @@ class Corner:
 COUNT = 24
 
 
-def sets(shown: Pictures, tools: Scorers, seed: int = 0) -> dict[str, Estimate]:
-    return of_sets([shown], tools, features_in([shown], tools), seed)
+def sets(shown: Pictures, scorers: Scorers, seed: int = 0) -> dict[str, Estimate]:
+    return of_sets([shown], scorers, features_in([shown], scorers), seed)
 
 
 def pictures() -> Pictures:

@@ -267,9 +267,9 @@ def test_features_of_the_guide_are_told(
         Path("images"), (Path("edits"),), Path("out"), judge=judge, features=features
     )
     questions = None if asked is None else Questions(asked, ASKED)
-    tools = Scorers(features=EncoderFeatures(load_encoder("avatars-64-clip")))
+    scorers = Scorers(features=EncoderFeatures(load_encoder("avatars-64-clip")))
     material = cast(Any, SimpleNamespace(names=["a"], skipped=[], seeds=[0], fitted=0))
-    notes = notes_of(options, material, tools, questions)
+    notes = notes_of(options, material, scorers, questions)
     words = "FID and KID compare features of avatars-64-clip, the guide that --encoder names"
     assert (words in notes.get("features", "")) is told
     assert "features" not in notes_of(options, material, Scorers(), questions)

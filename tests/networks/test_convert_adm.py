@@ -17,9 +17,9 @@ from asyrp.method.schedule import linear
 from asyrp.networks import OriginalUNet2DModel
 from asyrp.networks.convert import adm, reference_adm
 from asyrp.networks.convert.convert import WEIGHTS, convert, convert_back, write_folder
-from asyrp.networks.convert.defaults import settle
+from asyrp.networks.convert.defaults import resolve
 from asyrp.networks.convert.detect import detect
-from asyrp.networks.convert.hyperparameters import Said, read_said
+from asyrp.networks.convert.hyperparameters import Hyperparameters, read_hyperparameters
 from asyrp.networks.convert.reference_adm import Net
 from conftest import noise
 from converted import (
@@ -291,7 +291,7 @@ def test_super_resolution_is_refused() -> None:
 )
 def test_missing_or_wrong_hyper_parameters(config: dict[str, Any], message: str) -> None:
     size = {"image_size": 32} if config else {}
-    said, _ = read_said({**size, **config})
+    said, _ = read_hyperparameters({**size, **config})
     found = detect(adm_weights(Adm()), "the test")
     with pytest.raises(AsyrpError, match=message):
         convert(found, said)
@@ -300,16 +300,16 @@ def test_missing_or_wrong_hyper_parameters(config: dict[str, Any], message: str)
 @pytest.mark.parametrize("config", [{"num_heads": 4.5}, {"learn_sigma": "perhaps"}, {"ch": [1]}])
 def test_values_of_the_wrong_kind(config: dict[str, Any]) -> None:
     with pytest.raises(AsyrpError, match=f"{next(iter(config))} = .* cannot be used"):
-        read_said(config)
+        read_hyperparameters(config)
 
 
 def test_released_shapes_bring_their_heads() -> None:
     structure = converted(adm_weights(Adm()), "adm", num_heads=4).structure
     whole = replace(structure, widths=(128, 128, 256, 256, 512, 512), blocks=1, emb_channels=512)
     whole = replace(whole, attends=(False,) * 4 + (True, False))
-    settled, assumed = settle(whole, Said())
-    assert settled.heads_at(512, up=True) == 8
-    assert settled.image_size == 256
+    resolved, assumed = resolve(whole, Hyperparameters())
+    assert resolved.heads_at(512, up=True) == 8
+    assert resolved.image_size == 256
     assert "94M ADM of ILVR and P2-weighting" in assumed[0]
-    own, _ = settle(whole, Said(heads=2))
+    own, _ = resolve(whole, Hyperparameters(heads=2))
     assert own.heads_at(512, up=False) == 2

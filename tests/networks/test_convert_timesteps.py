@@ -6,16 +6,16 @@ import pytest
 from torch import Tensor, nn
 
 from asyrp.networks import load_model
-from asyrp.networks.convert.hyperparameters import Settled
+from asyrp.networks.convert.hyperparameters import Resolved
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.convert.verify import NoiseLeft, noise_left
 from tiny_folders import tiny_latent_unet
 
 
-def settled(timesteps: int, rescale: bool, prediction: Any = "v_prediction") -> Settled:
+def resolved(timesteps: int, rescale: bool, prediction: Any = "v_prediction") -> Resolved:
     scale = 1000 / timesteps  # so that the amount of noise is the same at every share of T
     betas = (1e-4 * scale, 0.02 * scale)
-    return Settled(64, 1, None, None, False, timesteps, "linear", *betas, rescale, prediction)
+    return Resolved(64, 1, None, None, False, timesteps, "linear", *betas, rescale, prediction)
 
 
 STRUCTURE = Structure("ddpm", (1, 1, 1), (False,) * 3, 1, 3, 3, 4, "conv", False, None)
@@ -47,14 +47,14 @@ def test_a_wrong_scale_of_timesteps_is_doubted(
     timesteps: int, rescale: bool, reaches: float, doubtful: bool
 ) -> None:
     unet = Scaled(load_model("avatars-64").unet, reaches)
-    found = noise_left(unet, STRUCTURE, settled(timesteps, rescale))
+    found = noise_left(unet, STRUCTURE, resolved(timesteps, rescale))
     assert bool(found.doubt) is doubtful, found
-    assert min(found.settled, found.other) < 0.3
+    assert min(found.resolved, found.other) < 0.3
     if doubtful:
         assert "check T (diffusion_steps) and rescale_timesteps" in found.doubt
 
 
 def test_what_never_learnt_anything_tells_nothing() -> None:
-    assert noise_left(tiny_latent_unet(), STRUCTURE, settled(1000, False, "epsilon")).doubt == ""
+    assert noise_left(tiny_latent_unet(), STRUCTURE, resolved(1000, False, "epsilon")).doubt == ""
     assert NoiseLeft(0.2, 0.19, 4.0).doubt == ""
     assert NoiseLeft(1.4, 0.9, 4.0).doubt == ""

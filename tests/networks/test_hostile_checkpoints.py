@@ -18,7 +18,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.networks import load_model
 from asyrp.networks.convert.convert import convert
 from asyrp.networks.convert.detect import detect
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.released_directions import to_direction
 from asyrp.storage.untrusted.tensors import read_checkpoint
 from conftest import tiny_unet
@@ -106,14 +106,14 @@ def test_networks_that_no_one_could_build_are_refused(
 ) -> None:
     found = detect({**ddpm_weights(Ddpm()), **changes}, "a")
     with pytest.raises(AsyrpError, match=reason):
-        convert(found, Said(heads=1))
+        convert(found, Hyperparameters(heads=1))
 
 
 def test_a_network_of_twelve_levels_is_refused() -> None:
     """It would be proved on pictures of 4,096 pixels."""
     net = Ddpm(mult=(1,) * 12, attends=(False,) * 12)
     with pytest.raises(AsyrpError, match="12 levels of 1 blocks"):
-        convert(detect(ddpm_weights(net), "a"), Said(heads=1))
+        convert(detect(ddpm_weights(net), "a"), Hyperparameters(heads=1))
 
 
 def test_a_released_direction_with_flat_weights_is_refused(model: HSpaceUNet) -> None:

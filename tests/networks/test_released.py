@@ -19,7 +19,7 @@ from asyrp.method.protocols import Thresholds
 from asyrp.method.schedule import linear
 from asyrp.networks.convert.convert import convert
 from asyrp.networks.convert.detect import Detected, detect
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.presets import EVERY, PRESETS, find_preset
 from asyrp.networks.released_directions import Known, convert_direction, read_name
 from asyrp.networks.released_networks import NETWORKS
@@ -333,7 +333,7 @@ def test_full_size_networks(name: str) -> None:
     weights = ddpm_weights(net) if isinstance(net, Ddpm) else adm_weights(net)
     assert sum(value.numel() for value in weights.values()) == parameters
     kind = detect(weights, name)
-    done = convert(kind, Said())
+    done = convert(kind, Hyperparameters())
     assert any("by its shapes" in line for line in done.assumed)
     model = HSpaceUNet(done.unet, linear())
     x = noise(1, 3, 256, 256)

@@ -23,7 +23,7 @@ from asyrp.method.latent_cache import latents_from
 from asyrp.method.latent_file import Latents
 from asyrp.method.schedule import from_config
 from asyrp.networks.convert.convert import write_weights
-from asyrp.networks.convert.hyperparameters import read_said
+from asyrp.networks.convert.hyperparameters import read_hyperparameters
 from asyrp.runtime.download import Digest, fetch
 from asyrp.storage.files import atomic_folder, parse_json, read_object
 from asyrp.storage.images import read_image
@@ -64,7 +64,9 @@ def test_a_settings_file_is_looked_at_before_it_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400, "x" * 999, [[]], {}])
 def test_hyper_parameters_that_are_no_numbers_are_refused(value: Any) -> None:
     with pytest.raises(AsyrpError, match="image_size = .* cannot be used") as caught:
-        read_said({"image_size": value, "num_heads": 1} if value != {} else {"image_size": [1]})
+        read_hyperparameters(
+            {"image_size": value, "num_heads": 1} if value != {} else {"image_size": [1]}
+        )
     assert len(str(caught.value)) < 300
 
 

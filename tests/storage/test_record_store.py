@@ -92,7 +92,7 @@ def test_a_shard_is_written_when_enough_waits(folder: Path) -> None:
     store = RecordStore(folder, shard_bytes=3 * 32)
     for number in range(7):
         store.add(key_of(number), record(number))  # 24 + 8 bytes
-        store.settle()
+        store.write_due()
     assert [len(RecordStore(folder)), len(shards(folder))] == [6, 2]
 
 
@@ -105,7 +105,7 @@ def test_a_shard_is_written_when_the_last_was_long_ago(
     for number, seconds in enumerate((10, 19, 1, 29, 1)):
         now[0] += seconds
         store.add(key_of(number), record(number))
-        store.settle()
+        store.write_due()
     assert [len(RecordStore(folder)), len(shards(folder))] == [5, 2]
 
 
@@ -262,7 +262,7 @@ def write_all(folder: Path, first: int) -> None:
     store = RecordStore(folder, shard_bytes=64)
     for number in range(first, first + 60):
         store.add(key_of(number), record(number))
-        store.settle()
+        store.write_due()
     store.flush()
 
 
@@ -290,7 +290,7 @@ def write_until_killed(folder: Path) -> None:
     store = RecordStore(folder, shard_bytes=4 * 2**20)
     for number in itertools.count():
         store.add(key_of(number), large(number))
-        store.settle()
+        store.write_due()
 
 
 def kill_and_check(folder: Path, times: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from asyrp.app.discovery import Component
 from asyrp.app.jobs import Job
 from asyrp.app.pictures import Picture
-from asyrp.app.training import Material, Progress
+from asyrp.app.training import Progress, TrainingData
 from asyrp.app.trajectories import Plan, Walks
 from asyrp.method.editing_interval import Curves
 
@@ -97,7 +97,7 @@ class Session:
         self.job: Job | None = None
         self.trained: Path | None = None
         self.about = self.result = ""  # lines on the picture, and on what was trained
-        self.material: tuple[Job, Material] | None = None
+        self.prepared: tuple[Job, TrainingData] | None = None
         self.found: list[Component] = []  # of the page that discovers
 
     def begin(self, job: str, want: Hashable) -> Ticket:
@@ -120,7 +120,7 @@ class Session:
         self.past, self.found = [], []
         self.slots, self.marks = (None,) * SLOTS, None
         self.faces, self.work, self.made = [], None, None
-        self.strip, self.curves, self.material = None, None, None
+        self.strip, self.curves, self.prepared = None, None, None
 
 
 class Training(NamedTuple):

@@ -267,17 +267,17 @@ class Studio:
                 session.stop("training")
 
     def _trained(self, session: Session, job: Job) -> Iterator[Progress]:
-        if session.material is None or session.material[0] != job:
+        if session.prepared is None or session.prepared[0] != job:
             yield from (gathered := Running(gather(self.tools, job)))
-            session.material = (job, gathered.value)
-        material = session.material[1]
-        if material.unknown:
-            yield Progress("training", note=material.unknown)
+            session.prepared = (job, gathered.value)
+        data = session.prepared[1]
+        if data.unknown:
+            yield Progress("training", note=data.unknown)
         self.folder.mkdir(parents=True, exist_ok=True)
         about = remember(self.folder, job)
-        yield from (trained := Running(train(self.tools, job, material, self.folder)))
+        yield from (trained := Running(train(self.tools, job, data, self.folder)))
         about.unlink(missing_ok=True)
-        session.material, session.trained = None, trained.value.path
+        session.prepared, session.trained = None, trained.value.path
         session.result = judged(self.domain, job, trained.value)
 
     def unfinished(self, job: Job) -> bool:

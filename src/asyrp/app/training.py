@@ -45,7 +45,7 @@ class Scorers(NamedTuple):
     distance: PerceptualDistance
 
 
-class Held(NamedTuple):
+class Faces(NamedTuple):
     """Held-out faces, (n, 3, height, width), their x_T, and the unedited walk of the first four."""
 
     images: Tensor
@@ -53,7 +53,7 @@ class Held(NamedTuple):
     steps: tuple[ReverseStep, ...]
 
 
-class Material(NamedTuple):
+class TrainingData(NamedTuple):
     """What is known before the first step of training; kept, so that resuming is quick.
 
     tail: the pairs from t_start to the end, of the grid of training.
@@ -64,8 +64,8 @@ class Material(NamedTuple):
     window: Window
     tail: Timesteps
     train: UneditedTrajectory
-    held: UneditedTrajectory
-    faces: Held
+    validation: UneditedTrajectory
+    faces: Faces
     unknown: str
 
 
@@ -102,7 +102,7 @@ def _guide_and_warnings(encoder: TextImageEncoder, job: Job) -> tuple[TextDirect
     return guide, " ".join(dict.fromkeys(said))
 
 
-def gather(tools: Scorers, job: Job) -> Generator[Progress, None, Material]:
+def gather(tools: Scorers, job: Job) -> Generator[Progress, None, TrainingData]:
     """Draw faces, find the phases, walk the unedited trajectories.
 
     Raises:
@@ -117,24 +117,24 @@ def gather(tools: Scorers, job: Job) -> Generator[Progress, None, Material]:
     top = tools.model.t_top
     window = editing_window(phases.t_start, phases.t_edit, job.settings.steps, length, top)
     train = yield from _walk_sources(tools.model, guide, latents[:cut], window)
-    held = yield from _walk_sources(tools.model, guide, latents[cut:], window)
+    validation = yield from _walk_sources(tools.model, guide, latents[cut:], window)
     tail = below(paper_grid(job.settings.steps, length), min(phases.t_start, top))
-    return Material(guide, phases, window, tail, train, held, faces, unknown)
+    return TrainingData(guide, phases, window, tail, train, validation, faces, unknown)
 
 
 @torch.no_grad()
-def _draw(model: HSpaceUNet, latents: Tensor, steps: int) -> Generator[Progress, None, Held]:
+def _draw(model: HSpaceUNet, latents: Tensor, steps: int) -> Generator[Progress, None, Faces]:
     walked, few = [], slice(0, MEASURED)
     grid = inversion_grid(model, steps)
     for done in reverse_process(model, latents, grid):
         x, x0 = done.x[few].clone(), done.x0[few].clone()
         walked.append(done._replace(x=x, x0=x0, x0_source=x0))
         yield Progress("drawing faces", len(walked), len(grid), contact_sheet([x0]))
-    return Held(done.x, latents, tuple(walked))
+    return Faces(done.x, latents, tuple(walked))
 
 
 def _phases(
-    tools: Scorers, guide: TextDirection, faces: Held
+    tools: Scorers, guide: TextDirection, faces: Faces
 ) -> Generator[Progress, None, EditInterval]:
     few = faces.images[:MEASURED]
     points = []
@@ -157,44 +157,44 @@ def _walk_sources(
 
 
 def train(
-    tools: Scorers, job: Job, material: Material, folder: Path
+    tools: Scorers, job: Job, data: TrainingData, folder: Path
 ) -> Generator[Progress, None, Trained]:
     """Train and write the direction file; continues from the job's checkpoint if there is one."""
     settings, (path, checkpoint) = job.settings, paths(folder, job)
-    grid = material.window.grid
+    grid = data.window.grid
     direction = new_direction(tools.model, grid, settings)
     steps = fit(
         tools.model,
         direction,
-        material.guide,
-        material.train,
+        data.guide,
+        data.train,
         grid,
         settings,
-        material.held,
+        data.validation,
         checkpoint,
     )
-    yield from _followed(tools.model, direction, steps, material)
-    outcome: dict[str, Any] = {"images": len(material.train.latents)}
-    outcome["held_out"] = len(material.faces.images)
+    yield from _followed(tools.model, direction, steps, data)
+    outcome: dict[str, Any] = {"images": len(data.train.latents)}
+    outcome["held_out"] = len(data.faces.images)
     (kept,) = outcomes_of(checkpoint)  # the same for a run that was stopped on the way
     if kept is not None:
         outcome |= {"batches": kept.batches, "validation_loss": kept.loss}
     direction.requires_grad_(False)
-    strength = yield from _strength(tools.model, direction, material)
-    texts, found = (job.source, job.target), (material.phases, settings, outcome, strength)
-    save_direction(path, direction, make_card(tools.model, texts, material.guide, *found))
+    strength = yield from _strength(tools.model, direction, data)
+    texts, found = (job.source, job.target), (data.phases, settings, outcome, strength)
+    save_direction(path, direction, make_card(tools.model, texts, data.guide, *found))
     checkpoint.unlink(missing_ok=True)
-    faces = material.faces.images
-    after = yield from _edited(tools.model, direction, material, strength)
+    faces = data.faces.images
+    after = yield from _edited(tools.model, direction, data, strength)
     return Trained(path, faces, after)
 
 
 @torch.no_grad()
 def _edited(
-    model: HSpaceUNet, direction: nn.Module, material: Material, strength: float
+    model: HSpaceUNet, direction: nn.Module, data: TrainingData, strength: float
 ) -> Generator[Progress, None, Tensor]:
     """All held-out faces, walked from t_start alone."""
-    phases, grid, x = material.phases, material.tail, material.held.latents
+    phases, grid, x = data.phases, data.tail, data.validation.latents
     steps, start = grid.full, phases.t_start
     act = Attribute(cast(Direction, direction), phases.t_edit, strength, steps, start)
     for count, done in enumerate(reverse_process(model, x, grid, [act]), 1):
@@ -204,12 +204,12 @@ def _edited(
 
 
 def _strength(
-    model: HSpaceUNet, direction: nn.Module, material: Material
+    model: HSpaceUNet, direction: nn.Module, data: TrainingData
 ) -> Generator[Progress, None, float]:
     """The strength at which held-out faces no longer respond."""
     made: list[float] = []
     for strength in STRENGTHS:
-        parts = (material.guide, material.held, material.window.grid)
+        parts = (data.guide, data.validation, data.window.grid)
         made.append(response(model, cast(Direction, direction), strength, *parts))
         yield Progress("finding the strength that counts as 1", len(made), len(STRENGTHS))
     return saturation(STRENGTHS, made)
@@ -219,27 +219,27 @@ def _followed(
     model: HSpaceUNet,
     direction: nn.Module,
     steps: Iterator[TrainStep],
-    material: Material,
+    data: TrainingData,
 ) -> Iterator[Progress]:
     image: Tensor | None = None
     losses: tuple[tuple[int, float], ...] = ()
-    timesteps, first = len(material.window.grid), True
+    timesteps, first = len(data.window.grid), True
     for count, step in enumerate(steps):
         if step.t is None:
             losses = (*losses, (step.batch + 1, step.total))
-        if step.t is None or (first and step.t == material.window.grid[-1].t):
-            image, first = preview(model, direction, material), False
+        if step.t is None or (first and step.t == data.window.grid[-1].t):
+            image, first = preview(model, direction, data), False
         done = step.batch * timesteps + (timesteps if step.t is None else count % timesteps)
         what = f"training: batch {step.batch + 1} of {step.batches}, loss {step.total:.3f}"
         yield Progress(what, done, step.batches * timesteps, image, losses, step.batches)
 
 
 @torch.no_grad()
-def preview(model: HSpaceUNet, direction: nn.Module, material: Material) -> Tensor:
+def preview(model: HSpaceUNet, direction: nn.Module, data: TrainingData) -> Tensor:
     """Held-out faces above their edits, (3, height, width), walked from t_start alone."""
-    few, phases, grid = slice(0, PREVIEWED), material.phases, material.tail
+    few, phases, grid = slice(0, PREVIEWED), data.phases, data.tail
     whole = cast(Direction, direction)
     act = Attribute(whole, phases.t_edit, trained_steps=grid.full, t_start=phases.t_start)
-    for done in reverse_process(model, material.held.latents[few], grid, [act]):
+    for done in reverse_process(model, data.validation.latents[few], grid, [act]):
         x = done.x
-    return contact_sheet([material.faces.images[few], x])
+    return contact_sheet([data.faces.images[few], x])

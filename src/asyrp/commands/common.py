@@ -1,5 +1,6 @@
 """What the commands share: networks, pictures, progress, and the record of a run."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,15 +25,22 @@ from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Applying, Guides, Network
 from asyrp.options.shared import Unasked
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from asyrp.runtime.distributed import assemble, is_first
 from asyrp.runtime.resumable import Stage, recorded, run_stages
 from asyrp.storage.image_folders import SUFFIXES
 from asyrp.storage.images import MARK
 
+LONGEST_NAME = 80  # letters of a file named after a text
+
+
+def stem_of(text: str) -> str:
+    """The words of a text as the stem of a file."""
+    return "-".join(re.findall(r"\w+", text))[:LONGEST_NAME]
+
 
 def say(line: str) -> None:
-    """One line to the user, from one process of a team."""
+    """One line to the user, from one process of a group."""
     if is_first():
         print(printable(line), file=sys.stderr, flush=True)
 
@@ -55,7 +63,7 @@ def tell_others(folder: Path, written: Iterable[str]) -> None:
 
 @contextmanager
 def progress(what: str, unit: str = "step") -> Iterator[Report]:
-    """A progress bar, fed with (done, total); the first process of a team shows its own."""
+    """A progress bar, fed with (done, total); the first process of a group shows its own."""
     quiet = not is_first()
     with tqdm(desc=what, unit=unit, leave=True, dynamic_ncols=True, disable=quiet) as bar:
 
@@ -82,7 +90,7 @@ def network(options: Network) -> HSpaceUNet:
     """
     if options.at_once < 1:
         raise AsyrpError(f"batch_size must be 1 or more; got {options.batch_size}")
-    settle()
+    set_up_torch()
     device = own_device(options.device)
     if options.device == "cpu" and torch.cuda.is_available():
         say("this machine has a GPU, which is not used; --device cuda uses it")
@@ -116,7 +124,7 @@ def on_domain(options: Options) -> Options:
 
 
 def own_device(asked: str) -> str:
-    """The device of this process, which in a team is another than that of the others.
+    """The device of this process, which in a group is another than that of the others.
 
     Raises:
         AsyrpError: this machine does not have it.

@@ -22,7 +22,7 @@ from asyrp.networks.convert.convert import (
     write_weights,
 )
 from asyrp.networks.convert.detect import Detected, detect
-from asyrp.networks.convert.hyperparameters import Said, read_said
+from asyrp.networks.convert.hyperparameters import Hyperparameters, read_hyperparameters
 from asyrp.networks.convert.verify import LIMIT, Proof
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.networks.presets import find_preset
@@ -64,10 +64,10 @@ def _network(options: Convert, path: Path, found: Detected) -> None:
     fact("wrote", options.out)
 
 
-def _said(options: Convert) -> tuple[Said, tuple[str, ...]]:
+def _said(options: Convert) -> tuple[Hyperparameters, tuple[str, ...]]:
     """What --config and --preset say together, and the names that mean nothing here."""
     values = read_object(options.config) if options.config else {}
-    said, ignored = read_said(values)
+    said, ignored = read_hyperparameters(values)
     if options.preset is not None:
         said = said.over(find_preset(options.preset).said)
     return said, ignored

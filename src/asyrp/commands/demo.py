@@ -28,7 +28,7 @@ from asyrp.method.strength_sweep import strip
 from asyrp.metrics.answers import changed, succeeded
 from asyrp.metrics.perceptual import distances
 from asyrp.options import Applying, Demo, Edit, Inverting, Network
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from asyrp.scorers.judge import Judge, answers, shown, wanted
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, read_upright, save_png, write_png
@@ -65,7 +65,7 @@ def run(options: Demo) -> None:
     """Write report.html, report.json, the directions that were trained, and the pictures."""
     check(options)
     seconds: dict[str, float] = {}
-    settle()
+    set_up_torch()
     with timed(seconds, "load networks"):
         domain = load_domain(options.domain)
         tasks = wanted_tasks(domain, options)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asyrp.commands.common import check_device, say
-from asyrp.commands.evaluate_pictures import Material, gather
+from asyrp.commands.evaluate_pictures import MatchedPictures, gather
 from asyrp.commands.evaluate_report import (
     Result,
     notes_of,
@@ -61,16 +61,16 @@ def run(options: Evaluate) -> None:
     check(options)
     check_results(options.out, Path(options.images), FILES)
     questions, wish = questions_for(options), wish_of(options)
-    tools = scorers_of(options, questions)
-    if tools.judge is not None and wish is not None:
-        place_of(tools.judge.values, *wish[:2])  # an AsyrpError where it knows no such value
-    material = gather(options)
-    check_judge(tools, material)
-    check_counts(options, len(material.names))
-    if material.fitted:
-        say(_fitted(material))
-    result = measure(options, material, tools, wish)
-    notes = notes_of(options, material, tools, questions)
+    scorers = scorers_of(options, questions)
+    if scorers.judge is not None and wish is not None:
+        place_of(scorers.judge.values, *wish[:2])  # an AsyrpError where it knows no such value
+    matched = gather(options)
+    check_judge(scorers, matched)
+    check_counts(options, len(matched.names))
+    if matched.fitted:
+        say(_fitted(matched))
+    result = measure(options, matched, scorers, wish)
+    notes = notes_of(options, matched, scorers, questions)
     with atomic_folder(options.out) as out:
         write_text(out / "table.md", page(result, notes))
         write_text(out / "table.csv", csv_text(_rows(result)))
@@ -84,9 +84,9 @@ def run(options: Evaluate) -> None:
             save_figure(plot_audit(result), out / "audit.png")
     if result.too_small:
         say(told_small(result.too_small))
-    if material.skipped:
-        say(f"{len(material.skipped)} unreadable: {'; '.join(material.skipped[:3])}")
-    say(f"measured {len(material.names)} edits; wrote {options.out / 'table.md'}")
+    if matched.skipped:
+        say(f"{len(matched.skipped)} unreadable: {'; '.join(matched.skipped[:3])}")
+    say(f"measured {len(matched.names)} edits; wrote {options.out / 'table.md'}")
 
 
 def on_domain(options: Evaluate) -> Evaluate:
@@ -98,10 +98,10 @@ def on_domain(options: Evaluate) -> Evaluate:
     return replace(options, judge=options.domain, guides=guides)
 
 
-def _fitted(material: Material) -> str:
-    height, width = material.size
+def _fitted(matched: MatchedPictures) -> str:
+    height, width = matched.size
     return (
-        f"{material.fitted} of {len(material.names)} sources have another size than the edits; "
+        f"{matched.fitted} of {len(matched.names)} sources have another size than the edits; "
         f"fitted to {width} x {height} as asyrp edit fits its inputs (centre crop, then resizing)"
     )
 
@@ -179,12 +179,12 @@ def questions_for(options: Evaluate) -> Questions | None:
     return questions
 
 
-def check_judge(tools: Scorers, material: Material) -> None:
+def check_judge(scorers: Scorers, matched: MatchedPictures) -> None:
     """Refuse pictures that the judge was not made for, before the long work."""
-    if tools.judge is None:
+    if scorers.judge is None:
         return
     try:
-        tools.judge.logits(material.runs[0].edits[:1])
+        scorers.judge.logits(matched.runs[0].edits[:1])
     except AsyrpError as error:
         raise AsyrpError(
             f"{error}; use --judge none or a FILE.json, with --segmenter and --identity"
@@ -194,21 +194,21 @@ def check_judge(tools: Scorers, material: Material) -> None:
 def scorers_of(options: Evaluate, questions: Questions | None = None) -> Scorers:
     """The networks that the asked metrics need."""
     wanted = set(EVERY) - set(options.leave_out)
-    tools = _guiding(options, wanted)
+    scorers = _guiding(options, wanted)
     if questions is not None:
-        tools = _asked(tools, options, questions)
+        scorers = _asked(scorers, options, questions)
     elif options.judge != NONE:
         own = source_of(options.judge).scorers(options.device)
-        tools = _judged(tools, own, options.features == "judge")
+        scorers = _judged(scorers, own, options.features == "judge")
     if options.segmenter:
-        tools = tools._replace(segmenter=load_segmenter(options.segmenter, options.device))
+        scorers = scorers._replace(segmenter=load_segmenter(options.segmenter, options.device))
     if options.identity:
-        tools = tools._replace(identity=load_identity(Path(options.identity)))
-    return tools._replace(
-        judge=tools.judge if "success" in wanted else None,
-        segmenter=tools.segmenter if "sc" in wanted else None,
-        features=tools.features if "fid" in wanted else None,
-        identity=tools.identity if "identity" in wanted else None,
+        scorers = scorers._replace(identity=load_identity(Path(options.identity)))
+    return scorers._replace(
+        judge=scorers.judge if "success" in wanted else None,
+        segmenter=scorers.segmenter if "sc" in wanted else None,
+        features=scorers.features if "fid" in wanted else None,
+        identity=scorers.identity if "identity" in wanted else None,
     )
 
 
@@ -231,19 +231,19 @@ def _guiding(options: Evaluate, wanted: set[str]) -> Scorers:
     )
 
 
-def _asked(tools: Scorers, options: Evaluate, questions: Questions) -> Scorers:
+def _asked(scorers: Scorers, options: Evaluate, questions: Questions) -> Scorers:
     """A judge of the user's, whose encoder's features stand for the judge's."""
     encoder = load_encoder(questions.encoder, options.device)
-    features = EncoderFeatures(encoder) if options.features == "judge" else tools.features
-    return tools._replace(judge=ZeroShotJudge(encoder, questions), features=features)
+    features = EncoderFeatures(encoder) if options.features == "judge" else scorers.features
+    return scorers._replace(judge=ZeroShotJudge(encoder, questions), features=features)
 
 
-def _judged(tools: Scorers, own: Scorers, features: bool) -> Scorers:
+def _judged(scorers: Scorers, own: Scorers, features: bool) -> Scorers:
     """The networks of a domain in their places."""
-    return tools._replace(
+    return scorers._replace(
         judge=own.judge,
         segmenter=own.segmenter,
-        features=own.features if features else tools.features,
+        features=own.features if features else scorers.features,
         identity=own.identity,
     )
 
@@ -253,35 +253,37 @@ def wish_of(options: Evaluate) -> Wish | None:
     return Wish(options.attribute, options.value) if options.attribute else None
 
 
-def measure(options: Evaluate, material: Material, tools: Scorers, wish: Wish | None) -> Result:
+def measure(
+    options: Evaluate, matched: MatchedPictures, scorers: Scorers, wish: Wish | None
+) -> Result:
     """Every number that is written."""
-    runs, seed = material.runs, options.seed
-    values, features = over_runs(runs, tools, wish), features_in(runs, tools)
+    runs, seed = matched.runs, options.seed
+    values, features = over_runs(runs, scorers, wish), features_in(runs, scorers)
     if options.compare_with == "reconstruction":
         moved = [Pictures(back, run.edits) for run in runs if (back := run[2]) is not None]
-        values |= over_runs(moved, Scorers(guide=tools.guide))
-    table = {**summarised(values, seed), **of_sets(runs, tools, features, seed)}
-    labels = _labels(options, material, tools)
+        values |= over_runs(moved, Scorers(guide=scorers.guide))
+    table = {**summarised(values, seed), **of_sets(runs, scorers, features, seed)}
+    labels = _labels(options, matched, scorers)
     members = {name: grouped(row) for name, row in labels.items()}
     small = {name: few for name, row in labels.items() if (few := too_small(row))}
     groups = of_groups(values, members, features, seed)
     matrix: dict[str, dict[str, Estimate]] = {}
-    if tools.judge is not None and wish is not None:
-        matrix = leakage_matrix(runs, tools.judge, wish, seed)
+    if scorers.judge is not None and wish is not None:
+        matrix = leakage_matrix(runs, scorers.judge, wish, seed)
     return Result(table, groups, gaps(values, members, seed), matrix, small)
 
 
-def _labels(options: Evaluate, material: Material, tools: Scorers) -> dict[str, list[str]]:
+def _labels(options: Evaluate, matched: MatchedPictures, scorers: Scorers) -> dict[str, list[str]]:
     """attribute -> the sources' labels: the CSV's columns where it has them, else by the judge."""
-    columns = set(material.labels[0]) if material.labels else set()
-    own = tools.judge.audited if tools.judge is not None else sorted(columns)
+    columns = set(matched.labels[0]) if matched.labels else set()
+    own = scorers.judge.audited if scorers.judge is not None else sorted(columns)
     asked = tuple(own) if options.subgroups is None else options.subgroups
     found = {}
     for name in asked:
         if name in columns:
-            found[name] = [labels[name] or "" for labels in material.labels]
-        elif tools.judge is not None:
-            found |= labels_of(tools.judge, material.runs[0].sources, [name])
+            found[name] = [labels[name] or "" for labels in matched.labels]
+        elif scorers.judge is not None:
+            found |= labels_of(scorers.judge, matched.runs[0].sources, [name])
         else:
             raise AsyrpError(
                 f"--subgroups {name!r} needs a column of that name in a CSV, or a judge"

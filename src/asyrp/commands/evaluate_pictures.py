@@ -14,7 +14,7 @@ from asyrp.storage.files import read_object
 from asyrp.storage.image_sources import Loaded, load
 
 
-class Material(NamedTuple):
+class MatchedPictures(NamedTuple):
     """The pictures of every run, their names, the labels and losses of reading them.
 
     seeds: of the noise of each run, None where no run.json beside the edits tells. fitted: how many
@@ -40,7 +40,7 @@ class Material(NamedTuple):
         return self.runs[0].reconstructions
 
 
-def gather(options: Evaluate) -> Material:
+def gather(options: Evaluate) -> MatchedPictures:
     """Read the pictures and line them up by stem; sources are fitted to the size of the edits.
 
     Raises:
@@ -68,7 +68,7 @@ def gather(options: Evaluate) -> Material:
     seeds = [seed_of(path) for path in options.edits]
     labels = [sources[name].labels for name in names]
     fitted = sum(sources[name].size != size for name in names)
-    return Material(runs, names, labels, skipped, seeds, fitted)
+    return MatchedPictures(runs, names, labels, skipped, seeds, fitted)
 
 
 def seed_of(folder: Path) -> int | None:

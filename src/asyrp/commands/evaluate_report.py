@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from asyrp.commands.evaluate_pictures import Material
+from asyrp.commands.evaluate_pictures import MatchedPictures
 from asyrp.commands.judges import NONE, described, leaning, partiality
 from asyrp.method.protocols import templates_of
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
@@ -35,41 +35,44 @@ class Result(NamedTuple):
 
 
 def notes_of(
-    options: Evaluate, material: Material, tools: Scorers, questions: Questions | None = None
+    options: Evaluate,
+    matched: MatchedPictures,
+    scorers: Scorers,
+    questions: Questions | None = None,
 ) -> dict[str, Any]:
     """What the numbers mean and what they were made with."""
     named = {
-        "distance": tools.distance or tools.spread,
-        "judge": tools.judge,
-        "segmenter": tools.segmenter,
-        "features of FID and KID": tools.features,
-        "identity": tools.identity,
+        "distance": scorers.distance or scorers.spread,
+        "judge": scorers.judge,
+        "segmenter": scorers.segmenter,
+        "features of FID and KID": scorers.features,
+        "identity": scorers.identity,
     }
     s_dir = {
         "encoder": options.guides.encoder,
         "source text": options.source,
         "target text": options.target,
-        "templates": list(templates_of(tools.guide.encoder)) if tools.guide else [],
+        "templates": list(templates_of(scorers.guide.encoder)) if scorers.guide else [],
         "source image": options.compare_with,
     }
     return {
-        "images": len(material.names),
+        "images": len(matched.names),
         "attribute": options.attribute,
         "value": options.value,
-        "skipped": material.skipped,
-        "sources fitted to the size of the edits": material.fitted,
+        "skipped": matched.skipped,
+        "sources fitted to the size of the edits": matched.fitted,
         "runs": [str(path) for path in options.edits],
-        "seeds": {"bootstrap": options.seed, "noise": material.seeds},
+        "seeds": {"bootstrap": options.seed, "noise": matched.seeds},
         "draws": {"means": DRAWS, "FID": FID_DRAWS, "KID": KID_DRAWS},
         "networks": {key: one.name for key, one in named.items() if one is not None},
-        "S_dir": s_dir if tools.guide is not None else None,
+        "S_dir": s_dir if scorers.guide is not None else None,
         "definitions": dict(METRICS),
-        **_lent(options, tools, questions),
-        **({} if questions is None or tools.judge is None else _asked(options, questions)),
+        **_lent(options, scorers, questions),
+        **({} if questions is None or scorers.judge is None else _asked(options, questions)),
     }
 
 
-def _lent(options: Evaluate, tools: Scorers, questions: Questions | None) -> dict[str, str]:
+def _lent(options: Evaluate, scorers: Scorers, questions: Questions | None) -> dict[str, str]:
     """Whether the guide itself lends its features to FID and KID."""
     guide, features = options.guides.encoder, options.features
     if features == "judge" and questions is not None:
@@ -77,7 +80,7 @@ def _lent(options: Evaluate, tools: Scorers, questions: Questions | None) -> dic
     else:
         asked = features == "encoder" or (features == "judge" and options.judge == NONE)
         lender = guide if asked else ""
-    told = leaning(lender, guide) if tools.features is not None else ""
+    told = leaning(lender, guide) if scorers.features is not None else ""
     return {"features": told} if told else {}
 
 

@@ -1,6 +1,5 @@
 """asyrp find: directions by any finder, each with a card, a sheet of strips, and a name."""
 
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from asyrp.commands.common import check_guides, network, on_domain, say
+from asyrp.commands.common import check_guides, network, on_domain, say, stem_of
 from asyrp.commands.find_data import Looked, look, without_images
 from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError, need
@@ -33,7 +32,6 @@ from asyrp.storage.results import check_results, record
 
 STRIP = (-2.0, -1.0, 0.0, 1.0, 2.0)  # strengths of a sheet's columns
 MOST_SHOWN = 4  # images of a sheet, one a row
-LONGEST_NAME = 80  # letters of a file named after a text
 FILES = ("labels", "directions", "without", "segmenter")  # settings that name files as text
 NAMED_ON = 8  # images that a name is chosen on
 
@@ -106,7 +104,7 @@ def files_of(found: Sequence[FoundDirection]) -> list[str]:
     """A file's stem for each direction, after its name; several of one name are numbered."""
     stems: list[str] = []
     for one in found:
-        stem = "-".join(re.findall(r"\w+", one.name))[:LONGEST_NAME] or "direction"
+        stem = stem_of(one.name) or "direction"
         same = sum(other == stem or other.startswith(f"{stem}--") for other in stems)
         stems.append(f"{stem}--{same + 1}" if same else stem)
     return stems

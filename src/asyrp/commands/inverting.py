@@ -97,7 +97,7 @@ def folder_images(folder: Path, model: HSpaceUNet) -> FolderImages:
 
 
 def open_store(folder: Path, processes: ProcessGroup = SINGLE_PROCESS) -> RecordStore:
-    """Open a store; the first process of a team makes it."""
+    """Open a store; the first process of a group makes it."""
     if processes.rank == 0:
         RecordStore(folder)
     processes.wait()
@@ -106,7 +106,7 @@ def open_store(folder: Path, processes: ProcessGroup = SINGLE_PROCESS) -> Record
 
 @dataclass(frozen=True)
 class Inverter:
-    """How a command inverts; each process of a team does its share and gets the latents of all.
+    """How a command inverts; each process of a group does its share and gets the latents of all.
 
     Raises:
         AsyrpError: a number of steps or refinements that cannot be.

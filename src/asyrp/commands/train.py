@@ -1,6 +1,5 @@
 """asyrp train."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import NamedTuple, cast
 from torch import nn
 from tqdm import tqdm
 
-from asyrp.commands.common import check_guides, network, on_domain, progress, say
+from asyrp.commands.common import check_guides, network, on_domain, progress, say, stem_of
 from asyrp.commands.inverting import open_store
 from asyrp.commands.outputs import check_direction
 from asyrp.commands.phases import MOST_MEASURED, phases_of
@@ -36,7 +35,7 @@ from asyrp.method.editing_interval import EditInterval, Found, edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import add_latents
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
-from asyrp.method.strength import STRENGTHS, response, saturation
+from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Train
 from asyrp.runtime.distributed import assemble, is_first
@@ -46,20 +45,19 @@ from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results
 
 MOST_PREVIEWED = 8
-LONGEST_NAME = 80  # letters of a file named after a text
 
 
-class Material(NamedTuple):
+class TrainingData(NamedTuple):
     """What directions are found from.
 
-    train, checked: images to train and to validate on, on the grid of training. held: the latter
-    at T and on the grid of editing. phases, found: of each target; found is None where all phases
-    were asked for.
+    train, checked: images to train and to validate on, on the grid of training. validation: the
+    latter at T and on the grid of editing. phases, found: of each target; found is None where all
+    phases were asked for.
     """
 
     train: Pictures | StoredPictures
     checked: Pictures
-    held: Pictures
+    validation: Pictures
     phases: tuple[EditInterval, ...]
     found: tuple[Found | None, ...]
 
@@ -74,9 +72,9 @@ def run(options: Train) -> None:
     guides = [guide_of(encoder, target, options) for target in options.target]
     options = followed(options, model, guides)
     begun = neighbour_of(model, options)
-    material = gather(model, guides, options)
-    tell(options, len(material.train), encoder.name)
-    train(model, guides, material, options, begun)
+    data = gather(model, guides, options)
+    tell(options, len(data.train), encoder.name)
+    train(model, guides, data, options, begun)
     if assemble(options.network.device).rank == 0:
         checkpoint_of(options).unlink(missing_ok=True)
     for path in files_of(options):
@@ -132,8 +130,7 @@ def files_of(options: Train) -> list[Path]:
     """The direction file of each target; several are named after their texts."""
     if len(options.target) == 1:
         return [options.out]
-    names = ["-".join(re.findall(r"\w+", target.lower())) for target in options.target]
-    return [options.out / f"{name[:LONGEST_NAME]}.safetensors" for name in names]
+    return [options.out / f"{stem_of(text.lower())}.safetensors" for text in options.target]
 
 
 def neighbour_of(model: HSpaceUNet, options: Train) -> nn.Module | None:
@@ -153,7 +150,7 @@ def checkpoint_of(options: Train) -> Path:
     return options.out / "training.checkpoint.safetensors"
 
 
-def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -> Material:
+def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -> TrainingData:
     """Images with latents, and the phases; the last `validation` images are held out."""
     told = _told_when(options)
     # before the long work, which would be lost if its weights could not be had
@@ -171,20 +168,21 @@ def _from_samples(
     guides: Sequence[TextDirection],
     options: Train,
     distance: PerceptualDistance | None,
-) -> Material:
+) -> TrainingData:
     size = options.network.at_once
     latents = random_latents(model, options.random, options.training.seed)
     with progress(f"drawing {options.random} samples") as report:
         images = edit(model, latents, (), EDIT_STEPS, batch_size=size, report=report)
     every = Pictures(images, latents)
     cut = len(images) - _held_out(len(images), options.validation)
-    held, train = every[cut:], every[:cut]
-    timed = phases_of(model, guides, held if len(held) else every, options, distance)
-    if options.store is None:
-        return Material(train, held, held, *timed)
-    store = open_store(options.store, assemble(options.network.device))
-    keys = add_latents(store, model, train.latents)
-    return Material(StoredPictures(store, keys, list(train.images)), held, held, *timed)
+    train: Pictures | StoredPictures = every[:cut]
+    validation = every[cut:]
+    timed = phases_of(model, guides, validation if len(validation) else every, options, distance)
+    if options.store is not None:
+        store = open_store(options.store, assemble(options.network.device))
+        keys = add_latents(store, model, every[:cut].latents)
+        train = StoredPictures(store, keys, list(images[:cut]))
+    return TrainingData(train, validation, validation, *timed)
 
 
 def _from_folder(
@@ -192,15 +190,17 @@ def _from_folder(
     guides: Sequence[TextDirection],
     options: Train,
     distance: PerceptualDistance | None,
-) -> Material:
+) -> TrainingData:
     folder = find_pictures(model, options.images or Path(), options)
     cut = len(folder) - _held_out(len(folder), options.validation)
-    held = folder.returned(slice(cut, None))
-    measured = held if len(held) or distance is None else folder.returned(slice(0, MOST_MEASURED))
+    validation = folder.returned(slice(cut, None))
+    measured = validation
+    if not len(validation) and distance is not None:
+        measured = folder.returned(slice(0, MOST_MEASURED))
     timed = phases_of(model, guides, measured, options, distance)
     start = timed.phases[0].t_start
     train = folder.to_train(slice(0, cut), start)
-    return Material(train, folder.ready(slice(cut, None), start), held, *timed)
+    return TrainingData(train, folder.ready(slice(cut, None), start), validation, *timed)
 
 
 def _held_out(count: int, asked: int) -> int:
@@ -210,7 +210,7 @@ def _held_out(count: int, asked: int) -> int:
 def train(
     model: HSpaceUNet,
     guides: Sequence[TextDirection],
-    material: Material,
+    data: TrainingData,
     options: Train,
     neighbour: nn.Module | None = None,
 ) -> list[SavedDirection]:
@@ -223,10 +223,10 @@ def train(
     settings, checkpoint = options.training, checkpoint_of(options)
     if checkpoint.exists():
         say(f"continuing from {checkpoint}")
-    wanted = [Wanted(*one) for one in zip(guides, material.phases, strict=True)]
-    parts = (material.train, material.checked, settings, checkpoint)
+    wanted = [Wanted(*one) for one in zip(guides, data.phases, strict=True)]
+    parts = (data.train, data.checked, settings, checkpoint)
     job = start_together(model, wanted, *parts, assemble(options.network.device), neighbour)
-    outcomes = _followed(model, job, material, options)
+    outcomes = _followed(model, job, data, options)
     saved = []
     for i, (one, outcome) in enumerate(zip(wanted, outcomes, strict=True)):
         direction = job.goals[i].direction.requires_grad_(False)
@@ -252,10 +252,10 @@ def _write(directions: Sequence[SavedDirection], options: Train) -> None:
 
 
 def _followed(
-    model: HSpaceUNet, job: Training, material: Material, options: Train
+    model: HSpaceUNet, job: Training, data: TrainingData, options: Train
 ) -> list[dict[str, object]]:
     """Walk the steps with a progress bar and previews; what there is to say of each lesson."""
-    about: dict[str, object] = {"images": len(material.train), "held_out": len(material.held)}
+    about: dict[str, object] = {"images": len(data.train), "held_out": len(data.validation)}
     title = printable(f"{options.source} -> {', '.join(options.target)}")
     with tqdm(desc=title, unit="batch", disable=not is_first()) as bar:
         for step in job.steps:
@@ -263,7 +263,7 @@ def _followed(
             bar.update(step.batch + (step.t is None) - bar.n)
             bar.set_postfix(t=step.t, loss=f"{step.total:.3f}", clip=f"{step.directional:.3f}")
             if step.best:
-                _preview(model, job, step.goal, material, options)
+                _preview(model, job, step.goal, data, options)
         bar.update(max(0, (bar.total or 0) - bar.n))
     if not is_first():  # the checkpoint is the first process's, and only that one saves a card
         return [dict(about) for _ in job.goals]
@@ -274,27 +274,25 @@ def _followed(
 
 def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> float:
     """The strength at which held-out images no longer respond."""
-    one, checked, size = job.goals[goal], job.checked, options.network.at_once
+    one, checked = job.goals[goal], job.checked
     assert checked is not None
-    parts = (one.guide, checked.until(len(one.grid)), one.grid, size)
-    direction = cast(Direction, one.direction)
-    made = [response(model, direction, strength, *parts) for strength in STRENGTHS]
-    found = saturation(STRENGTHS, made)
+    parts = (one.guide, checked.until(len(one.grid)), one.grid, options.network.at_once)
+    found = saturating(model, cast(Direction, one.direction), *parts)
     say(f"strength 1 of {options.target[goal]!r} stands for {found:g} times what was trained")
     return found
 
 
 def _preview(
-    model: HSpaceUNet, job: Training, goal: int, material: Material, options: Train
+    model: HSpaceUNet, job: Training, goal: int, data: TrainingData, options: Train
 ) -> None:
     """Held-out images, reconstructions above edits: latest.png, or for several NAME.png."""
     if options.previews is None or not is_first():
         return
-    held, phases = material.held[:MOST_PREVIEWED], material.phases[goal]
+    few, phases = data.validation[:MOST_PREVIEWED], data.phases[goal]
     direction, steps = cast(Direction, job.goals[goal].direction), options.training.steps
     act = Attribute(direction, phases.t_edit, 1.0, steps, phases.t_start)
-    rows = [held.images, edit(model, held.latents, [act], EDIT_STEPS, inversion=options.inversion)]
-    sheet = contact_sheet([model.space.decode(row) for row in rows])
+    edits = edit(model, few.latents, [act], EDIT_STEPS, inversion=options.inversion)
+    sheet = contact_sheet([model.space.decode(row) for row in (few.images, edits)])
     name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
     with atomic_folder(options.previews) as out:
         write_png(out / f"{name}.png", sheet)

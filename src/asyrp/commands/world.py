@@ -14,7 +14,7 @@ from asyrp.domains.training_loop import Inputs, Part
 from asyrp.errors import AsyrpError
 from asyrp.options import World
 from asyrp.reporting.tables import csv_text
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json, write_text
@@ -34,7 +34,7 @@ def run(options: World) -> None:
         return tell_others(options.out, names)
     held = [path for place in ("*", "*/*") for path in options.out.glob(place) if path.is_file()]
     check_results(options.out, None, [str(path.relative_to(options.out)) for path in held])
-    settle()
+    set_up_torch()
     with atomic_folder(options.out) as out:
         known = parts(replace(options, out=out))
         for name in known if options.part == "train" else [options.part]:

@@ -15,7 +15,7 @@ from asyrp.method.direction_file import SavedDirection
 from asyrp.method.directions import Direction
 from asyrp.method.editing_interval import Curves, EditInterval, find_intervals
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.strength import STRENGTHS, response, saturation
+from asyrp.method.strength import saturating
 from asyrp.method.unedited_trajectory import editing_window, joined, prepare
 from asyrp.settings import TrainSettings
 
@@ -76,8 +76,7 @@ def saturated(
     window = editing_window(start, card.t_edit, steps, length, images.at)
     sources = joined(list(prepare(model, guide, images.latents, window, BATCH)))
     direction = cast(Direction, saved.direction)
-    made = [response(model, direction, s, guide, sources, window.grid) for s in STRENGTHS]
-    return saturation(STRENGTHS, made)
+    return saturating(model, direction, guide, sources, window.grid)
 
 
 class DhRecorder:

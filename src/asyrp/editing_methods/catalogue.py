@@ -1,8 +1,6 @@
 """Every method by name."""
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import cast
 
 from asyrp.editing_methods.asyrp import (
     asyrp,
@@ -16,7 +14,7 @@ from asyrp.editing_methods.classifier_guidance import classified
 from asyrp.editing_methods.diffusionclip import diffusionclip
 from asyrp.editing_methods.image_guidance import mixed, painted
 from asyrp.editing_methods.label_swap import swapped
-from asyrp.errors import AsyrpError
+from asyrp.lookup import look_up
 
 DRAWN, LABELS = frozenset({"rendered_target"}), frozenset({"labels"})
 BEFORE, STROKES = "f_t, trained before", "strokes of the answer, for every image"
@@ -57,13 +55,4 @@ def method_of(name: str) -> EditingMethod:
     Raises:
         AsyrpError: nothing by that name.
     """
-    if name in METHODS:
-        return METHODS[name]
-    module, _, attribute = name.partition(":")
-    try:
-        return cast(EditingMethod, getattr(import_module(module), attribute))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise AsyrpError(
-            f"unknown method {name!r}; needed some of: {', '.join(METHODS)}, or MODULE:NAME of an "
-            "EditingMethod"
-        ) from error
+    return look_up(name, METHODS, "method")

@@ -31,10 +31,10 @@ def wish_of(task: Task) -> Wish | None:
 def measured(domain: Domain, task: Task, images: InvertedImages, edits: Tensor) -> Measured:
     """Every metric of the edits."""
     pictures = Pictures(images.images, edits, images.reconstructions)
-    tools = domain.scorers._replace(guide=guide_of(domain, task))
-    values = per_image(pictures, tools, wish_of(task))
+    scorers = domain.scorers._replace(guide=guide_of(domain, task))
+    values = per_image(pictures, scorers, wish_of(task))
     values["lpips"] = distances(domain.distance, images.images, edits)
-    return Measured(values, of_sets([pictures], tools, features_in([pictures], tools)))
+    return Measured(values, of_sets([pictures], scorers, features_in([pictures], scorers)))
 
 
 def judged(
@@ -46,8 +46,8 @@ def judged(
     """
     pictures, judge = Pictures(images.images, edits), domain.scorers.judge
     guide = None if judge else guide_of(domain, task)
-    tools = Scorers(guide=guide, judge=judge, distance=domain.distance)
-    return per_image(pictures, tools, wish_of(task))
+    scorers = Scorers(guide=guide, judge=judge, distance=domain.distance)
+    return per_image(pictures, scorers, wish_of(task))
 
 
 @torch.no_grad()

@@ -69,7 +69,7 @@ def new_amortised(model: HSpaceUNet, features: int, seed: int) -> AmortisedDirec
     return seeded(seed, made).to(model.device)
 
 
-class Lesson(NamedTuple):
+class TextPair(NamedTuple):
     """A text pair to train on."""
 
     texts: Texts
@@ -83,27 +83,27 @@ def find(settings: Amortised, model: HSpaceUNet, data: FinderData) -> Iterator[F
         AsyrpError: fewer than two text pairs, or a text that is none.
     """
     assert data.encoder is not None
-    lessons = lessons_of(data.encoder, read_text_pairs(settings.texts))
-    asked = lessons_of(data.encoder, [parsed(text) for text in settings.ask]) or lessons
+    pairs = text_pairs_of(data.encoder, read_text_pairs(settings.texts))
+    asked = text_pairs_of(data.encoder, [parsed(text) for text in settings.ask]) or pairs
     parts = prepare(
-        model, lessons[0].guide, data.latents.to(model.device), data.window, data.batch_size
+        model, pairs[0].guide, data.latents.to(model.device), data.window, data.batch_size
     )
     sources, fitting = joined(list(parts)), settings.train
-    features = len(lessons[0].guide.direction)
+    features = len(pairs[0].guide.direction)
     module = new_amortised(model, features, fitting.seed)
-    known = (settings.texts.name, [one.texts for one in lessons], fitting)
+    known = (settings.texts.name, [one.texts for one in pairs], fitting)
     key = key_of("amortised", model.fingerprint(), *known, data.window, data.latents)
     checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
     losses, total = [], 1
-    goals = Goals(module, sources, lessons, fitting.seed)
+    goals = Goals(module, sources, pairs, fitting.seed)
     for step in fitted(
         model, module, sources.latents, data.window.grid, goals, fitting, checkpoint
     ):
         losses.append(step.loss)
         total = step.batches
         yield FinderStep(step.batch, total, loss=step.loss)
-    explains = {"text_pairs": len(lessons), **told(losses, fitting.epochs)}
-    found = [answer(module, one, lessons, explains) for one in asked]
+    explains = {"text_pairs": len(pairs), **told(losses, fitting.epochs)}
+    found = [answer(module, one, pairs, explains) for one in asked]
     yield FinderStep(total, total, tuple(found))
 
 
@@ -114,17 +114,17 @@ class Goals:
         self,
         module: AmortisedDirection,
         sources: UneditedTrajectory,
-        lessons: Sequence[Lesson],
+        pairs: Sequence[TextPair],
         seed: int,
     ):
-        self.module, self.sources, self.lessons, self.seed = module, sources, lessons, seed
+        self.module, self.sources, self.pairs, self.seed = module, sources, pairs, seed
         self.settings = TrainSettings()
 
     def __call__(self, batch: int) -> Goal:
         """What that batch teaches."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + batch)
-        row = int(torch.randint(len(self.lessons), (), generator=generator))
-        guide = self.lessons[row].guide
+        row = int(torch.randint(len(self.pairs), (), generator=generator))
+        guide = self.pairs[row].guide
 
         def direction(h: Tensor, emb: Tensor, t: int) -> Tensor:
             dh: Tensor = self.module(guide.direction, h, emb, t)
@@ -139,21 +139,21 @@ class Goals:
 
 def answer(
     module: AmortisedDirection,
-    asked: Lesson,
-    lessons: Sequence[Lesson],
+    asked: TextPair,
+    pairs: Sequence[TextPair],
     explains: dict[str, object],
 ) -> FoundDirection:
     """The direction of a text pair."""
     name = "-".join(asked.texts[1].lower().split())
-    about = {**explains, "trained_on": any(one.texts == asked.texts for one in lessons)}
+    about = {**explains, "trained_on": any(one.texts == asked.texts for one in pairs)}
     guide = asked.guide
     told = (about, asked.texts, guide.encoder.name, guide.cosine)
     return FoundDirection(name, module.of(guide.direction), *told)
 
 
-def lessons_of(encoder: TextImageEncoder, pairs: Sequence[Texts]) -> list[Lesson]:
+def text_pairs_of(encoder: TextImageEncoder, pairs: Sequence[Texts]) -> list[TextPair]:
     """The text pairs as an encoder reads them."""
-    return [Lesson(pair, new_text_direction(encoder, *pair)) for pair in pairs]
+    return [TextPair(pair, new_text_direction(encoder, *pair)) for pair in pairs]
 
 
 def parsed(text: str) -> Texts:

@@ -190,3 +190,8 @@ class Compose(Finder):
             raise AsyrpError("one of --polygon, --mask and --segments says where; got several")
         if bool(self.segments) != bool(self.segmenter):
             raise AsyrpError("--segments and --segmenter need each other; got one")
+
+
+FINDERS: dict[str, type[Finder]] = {
+    one.name: one for one in (Clip, Labels, Pca, Jacobian, Pairs, Amortised, Compose)
+}

@@ -95,7 +95,7 @@ def fit(
 ) -> Iterator[TrainStep]:
     """Train `direction` in place; with validation it ends as the best that was validated.
 
-    `fit_together` of one lesson, which says more.
+    `fit_together` of one goal, which says more.
     """
     goals = [TrainingGoal(direction, guide, grid)]
     return fit_together(model, goals, sources, settings, validation, checkpoint, processes, origin)
@@ -114,16 +114,16 @@ def fit_together(
     """Train several directions in place on the same images, side by side in every network call.
 
     Each ends, to rounding, as it would alone, but for less time: small batches use a processor
-    badly. Memory grows with the number of lessons that still learn. With validation each ends as
+    badly. Memory grows with the number of goals that still learn. With validation each ends as
     the best that was validated, and stops learning when its patience ends.
 
     Continues from `checkpoint` if that file exists. The file is replaced after every batch and,
-    without a team, within long ones every 15 seconds. A run that was killed and continued ends with
-    the same directions as an unbroken one. The processes of a team divide every batch and end with
-    the same directions. origin: what the directions began from, the same for one checkpoint.
+    in a single process, within long ones every 15 seconds. A run that was killed and continued ends
+    with the same directions as an unbroken one. The processes of a group divide every batch and end
+    with the same directions. origin: what the directions began from, the same for one checkpoint.
 
     Raises:
-        AsyrpError: a loss is not finite, the checkpoint belongs to another run, the lessons do not
+        AsyrpError: a loss is not finite, the checkpoint belongs to another run, the goals do not
             begin at one timestep or are of several encoders, or the sources are not what
             `settings.along` needs.
     """
@@ -133,16 +133,16 @@ def fit_together(
     kept = {"direction": run.directions, "best": best}
     identity = _identity(run, sources, validation, origin)
     steps = len(run.walk.grid)
-    keeper = TrainingCheckpoint(
+    kept_run = TrainingCheckpoint(
         checkpoint, kept, run.optimiser, identity, steps, len(goals), processes
     )
-    at = keeper.read()
+    at = kept_run.read()
     order = batches_of(sources.images, settings)
     while at.batch < len(order) and run.learning(at):
         for done, x in run.train_batch(sources, order, at):
             yield from done
             at = at._replace(steps=at.steps + 1, x=x)
-            keeper.settle(at)
+            kept_run.write_due(at)
         batch = at.batch
         at = at._replace(batch=batch + 1, steps=0, x=None)
         if validation is not None and _is_due(batch + 1, len(order), settings):
@@ -153,7 +153,7 @@ def fit_together(
                     best[goal].load_state_dict(run.directions[goal].state_dict())
                 told = (total, directional, recon, 0.0, improved, goal)
                 yield TrainStep(batch, len(order), None, *told)
-        keeper.write(at)
+        kept_run.write(at)
     for goal, lowest in enumerate(at.lowest):
         if lowest < math.inf:
             run.directions[goal].load_state_dict(best[goal].state_dict())
@@ -168,7 +168,7 @@ def _check_sources(sources: UneditedTrajectories, settings: TrainSettings) -> No
 
 
 def judged(at: Progress, goal: int, loss: float) -> tuple[Progress, bool]:
-    """Progress after a validation of a lesson, and whether that was its lowest."""
+    """Progress after a validation of a goal, and whether that was its lowest."""
     improved = loss < at.lowest[goal]
     lowest, best, stale = list(at.lowest), list(at.best), list(at.stale)
     if improved:
@@ -196,7 +196,8 @@ def _identity(
 
 def _asked(guide: TextDirection) -> Sequence[object]:
     """The texts; their features, which other machines round otherwise, where none are told."""
-    return guide.asked or guide.direction.tolist()
+    terms = [getattr(term, "__name__", type(term).__name__) for term in guide.terms]
+    return [*(guide.asked or guide.direction.tolist()), *terms]
 
 
 def batches_of(count: int, settings: TrainSettings) -> list[Tensor]:

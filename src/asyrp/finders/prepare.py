@@ -105,7 +105,7 @@ class Wanted(NamedTuple):
 class Training(NamedTuple):
     """Directions, and the steps that train them in place when they are walked.
 
-    checked: the held-out images on the longest grid of the lessons; None without any.
+    checked: the held-out images on the longest grid of the goals; None without any.
     """
 
     goals: Sequence[TrainingGoal]
@@ -189,7 +189,7 @@ def sources_of(
     settings: TrainSettings,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> UneditedTrajectory:
-    """The unedited walks of pictures in memory; each process of a team walks its share."""
+    """The unedited walks of pictures in memory; each process of a group walks its share."""
     clean = part.images.to(model.device) if settings.clip_source == "clean" else None
     own = processes.share(len(part))
     if own.start == own.stop:  # more processes than pictures

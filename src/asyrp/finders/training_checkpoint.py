@@ -22,8 +22,8 @@ SECONDS = 15.0  # between checkpoints within a batch; a timestep that is under w
 class Progress(NamedTuple):
     """How far a run is.
 
-    batch: whole ones. steps, x: timesteps done of the next batch, and x after them of every lesson
-    that still learns, (k, b, c, height, width). lowest, best, stale: each lesson's lowest
+    batch: whole ones. steps, x: timesteps done of the next batch, and x after them of every goal
+    that still learns, (k, b, c, height, width). lowest, best, stale: each goal's lowest
     validation loss, the whole batches before it, and validations since.
     """
 
@@ -42,14 +42,14 @@ def beginning(goals: int) -> Progress:
 
 
 class Outcome(NamedTuple):
-    """The best try of a lesson. batches: whole ones before it. loss: that validated."""
+    """The best try of a goal. batches: whole ones before it. loss: that validated."""
 
     batches: int
     loss: float
 
 
 def outcomes_of(path: Path) -> list[Outcome | None]:
-    """The best try of each lesson by a checkpoint; None for those that were never validated."""
+    """The best try of each goal by a checkpoint; None for those that were never validated."""
     with open_safetensors(path) as file:
         header = file.metadata()
     pairs = zip(json.loads(header["best"]), json.loads(header["lowest"]), strict=True)
@@ -61,7 +61,7 @@ class TrainingCheckpoint:
 
     Args:
         kept: the modules. identity: what a checkpoint must share with the run that continues from
-            it. steps: of a batch. lessons: how many.
+            it. steps: of a batch. goals: how many.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class TrainingCheckpoint:
         lowest = tuple(map(float, json.loads(header["lowest"])))
         best, stale = (tuple(map(int, json.loads(header[name]))) for name in ("best", "stale"))
         if not len(lowest) == len(best) == len(stale) == self.goals:
-            raise ValueError("other lessons")
+            raise ValueError("other goals")
         return Progress(*numbers, x, lowest, best, stale)
 
-    def settle(self, at: Progress) -> None:
+    def write_due(self, at: Progress) -> None:
         """Write within a batch if the last time was long ago."""
         late = time.monotonic() - self.written >= SECONDS
         if late and self.processes.size == 1:

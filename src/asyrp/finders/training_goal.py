@@ -26,10 +26,10 @@ class TrainingGoal(NamedTuple):
 
 
 class TrainStep(NamedTuple):
-    """One optimiser step of a lesson, or one validation of it (`t` is None).
+    """One optimiser step of a goal, or one validation of it (`t` is None).
 
     batch counts over all epochs of `batches`. grad_norm: of the direction's parameters.
-    best: whether this validation is the lowest so far. lesson: which one of those of the run.
+    best: whether this validation is the lowest so far. goal: which one of those of the run.
     """
 
     batch: int
@@ -46,9 +46,9 @@ class TrainStep(NamedTuple):
 class Edited(NamedTuple):
     """One timestep of images edited side by side.
 
-    k: its place in the grid. lessons: those whose grid has it. x0: their edited P_t,
-    (lessons, b, c, height, width). x0_source: P_t of the first one's x_t unedited. x: after it, of
-    all lessons of the walk.
+    k: its place in the grid. goals: those whose grid has it. x0: their edited P_t,
+    (goals, b, c, height, width). x0_source: P_t of the first one's x_t unedited. x: after it, of
+    all goals of the walk.
     """
 
     k: int
@@ -60,7 +60,7 @@ class Edited(NamedTuple):
 
 
 class SideWalk:
-    """Several lessons that edit the same images, each (at strength 1) a row of x."""
+    """Several goals that edit the same images, each (at strength 1) a row of x."""
 
     def __init__(self, model: HSpaceUNet, goals: Sequence[TrainingGoal], settings: TrainSettings):
         self.model, self.goals, self.settings = model, goals, settings
@@ -119,7 +119,7 @@ class SideWalk:
 
 
 def common_grid(goals: Sequence[TrainingGoal]) -> Sequence[Pair]:
-    """The longest grid of lessons that are learnt side by side; the others are its beginning.
+    """The longest grid of goals that are learnt side by side; the others are its beginning.
 
     Raises:
         AsyrpError: they begin at different timesteps, or their encoders differ.

@@ -62,13 +62,13 @@ class Run:
         return self.settings.loss_form == "mean"
 
     def learning(self, at: Progress) -> list[int]:
-        """The lessons whose patience has not ended."""
+        """The goals whose patience has not ended."""
         return [i for i, stale in enumerate(at.stale) if stale < self.settings.patience]
 
     def train_batch(
         self, sources: UneditedTrajectories, order: Sequence[Tensor], at: Progress
     ) -> Iterator[tuple[list[TrainStep], Tensor]]:
-        """One optimiser step of every lesson for each timestep not done yet, and x after it."""
+        """One optimiser step of every goal for each timestep not done yet, and x after it."""
         rows = order[at.batch]
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(at.batch, len(order), self.settings)
@@ -153,7 +153,7 @@ class Run:
 
     @torch.no_grad()
     def validate(self, sources: UneditedTrajectory, learning: Sequence[int]) -> dict[int, Losses]:
-        """Each lesson's loss at the last timestep of its interval, by when the edit is whole."""
+        """Each goal's loss at the last timestep of its interval, by when the edit is whole."""
         part = sources.take(self.processes.share(sources.images))
         sums = torch.zeros(len(learning), 3, device=sources.x0.device)
         for found in in_batches(
@@ -166,7 +166,7 @@ class Run:
         return {i: Losses(*row) for i, row in zip(learning, whole, strict=True)}
 
     def _sums(self, part: UneditedTrajectory, learning: Sequence[int]) -> Tensor:
-        """The losses of each lesson, summed over images, (learning, 3)."""
+        """The losses of each goal, summed over images, (learning, 3)."""
         found: dict[int, Tensor] = {}
         for done in self.walk.walked(torch.stack([part.latents] * len(learning)), learning):
             for i, x0 in zip(done.goals, done.x0, strict=True):

@@ -96,7 +96,7 @@ def prepare_into(
             every = torch.cat(list(in_batches(len(new), batch_size, looked)))
             for key, row in zip(new, every, strict=True):
                 store.add(features_key(key, mark), {"features": row.clone()})
-            store.settle()
+            store.write_due()
             yield 1
     store.flush()
 

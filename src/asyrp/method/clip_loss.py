@@ -71,7 +71,7 @@ def loss_of(
 ) -> Losses:
     """lambda_clip L_dir + lambda_recon cos L1 between edited and source P_t (section 3.4).
 
-    And lambda_keep |K dI|^2 where a guide says what to keep, which is ours.
+    And lambda_keep |K dI|^2 where a guide says what to keep, which is ours, and its own terms.
     """
     (means,) = means_of(x0[None], x0_source, features, [guide], settings)
     return combined(means, guide, settings)
@@ -84,7 +84,7 @@ def means_of(
     guides: Sequence[TextDirection],
     settings: TrainSettings,
 ) -> Tensor:
-    """The means over images that each edit's loss is made of, (k, 3): directional, L1, kept.
+    """The means over images that each edit's loss is made of, (k, 3): directional, L1, others.
 
     Args:
         x0: (k, b, c, height, width), P_t of the same images under k edits.
@@ -98,17 +98,19 @@ def means_of(
         for one, guide in zip(edited, guides, strict=True)
     ]
     recon = [reconstruction_loss(one.float(), x0_source.float()) for one in x0]
-    none = torch.zeros_like(recon[0])
-    kept = [
-        none if g.kept is None else kept_loss(one, features, g.kept, settings.floor).mean()
-        for one, g in zip(edited, guides, strict=True)
-    ]
-    return torch.stack([torch.stack(part) for part in (directional, recon, kept)], dim=1)
+    others = [torch.zeros_like(one) for one in recon]
+    for i, guide in enumerate(guides):
+        for term in guide.terms:
+            others[i] = others[i] + term(x0[i].float(), x0_source.float()).mean()
+        if guide.kept is not None:
+            kept = kept_loss(edited[i], features, guide.kept, settings.floor).mean()
+            others[i] = others[i] + settings.lambda_keep * kept
+    return torch.stack([torch.stack(part) for part in (directional, recon, others)], dim=1)
 
 
 def combined(means: Tensor, guide: TextDirection, settings: TrainSettings) -> Losses:
     """The loss of one edit from its `means_of`, (3,), over all images."""
-    directional, recon, kept = means
+    directional, recon, others = means
     clip = log_form(directional) if settings.loss_form == "log" else mean_form(directional)
     total = settings.lambda_clip * clip + settings.lambda_recon * guide.cosine * recon
-    return Losses(total + settings.lambda_keep * kept, directional, recon)
+    return Losses(total + others, directional, recon)

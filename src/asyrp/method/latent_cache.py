@@ -134,7 +134,7 @@ def _inverted(
     latents = torch.cat(list(in_batches(len(waiting), len(waiting), inverted)))
     for (_, key, _), latent in zip(waiting, latents, strict=True):
         store.add(key, {"x": latent.clone()})
-    store.settle()  # a whole batch or none: after a kill the rest falls into the same batches
+    store.write_due()  # a whole batch or none: after a kill the rest falls into the same batches
     yield from (Kept(row, key, True) for row, key, _ in waiting)
 
 
@@ -148,7 +148,7 @@ def add_latents(store: RecordStore, model: HSpaceUNet, latents: Tensor) -> list[
     keys = [key_of("given", network, hash_of(latent)) for latent in latents]
     for key, latent in zip(keys, latents.cpu(), strict=True):
         store.add(key, {"x": latent.clone()})
-    store.settle()
+    store.write_due()
     return keys
 
 
@@ -261,5 +261,5 @@ def _keep(
         values = check_result(leaving.landed(), "the unedited walk")
         for latent, value in zip(latents, values, strict=True):
             store.add(key(latent, walked), {"x": value.clone()})
-    store.settle()
+    store.write_due()
     return len(latents)

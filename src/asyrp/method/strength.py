@@ -42,6 +42,19 @@ def response(
     return torch.cat(list(in_batches(sources.images, batch_size, made))).mean().item()
 
 
+def saturating(
+    model: HSpaceUNet,
+    direction: Direction,
+    guide: TextDirection,
+    sources: UneditedTrajectory,
+    grid: Sequence[Pair],
+    batch_size: int = BATCH,
+) -> float:
+    """The strength at which images no longer respond."""
+    parts = (guide, sources, grid, batch_size)
+    return saturation(STRENGTHS, [response(model, direction, s, *parts) for s in STRENGTHS])
+
+
 def saturation(
     strengths: Sequence[float], progress: Sequence[float], share: float = SHARE
 ) -> float:

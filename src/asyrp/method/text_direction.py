@@ -1,6 +1,6 @@
 """A text pair as training uses it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,13 +12,16 @@ from asyrp.method.protocols import TextImageEncoder, templates_of, text_cosine, 
 
 SMALLEST = 0.1  # singular value of what is kept; below it a text says what others have said
 
+LossTerm = Callable[[Tensor, Tensor], Tensor]
+"""(edited P_t, P_t), each (b, c, height, width) in float32 -> of each image, (b,)."""
+
 
 class TextDirection(NamedTuple):
     """A text pair as the loss uses it.
 
     direction: dT, (d,). cosine: cos(source text, target text). kept: orthonormal rows (r, d), at
     right angles to dT, that images shall not move along; None for none. asked: the texts, source
-    and target first.
+    and target first. terms: more terms of the loss, of your own.
     """
 
     encoder: TextImageEncoder
@@ -26,6 +29,7 @@ class TextDirection(NamedTuple):
     cosine: float
     kept: Tensor | None = None
     asked: tuple[str, ...] = ()
+    terms: tuple[LossTerm, ...] = ()
 
 
 def new_text_direction(

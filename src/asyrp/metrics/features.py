@@ -25,12 +25,7 @@ class EncoderFeatures:
     """The image tower of a text-image encoder as a feature network."""
 
     def __init__(self, encoder: TextImageEncoder) -> None:
-        self.encoder = encoder
-
-    @property
-    def name(self) -> str:
-        """The encoder's name."""
-        return self.encoder.name
+        self.encoder, self.name = encoder, encoder.name
 
     def __call__(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> (b, d) of unit norm."""

@@ -77,26 +77,26 @@ Values = Mapping[str, np.ndarray]
 
 
 def per_image(
-    pictures: Pictures, tools: Scorers, wish: Wish | None = None
+    pictures: Pictures, scorers: Scorers, wish: Wish | None = None
 ) -> dict[str, np.ndarray]:
     """metric -> (n,), for the metrics that belong to single images."""
     sources, edits, back = pictures[:3]
     found: dict[str, np.ndarray] = {}
-    if tools.guide is not None:
-        found["s_dir"] = directional.directional_similarity(sources, edits, tools.guide)
-    if tools.judge is not None and wish is not None:
-        found |= judge_edits(pictures, tools.judge, wish)
-    if tools.distance is not None:
-        found["lpips"] = distances(tools.distance, sources, edits)
+    if scorers.guide is not None:
+        found["s_dir"] = directional.directional_similarity(sources, edits, scorers.guide)
+    if scorers.judge is not None and wish is not None:
+        found |= judge_edits(pictures, scorers.judge, wish)
+    if scorers.distance is not None:
+        found["lpips"] = distances(scorers.distance, sources, edits)
         if back is not None:
-            found["lpips_reconstruction"] = distances(tools.distance, sources, back)
-    if tools.segmenter is not None:
-        found["sc"] = mean_iou(tools.segmenter.masks(sources), tools.segmenter.masks(edits))
-    if tools.identity is not None:
-        features = features_of(tools.identity, sources)
-        found["identity"] = identity_similarity(features, features_of(tools.identity, edits))
+            found["lpips_reconstruction"] = distances(scorers.distance, sources, back)
+    if scorers.segmenter is not None:
+        found["sc"] = mean_iou(scorers.segmenter.masks(sources), scorers.segmenter.masks(edits))
+    if scorers.identity is not None:
+        features = features_of(scorers.identity, sources)
+        found["identity"] = identity_similarity(features, features_of(scorers.identity, edits))
         found["identity_strangers"] = strangers(features)
-    return found | {metric.name: metric.measure(pictures) for metric in tools.more}
+    return found | {metric.name: metric.measure(pictures) for metric in scorers.more}
 
 
 def judge_edits(pictures: Pictures, judge: Judge, wish: Wish) -> dict[str, np.ndarray]:
@@ -121,10 +121,10 @@ def judge_edits(pictures: Pictures, judge: Judge, wish: Wish) -> dict[str, np.nd
 
 
 def over_runs(
-    runs: Sequence[Pictures], tools: Scorers, wish: Wish | None = None
+    runs: Sequence[Pictures], scorers: Scorers, wish: Wish | None = None
 ) -> dict[str, np.ndarray]:
     """`per_image` of every run, metric -> (runs, n); runs have the same sources."""
-    found = [per_image(pictures, tools, wish) for pictures in runs]
+    found = [per_image(pictures, scorers, wish) for pictures in runs]
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
@@ -159,18 +159,18 @@ class Features(NamedTuple):
         return Features(reference, self.edits[:, chosen], self.paired)
 
 
-def features_in(runs: Sequence[Pictures], tools: Scorers) -> Features | None:
+def features_in(runs: Sequence[Pictures], scorers: Scorers) -> Features | None:
     """Features for FID and KID; None without a network for them."""
-    if tools.features is None:
+    if scorers.features is None:
         return None
-    edits = torch.stack([features_of(tools.features, run.edits) for run in runs])
+    edits = torch.stack([features_of(scorers.features, run.edits) for run in runs])
     first = runs[0]
     shown = first.sources if first.showing is None else first.showing
-    return Features(features_of(tools.features, shown), edits, first.showing is None)
+    return Features(features_of(scorers.features, shown), edits, first.showing is None)
 
 
 def of_sets(
-    runs: Sequence[Pictures], tools: Scorers, features: Features | None, seed: int = 0
+    runs: Sequence[Pictures], scorers: Scorers, features: Features | None, seed: int = 0
 ) -> dict[str, Estimate]:
     """The metrics that belong to whole sets of images: FID, KID, diversity; means over runs.
 
@@ -183,12 +183,12 @@ def of_sets(
             "fid": frechet.fid(*features, seed=seed),
             "kid": frechet.kid(*features, seed=seed),
         }
-    if tools.spread is not None:
+    if scorers.spread is not None:
         count = len(runs[0].sources)
         pairs = neighbour_pairs(count)
-        every = np.stack([diversity(tools.spread, run.edits, pairs) for run in runs])
+        every = np.stack([diversity(scorers.spread, run.edits, pairs) for run in runs])
         found["diversity"] = of_pairs(every.mean(0), pairs, count)
-        own = diversity(tools.spread, runs[0].sources, pairs)
+        own = diversity(scorers.spread, runs[0].sources, pairs)
         found["diversity_sources"] = of_pairs(own, pairs, count)
     return found
 

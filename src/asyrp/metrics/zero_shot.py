@@ -93,25 +93,12 @@ class ZeroShotJudge:
 
     def __init__(self, encoder: TextImageEncoder, questions: Questions) -> None:
         self.encoder, self.questions = encoder, questions
+        self.name, self.values = f"zero-shot {encoder.name}", questions.values
+        self.audited = tuple(self.values)
         every = [text for texts in questions.values.values() for text in texts]
         found = encoder.text_features(every).detach().cpu().double()
         parts = found.split([len(texts) for texts in questions.values.values()])
         self._texts = dict(zip(questions.values, parts, strict=True))
-
-    @property
-    def name(self) -> str:
-        """What a table records."""
-        return f"zero-shot {self.encoder.name}"
-
-    @property
-    def values(self) -> Mapping[str, Sequence[str]]:
-        """attribute -> the texts of its values."""
-        return self.questions.values
-
-    @property
-    def audited(self) -> Sequence[str]:
-        """Attributes by which subgroups are compared: all."""
-        return tuple(self.values)
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import linear
-from asyrp.networks.convert.hyperparameters import read_said
+from asyrp.networks.convert.hyperparameters import read_hyperparameters
 from asyrp.networks.diffusers_folder import open_unet, read_json, unet_folder, wrapped
 from asyrp.networks.latent_pipeline import NO_PROMPT, Prompt, is_latent, load_latent
 from asyrp.networks.resolve import BUILT_IN, folder_of
@@ -45,7 +45,7 @@ def load_model(
         AsyrpError: nothing by that name, or a network that has no h-space.
     """
     warn_if_overbooked()
-    said = read_said(config)[0] if config else None
+    said = read_hyperparameters(config)[0] if config else None
     with hub():
         folder = folder_of(str(spec), said)
     if is_latent(folder):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.released_networks import NETWORKS, Known
 from asyrp.networks.released_tables import released_intervals
 from asyrp.networks.released_texts import text_pairs
@@ -66,7 +66,7 @@ class Preset(NamedTuple):
     unseen: Mapping[str, int] = {}
 
     @property
-    def said(self) -> Said:
+    def said(self) -> Hyperparameters:
         """Its hyper-parameters."""
         return self.network.said
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.convert.structure import Structure
 from asyrp.storage.shipped import shipped_tables
 
@@ -16,11 +16,11 @@ class Known(NamedTuple):
 
     name: str
     family: str
-    said: Said
+    said: Hyperparameters
 
 
 def _known(name: str, family: str, **said: Any) -> Known:
-    return Known(name, family, Said(**said))
+    return Known(name, family, Hyperparameters(**said))
 
 
 _TABLES = shipped_tables(__package__, "data", "networks.toml")
@@ -46,7 +46,5 @@ def _matches(known: Known, structure: Structure) -> bool:
     wanted = (known.family, said.learned_sigma, said.channels, said.res_blocks, said.channel_mult)
     if found != (*wanted, structure.attends):
         return False
-    return structure.family == "ddpm" or (
-        said.resblock_updown == (structure.resample == "resnet")
-        and said.scale_shift == structure.scale_shift
-    )
+    resampled = said.resblock_updown in (None, structure.resample == "resnet")
+    return resampled and said.scale_shift in (None, structure.scale_shift)

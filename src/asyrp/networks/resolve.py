@@ -9,7 +9,7 @@ from asyrp.errors import AsyrpError
 from asyrp.networks import latent_pipeline as latent
 from asyrp.networks.convert.convert import TORCH_SUFFIXES, convert, digest_of, keep_folder
 from asyrp.networks.convert.detect import detect
-from asyrp.networks.convert.hyperparameters import Said
+from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.presets import PRESETS, Preset, Source
 from asyrp.runtime.download import (
     cache_folder,
@@ -28,7 +28,7 @@ SUFFIXES = (*TORCH_SUFFIXES, ".bin", ".safetensors")  # of files, which Hub ids 
 CONVERTER = 1  # raised when a converter changes what it writes, so that old copies are not used
 
 
-def folder_of(spec: str, said: Said | None = None) -> Path:
+def folder_of(spec: str, said: Hyperparameters | None = None) -> Path:
     """A diffusers folder for any spec that `load_model` takes.
 
     Args:
@@ -43,11 +43,11 @@ def folder_of(spec: str, said: Said | None = None) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        return converted(path, said or Said())
+        return converted(path, said or Hyperparameters())
     if spec in PRESETS:
         return preset_folder(PRESETS[spec], said)
     if is_url(spec):
-        return converted(fetch_url(spec), said or Said())
+        return converted(fetch_url(spec), said or Hyperparameters())
     if path.suffix in SUFFIXES:
         raise AsyrpError(f"needed a checkpoint file; {spec!r} does not exist")
     if _is_hub_id(spec):
@@ -64,7 +64,7 @@ def _is_hub_id(spec: str) -> bool:
     return bool(slash and owner and name) and "/" not in name and not owner.startswith((".", "~"))
 
 
-def converted(file: Path, said: Said) -> Path:
+def converted(file: Path, said: Hyperparameters) -> Path:
     """The converted form of an original checkpoint, from the cache or made now.
 
     The copy is found by the file's SHA-256 and the hyper-parameters, not by its name.
@@ -78,13 +78,13 @@ def converted(file: Path, said: Said) -> Path:
     return folder
 
 
-def preset_folder(preset: Preset, said: Said | None = None) -> Path:
+def preset_folder(preset: Preset, said: Hyperparameters | None = None) -> Path:
     """The network of a preset: a file in the cache folder, or the first source that works.
 
     Raises:
         AsyrpError: none works; says why for each, and what a person can do.
     """
-    whole = (said or Said()).over(preset.said)
+    whole = (said or Hyperparameters()).over(preset.said)
     by_hand = cache_folder() / "originals"
     for name in preset.files:
         if (by_hand / name).is_file():
@@ -110,7 +110,7 @@ def preset_folder(preset: Preset, said: Said | None = None) -> Path:
     )
 
 
-def _from_source(source: Source, said: Said) -> Path:
+def _from_source(source: Source, said: Hyperparameters) -> Path:
     if source.kind == "hub":
         return hub_folder(source.place)
     if source.kind == "hub file":

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from asyrp.finders.catalogue import Amortised, Clip, Compose, Jacobian, Labels, Pairs, Pca
+from asyrp.finders.catalogue import FINDERS, Amortised, Clip, Compose, Jacobian, Labels, Pairs, Pca
+from asyrp.lookup import look_up
 from asyrp.options.shared import Flat, Guides, Inverting, Network, Overwrite, unset
 
 By = (
@@ -27,7 +28,7 @@ class Find:
     """Find directions, one way or another; `asyrp find --by NAME --help` lists a way's options."""
 
     by: Annotated[By, Flat]
-    """How: --by NAME."""
+    """How: --by NAME, or MODULE:NAME of your own."""
     out: Path
     """Folder for a direction file and a sheet of strips of each direction, and find.json."""
     images: Annotated[Path | None, unset("--random is needed", "PATH")] = None
@@ -54,6 +55,26 @@ class Find:
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
+
+
+def find_of(argv: Sequence[str]) -> type[Find]:
+    """`Find` with a finder of the user's own among the others, where --by MODULE:NAME names one.
+
+    Raises:
+        AsyrpError: there is no such finder.
+    """
+    name = finder_first(argv)[1:2]
+    if not name or ":" not in name[0]:
+        return Find
+    kind: Any = look_up(name[0], FINDERS, "finder")
+    own = Annotated[kind, tyro.conf.subcommand(name[0], prefix_name=False)]
+
+    @dataclass(frozen=True)
+    class Extended(Find):
+        by: Annotated[By | own, Flat]  # type: ignore[valid-type]
+
+    Extended.__doc__ = Find.__doc__
+    return Extended
 
 
 def finder_first(argv: Sequence[str]) -> list[str]:

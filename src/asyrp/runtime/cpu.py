@@ -11,7 +11,7 @@ LARGEST = 32 * 2**20  # bytes of a block that is cut from them; the most that gl
 AHEAD = 64 * 2**20  # bytes that are asked for beyond what is needed
 
 
-def settle() -> None:
+def set_up_torch() -> None:
     """Take denormal numbers for 0, which are slow, and keep freed memory for the next layer.
 
     On a GPU: try the ways to convolve, since the shapes of a walk stay the same; and float32 means

@@ -117,10 +117,10 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 def assemble(device: str = "cpu") -> ProcessGroup:
-    """The team that this process was launched in; a team of one without a launcher.
+    """The group that this process was launched in; a group of one without a launcher.
 
     Args:
-        device: cpu, cuda, ...; the processes of a team get one device each.
+        device: cpu, cuda, ...; the processes of a group get one device each.
 
     Raises:
         AsyrpError: more processes than GPUs.
@@ -140,5 +140,5 @@ def assemble(device: str = "cpu") -> ProcessGroup:
 
 
 def is_first() -> bool:
-    """Whether this process speaks for its team."""
+    """Whether this process speaks for its group."""
     return int(os.environ.get("RANK", "0")) == 0

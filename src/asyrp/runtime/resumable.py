@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from asyrp.errors import AsyrpError
-from asyrp.runtime.cpu import settle
+from asyrp.runtime.cpu import set_up_torch
 from asyrp.storage.files import read_object
 from asyrp.storage.json_files import write_json
 
@@ -159,7 +159,7 @@ def _result(future: Future[Done], stage: Stage) -> Done:
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
-    settle()
+    set_up_torch()
 
 
 def _worked(stage: Stage, folder: Path, mark: str) -> Done:

@@ -42,12 +42,7 @@ class ArcFace:
     """
 
     def __init__(self, session: Any, name: str, crop: Crop = ALIGNED):
-        self._session, self._name, self._crop = session, name, crop
-
-    @property
-    def name(self) -> str:
-        """What a report records."""
-        return self._name
+        self._session, self.name, self._crop = session, name, crop
 
     def __call__(self, images: Tensor) -> Tensor:
         """Faces (b, 3, height, width) in [-1, 1] -> (b, d) of unit norm, on the CPU."""

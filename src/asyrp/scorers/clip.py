@@ -33,24 +33,16 @@ class ClipEncoder(nn.Module):
     precision: of the image tower's products.
     """
 
+    text_common = 0.0  # its texts lie in CLIP's narrow cone as they are
+
     def __init__(self, model: Any, tokenizer: Any, view: View, name: str):
         super().__init__()
         self.precision = torch.float32
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.view = tokenizer, view
-        self._name = name
+        self.name = name
         self._texts: dict[str, Tensor] = {}
         self.eval()
-
-    @property
-    def name(self) -> str:
-        """What a direction file records as its guide."""
-        return self._name
-
-    @property
-    def text_common(self) -> float:
-        """0: its texts lie in CLIP's narrow cone as they are."""
-        return 0.0
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -89,7 +81,7 @@ class ClipEncoder(nn.Module):
         if count > longest:
             long = max(texts, key=len)
             raise AsyrpError(
-                f"{self._name!r} reads at most {longest} tokens of text; {long[:40]!r}... has "
+                f"{self.name!r} reads at most {longest} tokens of text; {long[:40]!r}... has "
                 f"{count}; shorten it"
             )
         device = next(self.model.parameters()).device

@@ -78,22 +78,12 @@ class LPIPS(nn.Module):
 
     def __init__(self, net: Net = "alex") -> None:
         super().__init__()
-        self.net = net
+        self.net, self.name, self.thresholds = net, f"lpips-{net}", Thresholds()
         self.trunk = _TRUNKS[net]
         self.features = self.trunk.make()
         self.heads = nn.ParameterList(nn.Parameter(torch.ones(c)) for c in self.trunk.channels)
         for name, values in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-
-    @property
-    def name(self) -> str:
-        """What a report records."""
-        return f"lpips-{self.net}"
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """Its cuts for t_edit and t_boost: the paper's 0.33 and 1.2."""
-        return Thresholds()
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two batches (b, 3, height, width) in [-1, 1] -> (b,), differentiable, in float32.

@@ -10,11 +10,25 @@ from torch import nn
 
 from asyrp.errors import AsyrpError, need
 from asyrp.runtime.offline import hub, network_hint
+from asyrp.scorers.preprocessing import View
 from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.pretrained import check_pretrained
 from asyrp.storage.untrusted.tensors import load_safetensors
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+class Frozen(nn.Module):
+    """A network of transformers that looks at pictures, without gradients of its weights.
+
+    Args:
+        view: how it wants its pictures. name: what a report records.
+    """
+
+    def __init__(self, model: Any, view: View, name: str):
+        super().__init__()
+        self.model, self.view, self.name = model.requires_grad_(False), view, name
+        self.eval()
 
 
 @contextmanager

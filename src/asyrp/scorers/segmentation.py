@@ -1,43 +1,26 @@
 """A semantic segmentation network, to measure whether an edit keeps the layout."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.batching import by_batches
-from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
-from asyrp.scorers.pretrained import opening, pretrained
+from asyrp.scorers.preprocessing import pixels_for, processor_settings, view_of
+from asyrp.scorers.pretrained import Frozen, opening, pretrained
 
 BATCH = 8  # pictures at a time
 
 
-class SemanticSegmenter(nn.Module):
+class SemanticSegmenter(Frozen):
     """A frozen semantic segmentation network of transformers, such as SegFormer.
 
-    A `metrics.masks.Segmenting`. The paper does not say which network its SC used, so numbers do
-    not compare with its own.
-
-    Args:
-        model: whose output has `logits` (b, classes, h, w).
-        view: how it wants its pictures.
-        name: what a report records.
+    Its output has `logits`. A `metrics.structure.Segmenting`. The paper does not say which network
+    its SC used, so numbers do not compare with its own.
     """
-
-    def __init__(self, model: Any, view: View, name: str):
-        super().__init__()
-        self.model = model.requires_grad_(False)
-        self.view, self._name = view, name
-        self.eval()
-
-    @property
-    def name(self) -> str:
-        """What a report records."""
-        return self._name
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ class ShiftTolerantLPIPS(nn.Module):
     0.80 (0.63 to 0.92) for pure noise. Two fields of noise are close (0.04): it sees no grain.
     """
 
+    name, thresholds = NAME, THRESHOLDS
+
     def __init__(self) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
@@ -57,16 +59,6 @@ class ShiftTolerantLPIPS(nn.Module):
         self.heads = nn.ParameterList(nn.Parameter(torch.ones(s.outputs)) for s in _STAGES)
         for name, values in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-
-    @property
-    def name(self) -> str:
-        """What a report records."""
-        return NAME
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """Its cuts for t_edit and t_boost."""
-        return THRESHOLDS
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two batches (b, 3, height, width) in [-1, 1] -> (b,), differentiable.

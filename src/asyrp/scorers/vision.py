@@ -1,37 +1,22 @@
 """An image network whose features Frechet distances compare, such as DINOv2."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
-from asyrp.scorers.pretrained import opening, pretrained
+from asyrp.scorers.preprocessing import pixels_for, processor_settings, view_of
+from asyrp.scorers.pretrained import Frozen, opening, pretrained
 
 HEADS = ("classifier.", "head.", "fc.")  # of what classifies, left aside for its features
 
 
-class VisionFeatures(nn.Module):
+class VisionFeatures(Frozen):
     """A frozen image network of transformers; a `metrics.features.FeatureNetwork`.
 
-    Args:
-        model: whose output has `pooler_output` (b, d, ...), or `last_hidden_state` (b, tokens, d).
-        view: how it wants its pictures.
-        name: what a report records.
+    Its output has `pooler_output` (b, d, ...), or `last_hidden_state` (b, tokens, d).
     """
-
-    def __init__(self, model: Any, view: View, name: str):
-        super().__init__()
-        self.model = model.requires_grad_(False)
-        self.view, self._name = view, name
-        self.eval()
-
-    @property
-    def name(self) -> str:
-        """What a report records."""
-        return self._name
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

@@ -60,7 +60,9 @@ class WordEncoder(nn.Module):
     def __init__(self, language: Language) -> None:
         super().__init__()
         self.precision = torch.float32
-        self.language = language
+        self.language, self.name = language, language.name
+        # of the texts of a noun: "face" and "smiling face" then have CLIP's cosine
+        self.text_common = language.text_common
         self._index = {word: i + 1 for i, word in enumerate(language.words)}
         self.image_tower = _image_tower(language.widths)
         self.words = nn.Embedding(len(language.words) + 1, DIM, padding_idx=0)
@@ -70,16 +72,6 @@ class WordEncoder(nn.Module):
         self.text_out = nn.Linear(DIM, DIM)
         self.logit_scale = nn.Parameter(torch.tensor(2.7))
         self.logit_bias = nn.Parameter(torch.tensor(-6.0))
-
-    @property
-    def name(self) -> str:
-        """What a direction file records as its guide."""
-        return self.language.name
-
-    @property
-    def text_common(self) -> float:
-        """What the texts of a noun share: "face" and "smiling face" then have CLIP's cosine."""
-        return self.language.text_common
 
     @property
     def vocabulary(self) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not path.exists() or not (path.is_symlink() or any(path.iterdir())):
         try:
             os.rename(temporary, path)  # all at once
-        except OSError as error:  # another process of the team was there first
+        except OSError as error:  # another process of the group was there first
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         else:

@@ -141,7 +141,7 @@ def tell(folder: Path, lines: str) -> None:
     """Tell in a folder what stands there, or will in a moment: a kill between must not harm."""
     how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     with os.fdopen(os.open(folder / WRITTEN, how, 0o666), "w", encoding="ascii") as file:
-        file.write(f"\n{lines}")  # at once, as processes of a team do at the same time
+        file.write(f"\n{lines}")  # at once, as processes of a group do at the same time
 
 
 def _told(folder: Path) -> set[tuple[str, str]]:

@@ -53,7 +53,7 @@ class RecordStore:
 
     Args:
         folder: made if it does not exist.
-        shard_bytes, shard_seconds: `settle` writes a shard when so much waits, or when none was
+        shard_bytes, shard_seconds: `write_due` writes a shard when so much waits, or when none was
             written for so long; a kill loses no more than that.
 
     Raises:
@@ -101,7 +101,7 @@ class RecordStore:
         self._index |= dict.fromkeys(map(bytes.fromhex, keys), path)
 
     def add(self, key: str, record: Mapping[str, Tensor]) -> None:
-        """Add a record, which waits in memory for `settle` or `flush`; one that is there stays.
+        """Add a record, which waits in memory for `write_due` or `flush`; one that is there stays.
 
         Args:
             key: SHA-256 (hex) of all that the record depends on.
@@ -111,7 +111,7 @@ class RecordStore:
         self._pending[key] = {name: value.detach().cpu() for name, value in record.items()}
         self._pending_bytes += sum(value.nbytes for value in record.values())
 
-    def settle(self) -> None:
+    def write_due(self) -> None:
         """Flush if enough waits, or if the last shard was long ago."""
         late = time.monotonic() - self._written >= self.shard_seconds
         if late or self._pending_bytes >= self.shard_bytes:

@@ -1,7 +1,7 @@
 """The domain avatars-64: drawn faces with exact labels, and small networks trained on them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -73,11 +73,7 @@ class Avatars:
     noun: str = "face"
     about: str = ABOUT
     gives: frozenset[str] = frozenset({"rendered_target", "labels"})
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Eight seen attributes and two unseen ones."""
-        return TASKS
+    tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
 
     def images(self, split: Split, count: int) -> Images:
         """The first faces of a split, drawn."""

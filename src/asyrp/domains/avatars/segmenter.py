@@ -22,6 +22,8 @@ class Segmenter(nn.Module):
     Drawn faces have exact masks (`asyrp.domains.avatars.masks`); it was trained on them.
     """
 
+    name = NAME
+
     def __init__(self) -> None:
         super().__init__()
         self.fine = _layer(3, 16)  # 64 x 64
@@ -32,11 +34,6 @@ class Segmenter(nn.Module):
         self.to_middle = nn.Sequential(_layer(96, 32, kernel=1), _layer(32, 32))
         self.to_fine = nn.Sequential(_layer(48, 16, kernel=1), _layer(16, 16))
         self.out = nn.Conv2d(16, len(PARTS), 1)
-
-    @property
-    def name(self) -> str:
-        """What a table records."""
-        return NAME
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, 64, 64) in [-1, 1] -> logits (b, parts, 64, 64).

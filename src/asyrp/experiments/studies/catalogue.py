@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -26,6 +25,7 @@ from asyrp.experiments.studies import (
     theorem1,
 )
 from asyrp.experiments.studies.common import Learned, Numbers, StudyContext, Verdict, act_of
+from asyrp.lookup import look_up
 from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.runtime.resumable import Stage, result_of
@@ -86,16 +86,7 @@ def study_of(name: str) -> Study:
     Raises:
         AsyrpError: nothing by that name.
     """
-    if name in STUDIES:
-        return STUDIES[name]
-    module, _, attribute = name.partition(":")
-    try:
-        return cast(Study, getattr(import_module(module), attribute))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise AsyrpError(
-            f"unknown study {name!r}; needed one of: {', '.join(STUDIES)}, or MODULE:NAME of a "
-            "Study"
-        ) from error
+    return look_up(name, STUDIES, "study")
 
 
 def why_no_study(name: str, domain: Domain) -> str:

@@ -11,7 +11,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import ReverseStep, reverse_process
 from asyrp.method.ddim import InversionStep, invert_steps
 from asyrp.method.inversion import bdia, belm, edict, noise_maps, two_step
-from asyrp.method.inversion.state import widened
+from asyrp.method.inversion.state import retraced, widened
 
 Name = Literal["ddim", "belm", "bdia", "edict", "ddpm"]
 
@@ -44,14 +44,15 @@ def _two(steps: int) -> int:
     return 2
 
 
+def _two_step(weight: two_step.Weight) -> InversionMethod:
+    down = retraced(partial(two_step.reverse, weight))
+    return InversionMethod(partial(two_step.raised, weight), down, _two, True)
+
+
 INVERSIONS: Mapping[Name, InversionMethod] = {
     "ddim": InversionMethod(invert_steps, reverse_process, lambda steps: 1),
-    "belm": InversionMethod(
-        partial(two_step.raised, belm.weight), partial(two_step.reverse, belm.weight), _two, True
-    ),
-    "bdia": InversionMethod(
-        partial(two_step.raised, bdia.weight), partial(two_step.reverse, bdia.weight), _two, True
-    ),
+    "belm": _two_step(belm.weight),
+    "bdia": _two_step(bdia.weight),
     "edict": InversionMethod(edict.raised, edict.reverse, _two, True),
     "ddpm": InversionMethod(noise_maps.raised, noise_maps.reverse, lambda steps: 1 + steps),
 }

@@ -16,28 +16,12 @@ which is one step of its own chain, so that S / S~ is what it is for DDIM.
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
-from asyrp.method.asymmetric_process import (
-    Attribute,
-    ReverseStep,
-    Shift,
-    asymmetric,
-    intervals_of,
-    reverse_process,
-)
+from asyrp.method.asymmetric_process import ReverseStep
 from asyrp.method.ddim import InversionStep, NoisePredictor, predict_x0, step_up
-from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.inversion.state import (
-    narrowed,
-    packed,
-    predicted,
-    quiet_and_boosted,
-    signal,
-    widened,
-)
-from asyrp.method.schedule import NoiseSchedule, Pair, full_length
+from asyrp.method.inversion.state import Walk, packed, retraced, signal, widened
+from asyrp.method.schedule import NoiseSchedule, Pair
 
 MIXING = 0.93  # p, the paper's
 
@@ -58,35 +42,18 @@ def raised(
         yield InversionStep(s, t, packed(x, y))
 
 
-def reverse(
-    model: HSpaceUNet,
-    x: Tensor,
-    grid: Sequence[Pair],
-    attributes: Sequence[Attribute] = (),
-    t_boost: int = 0,
-    generators: Sequence[torch.Generator] = (),
-    shift: Shift = asymmetric,
-) -> Iterator[ReverseStep]:
-    """`reverse_process` of EDICT, two network calls a step.
-
-    Args:
-        x: a latent of `raised`, (b, 2c, height, width).
-
-    Below t_boost the steps are DDIM's with noise, of x alone.
-    """
-    intervals_of(attributes, t_boost)
-    x, y = widened(x).chunk(2, dim=1)
-    schedule = model.schedule
-    quiet, boosted = quiet_and_boosted(grid, t_boost)
-    for t, s in quiet:
-        of_y = predicted(model, y, t, attributes, full_length(grid), shift)
+@retraced
+def reverse(walk: Walk, parts: tuple[Tensor, ...], grid: Sequence[Pair]) -> Iterator[ReverseStep]:
+    """Down from a latent of `raised`, two network calls a step."""
+    schedule = walk.model.schedule
+    x, y = map(widened, parts)
+    for t, s in grid:
+        of_y = walk.predicted(y, t)
         source = predict_x0(x, of_y.eps, schedule.alpha_bar(t))
         x = step_up(x, of_y.eps, schedule, t, s) + signal(schedule, s) * of_y.move
-        of_x = predicted(model, x.detach(), t, attributes, full_length(grid), shift)
+        of_x = walk.predicted(x.detach(), t)
         y = step_up(y, of_x.eps, schedule, t, s) + signal(schedule, s) * of_x.move
         x = MIXING * x + (1 - MIXING) * y
         y = MIXING * y + (1 - MIXING) * x
-        yield narrowed(model, ReverseStep(t, s, x, source + of_y.move, source, of_y.edited))
+        yield ReverseStep(t, s, x, source + of_y.move, source, of_y.edited)
         x, y = x.detach(), y.detach()
-    x = x.to(torch.promote_types(model.dtype, torch.float32))
-    yield from reverse_process(model, x, boosted, (), t_boost, generators)

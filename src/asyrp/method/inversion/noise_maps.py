@@ -16,17 +16,9 @@ step, up and down.
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
-from asyrp.method.asymmetric_process import (
-    Attribute,
-    ReverseStep,
-    Shift,
-    asymmetric,
-    intervals_of,
-    reverse_process,
-)
+from asyrp.method.asymmetric_process import ReverseStep
 from asyrp.method.ddim import (
     InversionStep,
     NoisePredictor,
@@ -35,9 +27,8 @@ from asyrp.method.ddim import (
     seeded_generators,
     sigma,
 )
-from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.inversion.state import packed, predicted, quiet_and_boosted, signal
-from asyrp.method.schedule import NoiseSchedule, Pair, full_length
+from asyrp.method.inversion.state import Walk, packed, retraced, signal
+from asyrp.method.schedule import NoiseSchedule, Pair
 
 
 def raised(
@@ -60,30 +51,17 @@ def raised(
         yield InversionStep(s, t, packed(x, *maps) if last else x)
 
 
-def reverse(
-    model: HSpaceUNet,
-    x: Tensor,
-    grid: Sequence[Pair],
-    attributes: Sequence[Attribute] = (),
-    t_boost: int = 0,
-    generators: Sequence[torch.Generator] = (),
-    shift: Shift = asymmetric,
-) -> Iterator[ReverseStep]:
-    """`reverse_process` with the maps of a latent of `raised` for its noise.
-
-    Below t_boost the noise is drawn anew instead.
-    """
-    intervals_of(attributes, t_boost)
-    x, *maps = x.chunk(1 + len(grid), dim=1)
-    schedule = model.schedule
-    quiet, boosted = quiet_and_boosted(grid, t_boost)
-    for (t, s), z in zip(quiet, maps, strict=False):
-        found = predicted(model, x, t, attributes, full_length(grid), shift)
+@retraced
+def reverse(walk: Walk, parts: tuple[Tensor, ...], grid: Sequence[Pair]) -> Iterator[ReverseStep]:
+    """Down with the maps of a latent of `raised` for its noise."""
+    schedule = walk.model.schedule
+    x, *maps = parts
+    for (t, s), z in zip(grid, maps, strict=False):
+        found = walk.predicted(x, t)
         mean = signal(schedule, s) * found.x0 + _rest(schedule, t, s) * found.eps
         x = mean + z
         yield ReverseStep(t, s, x, found.x0, found.x0_source, found.edited)
         x = x.detach()
-    yield from reverse_process(model, x, boosted, (), t_boost, generators)
 
 
 def _rest(schedule: NoiseSchedule, t: int, s: int) -> float:

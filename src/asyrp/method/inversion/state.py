@@ -5,16 +5,24 @@ that whoever stores, divides or gathers latents need not know. x itself comes fi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from asyrp.method.asymmetric_process import Attribute, ReverseStep, Shift, predictions
+from asyrp.method.asymmetric_process import (
+    Attribute,
+    ReverseStep,
+    Shift,
+    asymmetric,
+    intervals_of,
+    predictions,
+    reverse_process,
+)
 from asyrp.method.ddim import predict_x0
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import NoiseSchedule, Pair
+from asyrp.method.schedule import NoiseSchedule, Pair, full_length
 
 
 def packed(*parts: Tensor) -> Tensor:
@@ -30,13 +38,6 @@ def widened(x: Tensor) -> Tensor:
     Carried in float32, EDICT's 40 steps come back to 4e-8 only.
     """
     return x if x.device.type == "mps" else x.double()
-
-
-def narrowed(model: HSpaceUNet, step: ReverseStep) -> ReverseStep:
-    """A step in the precision in which DDIM would have made it."""
-    dtype = torch.promote_types(model.dtype, torch.float32)
-    x, x0, source = (part.to(dtype) for part in (step.x, step.x0, step.x0_source))
-    return step._replace(x=x, x0=x0, x0_source=source)
 
 
 class Predicted(NamedTuple):
@@ -62,20 +63,56 @@ class Predicted(NamedTuple):
         return self.x0 - self.x0_source
 
 
-def predicted(
-    model: HSpaceUNet,
-    x: Tensor,
-    t: int,
-    attributes: Sequence[Attribute],
-    steps: int,
-    shift: Shift,
-) -> Predicted:
-    """P_t of x with the attributes that act at t, each scaled by S / S~, where S~ is `steps`."""
-    active = [a for a in attributes if a.acts(t)]
-    eps_x0, eps = predictions(model, model.encode(x, t), active, t, steps, shift)
-    source = predict_x0(x, eps, model.schedule.alpha_bar(t))
-    x0 = predict_x0(x, eps_x0, model.schedule.alpha_bar(t)) if active else source
-    return Predicted(eps, x0, source, bool(active))
+class Walk(NamedTuple):
+    """A walk down with the directions of an edit. steps: S~, of the whole grid."""
+
+    model: HSpaceUNet
+    attributes: Sequence[Attribute]
+    steps: int
+    shift: Shift
+
+    def predicted(self, x: Tensor, t: int) -> Predicted:
+        """P_t of x with the attributes that act at t, each scaled by S / S~."""
+        active, model = [a for a in self.attributes if a.acts(t)], self.model
+        encoded = model.encode(x, t)
+        eps_x0, eps = predictions(model, encoded, active, t, self.steps, self.shift)
+        source = predict_x0(x, eps, model.schedule.alpha_bar(t))
+        x0 = predict_x0(x, eps_x0, model.schedule.alpha_bar(t)) if active else source
+        return Predicted(eps, x0, source, bool(active))
+
+
+Retracing = Callable[[Walk, tuple[Tensor, ...], Sequence[Pair]], Iterator[ReverseStep]]
+"""(walk, the x of a latent, pairs) -> a step for each pair."""
+
+
+def retraced(down: Retracing) -> Callable[..., Iterator[ReverseStep]]:
+    """`reverse_process` for latents that hold several x, with `down` for its steps above t_boost.
+
+    Below t_boost the steps are DDIM's with noise, of x alone. Each step is told in the precision
+    in which DDIM would have made it.
+    """
+
+    def walker(
+        model: HSpaceUNet,
+        x: Tensor,
+        grid: Sequence[Pair],
+        attributes: Sequence[Attribute] = (),
+        t_boost: int = 0,
+        generators: Sequence[torch.Generator] = (),
+        shift: Shift = asymmetric,
+    ) -> Iterator[ReverseStep]:
+        intervals_of(attributes, t_boost)
+        dtype = torch.promote_types(model.dtype, torch.float32)
+        parts = x.split(model.image_shape[0], dim=1)
+        quiet = [pair for pair in grid if pair.t >= t_boost]
+        x = parts[0].to(dtype)
+        for done in down(Walk(model, attributes, full_length(grid), shift), parts, quiet):
+            x, x0, source = (part.to(dtype) for part in (done.x, done.x0, done.x0_source))
+            yield done._replace(x=x, x0=x0, x0_source=source)
+            x = x.detach()
+        yield from reverse_process(model, x, grid[len(quiet) :], (), t_boost, generators)
+
+    return walker
 
 
 def signal(schedule: NoiseSchedule, t: int) -> float:
@@ -87,8 +124,3 @@ def noise_to_signal(schedule: NoiseSchedule, t: int) -> float:
     """sigma = sqrt((1 - abar_t) / abar_t), 0 at CLEAN; along it d(x / sqrt(abar)) = eps d sigma."""
     alpha_bar = schedule.alpha_bar(t)
     return math.sqrt((1 - alpha_bar) / alpha_bar)
-
-
-def quiet_and_boosted(grid: Sequence[Pair], t_boost: int) -> tuple[Sequence[Pair], Sequence[Pair]]:
-    """The pairs that a method walks itself, and those below t_boost: DDIM's, with eta 1."""
-    return [p for p in grid if p.t >= t_boost], [p for p in grid if p.t < t_boost]

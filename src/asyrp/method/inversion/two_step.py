@@ -16,28 +16,12 @@ remembered as it was, the next step would take a part of the edit back.
 
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
 from torch import Tensor
 
-from asyrp.method.asymmetric_process import (
-    Attribute,
-    ReverseStep,
-    Shift,
-    asymmetric,
-    intervals_of,
-    reverse_process,
-)
+from asyrp.method.asymmetric_process import ReverseStep
 from asyrp.method.ddim import InversionStep, NoisePredictor, step_up
-from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.inversion.state import (
-    narrowed,
-    packed,
-    predicted,
-    quiet_and_boosted,
-    signal,
-    widened,
-)
-from asyrp.method.schedule import CLEAN, NoiseSchedule, Pair, full_length, times
+from asyrp.method.inversion.state import Walk, packed, signal, widened
+from asyrp.method.schedule import CLEAN, NoiseSchedule, Pair, times
 
 Weight = Callable[[NoiseSchedule, int, int, int], float]
 """(schedule, p, t, s) -> w."""
@@ -69,36 +53,18 @@ def raised(
 
 
 def reverse(
-    weight: Weight,
-    model: HSpaceUNet,
-    x: Tensor,
-    grid: Sequence[Pair],
-    attributes: Sequence[Attribute] = (),
-    t_boost: int = 0,
-    generators: Sequence[torch.Generator] = (),
-    shift: Shift = asymmetric,
+    weight: Weight, walk: Walk, parts: tuple[Tensor, ...], grid: Sequence[Pair]
 ) -> Iterator[ReverseStep]:
-    """`reverse_process` of the two-step methods, one network call a step.
-
-    Args:
-        x: a latent of `raised`, (b, 2c, height, width).
-
-    Below t_boost the steps are DDIM's with noise, from where the exact ones end.
-    """
-    intervals_of(attributes, t_boost)
-    x, following = widened(x).chunk(2, dim=1)
-    schedule, above = model.schedule, None
-    quiet, boosted = quiet_and_boosted(grid, t_boost)
-    for t, s in quiet:
-        found = predicted(model, x, t, attributes, full_length(grid), shift)
+    """Down from a latent of `raised`, one network call a step."""
+    x, following = map(widened, parts)
+    schedule, above = walk.model.schedule, None
+    for t, s in grid:
+        found = walk.predicted(x, t)
         if above is not None:
             following = step_up(x, found.eps, schedule, t, s)
             rest = above[1] - step_up(x, found.eps, schedule, t, above[0])
             following = following + weight(schedule, above[0], t, s) * rest
         x_s = following + signal(schedule, s) * found.move
-        made = ReverseStep(t, s, x_s, found.x0, found.x0_source, found.edited)
-        yield narrowed(model, made)
+        yield ReverseStep(t, s, x_s, found.x0, found.x0_source, found.edited)
         above = t, (x + signal(schedule, t) * found.move).detach()
         x = x_s.detach()
-    x = x.to(torch.promote_types(model.dtype, torch.float32))
-    yield from reverse_process(model, x, boosted, (), t_boost, generators)

@@ -6,12 +6,15 @@ guided-diffusion's new order. diffusers wants three matrices with rows (head, ch
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
+from asyrp.networks.convert import reference_adm
 from asyrp.networks.convert.structure import (
+    Family,
     Module,
     Resample,
     Structure,
@@ -65,7 +68,7 @@ def structure_of(weights: Weights) -> Structure:
         classes=rows(weights, "label_emb.weight") if "label_emb.weight" in weights else None,
     )
     sinusoid = columns(weights, "time_embed.0.weight")
-    return check(found, sinusoid, rows(weights, "input_blocks.0.0.weight"))
+    return check(found, sinusoid, rows(weights, "input_blocks.0.0.weight"), conditioned=(6,))
 
 
 def _sizes(weights: Weights) -> tuple[int, int]:
@@ -151,9 +154,7 @@ def _up(structure: Structure) -> Iterator[Module]:
             yield Module(f"{original}.conv", f"{target}.conv", LAYER)
 
 
-def to_diffusers(
-    renamed: Mapping[str, Tensor], heads: Mapping[str, int], new_order: bool
-) -> dict[str, Tensor]:
+def to_diffusers(renamed: Weights, heads: Mapping[str, int], new_order: bool) -> dict[str, Tensor]:
     """q, k and v apart, and the 1x1 convolutions of attention as matrices.
 
     Args:
@@ -171,9 +172,7 @@ def to_diffusers(
     return state
 
 
-def to_original(
-    state: Mapping[str, Tensor], heads: Mapping[str, int], new_order: bool
-) -> dict[str, Tensor]:
+def to_original(state: Weights, heads: Mapping[str, int], new_order: bool) -> dict[str, Tensor]:
     """q, k and v joined and matrices as 1x1 convolutions, still under diffusers' names."""
     renamed = {}
     for key, value in state.items():
@@ -204,3 +203,34 @@ def join(parts: list[Tensor], heads: int, new_order: bool) -> Tensor:
         return torch.cat(parts)
     by_head = [part.reshape(heads, -1, *part.shape[1:]) for part in parts]
     return torch.stack(by_head, dim=1).reshape(-1, *parts[0].shape[1:])
+
+
+def forward(
+    weights: Weights, resolved: Any, x: Tensor, t: Tensor, labels: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """See `reference_adm`."""
+    how = (resolved.heads_at, resolved.new_order, resolved.time_scale)
+    return reference_adm.forward(reference_adm.Net(weights, *how), x, t, labels)
+
+
+ADM = Family(
+    name="adm",
+    aliases=(
+        *("adm", "iddpm", "improved-diffusion", "improved_diffusion"),
+        *("guided-diffusion", "p2", "ilvr"),
+    ),
+    signature=("time_embed.0.weight", "input_blocks.0.0.weight"),
+    constants={
+        "norm_eps": 1e-5,
+        "downsample_padding": 1,
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "attn_norm_num_groups": 32,
+    },
+    structure_of=structure_of,
+    modules=modules,
+    to_diffusers=to_diffusers,
+    to_original=to_original,
+    forward=forward,
+    openai=True,
+)  # fmt: skip

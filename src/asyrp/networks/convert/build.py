@@ -7,36 +7,21 @@ import torch
 from diffusers import UNet2DModel
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert.hyperparameters import Settled
+from asyrp.networks.convert.families import FAMILIES, family_of
+from asyrp.networks.convert.hyperparameters import Resolved
 from asyrp.networks.convert.structure import Resample, Structure
 from asyrp.networks.original_unet import OriginalUNet2DModel
 from asyrp.storage.config_fields import defaults_of
 
-FAMILY: dict[str, dict[str, Any]] = {
-    "ddpm": {
-        "norm_eps": 1e-6,
-        "downsample_padding": 0,  # diffusers then pads right and below alone, as DDPM does
-        "flip_sin_to_cos": False,
-        "freq_shift": 1,
-    },
-    "adm": {
-        "norm_eps": 1e-5,
-        "downsample_padding": 1,
-        "flip_sin_to_cos": True,
-        "freq_shift": 0,
-        "attn_norm_num_groups": 32,
-    },
-}
 
-
-def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
+def unet_config(structure: Structure, resolved: Resolved) -> dict[str, Any]:
     """The arguments of `UNet2DModel`; of `OriginalUNet2DModel` where it has to be that."""
     resnet = structure.resample == "resnet"
     down = "ResnetDownsampleBlock2D" if resnet else "DownBlock2D"
     up = "ResnetUpsampleBlock2D" if resnet else "UpBlock2D"
     emb = structure.emb_channels
     return {
-        "sample_size": settled.image_size,
+        "sample_size": resolved.image_size,
         "in_channels": structure.in_channels,
         "out_channels": structure.out_channels,
         "layers_per_block": structure.blocks,
@@ -50,28 +35,28 @@ def unet_config(structure: Structure, settled: Settled) -> dict[str, Any]:
         "downsample_type": "resnet" if resnet else "conv",
         "upsample_type": "resnet" if resnet else "conv",
         "num_class_embeds": structure.classes,
-        **FAMILY[structure.family],
-        **_attention(structure, settled),
+        **family_of(structure).constants,
+        **_attention(structure, resolved),
     }
 
 
-def _attention(structure: Structure, settled: Settled) -> dict[str, Any]:
+def _attention(structure: Structure, resolved: Resolved) -> dict[str, Any]:
     """One number of channels a head where all levels agree on it, else one a level.
 
     One a level too where the network needs `OriginalUNet2DModel` for another reason.
     """
     used = structure.attention_widths
-    down = {width: width // settled.heads_at(width, up=False) for width in used}
-    up = {width: width // settled.heads_at(width, up=True) for width in used[:-1]}
+    down = {width: width // resolved.heads_at(width, up=False) for width in used}
+    up = {width: width // resolved.heads_at(width, up=True) for width in used[:-1]}
     every = {*down.values(), *up.values()}
     single = all(dim == width for dims in (down, up) for width, dim in dims.items())
-    plain = settled.time_scale == 1.0 and structure.resample != "none"
+    plain = resolved.time_scale == 1.0 and structure.resample != "none"
     if plain and (single or len(every) == 1):
         return {"attention_head_dim": None if single else every.pop()}
     return {
         "attention_head_dim": [down.get(width) for width in structure.widths],
         "up_attention_head_dim": [up.get(width) for width in structure.widths],
-        "time_scale": settled.time_scale,
+        "time_scale": resolved.time_scale,
         "conv_resample": structure.resample != "none",
     }
 
@@ -103,7 +88,8 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
     Raises:
         AsyrpError: a network that neither family has.
     """
-    family = next((name for name, fixed in FAMILY.items() if _fits(config, fixed)), None)
+    families = FAMILIES.values()
+    family = next((one for one in families if _fits(config, one.constants)), None)
     types = [*config["down_block_types"], *config["up_block_types"]]
     if family is None or config.get("time_embedding_type", "positional") != "positional":
         raise AsyrpError(
@@ -117,7 +103,7 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
     resnet = resnet or (all_attend and config.get("downsample_type") == "resnet")
     resample: Resample = "resnet" if resnet else "conv"
     return Structure(
-        family="ddpm" if family == "ddpm" else "adm",
+        family=family.name,
         widths=widths,
         attends=tuple(kind.startswith("Attn") for kind in config["down_block_types"]),
         blocks=config["layers_per_block"],

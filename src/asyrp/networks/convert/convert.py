@@ -15,10 +15,11 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.method.schedule import LONGEST
 from asyrp.networks.convert.build import new_unet, structure_of_config, unet_config
-from asyrp.networks.convert.defaults import ORDERS, settle
+from asyrp.networks.convert.defaults import ORDERS, resolve
 from asyrp.networks.convert.detect import Detected
-from asyrp.networks.convert.hyperparameters import Said, Settled
-from asyrp.networks.convert.rename import structure_of, to_diffusers, to_original
+from asyrp.networks.convert.families import FAMILIES, family_of
+from asyrp.networks.convert.hyperparameters import Hyperparameters, Resolved
+from asyrp.networks.convert.rename import to_diffusers, to_original
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.convert.verify import Proof, noise_left, prove, scheduler_config
 from asyrp.storage.files import atomic_path, read_object, save_tensors
@@ -46,41 +47,41 @@ class Converted(NamedTuple):
     unet: Any
     state: dict[str, Tensor]
     structure: Structure
-    settled: Settled
+    resolved: Resolved
     assumed: tuple[str, ...]
     proof: Proof
 
 
-def convert(found: Detected, said: Said) -> Converted:
+def convert(found: Detected, said: Hyperparameters) -> Converted:
     """The network of a checkpoint in diffusers' form, proved equal.
 
     Raises:
         AsyrpError: no network, hyper-parameters that are missing or contradict the shapes,
             missing or extra keys, or a difference above 1e-4.
     """
-    if found.kind not in ("ddpm", "adm"):
+    if found.kind not in FAMILIES:
         raise AsyrpError(
             f"needed a network; the file holds a direction ({found.kind}); turn it into a "
             "direction file with asyrp convert"
         )
     check_finite(found.tensors)
-    structure = structure_of(found.kind, found.tensors)
-    settled, assumed = settle(structure, said)
+    structure = FAMILIES[found.kind].structure_of(found.tensors)
+    resolved, assumed = resolve(structure, said)
     if found.place:
         assumed = (f"weights taken from {found.place!r} within the file", *assumed)
     try:
-        config = unet_config(structure, settled)
-        state = to_diffusers(found.tensors, structure, config, settled.new_order)
+        config = unet_config(structure, resolved)
+        state = to_diffusers(found.tensors, structure, config, resolved.new_order)
         unet = _loaded(config, state)
     except (RuntimeError, KeyError, ValueError, IndexError, TypeError) as error:
         if isinstance(error, AsyrpError):
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise AsyrpError(f"the tensors are not those of one network: {reason}") from error
-    proof = prove(found.tensors, structure, settled, unet)
-    if doubt := noise_left(unet, structure, settled).doubt:
+    proof = prove(found.tensors, structure, resolved, unet)
+    if doubt := noise_left(unet, structure, resolved).doubt:
         assumed = (*assumed, doubt)
-    return Converted(unet, state, structure, settled, assumed, proof)
+    return Converted(unet, state, structure, resolved, assumed, proof)
 
 
 def _loaded(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
@@ -119,7 +120,7 @@ def _write(
         converted.unet.save_config(temporary)
         tensors = {key: value.contiguous() for key, value in converted.state.items()}
         write_weights(temporary / WEIGHTS, tensors)
-        _write_json(temporary / SCHEDULER, scheduler_config(converted.settled))
+        _write_json(temporary / SCHEDULER, scheduler_config(converted.resolved))
         _write_json(temporary / RECORD, {**_described(converted), **record})
         put(temporary, folder)
 
@@ -167,7 +168,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _described(converted: Converted) -> dict[str, Any]:
     return {
         "family": converted.structure.family,
-        "hyper_parameters": converted.settled._asdict(),
+        "hyper_parameters": converted.resolved._asdict(),
         "assumed": list(converted.assumed),
         "largest_difference": converted.proof.difference,
         "at_timesteps": list(converted.proof.timesteps),
@@ -197,15 +198,15 @@ def convert_back(folder: Path) -> Restored:
     check_config(config, folder)
     try:
         structure = structure_of_config(config)
-        settled = _settled_of(folder, config)
+        resolved = _resolved_of(folder, config)
         state: dict[str, Tensor] = read_checkpoint(path)
         check_values(lambda: new_unet(config), count_pickled(state), folder)
         check_finite(state)
         unet = _loaded(config, state)
-        weights = to_original(state, structure, config, settled.new_order)
-        told = (folder / RECORD).is_file() or structure.family == "ddpm"
-        assumed = () if told else (ORDERS[settled.new_order],)
-        return Restored(weights, prove(weights, structure, settled, unet), assumed)
+        weights = to_original(state, structure, config, resolved.new_order)
+        told = (folder / RECORD).is_file() or not family_of(structure).openai
+        assumed = () if told else (ORDERS[resolved.new_order],)
+        return Restored(weights, prove(weights, structure, resolved, unet), assumed)
     except AsyrpError:
         raise
     except Exception as error:  # a config of somebody else fails in any way
@@ -215,15 +216,15 @@ def convert_back(folder: Path) -> Restored:
         ) from error
 
 
-def _settled_of(folder: Path, config: Mapping[str, Any]) -> Settled:
+def _resolved_of(folder: Path, config: Mapping[str, Any]) -> Resolved:
     """From conversion.json; for other folders, the heads of the config and the usual rest."""
     if (folder / RECORD).is_file():
         record = read_object(folder / RECORD)
         try:
-            settled = Settled(**record["hyper_parameters"])
-            if not 2 <= settled.timesteps <= LONGEST:
-                raise ValueError(f"it has {settled.timesteps} timesteps")
-            return settled
+            resolved = Resolved(**record["hyper_parameters"])
+            if not 2 <= resolved.timesteps <= LONGEST:
+                raise ValueError(f"it has {resolved.timesteps} timesteps")
+            return resolved
         except (KeyError, TypeError, ValueError) as error:
             reason = str(error)[:300]
             raise AsyrpError(f"{str(folder / RECORD)!r} is damaged: {reason}") from error
@@ -232,7 +233,7 @@ def _settled_of(folder: Path, config: Mapping[str, Any]) -> Settled:
         raise AsyrpError(f"{str(folder)!r} lacks its {RECORD}; convert the original file again")
     size = config.get("sample_size") or 0
     heads = 1 if dim is None else None
-    return Settled(size, heads, dim, None, False, 1000, "linear", 1e-4, 0.02, False, "epsilon")
+    return Resolved(size, heads, dim, None, False, 1000, "linear", 1e-4, 0.02, False, "epsilon")
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], place: str = "") -> None:

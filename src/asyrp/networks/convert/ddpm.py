@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
+from asyrp.networks.convert import reference_ddpm
 from asyrp.networks.convert.structure import (
+    Family,
     Module,
     Structure,
     Weights,
@@ -85,7 +87,7 @@ def _level(original: str, target: str, blocks: int, resample: str) -> Iterator[M
     yield Module(f"{original}.{resample}.conv", f"{target}.{resample}rs.0.conv", LAYER)
 
 
-def to_diffusers(renamed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_diffusers(renamed: Weights, heads: Mapping[str, int], new_order: bool) -> dict[str, Tensor]:
     """The 1x1 convolutions of attention as matrices."""
     return {
         key: value[:, :, 0, 0] if ".attentions." in key and value.ndim == 4 else value
@@ -93,9 +95,27 @@ def to_diffusers(renamed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_original(state: Weights, heads: Mapping[str, int], new_order: bool) -> dict[str, Tensor]:
     """The matrices of attention as 1x1 convolutions, still under diffusers' names."""
     return {
         key: value[:, :, None, None] if ".attentions." in key and value.ndim == 2 else value
         for key, value in state.items()
     }
+
+
+DDPM = Family(
+    name="ddpm",
+    aliases=("ddpm", "ddim", "sdedit", "pesser"),
+    signature=("temb.dense.0.weight", "down.0.block.0.conv1.weight"),
+    constants={
+        "norm_eps": 1e-6,
+        "downsample_padding": 0,  # diffusers then pads right and below alone, as DDPM does
+        "flip_sin_to_cos": False,
+        "freq_shift": 1,
+    },
+    structure_of=structure_of,
+    modules=modules,
+    to_diffusers=to_diffusers,
+    to_original=to_original,
+    forward=lambda weights, resolved, x, t, labels: reference_ddpm.forward(weights, x, t),
+)

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert.hyperparameters import IMPROVED, Said, Settled, compare
+from asyrp.networks.convert.families import family_of
+from asyrp.networks.convert.hyperparameters import IMPROVED, Hyperparameters, Resolved, compare
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.released_networks import known_network
 
@@ -24,11 +25,11 @@ ORDERS = {
 class Decision(NamedTuple):
     """Hyper-parameters, and a line for each that was assumed rather than given."""
 
-    settled: Settled
+    resolved: Resolved
     assumed: tuple[str, ...]
 
 
-def settle(structure: Structure, given: Said) -> Decision:
+def resolve(structure: Structure, given: Hyperparameters) -> Decision:
     """All hyper-parameters of a network; a released one of the same shape lends what is missing.
 
     Raises:
@@ -43,19 +44,19 @@ def settle(structure: Structure, given: Said) -> Decision:
             notes.append(f"by its shapes this is {known.name}; hence: {'; '.join(lines)}")
     whole = said.over(_defaults(structure, said))
     notes += _lent(said, whole, structure)
-    if structure.family == "ddpm":  # always one head, whatever a list of flags says
+    if not family_of(structure).openai:  # always one head, whatever a list of flags says
         whole = replace(whole, heads=1, head_channels=None, heads_up=None, new_order=False)
-    return Decision(_settled(whole), tuple(notes))
+    return Decision(_resolved(whole), tuple(notes))
 
 
-def _settled(said: Said) -> Settled:
+def _resolved(said: Hyperparameters) -> Resolved:
     values = said.values()
     name = values["schedule"]
     if name not in SCHEDULES:
         raise AsyrpError(f"the noise schedule must be one of {', '.join(SCHEDULES)}; got {name!r}")
     if not 2 <= values["timesteps"] <= 100_000:
         raise AsyrpError(f"the number of timesteps T is 2 or more; got {values['timesteps']}")
-    return Settled(
+    return Resolved(
         image_size=values["image_size"],
         heads=said.heads,
         head_channels=said.head_channels,
@@ -70,11 +71,11 @@ def _settled(said: Said) -> Settled:
     )
 
 
-def _defaults(structure: Structure, said: Said) -> Said:
+def _defaults(structure: Structure, said: Hyperparameters) -> Hyperparameters:
     """Those of the original scripts; OpenAI's linear schedule follows T, DDPM's does not."""
     timesteps = said.timesteps or 1000
-    scale = 1000 / timesteps if structure.family == "adm" else 1.0
-    defaults = Said(
+    scale = 1000 / timesteps if family_of(structure).openai else 1.0
+    defaults = Hyperparameters(
         image_size=8 << (structure.levels - 1),
         new_order=False,
         timesteps=1000,
@@ -86,10 +87,10 @@ def _defaults(structure: Structure, said: Said) -> Said:
     )
     if said.heads or said.head_channels:
         return defaults
-    return replace(defaults, heads=1 if structure.family == "ddpm" else _default_heads(said))
+    return replace(defaults, heads=_default_heads(said) if family_of(structure).openai else 1)
 
 
-def _default_heads(said: Said) -> int:
+def _default_heads(said: Hyperparameters) -> int:
     if not said.values():
         raise AsyrpError(
             "the number of attention heads cannot be read off a checkpoint, and the shapes are of "
@@ -99,14 +100,14 @@ def _default_heads(said: Said) -> int:
     return 4
 
 
-def _is_improved(structure: Structure, said: Said) -> bool:
+def _is_improved(structure: Structure, said: Hyperparameters) -> bool:
     """Whether the network is improved-diffusion's, whose scripts rescale timesteps by default."""
-    if structure.family == "ddpm" or said.family is not None:
+    if not family_of(structure).openai or said.family is not None:
         return said.family in IMPROVED
     return structure.resample == "conv" and not said.new_order and not said.head_channels
 
 
-def _lent(before: Said, after: Said, structure: Structure) -> list[str]:
+def _lent(before: Hyperparameters, after: Hyperparameters, structure: Structure) -> list[str]:
     """A line for each hyper-parameter that matters and was filled in."""
     old, new = before.values(), after.values()
     fresh = {name: value for name, value in new.items() if name not in old}
@@ -115,7 +116,7 @@ def _lent(before: Said, after: Said, structure: Structure) -> list[str]:
         "timesteps": f"T = {new.get('timesteps')} timesteps",
         "schedule": f"{new.get('schedule')} noise schedule",
     }
-    if structure.family == "adm":
+    if family_of(structure).openai:
         lines["head_channels"] = f"{new.get('head_channels')} channels an attention head"
         lines["heads"] = f"{new.get('heads')} attention heads at every level"
         lines["new_order"] = ORDERS[bool(new.get("new_order"))]

@@ -2,20 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
+from asyrp.networks.convert.families import FAMILIES
 from asyrp.storage.untrusted.tensors import open_safetensors, tensor_dicts
 
-Family = Literal["ddpm", "adm"]
-Kind = Literal["ddpm", "adm", "ddpm direction", "adm direction", "table direction"]
-
-SIGNATURES: dict[Kind, tuple[str, ...]] = {
-    "ddpm": ("temb.dense.0.weight", "down.0.block.0.conv1.weight"),
-    "adm": ("time_embed.0.weight", "input_blocks.0.0.weight"),
+DIRECTIONS = {  # layout of f_t -> keys that tell it
     "ddpm direction": ("temb_proj.weight", "norm2.weight", "conv2.weight"),
     "adm direction": ("emb_layers.1.weight", "out_layers.3.weight"),
 }
@@ -44,10 +40,11 @@ MEANS = "means"  # place of a table whose entry 0 is the mean of the others
 class Detected(NamedTuple):
     """The tensors of one network or direction, prefixes removed.
 
-    place: where in the file they lay, "" for the whole of it, or MEANS.
+    kind: the name of a family, "ddpm direction", "adm direction" or "table direction". place: where
+    in the file they lay, "" for the whole of it, or MEANS.
     """
 
-    kind: Kind
+    kind: str
     tensors: dict[str, Tensor]
     place: str
 
@@ -121,12 +118,14 @@ def is_original(path: Path) -> bool:
             names = tensors.keys()
     except (SafetensorError, OSError):
         return False
-    firsts = tuple(SIGNATURES[family][0] for family in get_args(Family))
+    firsts = tuple(family.signature[0] for family in FAMILIES.values())
     return any(name.endswith(firsts) for name in names)
 
 
-def _kind(tensors: Mapping[str, Tensor]) -> tuple[Kind | None, str]:
-    for kind, (first, *rest) in SIGNATURES.items():
+def _kind(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
+    """The kind, "" for none, and what stands before its keys."""
+    networks = {family.name: family.signature for family in FAMILIES.values()}
+    for kind, (first, *rest) in (networks | DIRECTIONS).items():
         for key in tensors:
             if key == first or key.endswith(f".{first}"):
                 prefix = key.removesuffix(first)
@@ -134,7 +133,7 @@ def _kind(tensors: Mapping[str, Tensor]) -> tuple[Kind | None, str]:
                     if kind.endswith("direction") and not _is_direction(tensors, prefix):
                         continue
                     return kind, prefix
-    return None, ""
+    return "", ""
 
 
 def _is_direction(tensors: Mapping[str, Tensor], prefix: str) -> bool:

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import Prediction
+from asyrp.networks.convert.families import aliases, family_of
 from asyrp.networks.convert.structure import Structure
 
 
 @dataclass(frozen=True)
-class Said:
+class Hyperparameters:
     """Hyper-parameters as somebody gave them; None where they said nothing.
 
     image_size: pixels. head_channels: channels a head, goes before `heads`. heads_up: heads on
@@ -47,15 +48,15 @@ class Said:
         every = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in every.items() if value is not None}
 
-    def over(self, other: "Said") -> "Said":
+    def over(self, other: "Hyperparameters") -> "Hyperparameters":
         """These, and the other's where these say nothing; head counts go together."""
         if self.heads or self.head_channels:
             other = replace(other, heads=None, head_channels=None, heads_up=None)
         return replace(other, **self.values())
 
 
-class Settled(NamedTuple):
-    """Hyper-parameters that are all known; see `Said`. Heads are those of `heads_at`."""
+class Resolved(NamedTuple):
+    """Hyper-parameters that are all known; see `Hyperparameters`. Heads are those of `heads_at`."""
 
     image_size: int
     heads: int | None
@@ -140,8 +141,6 @@ def _brief(value: Any) -> str:
 
 DEEPEST = 4  # sections within sections; known files have one level
 IMPROVED = ("iddpm", "improved-diffusion", "improved_diffusion")
-FAMILIES = dict.fromkeys((*IMPROVED, "adm", "guided-diffusion", "p2", "ilvr"), "adm")
-FAMILIES |= dict.fromkeys(("ddpm", "ddim", "sdedit", "pesser"), "ddpm")
 Reader = Callable[[Any], Any]
 # names of guided-diffusion and improved-diffusion flags, of DDPM's yml files, and plain ones
 NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
@@ -173,7 +172,7 @@ NAMES: dict[str, tuple[Reader, tuple[str, ...]]] = {
 }
 
 
-def read_said(values: Mapping[str, Any]) -> tuple[Said, tuple[str, ...]]:
+def read_hyperparameters(values: Mapping[str, Any]) -> tuple[Hyperparameters, tuple[str, ...]]:
     """Hyper-parameters under any of their names, and the names that mean nothing here.
 
     Sections ("model", "data", "diffusion" of a DDPM yml) are read as if they were flat, except
@@ -194,7 +193,7 @@ def read_said(values: Mapping[str, Any]) -> tuple[Said, tuple[str, ...]]:
                 said_what = f"{name} = {_brief(flat[name])}"
                 raise AsyrpError(f"{said_what} cannot be used: {str(error)[:100]}") from error
     known = {name for _, names in NAMES.values() for name in names}
-    return Said(**said), tuple(sorted(set(flat) - known))
+    return Hyperparameters(**said), tuple(sorted(set(flat) - known))
 
 
 def _flat(
@@ -208,13 +207,13 @@ def _flat(
             yield name, value
 
 
-def compare(said: Said, structure: Structure) -> tuple[str, ...]:
+def compare(said: Hyperparameters, structure: Structure) -> tuple[str, ...]:
     """Notes on what was said and does not matter; refuses what contradicts the shapes.
 
     Raises:
         AsyrpError: the first contradiction.
     """
-    if FAMILIES.get((said.family or "").lower(), structure.family) != structure.family:
+    if aliases().get((said.family or "").lower(), structure.family) != structure.family:
         raise AsyrpError(f"the hyper-parameters are of {said.family}, the file {structure.family}")
     for name, fact in _facts(structure).items():
         value = getattr(said, name)
@@ -233,16 +232,16 @@ def compare(said: Said, structure: Structure) -> tuple[str, ...]:
 
 
 def _facts(structure: Structure) -> dict[str, Any]:
-    """What the shapes say, by the names of `Said`; None where they say nothing."""
-    narrow, adm = structure.widths[0], structure.family == "adm"
-    resized = adm and structure.levels > 1
+    """What the shapes say, by the names of `Hyperparameters`; None where they say nothing."""
+    narrow, openai = structure.widths[0], family_of(structure).openai
+    resized = openai and structure.levels > 1
     return {
         "channels": narrow,
         "channel_mult": tuple(_plain(width / narrow) for width in structure.widths),
         "res_blocks": structure.blocks,
         "in_channels": structure.in_channels,
         "learned_sigma": structure.learned_sigma,
-        "scale_shift": structure.scale_shift if adm else None,
+        "scale_shift": structure.scale_shift if openai else None,
         "resblock_updown": structure.resample == "resnet" if resized else None,
     }
 

@@ -6,23 +6,12 @@ from typing import Any
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert import adm, ddpm
 from asyrp.networks.convert.build import head_counts, unet_shapes
-from asyrp.networks.convert.detect import Family
-from asyrp.networks.convert.structure import Module, Structure, Weights
+from asyrp.networks.convert.families import family_of
+from asyrp.networks.convert.structure import Structure, Weights
 
 FEW = 4  # keys that an error names
 LONGEST = 100  # letters of a key in an error
-
-
-def structure_of(family: Family, weights: Weights) -> Structure:
-    """What keys and shapes tell; see the family's own module."""
-    return ddpm.structure_of(weights) if family == "ddpm" else adm.structure_of(weights)
-
-
-def modules_of(structure: Structure) -> Iterator[Module]:
-    """Every module such a network may have."""
-    return ddpm.modules(structure) if structure.family == "ddpm" else adm.modules(structure)
 
 
 def to_diffusers(
@@ -41,10 +30,7 @@ def to_diffusers(
             "is of a network that was changed, or of several networks"
         )
     renamed = {names[key]: value for key, value in weights.items()}
-    if structure.family == "ddpm":
-        state = ddpm.to_diffusers(renamed)
-    else:
-        state = adm.to_diffusers(renamed, head_counts(config), new_order)
+    state = family_of(structure).to_diffusers(renamed, head_counts(config), new_order)
     _check(state, unet_shapes(config), structure)
     return state
 
@@ -54,16 +40,13 @@ def to_original(
 ) -> dict[str, Tensor]:
     """The inverse: the same tensors under the family's own names."""
     names = {target: original for original, target in _pairs(structure)}
-    if structure.family == "ddpm":
-        renamed = ddpm.to_original(state)
-    else:
-        renamed = adm.to_original(state, head_counts(config), new_order)
+    renamed = family_of(structure).to_original(state, head_counts(config), new_order)
     return {names[key]: value.contiguous() for key, value in renamed.items()}
 
 
 def _pairs(structure: Structure) -> Iterator[tuple[str, str]]:
     """(original key, diffusers key) of every tensor such a network may have."""
-    for module in modules_of(structure):
+    for module in family_of(structure).modules(structure):
         for original, target in module.leaves.items():
             for kind in ("weight", "bias"):
                 yield (

@@ -1,14 +1,13 @@
 """What the keys and shapes of a checkpoint tell about its network."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.networks.convert.detect import Family
 
 MOST_LEVELS, MOST_BLOCKS = 9, 64  # of released networks: 6 and 3
 Weights = Mapping[str, Tensor]
@@ -19,13 +18,13 @@ Resample = Literal["conv", "resnet", "none"]
 class Structure:
     """A network up to what its shapes do not tell.
 
-    widths: channels of each level, from the top; attends: whether the level has attention.
-    blocks: resnets of a level on the way down (one more on the way up). resample: what learns
-    where levels change size; "none" is plain averaging and repeating. classes: rows of the class
-    embedding, None without one.
+    family: its name. widths: channels of each level, from the top; attends: whether the level has
+    attention. blocks: resnets of a level on the way down (one more on the way up). resample: what
+    learns where levels change size; "none" is plain averaging and repeating. classes: rows of the
+    class embedding, None without one.
     """
 
-    family: Family
+    family: str
     widths: tuple[int, ...]
     attends: tuple[bool, ...]
     blocks: int
@@ -62,6 +61,30 @@ class Module(NamedTuple):
     original: str
     target: str
     leaves: Mapping[str, str]
+
+
+class Family(NamedTuple):
+    """A family of original networks: how a file of it is known, and how it becomes diffusers'.
+
+    aliases: what hyper-parameters call it. signature: keys that tell it. constants: of its config
+    in diffusers. structure_of: its tensors -> `Structure`. modules: every module that such a
+    network may have. to_diffusers: (tensors under diffusers' names, heads of each attention layer,
+    order of q, k, v) -> its state dict there; to_original: back. forward: (tensors, resolved
+    hyper-parameters, x, t, labels) -> outputs of the mid block and of the network, by a second
+    formulation that shares nothing with the others. openai: whether it follows OpenAI's scripts:
+    several heads, betas that follow T, rescaled timesteps.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    signature: tuple[str, ...]
+    constants: Mapping[str, Any]
+    structure_of: Callable[[Weights], Structure]
+    modules: Callable[[Structure], Iterator[Module]]
+    to_diffusers: Callable[[Weights, Mapping[str, int], bool], dict[str, Tensor]]
+    to_original: Callable[[Weights, Mapping[str, int], bool], dict[str, Tensor]]
+    forward: Callable[..., tuple[Tensor, Tensor]]
+    openai: bool = False
 
 
 def rows(weights: Weights, key: str) -> int:
@@ -108,12 +131,14 @@ def has(weights: Iterable[str], *prefixes: str) -> bool:
     return any(key.startswith(prefixes) for key in weights)
 
 
-def check(structure: Structure, sinusoid: int, first: int) -> Structure:
+def check(
+    structure: Structure, sinusoid: int, first: int, conditioned: tuple[int, ...] = ()
+) -> Structure:
     """The structure, if `UNet2DModel` can express it.
 
     Args:
-        sinusoid: channels of the timestep's sinusoid.
-        first: channels of the first convolution.
+        sinusoid: channels of the timestep's sinusoid. first: of the first convolution.
+        conditioned: channels that another image takes part of.
 
     Raises:
         AsyrpError: it cannot, and why.
@@ -130,7 +155,7 @@ def check(structure: Structure, sinusoid: int, first: int) -> Structure:
             f"its first level {structure.widths[0]}; diffusers' UNet2DModel ties the three "
             "together, so it cannot be converted (ADM-512 is such a network)"
         )
-    if outside not in (inside, 2 * inside) or (structure.family == "adm" and inside == 6):
+    if outside not in (inside, 2 * inside) or inside in conditioned:
         raise AsyrpError(
             f"this network turns {inside} channels into {outside}: it is conditioned on another "
             "image (super-resolution, inpainting); needed: one that makes images from noise alone"

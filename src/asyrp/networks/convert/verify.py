@@ -1,6 +1,6 @@
 """Proof of a conversion: the original formulation against the converted network.
 
-Both take T and the scale of timesteps as they were settled, so that their agreement says nothing
+Both take T and the scale of timesteps as they were resolved, so that their agreement says nothing
 about these; what the network does with noise says something.
 """
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import from_config, linear
-from asyrp.networks.convert import reference_adm, reference_ddpm
-from asyrp.networks.convert.hyperparameters import Settled
+from asyrp.networks.convert.families import family_of
+from asyrp.networks.convert.hyperparameters import Resolved
 from asyrp.networks.convert.structure import Structure, Weights
 
 LIMIT = 1e-4
@@ -35,19 +35,15 @@ class Proof(NamedTuple):
 
 
 @torch.no_grad()
-def prove(weights: Weights, structure: Structure, settled: Settled, unet: Any) -> Proof:
+def prove(weights: Weights, structure: Structure, resolved: Resolved, unet: Any) -> Proof:
     """Compare both networks on random images, small ones: size changes nothing in either.
 
     Raises:
         AsyrpError: they differ by more than 1e-4 of the largest value.
     """
-    x, t, labels = _inputs(structure, settled.timesteps)
+    x, t, labels = _inputs(structure, resolved.timesteps)
     full = {key: value.float() for key, value in weights.items()}
-    if structure.family == "ddpm":
-        wanted = reference_ddpm.forward(full, x, t)
-    else:
-        net = reference_adm.Net(full, settled.heads_at, settled.new_order, settled.time_scale)
-        wanted = reference_adm.forward(net, x, t, labels)
+    wanted = family_of(structure).forward(full, resolved, x, t, labels)
     model = HSpaceUNet(unet, linear())
     encoded = model.encode(x, t, labels)
     got = (encoded.h, model.decode_raw(encoded))
@@ -64,37 +60,37 @@ def prove(weights: Weights, structure: Structure, settled: Settled, unet: Any) -
 class NoiseLeft(NamedTuple):
     """Share of the noise in flat pictures that a network leaves; 1 is that of answering nothing.
 
-    settled: with timesteps as they were settled. other: with the other usual reading of them, whose
-    factor on timesteps is `scale`.
+    resolved: with timesteps as they were resolved. other: with the other usual reading of them,
+    whose factor on timesteps is `scale`.
     """
 
-    settled: float
+    resolved: float
     other: float
     scale: float
 
     @property
     def doubt(self) -> str:
         """What is told where the network knows its noise better by the other reading; "" else."""
-        if not (self.other < LEFT and self.other * BETTER < self.settled):
+        if not (self.other < LEFT and self.other * BETTER < self.resolved):
             return ""
         return (
-            f"a doubtful scale of timesteps: the network leaves {100 * self.settled:.0f} % of the "
+            f"a doubtful scale of timesteps: the network leaves {100 * self.resolved:.0f} % of the "
             f"noise in flat pictures, and {100 * self.other:.0f} % with timesteps times "
             f"{self.scale:g}; check T (diffusion_steps) and rescale_timesteps"
         )
 
 
 @torch.no_grad()
-def noise_left(unet: Any, structure: Structure, settled: Settled) -> NoiseLeft:
+def noise_left(unet: Any, structure: Structure, resolved: Resolved) -> NoiseLeft:
     """How well a network finds the noise at a quarter, half and three quarters of T.
 
     Networks of T = 1000 are read as of 4000 for comparison, others with `rescale` turned round:
     what improved-diffusion's two defaults make likely to be wrong.
     """
-    length, scale = settled.timesteps, settled.time_scale
+    length, scale = resolved.timesteps, resolved.time_scale
     other = 4.0 if length == 1000 else 1000 / length if scale == 1 else 1.0
     t = torch.tensor([length // 4, length // 2, 3 * length // 4])
-    schedule = from_config(scheduler_config(settled))
+    schedule = from_config(scheduler_config(resolved))
     a = torch.tensor([schedule.alpha_bar(int(k)) for k in t]).view(-1, 1, 1, 1)
     side, generator = max(32, 2 << (structure.levels - 1)), torch.Generator().manual_seed(0)
     flat = torch.randn((3, structure.in_channels, 1, 1), generator=generator).clamp(-1, 1)
@@ -103,23 +99,23 @@ def noise_left(unet: Any, structure: Structure, settled: Settled) -> NoiseLeft:
     left = []
     for factor in (1.0, other / scale):
         found = unet(x, t * factor, labels).sample[:, : structure.in_channels]
-        if settled.prediction == "sample":
+        if resolved.prediction == "sample":
             found = (x - a.sqrt() * found) / (1 - a).sqrt()
-        elif settled.prediction == "v_prediction":
+        elif resolved.prediction == "v_prediction":
             found = a.sqrt() * found + (1 - a).sqrt() * x
         left.append(float((found - noise).square().mean()))
     return NoiseLeft(left[0], left[1], other)
 
 
-def scheduler_config(settled: Settled) -> dict[str, Any]:
+def scheduler_config(resolved: Resolved) -> dict[str, Any]:
     """As diffusers' DDIMScheduler reads it."""
     return {
         "_class_name": "DDIMScheduler",
-        "num_train_timesteps": settled.timesteps,
-        "beta_schedule": settled.schedule,
-        "beta_start": settled.beta_start,
-        "beta_end": settled.beta_end,
-        "prediction_type": settled.prediction,
+        "num_train_timesteps": resolved.timesteps,
+        "beta_schedule": resolved.schedule,
+        "beta_start": resolved.beta_start,
+        "beta_end": resolved.beta_end,
+        "prediction_type": resolved.prediction,
         "clip_sample": False,
     }
 
