@@ -49,6 +49,8 @@ SHOWN = {
     "runtime.transfer:landed",  # of a walk that a store keeps, while the next step is made
     "finders.training_run:_step",  # the numbers of an optimiser step
     "storage.images:to_uint8",  # of a picture that is written
+    "storage.files:<dictcomp>",  # of a table that is written, a row a timestep
+    "finders.compose:norm_share",  # what a card says of each row
 }
 
 
