@@ -13,10 +13,12 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import Pictures, curves_of, start_training
+from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing import edit, invert, random_latents
-from asyrp.method.editing_interval import EditInterval
+from asyrp.method.editing_interval import EditInterval, measure_curves
 from asyrp.method.latent_space import LatentSpace, Pixels, scale_of
 from asyrp.method.protocols import TextImageEncoder, Thresholds, templates_of
+from asyrp.method.schedule import paper_grid
 from asyrp.method.text_direction import new_text_direction
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt, download, is_latent, load_latent
@@ -24,6 +26,7 @@ from asyrp.scorers.clip import load_clip
 from asyrp.scorers.decoded import Decoded
 from asyrp.settings import TrainSettings
 from conftest import noise, tiny_model
+from doubles import TinyDistance
 from tiny_folders import (
     latent_scheduler,
     leading_walk,
@@ -285,3 +288,56 @@ def test_the_hub_is_asked_for_safetensors_first(ldm: Path, monkeypatch: pytest.M
     assert "vqvae/diffusion_pytorch_model.safetensors" in asked[0]
     assert not any(pattern.endswith(".bin") for pattern in asked[0])
     assert download("nobody/pixels") is None
+
+
+class Counting:
+    """A space that counts what it decodes."""
+
+    def __init__(self, space: LatentSpace):
+        self.space, self.decoded = space, list[Tensor]()
+
+    def decode(self, x: Tensor) -> Tensor:
+        self.decoded.append(x)
+        return self.space.decode(x)
+
+
+def test_curves_decode_the_clean_picture_once(tmp_path: Path) -> None:
+    model = load_latent(save_ldm(tmp_path))
+    space, x = Counting(model.space), noise(2, *model.image_shape)
+    steps, distance = list(reverse_process(model, x, paper_grid(4))), TinyDistance()
+    curves = measure_curves(x, x, steps, Decoded(distance, space))
+    assert sum(one is x for one in space.decoded) == 2  # clean, and x_T itself
+    assert len(space.decoded) == 1 + 2 * 4
+    looked = distance(model.space.decode(x), model.space.decode(steps[0].x0))
+    assert curves.x0[-1] == pytest.approx(looked.numpy(), abs=1e-6)
+
+
+def test_pictures_are_decoded_one_by_one_and_twice_for_a_gradient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_latent(save_stable_diffusion(tmp_path))
+    decode, rows = model.space.coder.decode, list[int]()
+
+    def spied(code: Tensor) -> object:
+        rows.append(len(code))
+        return decode(code)
+
+    x = noise(3, *model.image_shape).requires_grad_()
+    plain = decode(x / model.space.scale).sample
+    wanted = torch.autograd.grad(plain.square().sum(), x)[0]
+    monkeypatch.setattr(model.space.coder, "decode", spied)
+    found = model.space.decode(x)
+    assert rows == [1] * 3
+    torch.testing.assert_close(found, plain)
+    gradient = torch.autograd.grad(found.square().sum(), x)[0]
+    torch.testing.assert_close(gradient, wanted)
+    assert rows == [1] * 6
+    with torch.no_grad():
+        model.space.decode(x)
+    assert rows == [1] * 9
+
+
+def test_very_large_pictures_are_decoded_in_tiles(tmp_path: Path) -> None:
+    coder = load_latent(save_stable_diffusion(tmp_path)).space.coder
+    assert coder.use_tiling
+    assert (coder.tile_sample_min_size, coder.tile_latent_min_size) == (1024, 512)

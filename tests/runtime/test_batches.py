@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -10,12 +11,16 @@ import torch
 
 from asyrp import cli
 from asyrp.errors import AsyrpError
+from asyrp.finders.clip_training import fit, new_direction
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.editing import edit, invert, random_latents
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.strength_sweep import strip
 from asyrp.method.unedited_trajectory import editing_window, joined, prepare
-from asyrp.runtime.batching import in_batches, out_of_memory
+from asyrp.metrics.perceptual import distances
+from asyrp.options import Network
+from asyrp.runtime.batching import by_batches, in_batches, out_of_memory
+from asyrp.settings import TrainSettings, official
 from conftest import noise
 from doubles import tiny_guide
 
@@ -68,18 +73,24 @@ def test_other_errors_and_single_rows_are_not_hidden() -> None:
         list(in_batches(4, 0, lambda rows: rows))
 
 
-@pytest.fixture
-def small_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """A machine on which a network takes two images at a time."""
+def limit(patch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Let networks take so many images at a time; the numbers that they are given."""
     encode, sizes = HSpaceUNet.encode, []
 
     def limited(self: HSpaceUNet, x: torch.Tensor, *rest: Any) -> Any:
         sizes.append(len(x))
-        if len(x) > MOST:
+        if len(x) > most:
             raise torch.OutOfMemoryError(MESSAGES[0])
         return encode(self, x, *rest)
 
-    monkeypatch.setattr(HSpaceUNet, "encode", limited)
+    patch.setattr(HSpaceUNet, "encode", limited)
+    return sizes
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """A machine on which a network takes two images at a time."""
+    sizes = limit(monkeypatch, MOST)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "memory does not suffice")
         yield sizes
@@ -102,6 +113,56 @@ def test_every_job_goes_on_with_less(
         found = job(5)
         assert small_memory[0] == 5, name
         torch.testing.assert_close(found, job(MOST), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["implicit", "timestep"])
+@pytest.mark.filterwarnings("ignore:memory does not suffice")
+def test_training_divides_a_batch_and_learns_the_same(model: HSpaceUNet, kind: Any) -> None:
+    settings = TrainSettings(kind=kind, steps=8, epochs=2, batch_size=4, validate_every=0)
+    settings = replace(settings, zero_init=False, optimiser="sgd", learning_rate=0.1)
+    window, guide = editing_window(999, 600, steps=8), tiny_guide()
+    sources = joined(list(prepare(model, guide, noise(6, 3, 16, 16), window, 2)))
+    found = []
+    for most in (4, MOST):
+        direction = new_direction(model, window.grid, settings)
+        with pytest.MonkeyPatch.context() as patch:
+            sizes = limit(patch, most)
+            steps = fit(model, direction, guide, sources, window.grid, settings)
+            told = torch.tensor([step.total for step in steps])
+        weights = torch.cat([p.detach().flatten() for p in direction.parameters()])
+        found.append((weights, told))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+    assert [sizes.count(4), max(sizes[1:])] == [1, MOST]  # what fits is remembered
+
+
+def test_a_loss_that_is_no_mean_is_not_divided(model: HSpaceUNet, small_memory: list[int]) -> None:
+    settings = replace(official(), steps=8, batch_size=4)
+    window = editing_window(999, 600, steps=8)
+    sources = joined(list(prepare(model, tiny_guide(), noise(4, 3, 16, 16), window, MOST)))
+    direction = new_direction(model, window.grid, settings)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(fit(model, direction, tiny_guide(), sources, window.grid, settings))
+
+
+def test_measures_go_on_with_less() -> None:
+    def limited(x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        if len(x) > MOST:
+            raise torch.OutOfMemoryError(MESSAGES[0])
+        return x.flatten(1).mean(1)
+
+    x = noise(5, 3, 4, 4)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "memory does not suffice")
+        assert torch.equal(by_batches(limited, 5, x), x.flatten(1).mean(1))
+        assert distances(limited, x, x, 5).shape == (5,)  # type: ignore[arg-type]
+
+
+def test_batches_are_numbers_or_chosen() -> None:
+    assert Network().at_once == Network(device="cpu").at_once == 16
+    assert Network(device="cuda:1").at_once == 256
+    assert Network(device="cuda", batch_size=4).at_once == 4
+    line = ["sample", "--out", "o", "--batch-size"]
+    assert [cli.parsed([*line, one]).network.at_once for one in ("auto", "3")] == [16, 3]
 
 
 def test_the_command_says_what_to_do(

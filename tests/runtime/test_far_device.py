@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from app_doubles import new_studio
 from asyrp.app.pictures import Picture
@@ -19,7 +20,7 @@ from asyrp.networks import load_model
 from asyrp.storage.images import write_png
 from conftest import noise
 from far_device import FAR, FarDevice
-from tiny_folders import save_stable_diffusion
+from tiny_folders import latent_scheduler, save_stable_diffusion, tiny_condition_unet, tiny_kl
 
 FEW = ["--steps", "4", "--device", FAR]
 
@@ -48,6 +49,8 @@ SHOWN = {
     "runtime.transfer:landed",  # of a walk that a store keeps, while the next step is made
     "finders.training_run:_step",  # the numbers of an optimiser step
     "storage.images:to_uint8",  # of a picture that is written
+    "storage.files:<dictcomp>",  # of a table that is written, a row a timestep
+    "finders.compose:norm_share",  # what a card says of each row
 }
 
 
@@ -221,12 +224,16 @@ def test_phases_are_found_in_few_reads(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_edits_there(tmp_path: Path) -> None:
-    folder = save_stable_diffusion(tmp_path)
-    model = load_model(folder)
-    picture = noise(1, *model.picture_shape).tanh() / 2 + 0.5
-    pipe = AsyrpPipeline.from_pretrained(folder).to(FAR)
+    save_stable_diffusion(tmp_path)
+    pipe = AsyrpPipeline(
+        unet=tiny_condition_unet(),
+        scheduler=latent_scheduler(),
+        vae=tiny_kl(),
+        text_encoder=CLIPTextModel.from_pretrained(tmp_path / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(tmp_path / "tokenizer"),
+    ).to(FAR)
     pipe.set_progress_bar_config(disable=True)
-    counted = []
+    picture, counted = noise(1, 3, 16, 16).tanh() / 2 + 0.5, []
     for steps in (4, 8):
         with FarDevice() as device:
             how = {"num_inference_steps": steps, "output_type": "latent"}

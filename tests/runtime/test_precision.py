@@ -7,15 +7,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from asyrp.errors import AsyrpError
+from asyrp.finders.clip_training import new_direction
+from asyrp.finders.training_goal import TrainingGoal
+from asyrp.finders.training_run import Run
 from asyrp.method.editing import edit, invert, random_latents
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.unedited_trajectory import editing_window
 from asyrp.networks import load_model
+from asyrp.options import Network
 from asyrp.runtime import precision
 from asyrp.runtime.fast_blocks import use_fast_blocks
 from asyrp.runtime.fast_norm import FastGroupNorm
 from asyrp.runtime.precision import REDUCED, autocast, bfloat16_pays, precision_of, round_products
 from asyrp.scorers.load import encoder_for, load_encoder
+from asyrp.settings import TrainSettings
+from asyrp.storage.results import record
 from conftest import noise, tiny_model
+from doubles import tiny_guide
 from tiny_folders import save_ldm, save_stable_diffusion
 
 CPU = torch.device("cpu")
@@ -147,6 +156,21 @@ def test_full_precision_leaves_the_caller_s_autocast_alone() -> None:
     with autocast(CPU, torch.float16):
         assert (a @ a).dtype == torch.float16
     assert (a @ a).dtype == torch.float32
+
+
+def test_training_refuses_what_gradients_are_too_small_for() -> None:
+    guide, window = tiny_guide(), editing_window(999, 600, 8)
+    model = reduced(tiny_model(), torch.float16)
+    settings = TrainSettings(steps=8)
+    goal = TrainingGoal(new_direction(model, window.grid, settings), guide, window.grid)
+    with pytest.raises(AsyrpError, match="too small for float16; needed --dtype bfloat16, auto"):
+        Run(model, [goal], settings)
+
+
+def test_the_record_of_a_run_says_what_auto_was() -> None:
+    low = reduced(tiny_model(), torch.bfloat16)
+    told = record("edit", Network(dtype="auto"), low)
+    assert (told["network"]["precision"], told["options"]["dtype"]) == ("bfloat16", "auto")
 
 
 # norms

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import invert_into, latents_from, recipe_of
-from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble
 from asyrp.settings import TrainSettings
 from asyrp.storage.record_store import RecordStore
 from conftest import noise
@@ -122,6 +125,42 @@ def test_all_processes_end_with_the_same_bits(model: HSpaceUNet) -> None:
     first, second = together(2, lambda processes: trained(model, processes))
     assert all((a == b).all() for a, b in zip(first[0], second[0], strict=True))
     assert first[1] == second[1]
+
+
+def test_a_first_process_that_fails_ends_the_others(model: HSpaceUNet) -> None:
+    def failing(processes: ProcessGroup) -> str:
+        job = training(model, processes)
+        for _ in islice(job.steps, 3):
+            pass
+        if processes.rank == 0:
+            raise AsyrpError("the disk is full")
+        list(job.steps)
+        return "finished without the first"
+
+    started = time.monotonic()
+    assert together(2, failing) == [None, None]
+    assert time.monotonic() - started < 60
+
+
+def test_processes_wait_for_uneven_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def state(**how: Any) -> SimpleNamespace:
+        asked.update(how)
+        return SimpleNamespace(process_index=1, num_processes=2, device="cpu")
+
+    monkeypatch.setattr("accelerate.PartialState", state)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert assemble("cpu").rank == 1
+    assert asked["timeout"] >= timedelta(hours=1)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(AsyrpError, match="2 processes need a GPU each; this machine has 1"):
+        assemble("cuda")
 
 
 def test_training_goes_on_after_one_process_was_killed(model: HSpaceUNet, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from asyrp.method.directions import TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.unedited_trajectory import Window
+from asyrp.runtime.transfer import sent
 
 NEEDS: Mapping[str, str] = {
     "images": "images, or random samples of the network",
@@ -116,7 +117,7 @@ def check_needs(finder: DirectionFinder, data: FinderData) -> None:
 
 def frozen_table(model: HSpaceUNet, table: Mapping[int, Tensor]) -> TimestepDirection:
     """timestep -> dh (c, h', w') as a direction where the network is, without gradients."""
-    direction = TimestepDirection({t: dh.to(model.device) for t, dh in table.items()})
+    direction = TimestepDirection({t: sent(dh, model.device) for t, dh in table.items()})
     return direction.requires_grad_(False).eval()
 
 

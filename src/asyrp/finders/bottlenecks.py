@@ -13,6 +13,7 @@ from asyrp.method.ddim import step
 from asyrp.method.hspace import Encoded, HSpaceUNet
 from asyrp.method.unedited_trajectory import Window
 from asyrp.runtime.batching import in_batches
+from asyrp.runtime.transfer import Leaving
 
 
 class UneditedStep(NamedTuple):
@@ -98,7 +99,8 @@ def recorded(
 
         def work() -> dict[str, Tensor]:
             steps = unedited_steps(model, x.to(model.device), data.window)
-            return {str(s.t): per_image(s.encoded.h, len(x)).float().cpu() for s in steps}
+            leaving = {str(s.t): Leaving(per_image(s.encoded.h, len(x)).float()) for s in steps}
+            return {t: h.landed() for t, h in leaving.items()}
 
         return kept(data.state, key_of("h", fingerprint, tuple(data.window), x), work)
 
