@@ -27,11 +27,10 @@ RECIPE = ROOT / "examples" / "fleet" / "invert_with_datasets.py"
 # the arithmetic of docs/measured_advice.md
 
 
-@pytest.mark.xfail(reason="a tower that embeds images is moved out of the meta device")
 def test_the_page_states_what_is_counted() -> None:
     page = PAGE.read_text()
     with torch.device("meta"), torch.no_grad():
-        model, x = subject("ddpm-256"), torch.zeros(1, 3, 256, 256)
+        model, x = subject("ddpm-256", device="meta"), torch.zeros(1, 3, 256, 256)
         encode = meter.flops_of(lambda: model.encode(x, torch.tensor(5))) / 1e12
         both = meter.flops_of(lambda: model(x, torch.tensor(5))) / 1e12
         look = meter.flops_of(lambda: RandomTower().tower(pixel_values=x[..., :224, :224])) / 1e12

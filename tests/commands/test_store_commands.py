@@ -77,7 +77,6 @@ def test_more_images_than_a_batch_are_all_kept_and_the_first_batch_is_checked(
     assert len(list(place.out.glob("*.png"))) == 2
 
 
-@pytest.mark.xfail(reason="edit also asks whether pictures are of the domain, which is not counted")
 def test_an_edit_from_a_store_is_the_edit(place: Place, cost: Cost) -> None:
     store, plain = place.root / "store", place.root / "plain"
     assert call(*edit_of(place, "--out", plain)) == 0

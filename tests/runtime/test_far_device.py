@@ -118,22 +118,7 @@ def words(name: str, root: Path, direction: str, steps: int) -> list[str]:
     return shlex.split(line)
 
 
-OPEN = (
-    "find by pca",
-    "find by pairs",
-    "find by composing",
-)  # they copy tables a timestep at a time
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="tables are copied one by one"))
-        if name in OPEN
-        else name
-        for name in COMMANDS
-    ],
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_waits_for_no_step(tmp_path: Path, direction: str, name: str) -> None:
     faces(tmp_path / "in", 3)
     (tmp_path / "names.txt").write_text("smiling face\nsad face\n")

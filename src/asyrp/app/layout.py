@@ -118,17 +118,6 @@ def editor(top: int, domains: Sequence[str] = ()) -> tuple[Shown, Asked]:
     )  # fmt: skip
 
 
-def _domain(domains: Sequence[str]) -> gr.Dropdown:
-    return gr.Dropdown(
-        list(domains),
-        value=next(iter(domains), None),
-        label="Domain: what the network knows",
-        visible=len(domains) > 1,
-        elem_id="domain",
-        filterable=False,
-    )
-
-
 def heading(text: str) -> None:
     """A heading of a part of the page."""
     gr.HTML(f"<h2>{text}</h2>", elem_classes="heading")

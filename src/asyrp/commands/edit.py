@@ -176,8 +176,10 @@ def _inputs(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs
         errors = dict(zip(found.names, done.errors.tolist(), strict=True))
         return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
     images, store = folder_images(options.images, model), open_store(options.store, processes)
-    tell_strangers(model, options.network.model, images.names, images)
+    before = len(store)
     keys = inverter.into(store, images)
+    if len(store) > before:
+        tell_strangers(model, options.network.model, images.names, images)
     by_name = dict(zip(images.names, keys, strict=True))
     told = {"store": str(options.store), "keys": by_name}
     return Inputs(list(images.paths), lambda rows: latents_from(store, keys[rows]), told)
