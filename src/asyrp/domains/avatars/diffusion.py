@@ -76,8 +76,9 @@ def v_loss(
         x_t = (signal * x0 + noise * eps).contiguous(memory_format=torch.channels_last)
         with autocast(x_t.device, precision_of("auto", x_t.device)):
             v = unet(x_t, t).sample
-        apart = (v.float() - (signal * eps - noise * x0)).square().mean((1, 2, 3))
-        return (weights[t] * apart).mean()
+        apart: Tensor = (v.float() - (signal * eps - noise * x0)).square().mean((1, 2, 3))
+        loss: Tensor = (weights[t] * apart).mean()
+        return loss
 
     return loss_at
 
