@@ -50,7 +50,7 @@ SHORT = paper_grid(8)
 class Answering:
     """A network of nothing but its eps(x, t), float64; h is x itself, and shifts eps."""
 
-    schedule, dtype = linear(), torch.float64
+    schedule, dtype, image_shape = linear(), torch.float64, (3, 16, 16)
 
     def __init__(self, eps: Any) -> None:
         self.eps = eps

@@ -138,8 +138,10 @@ def _statistics(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[f
     if settings.get("do_normalize") is False:
         return (0.0,) * 3, (1.0,) * 3
     if not _kind_of(settings).startswith("CLIP"):
-        return tuple(settings["image_mean"]), tuple(settings["image_std"])
-    return tuple(settings.get("image_mean", _MEAN)), tuple(settings.get("image_std", _STD))
+        mean, std = settings["image_mean"], settings["image_std"]
+    else:
+        mean, std = settings.get("image_mean", _MEAN), settings.get("image_std", _STD)
+    return tuple(map(float, mean)), tuple(map(float, std))
 
 
 def _checked(view: View) -> View:

@@ -24,6 +24,7 @@ LAYERS = (
     "depths",
 )
 SIDES = ("sample_size", "image_size")
+COUNTS = ("head_dim", "_heads")  # which divide
 
 NUMBERS = (  # diffusers builds the network with anything in these, and fails when it runs
     "freq_shift",
@@ -76,6 +77,8 @@ def _check(name: str, value: Any, where: str, entries: int, depth: int) -> None:
             _check(str(inner), one, where, entries, depth + 1)
     elif isinstance(value, int | float) and not abs(value) <= (most := _most(name)):
         raise AsyrpError(f"{name[:80]} of {where!r} must be at most {most:,}; get another copy")
+    elif isinstance(value, int | float) and name.endswith(COUNTS) and value < 1:
+        raise AsyrpError(f"{name[:80]} of {where!r} must be 1 or more; get another copy")
     elif name.endswith("attn_implementation") and "/" in str(value):  # a program of the Hub
         raise AsyrpError(f"{name} of {where!r} names a program to fetch; remove it")
 
