@@ -78,7 +78,7 @@ def _of_pickle(file: IO[bytes]) -> Iterator[str]:
             memo[len(memo) if argument is None else int(argument)] = stack[-1]
             continue
         if name.endswith("GET"):
-            size = memo[int(argument)]
+            size = memo[int(argument or 0)]
         elif opcode.stack_before:
             parts = _taken(stack, opcode.stack_before)
             size += sum(parts) if "TUPLE" in name else 0
