@@ -23,6 +23,11 @@ def printable(text: object) -> str:
     )
 
 
+def first_line(error: BaseException, most: int = 300) -> str:
+    """What an error of others says in its first line; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 class AsyrpError(ValueError):
     """An input that cannot be used. The command line prints it and exits with 2."""
 

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, Layout, TimestepDirection
 from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.storage.files import Kind, load_tensors, parse_json, save_tensors
 
-MOST_TOLD = 300  # letters of a reason
 MOST = 10**6  # of a timestep, of steps, and of a strength
 KIND = Kind("direction", "asyrp-direction", 1, "asyrp train")
 
@@ -110,8 +109,7 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
             parse_json(header["layout"]), {k: v.float() for k, v in tensors.items()}
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:MOST_TOLD]
-        raise AsyrpError(f"{str(path)!r} is damaged: {reason}") from error
+        raise AsyrpError(f"{str(path)!r} is damaged: {first_line(error)}") from error
     check_fits(path, direction, model)
     if not force and card.fingerprint not in ("", model.fingerprint()):
         raise AsyrpError(
@@ -139,8 +137,7 @@ def _card(path: Path | str, header: Mapping[str, str]) -> DirectionCard:
         known = {f.name for f in fields(DirectionCard)}
         return DirectionCard(**{k: v for k, v in content.items() if k in known})
     except (KeyError, TypeError, ValueError) as error:
-        reason = str(error)[:MOST_TOLD]
-        raise AsyrpError(f"{str(path)!r} has no readable card: {reason}") from error
+        raise AsyrpError(f"{str(path)!r} has no readable card: {first_line(error)}") from error
 
 
 def _tensors(direction: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 
-from asyrp.errors import AsyrpError, need
+from asyrp.errors import AsyrpError, first_line, need
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
 from asyrp.method.text_conditioning import (
@@ -90,8 +90,7 @@ def download(spec: str) -> Path | None:
             if all(has_weights(folder / part) for part in _PARTS):
                 break
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise AsyrpError(f"the parts of {spec!r} do not download: {reason}") from error
+        raise AsyrpError(f"the parts of {spec!r} do not download: {first_line(error)}") from error
     tell_revision(asked, folder)
     return folder
 

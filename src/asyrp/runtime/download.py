@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urldefrag, urlparse
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.files import atomic_path
+from asyrp.storage.outputs import digest_of
 from asyrp.storage.untrusted.revisions import pinned, tell_revision
 from asyrp.storage.weight_files import HUB_FILES, has_weights
 
@@ -110,7 +111,7 @@ def fetch(url: str, digest: Digest | None) -> Path:
     if digest is None or digest.kind != "sha256":
         warnings.warn(
             f"nobody is known to have published the SHA-256 of {url}; what came has "
-            f"{_hash(kept, 'sha256')}",
+            f"{digest_of(kept)}",
             stacklevel=3,
         )
     return kept
@@ -156,17 +157,12 @@ def _download(url: str, path: Path) -> None:
 def _check(path: Path, digest: Digest | None, url: str) -> None:
     if digest is None:
         return
-    found = _hash(path, digest.kind)
+    found = digest_of(path, digest.kind)
     if found != digest.value:
         raise AsyrpError(
             f"the file at {url} is not the one asked for: {digest.kind} {digest.value} was needed, "
             f"{found} came; it was not opened"
         )
-
-
-def _hash(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _check_kind(path: Path, url: str) -> None:
@@ -222,7 +218,6 @@ def _from_hub(repository: str, download: object, **what: object) -> Path:
             "the name or the network"
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = (str(error).strip().splitlines() or ["unknown reason"])[0]
-        raise AsyrpError(f"the Hub has no usable {repository!r}: {reason}") from error
+        raise AsyrpError(f"the Hub has no usable {repository!r}: {first_line(error)}") from error
     tell_revision(asked, found)
     return found
