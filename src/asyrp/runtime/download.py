@@ -5,10 +5,10 @@ import http.client
 import os
 import urllib.request
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import urldefrag, urlparse
 
@@ -175,8 +175,13 @@ def _check_kind(path: Path, url: str) -> None:
         )
 
 
-def hub_folder(repository: str) -> Path:
-    """A local copy of a Hub repository's network, config and scheduler.
+def hub_folder(
+    repository: str, files: Sequence[str] = FOLDER_FILES, parts: Sequence[str] = ("", "unet")
+) -> Path:
+    """A local copy of parts of a Hub repository, each with its weights, and of other files.
+
+    Takes safetensors where there are some, whole or in shards, and else pickles, of which only
+    tensors are read, or the one variant that there is.
 
     Raises:
         AsyrpError: not there, not reachable, or offline and not in the Hub's cache.
@@ -184,9 +189,9 @@ def hub_folder(repository: str) -> Path:
     from huggingface_hub import snapshot_download
 
     for names in HUB_FILES:
-        wanted = [*FOLDER_FILES, *(f"{place}{name}" for place in ("", "unet/") for name in names)]
-        folder = _from_hub(repository, snapshot_download, allow_patterns=wanted)
-        if has_weights(folder) and has_weights(folder / "unet"):
+        weights = [str(PurePosixPath(part, name)) for part in parts for name in names]
+        folder = _from_hub(repository, snapshot_download, allow_patterns=[*files, *weights])
+        if all(has_weights(folder / part) for part in parts):
             break
     return folder
 
