@@ -27,7 +27,7 @@ class DirectionCard:
 
     t_edit, t_boost: timesteps of its three phases; t_start: where the first begins, None for T.
     trained_steps: S. fingerprint: of the network it was trained on, "" where a released file does
-    not say. text_cosine: cos(source, target) by `encoder`. strength: the dose that `--strength 1`
+    not say. text_cosine: cos(source, target) by `encoder`. strength: the factor that `--strength 1`
     stands for. training: settings and outcome, free form.
     """
 

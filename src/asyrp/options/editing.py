@@ -24,7 +24,7 @@ from asyrp.settings import RECIPES, Like, Recipe, TrainSettings
 
 @dataclass(frozen=True)
 class Invert:
-    """Find the latents x_T of images and report how well they lead back."""
+    """Find the latents x_T of images, and report the reconstruction error."""
 
     images: Path
     """Folder of images, or one image."""
@@ -142,7 +142,7 @@ class Edit:
     """Align photographs first, like celeba, celeba-hq or ffhq, into OUT/aligned, and put the edited
     faces back into them, into OUT/pasted (extra align)."""
     store: Annotated[Path | None, unset("none", "PATH")] = None
-    """Folder of a latent store that keeps the latents; how well they lead back is not checked."""
+    """Folder of a latent store that keeps the latents; the reconstruction error is not measured."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()

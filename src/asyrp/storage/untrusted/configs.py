@@ -1,4 +1,4 @@
-"""Configs of strangers: a network must be as small as its weights, before any of it is built."""
+"""Untrusted configs: a network must be as small as its weights, before any of it is built."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
