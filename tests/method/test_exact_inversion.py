@@ -21,15 +21,14 @@ from asyrp.method.schedule import (
     CLEAN,
     Pair,
     below,
-    leading_grid,
     linear,
     pairs,
     paper_grid,
-    trailing_grid,
 )
 from asyrp.networks import load_model
 from asyrp.storage.images import from_uint8
 from conftest import noise, tiny_model
+from grids import leading_grid, trailing_grid
 from oracles import Gaussian, alpha_bar_table, level, order
 
 EXACT: tuple[Name, ...] = ("belm", "bdia", "edict", "ddpm")
