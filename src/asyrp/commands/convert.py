@@ -17,7 +17,6 @@ from asyrp.networks.convert.convert import (
     TORCH_SUFFIXES,
     convert,
     convert_back,
-    digest_of,
     write_folder,
     write_weights,
 )
@@ -30,7 +29,7 @@ from asyrp.networks.released_directions import convert_direction, foreign, read_
 from asyrp.options import Convert
 from asyrp.runtime.download import fetch_url, is_url
 from asyrp.storage.files import read_object
-from asyrp.storage.outputs import check_file
+from asyrp.storage.outputs import check_file, digest_of
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
 

@@ -9,14 +9,13 @@ from tqdm import tqdm
 
 from asyrp.commands.common import say, tell_others
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.training_loop import Inputs, Part
 from asyrp.errors import AsyrpError
 from asyrp.options import World
 from asyrp.reporting.tables import csv_text
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.images import write_png
+from asyrp.storage.images import from_uint8, write_png
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
 
@@ -77,7 +76,7 @@ def draw_folder(out: Path, split: str, indices: range) -> None:
     labels: dict[str, dict[str, str | None]] = {}
     for index in tqdm(indices, desc="drawing", unit="face"):
         face, name = sample_face(split, index), f"{index:05d}"
-        write_png(out / f"{name}.png", to_unit(draw(face)[None])[0])
+        write_png(out / f"{name}.png", from_uint8(draw(face)[None])[0])
         labels[name] = {factor: face.label(factor) for factor in FACTORS}
     write_json(out / "labels.json", labels)
     rows = [{"file_name": f"{name}.png", **row} for name, row in labels.items()]

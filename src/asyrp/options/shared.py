@@ -14,6 +14,15 @@ Overwrite = Annotated[
     bool, tyro.conf.arg(help="Replace files of --out that others made, or changed since.")
 ]
 InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method.inversion
+Inversion = Annotated[
+    InversionName,
+    tyro.conf.arg(
+        help="The way to latents and back: ddim, with --convention and --refinements; or exactly, "
+        "without them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise "
+        "maps)."
+    ),
+]
+Training = Annotated[TrainSettings, tyro.conf.arg(name="train")]
 
 
 def unset(said: str, kind: str) -> Any:

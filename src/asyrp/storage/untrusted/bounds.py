@@ -1,4 +1,4 @@
-"""How large the parts of a stranger's file may be: one table for all readers."""
+"""How large the parts of an untrusted file may be: one table for all readers."""
 
 # JSON and headers, in bytes: ours have some thousand, those of large networks a million; as Python
 # objects they take fifty times as much

@@ -1,4 +1,4 @@
-"""Configs of strangers: a network must be as small as its weights, before any of it is built."""
+"""Untrusted configs: a network must be as small as its weights, before any of it is built."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -157,17 +157,12 @@ def _larger(wanted: str, stored: int, where: Path | str) -> AsyrpError:
     )
 
 
-def count_safe(folder: Path) -> int:
-    """The values in the safetensors files of a folder, read off their headers.
+def count_values(path: Path) -> int:
+    """The values in a safetensors file, read off its header.
 
     Raises:
-        SafetensorError, OSError: one is damaged.
+        SafetensorError, OSError: it is damaged.
     """
-    return sum(count_values(path) for path in sorted(folder.glob("*.safetensors")))
-
-
-def count_values(path: Path) -> int:
-    """The values in a safetensors file, read off its header; raises as `count_safe`."""
     with open_safetensors(path) as file:
         shapes = [file.get_slice(key).get_shape() for key in file.keys()]
     return sum(torch.Size(shape).numel() for shape in shapes)
