@@ -45,7 +45,7 @@ class Editing:
         began, before, work = time.monotonic(), session.made, session.work
         session.marks = plans.controls(values).marks
         yield {self.shown.curves: self._curves(session, studio)}
-        if work is None:
+        if work is None or session.opening:
             return
         small = work.picture.photo is None
         walked = False

@@ -19,6 +19,7 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
+from asyrp.commands.forecast import editing_passes, foresee, inverting_passes
 from asyrp.commands.inverting import (
     folder_images,
     inverter_of,
@@ -51,7 +52,7 @@ class Inputs(NamedTuple):
     told: dict[str, Any]
 
 
-def run(options: Edit) -> None:
+def run(options: Edit) -> dict[str, Any]:
     """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
     options = on_domain(options)
     check(options)
@@ -61,6 +62,7 @@ def run(options: Edit) -> None:
     check_results(options.out, options.images, [*wanted, "run.json"])
     model, processes = network(options.network), assemble(options.network.device)
     chosen, asked = applied(model, options.applying, options.steps), options
+    _foresee(model, chosen, options)
     if options.align:
         options = _on_aligned(model, options, options.align, processes)
     inputs = _inputs(model, options, processes)
@@ -70,8 +72,9 @@ def run(options: Edit) -> None:
     with atomic_folder(options.out) as out:
         for name, image in _edited(model, chosen, inputs, options, processes):
             write_png(out / name, image, notes)
+        result = record("edit", asked, model, **told)
         if processes.rank == 0:
-            write_json(out / "run.json", record("edit", asked, model, **told))
+            write_json(out / "run.json", result)
         processes.wait()  # no picture is put in place before all are made
     names = _names(inputs, options)
     say(f"wrote {len(names)} images and run.json to {options.out}")
@@ -79,6 +82,16 @@ def run(options: Edit) -> None:
     if options.align and processes.rank == 0:
         edited = [options.out / name for name in names]
         paste(asked.images, options.images, edited, options.out / "pasted")
+    return {"out": options.out, "images": names, **result}
+
+
+def _foresee(model: HSpaceUNet, chosen: Applied, options: Edit) -> None:
+    """With --dry-run: end here, and say what would come."""
+    count, ways = len(stems_in(options.images)), len(_endings(options))
+    passes = ways * editing_passes(model, count, options.steps, chosen.attributes)
+    passes += inverting_passes(count, options.steps, options.inverting, options.inversion)
+    would = f"edit {count} images, {ways} each, into {options.out}"
+    foresee(would, model, passes, options.network.at_once, kept=3 * count)
 
 
 def _on_aligned(model: HSpaceUNet, options: Edit, like: Like, processes: ProcessGroup) -> Edit:
