@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from asyrp.commands.align import align
@@ -38,10 +39,12 @@ from asyrp.options import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
 from asyrp.settings import Like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import find_images, stems_in
-from asyrp.storage.images import write_png
+from asyrp.storage.image_folders import SHEET, find_images, stems_in
+from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json
-from asyrp.storage.results import check_results, record
+from asyrp.storage.results import check_results, new_folder, record
+
+MOST_SHOWN = 8  # images of the contact sheet of --strengths
 
 
 class Inputs(NamedTuple):
@@ -53,13 +56,13 @@ class Inputs(NamedTuple):
 
 
 def run(options: Edit) -> dict[str, Any]:
-    """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
+    """Write one PNG an input, same stem (one a factor of --strengths), a sheet, and run.json."""
     options = on_domain(options)
     check(options)
     wanted = [
         f"{stem}{ending}.png" for stem in stems_in(options.images) for ending in _endings(options)
     ]
-    check_results(options.out, options.images, [*wanted, "run.json"])
+    check_results(options.out, options.images, [*wanted, f"{SHEET}/sheet.png", "run.json"])
     model, processes = network(options.network), assemble(options.network.device)
     chosen, asked = applied(model, options.applying, options.steps), options
     _foresee(model, chosen, options)
@@ -70,8 +73,15 @@ def run(options: Edit) -> dict[str, Any]:
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
     with atomic_folder(options.out) as out:
+        rows = _rows(inputs, options, processes)
+        overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
         for name, image in _edited(model, chosen, inputs, options, processes):
             write_png(out / name, image, notes)
+            if name in overview:
+                overview[name] = image
+        if rows:
+            sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
+            write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
         result = record("edit", asked, model, **told)
         if processes.rank == 0:
             write_json(out / "run.json", result)
@@ -124,6 +134,14 @@ def check(options: Edit) -> None:
         )
     if options.strengths and options.solver != "ddim":
         raise AsyrpError("--strengths are walked by ddim only; leave --solver out")
+
+
+def _rows(inputs: Inputs, options: Edit, processes: ProcessGroup) -> list[list[str]]:
+    """The files of a contact sheet of --strengths, an image a row, from the first process."""
+    if processes.rank or not options.strengths:
+        return []
+    first = inputs.paths[processes.share(len(inputs.paths))][:MOST_SHOWN]
+    return [[f"{path.stem}{one}.png" for one in _endings(options)] for path in first]
 
 
 def _names(inputs: Inputs, options: Edit) -> list[str]:

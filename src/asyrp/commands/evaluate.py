@@ -101,7 +101,8 @@ def _foresee(
 ) -> None:
     """With --dry-run: measure a few pictures, and end here."""
     few = [
-        Pictures(*(part if part is None else part[:FEW] for part in run)) for run in matched.runs
+        run._replace(**{name: x[:FEW] for name, x in run._asdict().items() if x is not None})
+        for run in matched.runs
     ]
     began = time.perf_counter()
     over_runs(few, scorers, wish)

@@ -90,8 +90,8 @@ def _foresee(model: HSpaceUNet, options: Train) -> None:
     count = options.random or len(find_images(options.images or Path()))
     along, learning = training_passes(count, options.training)
     targets = len(options.target)
-    would = f"train {targets} directions on {count} images"
-    kept = round(count * options.training.steps * targets)
+    would = f"train on {count} images, for: {', '.join(options.target)}"
+    kept = count * options.training.steps * targets
     foresee(would, model, along, options.network.at_once, learning * targets, kept)
 
 
