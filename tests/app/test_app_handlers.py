@@ -26,7 +26,8 @@ from asyrp.app.handling import Desk  # noqa: E402
 from asyrp.app.jobs import CHECKPOINT  # noqa: E402
 from asyrp.app.opening_tab import Opening  # noqa: E402
 from asyrp.app.page import build  # noqa: E402
-from asyrp.app.training_tab import Learning  # noqa: E402
+from asyrp.app.training import Progress  # noqa: E402
+from asyrp.app.training_tab import Clock, Learning  # noqa: E402
 
 ANN, BOB = (SimpleNamespace(session_hash=name) for name in ("ann", "bob"))
 INPUTS = ("slider", "number", "checkbox", "checkboxgroup", "textbox", "uploadbutton")
@@ -186,12 +187,26 @@ def test_nothing_is_made_of_a_picture_while_the_next_one_opens(
     assert session.made is not None
 
 
+def test_the_time_left_is_that_of_the_pace_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, now = Clock(), iter((0.0, 1.0, 10.0, 400.0, 401.0))
+    monkeypatch.setattr("asyrp.app.training_tab.time", SimpleNamespace(monotonic=lambda: next(now)))
+    told = [clock.left(Progress("training: batch", done, 30)) for done in (0, 5, 10, 20)]
+    assert told == ["", "", ", 20 s left", ", 3 min left"]
+    assert clock.left(Progress("editing held-out faces", 5, 30)) == ""
+
+
 def test_training_on_the_page(bench: Bench) -> None:
     steps = bench.learning.start(ANN, "face", "smile", 16, 1, 0)
     for updates in steps:
         bench.run(updates)
         if any(bench.studio.folder.glob(f"*{CHECKPOINT}")):
+            elsewhere = bench.learning.listed(BOB)  # a window of somebody else, or after a reload
+            ((running, _),) = elsewhere[bench.trainer.known]["choices"]
+            assert "face → smile (running: training" in running
+            assert elsewhere[bench.trainer.stop]["interactive"]
             bench.learning.stop(ANN)
+            break
+    bench.run(steps)
     assert "Stopped" in bench.text(bench.trainer.message)
     bench.run(bench.learning.resume(BOB, None))
     assert "nothing was stopped here" in bench.text(bench.trainer.message)

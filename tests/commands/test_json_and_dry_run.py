@@ -102,8 +102,10 @@ def test_a_dry_run_says_what_would_come_and_writes_nothing(
 def test_a_dry_run_refuses_what_the_run_would_refuse(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call("edit", "--images", place.root / "none", "--out", place.out, "--dry-run") == 2
-    assert "none" in capsys.readouterr().err
+    none = place.root / "none.png"
+    for words in (edit_of(place), ["invert", "--out", place.out]):
+        assert call(*words, "--images", none, "--dry-run") == 2
+        assert f"or one image; {str(none)!r} does not exist" in capsys.readouterr().err
 
 
 def test_a_short_command_has_no_dry_run(capsys: pytest.CaptureFixture[str]) -> None:

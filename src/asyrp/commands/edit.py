@@ -97,7 +97,7 @@ def run(options: Edit) -> dict[str, Any]:
 
 def _foresee(model: HSpaceUNet, chosen: Applied, options: Edit) -> None:
     """With --dry-run: end here, and say what would come."""
-    count, ways = len(stems_in(options.images)), len(_endings(options))
+    count, ways = len(find_images(options.images)), len(_endings(options))
     passes = ways * editing_passes(model, count, options.steps, chosen.attributes)
     passes += inverting_passes(count, options.steps, options.inverting, options.inversion)
     would = f"edit {count} images, {ways} each, into {options.out}"

@@ -17,7 +17,7 @@ from asyrp.method.latent_file import Latents, save_latents
 from asyrp.options import Invert
 from asyrp.runtime.distributed import SINGLE_PROCESS
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import stems_in
+from asyrp.storage.image_folders import find_images, stems_in
 from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, new_folder, record
@@ -29,9 +29,10 @@ def run(options: Invert) -> dict[str, Any]:
     wanted = [f"{stem}.png" for stem in stems_in(options.images)]
     check_results(options.out, options.images, [*wanted, "latents.safetensors", "run.json"])
     model = network(options.network)
-    passes = inverting_passes(len(wanted), options.steps, options.inverting, options.inversion)
-    would = f"invert {len(wanted)} images into {options.store or options.out}"
-    foresee(would, model, passes, options.network.at_once, kept=3 * len(wanted))
+    count = len(find_images(options.images))
+    passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
+    would = f"invert {count} images into {options.store or options.out}"
+    foresee(would, model, passes, options.network.at_once, kept=3 * count)
     if options.store is not None:
         return _into_store(model, options, options.store)
     inverter, found = inverter_of(model, options, options.steps), pictures(options.images, model)
