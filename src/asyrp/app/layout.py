@@ -194,7 +194,9 @@ def trainer() -> Trainer:
         with gr.Column(scale=1, min_width=320):
             source = gr.Textbox(job.source, label="Source text: what the faces show")
             target = gr.Textbox(
-                "", label="Target text: what they should show", placeholder=job.target
+                "",
+                label="Target text: what they should show",
+                placeholder=f"for example: {job.target}",
             )
             faces = gr.Slider(FEWEST, MOST, job.faces, step=8, label="Random faces to train on")
             passes = gr.Slider(1, 10, job.passes, step=1, label="Passes over the faces")
