@@ -136,13 +136,13 @@ def asking(commands: dict[str, Any]) -> Any:
         for name, kind in commands.items()
     ]
 
-    @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff)
+    @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs)
     @dataclass(frozen=True)
     class Asked:
         command: Annotated[Union[tuple(kinds)], Flat]  # type: ignore[valid-type]  # noqa: UP007
-        json: bool = False
+        json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
         """Print the result as one JSON object on standard output; all else goes to the other."""
-        dry_run: bool = False
+        dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
         """Say what would be done, how long, and in how much memory; write nothing."""
 
     return Asked
