@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from asyrp.commands.inverting import (
 )
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
-from asyrp.method.editing import edit
+from asyrp.method.editing import Report, edit
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import latents_from
 from asyrp.method.second_order import walk_second_order
@@ -159,18 +160,27 @@ def _edited(
 ) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
     own, size = processes.share(len(inputs.paths)), options.network.at_once
-    with progress(f"editing {own.stop - own.start} images", "image") as report:
+    with progress(f"editing {own.stop - own.start} images") as report:
         for first in range(own.start, own.stop, size):
             rows = slice(first, min(first + size, own.stop))
-            ways = _ways(model, chosen, inputs.latents(rows), options, first)
+
+            def within(done: int, total: int, rows: slice = rows) -> None:
+                each = total // (rows.stop - rows.start)
+                report((rows.start - own.start) * each + done, (own.stop - own.start) * each)
+
+            ways = _ways(model, chosen, inputs.latents(rows), options, first, within)
             for ending, edited in ways.items():
                 names = [f"{path.stem}{ending}.png" for path in inputs.paths[rows]]
                 yield from zip(names, shown(model, edited), strict=True)
-            report(rows.stop - own.start, own.stop - own.start)
 
 
 def _ways(
-    model: HSpaceUNet, chosen: Applied, latents: Tensor, options: Edit, first: int
+    model: HSpaceUNet,
+    chosen: Applied,
+    latents: Tensor,
+    options: Edit,
+    first: int,
+    report: Report,
 ) -> dict[str, Tensor]:
     """What is put behind a file's name -> its edits."""
     seed, size = options.applying.seed, options.network.at_once
@@ -179,14 +189,15 @@ def _ways(
     if not options.strengths:
         walker = walk_second_order if options.solver == "second-order" else None
         acting = chosen.attributes
-        return {"": edit(model, latents, acting, *how, first=first, walker=walker, inversion=by)}
+        walk = partial(edit, first=first, report=report, walker=walker, inversion=by)
+        return {"": walk(model, latents, acting, *how)}
     edits = [
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
         for factor in options.strengths
     ]
     made: Iterable[Tensor]
     if by == "ddim":
-        made = strip(model, latents, edits, *how, first=first)
+        made = strip(model, latents, edits, *how, first=first, report=report)
     else:
         made = [edit(model, latents, one, *how, first=first, inversion=by) for one in edits]
     return dict(zip(map(_ending, options.strengths), made, strict=True))
