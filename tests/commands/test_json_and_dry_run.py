@@ -1,6 +1,7 @@
 """--json and --dry-run, and the overview of the commands."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,20 @@ def test_twice_the_images_take_twice_the_time(
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
+
+
+def test_inspect_lists_the_directions_of_a_folder(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = place.root / "directions"
+    folder.mkdir()
+    shutil.copy(place.direction, folder / "odd.safetensors")
+    (folder / "broken.safetensors").write_text("nothing")
+    assert call("inspect", folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["broken.safetensors", "odd.safetensors"]
+    assert "no direction" in lines[0]
+    assert "face -> odd face, edits [T, 400]" in lines[1]
 
 
 def test_json_is_all_that_stands_on_standard_output(
