@@ -267,7 +267,7 @@ def test_marks_move_by_hand_and_by_key(tab: Any) -> None:
     def drag() -> None:
         page.mouse.move(x, y)
         page.mouse.down()
-        page.mouse.move(x - 60, y, steps=5)
+        page.mouse.move(x - 30, y, steps=5)
         page.mouse.up()
 
     edited(page, drag)
