@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def studio(place: Path) -> Any:
-    """The studio of avatars-64, with one direction of random numbers."""
+    """The studio of avatars-64 in few steps, with one direction of random numbers."""
     network, limits = Network(domain="avatars-64"), {"upload_megabytes": 8, "upload_megapixels": 24}
-    studio = new_studio(App(directions=place / "directions", network=network, **limits))
+    studio = new_studio(App(directions=place / "directions", network=network, steps=14, **limits))
     model = studio.model
     generator = torch.Generator().manual_seed(1)
     shift = 0.4 * torch.randn(model.h_shape, generator=generator)
     table = TimestepDirection({pair.t: shift for pair in studio.grid if 500 <= pair.t <= 800})
-    card = DirectionCard("face", "strange face", 500, 150, 40, model.fingerprint(), t_start=800)
+    card = DirectionCard("face", "strange face", 500, 150, 14, model.fingerprint(), t_start=800)
     (place / "directions").mkdir()
     save_direction(place / "directions" / "strange.safetensors", table, card)
     return studio
@@ -67,6 +68,19 @@ def studio(place: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def address(studio: Any) -> Iterator[str]:
+    with served(studio) as address:
+        yield address
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Iterator[str]:
+    """The address of `asyrp app` as it is without options."""
+    with served(new_studio(App(directions=tmp_path))) as address:
+        yield address
+
+
+@contextmanager
+def served(studio: Any) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -87,20 +101,21 @@ def tab(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     """Opens tabs of people who share nothing; requests to elsewhere fail the test."""
     contexts, strange = [], []
 
-    def opened(size: dict[str, int] = DESK) -> Any:
+    def opened(size: dict[str, int] = DESK, where: str = address) -> Any:
         context = browser.new_context(viewport=size, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: strange.append(request.url))
-        page.goto(address)
+        page.goto(where)
         page.wait_for_selector("#links a")  # the first face is edited
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    assert [url for url in strange if not url.startswith((address, "data:", "blob:"))] == []
+    own = ("http://127.0.0.1:", "data:", "blob:")
+    assert [url for url in strange if not url.startswith(own)] == []
 
 
 def message(page: Any, part: str, name: str = "edit") -> str:
@@ -443,15 +458,11 @@ def test_every_tab_and_control_is_within_reach(tab: Any, size: dict[str, int]) -
     assert [stop for stop in stops if stop] == []
 
 
-def test_screenshots_at_desktop_and_phone_width(tab: Any) -> None:
-    """A domain begins with a face that is edited; then a photograph, in which it is put back."""
+def test_screenshots_at_desktop_and_phone_width(tab: Any, photographs: str) -> None:
+    """It begins with a face that is edited; then a photograph, in which it is put back."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for size, name in ((DESK, "app.png"), (PHONE, "app-phone.png")):
-        page = tab(size)
-        page.get_by_label("Domain").click()
-        page.get_by_role("option", name="photographs-64").click()
-        page.wait_for_selector("#compare img.after")
-        message(page, "Edited in")
+        page = tab(size, photographs)
         page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
         page.locator("#stage", has_text="astronaut.jpg").wait_for()
         page.locator("#links").get_by_text("Download photograph").wait_for()
