@@ -148,9 +148,7 @@ class Edit:
     strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()
     """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png, and
     sheet/sheet.png with a row for each of the first images; what the edits share is made once."""
-    inversion: InversionName = "ddim"
-    """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
-    them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
+    inversion: Inversion = "ddim"
     solver: Literal["ddim", "second-order"] = "ddim"
     """How a step is made; second-order is made for few --steps (8 to 20)."""
     overwrite: Overwrite = False
