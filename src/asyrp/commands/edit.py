@@ -21,6 +21,7 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
+from asyrp.commands.enough import Enough, enough_of
 from asyrp.commands.forecast import editing_passes, foresee, inverting_passes
 from asyrp.commands.inverting import (
     folder_images,
@@ -31,6 +32,7 @@ from asyrp.commands.inverting import (
 )
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.editing import Report, edit
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import latents_from
@@ -73,16 +75,20 @@ def run(options: Edit) -> dict[str, Any]:
     notes = edit_notes(chosen)
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
+    enough = enough_of(model, chosen, options)
     with atomic_folder(options.out) as out:
         rows = _rows(inputs, options, processes)
         overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
-        for name, image in _edited(model, chosen, inputs, options, processes):
+        for name, image in _edited(model, chosen, inputs, options, processes, enough):
             write_png(out / name, image, notes)
             if name in overview:
                 overview[name] = image
         if rows:
             sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
             write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
+        if enough is not None:
+            taken = processes.joined(enough.taken)
+            told["strengths"] = dict(zip(_names(inputs, options), taken, strict=True))
         result = record("edit", asked, model, **told)
         if processes.rank == 0:
             write_json(out / "run.json", result)
@@ -156,7 +162,12 @@ def _endings(options: Edit) -> list[str]:
 
 
 def _edited(
-    model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, processes: ProcessGroup
+    model: HSpaceUNet,
+    chosen: Applied,
+    inputs: Inputs,
+    options: Edit,
+    processes: ProcessGroup,
+    enough: Enough | None,
 ) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
     own, size = processes.share(len(inputs.paths)), options.network.at_once
@@ -168,7 +179,7 @@ def _edited(
                 each = total // (rows.stop - rows.start)
                 report((rows.start - own.start) * each + done, (own.stop - own.start) * each)
 
-            ways = _ways(model, chosen, inputs.latents(rows), options, first, within)
+            ways = _ways(model, chosen, inputs.latents(rows), options, first, within, enough)
             for ending, edited in ways.items():
                 names = [f"{path.stem}{ending}.png" for path in inputs.paths[rows]]
                 yield from zip(names, shown(model, edited), strict=True)
@@ -181,6 +192,7 @@ def _ways(
     options: Edit,
     first: int,
     report: Report,
+    enough: Enough | None,
 ) -> dict[str, Tensor]:
     """What is put behind a file's name -> its edits."""
     seed, size = options.applying.seed, options.network.at_once
@@ -189,8 +201,15 @@ def _ways(
     if not options.strengths:
         walker = walk_second_order if options.solver == "second-order" else None
         acting = chosen.attributes
-        walk = partial(edit, first=first, report=report, walker=walker, inversion=by)
-        return {"": walk(model, latents, acting, *how)}
+        walk = partial(edit, model, walker=walker, inversion=by)
+        if enough is None:
+            return {"": walk(latents, acting, *how, first=first, report=report)}
+
+        def alone(row: int, some: list[Attribute]) -> Tensor:
+            report(row, len(latents))
+            return walk(latents[row : row + 1], some, *how, first=first + row)
+
+        return {"": enough(alone, acting, len(latents))}
     edits = [
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
         for factor in options.strengths
