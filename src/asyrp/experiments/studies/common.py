@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from asyrp.domains.base import Domain, Task
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.errors import AsyrpError
-from asyrp.experiments.claims import LEVEL, Measures, Outcome, registered
+from asyrp.experiments.claims import LEVEL, SECOND, Measures, Outcome, registered
 from asyrp.experiments.measure import judged
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
@@ -19,7 +19,7 @@ from asyrp.method.editing_interval import EditInterval
 from asyrp.method.latent_space import Pixels
 from asyrp.metrics.features import FeatureNetwork, features_of
 from asyrp.metrics.frechet import LEAST_FID
-from asyrp.reporting.statistics import Estimate, Tuned, of_mean, resamples
+from asyrp.reporting.statistics import Estimate, Tuned, of_mean, of_tuned, resamples
 from asyrp.scorers.judge import Judge, answers, log_odds, probabilities, wanted
 from asyrp.settings import TrainSettings
 
@@ -129,6 +129,13 @@ def ruled(name: str, found: Measures) -> Verdict:
     return Verdict(claim.text, outcome.at(LEVEL), "", outcome=outcome)
 
 
+def by_both(
+    measure: str, first: Estimate | float | None, second: Estimate | float | None
+) -> Measures:
+    """A measure by both judges, as rules with two judges ask for it."""
+    return {measure: first, measure + SECOND: second}
+
+
 def bound_of(name: str) -> float:
     """The bound of a claim's first rule."""
     return registered()[name].rules[0].bound
@@ -137,11 +144,12 @@ def bound_of(name: str) -> float:
 class Arm(NamedTuple):
     """What is compared, at every setting that was tried: the place of the best, and what it does.
 
-    values: of `judged`, at the best setting, of test images.
+    values: of `judged`, at the best setting, of test images. second: tuned, by the second judge.
     """
 
     best: int
     tuned: Tuned
+    second: Tuned
     values: Mapping[str, np.ndarray]
 
 
@@ -155,10 +163,20 @@ def arm_of(scores: Sequence[np.ndarray], on_test: Callable[[int], Mapping[str, n
     rows = resamples(table.shape[1], 0, TUNING_DRAWS)
     best = int(table.mean(1).argmax())
     made = {int(k): on_test(int(k)) for k in {best, *table[:, rows].mean(-1).argmax(0)}}
-    results = np.full((len(table), len(made[best]["clean"])), np.nan)
-    for place, values in made.items():
-        results[place] = np.nan_to_num(values["clean"])
-    return Arm(best, Tuned(table, results), made[best])
+
+    def tuned(metric: str) -> Tuned:
+        results = np.full((len(table), len(made[best]["clean"])), np.nan)
+        for place, values in made.items():
+            results[place] = np.nan_to_num(values[metric])
+        return Tuned(table, results)
+
+    return Arm(best, tuned("clean"), tuned("clean_2"), made[best])
+
+
+def ahead(ours: Arm, theirs: Arm, key: str) -> dict[str, Estimate]:
+    """Clean edits of one arm minus another's, by both judges: key, key_2."""
+    first = of_tuned([ours.tuned], [theirs.tuned], draws=TUNING_DRAWS)
+    return {key: first, f"{key}_2": of_tuned([ours.second], [theirs.second], draws=TUNING_DRAWS)}
 
 
 def score(values: Mapping[str, np.ndarray]) -> np.ndarray:
