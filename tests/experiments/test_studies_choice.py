@@ -12,9 +12,11 @@ from asyrp.domains.avatars.domain import TASKS
 from asyrp.domains.inverted_images import InvertedImages
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import consistency, homogeneity, intervals, layers, linearity
-from asyrp.experiments.studies.common import Learned, StudyContext, arm_of
+from asyrp.experiments.studies.common import Learned, StudyContext
+from asyrp.experiments.tuning import arm_of
 from asyrp.method.editing_interval import EditInterval
-from asyrp.reporting.statistics import Tuned, of_difference, of_tuned
+from asyrp.reporting.statistics import of_difference
+from asyrp.reporting.tuned import Tuned, of_tuned
 from asyrp.settings import TrainSettings
 
 COUNTS = {"train": 3, "validation": 5, "test": 6}
@@ -220,7 +222,7 @@ def test_the_luck_of_tuning_is_in_the_interval() -> None:
     assert sorted(seen) == [0, 1]  # resamples of the tuning faces choose either
     assert arm.best == int(scores[1].mean() > scores[0].mean())
     other = Tuned(np.zeros((1, 12)), np.zeros((1, 40)))
-    found = of_tuned([arm.tuned], [other])
+    found = of_tuned([arm.tuned("clean")], [other])
     assert found.high - found.low > 1
     sure = arm_of([np.zeros(12), np.ones(12)], on_test)
     assert seen[2:] == [1]

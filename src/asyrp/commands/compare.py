@@ -46,6 +46,7 @@ def plan_of(
         train_images=counts.train_faces,
         validation_images=counts.validation_faces,
         steps=counts.steps,
+        rates=counts.rates,
         settings=training,
         device=on.device,
         dtype=on.dtype,

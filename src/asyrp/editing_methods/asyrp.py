@@ -19,7 +19,6 @@ from asyrp.runtime.resumable import result_of
 
 STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.5, 0.8, 1.3, 2.1))
 DOUBLED: tuple[Setting, ...] = tuple({"strength": s} for s in (1.0, 3.0, 6.0, 12.0))
-TABLE_RATE = 1e-2  # Adam's, for tables of eps: every entry is met once a batch, f_t's at each t
 
 
 def direction_path(folder: Path, task: Task) -> Path:
@@ -46,6 +45,13 @@ def asyrp(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     cost = Cost(**{name: made[name] for name in vars(Cost())})
     saved = trained(domain, task, inputs.folder)
     return _directed(domain.model, inputs, saved, _bytes_of_ft(inputs, task), cost)
+
+
+def asyrp_anew(domain: Domain, task: Task, inputs: Inputs) -> Editor:
+    """The same, trained now."""
+    with counted(domain.model) as cost:
+        saved = fitted(domain, task, inputs.interval, inputs.train, inputs.settings).saved
+    return _directed(domain.model, inputs, saved, 0, cost)
 
 
 def mean_table(domain: Domain, task: Task, inputs: Inputs) -> Editor:
@@ -76,7 +82,7 @@ def symmetric_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 def epsilon_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """One De_t a timestep, trained and added to eps in P_t alone (appendix D.1)."""
     space = epsilon_space(domain.model)
-    table = replace(inputs.settings, kind="timestep", learning_rate=TABLE_RATE)
+    table = replace(inputs.settings, kind="timestep")
     with counted(domain.model) as cost:
         saved = fitted(domain, task, inputs.interval, inputs.train, table, space).saved
     return _directed(space, inputs, saved, _kept(inputs, task, "epsilon", saved), cost)

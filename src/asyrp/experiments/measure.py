@@ -29,9 +29,15 @@ def wish_of(task: Task) -> Wish | None:
     return Wish(task.attribute, task.value, task.follows) if task.attribute else None
 
 
-def measured(domain: Domain, task: Task, images: InvertedImages, edits: Tensor) -> Measured:
-    """Every metric of the edits."""
-    pictures = Pictures(images.images, edits, images.reconstructions)
+def measured(
+    domain: Domain,
+    task: Task,
+    images: InvertedImages,
+    edits: Tensor,
+    showing: Tensor | None = None,
+) -> Measured:
+    """Every metric of the edits; showing: other pictures with the value, for Frechet distances."""
+    pictures = Pictures(images.images, edits, images.reconstructions, showing)
     scorers = domain.scorers._replace(guide=guide_of(domain, task))
     values = per_image(pictures, scorers, wish_of(task))
     values |= seconded(domain, task, images, edits, values)
@@ -60,6 +66,11 @@ def seconded(
     if "leakage" not in values:
         return {}
     return second_judge.seconded(domain, task, images, edits, values["leakage"])
+
+
+def as_saved(domain: Domain, x: Tensor) -> Tensor:
+    """Clean x clipped to [-1, 1], as a file would be; latents have no such range and stay."""
+    return x.clamp(-1, 1) if isinstance(domain.model.space, Pixels) else x
 
 
 @torch.no_grad()

@@ -20,10 +20,12 @@ class Counts:
     """Test images to choose them from."""
     train_faces: int = 64
     """Images to train on."""
-    validation_faces: int = 12
-    """Images that every method is tuned on, for each task."""
+    validation_faces: int = 40
+    """Validation images; every method is tuned on those that lack a task's value."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
+    rates: tuple[float, ...] = (0.3, 1.0, 3.0)
+    """Learning rates that compare tries for each method, times the one that it is known for."""
 
 
 @dataclass(frozen=True)

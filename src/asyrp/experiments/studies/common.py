@@ -1,6 +1,6 @@
 """What the studies share: their context, their verdicts, and a few measurements."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -16,16 +16,14 @@ from asyrp.experiments.measure import judged
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing_interval import EditInterval
-from asyrp.method.latent_space import Pixels
 from asyrp.metrics.features import FeatureNetwork, features_of
 from asyrp.metrics.frechet import LEAST_FID
-from asyrp.reporting.statistics import Estimate, Tuned, of_mean, of_tuned, resamples
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.scorers.judge import Judge, answers, log_odds, probabilities, wanted
 from asyrp.settings import TrainSettings
 
 Numbers = Mapping[str, Any]
 """The result of a study as JSON data."""
-TUNING_DRAWS = 200  # resamples of the tuning images
 
 
 class Learned(NamedTuple):
@@ -141,51 +139,6 @@ def bound_of(name: str) -> float:
     return registered()[name].rules[0].bound
 
 
-class Arm(NamedTuple):
-    """What is compared, at every setting that was tried: the place of the best, and what it does.
-
-    values: of `judged`, at the best setting, of test images. second: tuned, by the second judge.
-    """
-
-    best: int
-    tuned: Tuned
-    second: Tuned
-    values: Mapping[str, np.ndarray]
-
-
-def arm_of(scores: Sequence[np.ndarray], on_test: Callable[[int], Mapping[str, np.ndarray]]) -> Arm:
-    """Choose by the scores of tuning images; test images see what resamples of these choose.
-
-    Args:
-        scores: of every setting, (m,). on_test: what the setting at a place does to test images.
-    """
-    table = np.stack(scores)
-    rows = resamples(table.shape[1], 0, TUNING_DRAWS)
-    best = int(table.mean(1).argmax())
-    made = {int(k): on_test(int(k)) for k in {best, *table[:, rows].mean(-1).argmax(0)}}
-
-    def tuned(metric: str) -> Tuned:
-        results = np.full((len(table), len(made[best]["clean"])), np.nan)
-        for place, values in made.items():
-            results[place] = np.nan_to_num(values[metric])
-        return Tuned(table, results)
-
-    return Arm(best, tuned("clean"), tuned("clean_2"), made[best])
-
-
-def ahead(ours: Arm, theirs: Arm, key: str) -> dict[str, Estimate]:
-    """Clean edits of one arm minus another's, by both judges: key, key_2."""
-    first = of_tuned([ours.tuned], [theirs.tuned], draws=TUNING_DRAWS)
-    return {key: first, f"{key}_2": of_tuned([ours.second], [theirs.second], draws=TUNING_DRAWS)}
-
-
-def score(values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """How good an edit is, (n,): clean; where means are equal any success, then small changes."""
-    clean, success, moved = (np.nan_to_num(values[k]) for k in ("clean", "success", "lpips"))
-    found: np.ndarray = clean + 1e-3 * success - 1e-6 * moved
-    return found
-
-
 def as_estimate(kept: Mapping[str, Any]) -> Estimate:
     """An estimate that was kept as JSON."""
     return Estimate(**kept)
@@ -229,11 +182,6 @@ def confidence(domain: Domain, images: Tensor) -> np.ndarray:
 def value_log_odds(domain: Domain, images: Tensor, task: Task) -> np.ndarray:
     """log p / (1 - p) of the task's value by the judge, (n,)."""
     return log_odds(cast(Judge, domain.scorers.judge), images, task.attribute, task.value)
-
-
-def as_saved(domain: Domain, x: Tensor) -> Tensor:
-    """Clean x clipped to [-1, 1], as a file would be; latents have no such range and stay."""
-    return x.clamp(-1, 1) if isinstance(domain.model.space, Pixels) else x
 
 
 def noun(numbers: Numbers) -> str:

@@ -15,15 +15,13 @@ from asyrp.experiments.studies.common import (
     Numbers,
     StudyContext,
     Verdict,
-    ahead,
-    arm_of,
     as_estimate,
     by_both,
     noun,
     ruled,
-    score,
     shares,
 )
+from asyrp.experiments.tuning import ahead, arm_of, score
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
 from asyrp.reporting.statistics import of_mean
@@ -73,7 +71,7 @@ def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -
         "spaces": found,
         "strengths": STRENGTHS,
         "validation": len(validation.numbers),
-        **ahead(arms["h"], arms["eps"], "difference"),
+        **ahead(arms["h"], [arms["eps"]], "difference"),
         "task": context.first.task.name,
     }
 

@@ -17,8 +17,6 @@ from asyrp.experiments.studies.common import (
     StudyContext,
     Verdict,
     act_of,
-    ahead,
-    arm_of,
     as_estimate,
     bound_of,
     by_both,
@@ -26,9 +24,9 @@ from asyrp.experiments.studies.common import (
     noun,
     ranged,
     ruled,
-    score,
     shares,
 )
+from asyrp.experiments.tuning import ahead, arm_of, score
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
 from asyrp.reporting.figures import heat, new_figure
@@ -95,7 +93,7 @@ def _on_test(
     return {
         "best": places[best.best],
         "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(values["clean"])},
-        **ahead(best, automatic, "best_minus_automatic"),
+        **ahead(best, [automatic], "best_minus_automatic"),
         "margin": bound_of("intervals"),
     }
 

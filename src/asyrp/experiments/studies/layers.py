@@ -10,28 +10,24 @@ from torch import Tensor
 from asyrp.domains.find_direction import fitted
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import at_block, blocks
-from asyrp.experiments.measure import judged
+from asyrp.experiments.measure import as_saved, judged
 from asyrp.experiments.studies.common import (
-    Arm,
     Numbers,
     StudyContext,
     Verdict,
-    ahead,
-    arm_of,
     as_estimate,
-    as_saved,
     by_both,
     confidence,
     means,
     noun,
     ruled,
-    score,
     shares,
 )
+from asyrp.experiments.tuning import Arm, ahead, arm_of, score
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid
 from asyrp.reporting.figures import dots, new_figure
-from asyrp.reporting.statistics import Tuned, of_mean
+from asyrp.reporting.statistics import of_mean
 
 MIDDLE = "mid"  # the bottleneck
 TRAIN_FACES = 24
@@ -58,7 +54,7 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
     arms = {name: one.arm for name, one in found.items()}
     middle, best = arms.pop(MIDDLE, None), None
     if arms:
-        best = max(arms, key=lambda name: arms[name].tuned.scores.mean(1).max())
+        best = max(arms, key=lambda name: arms[name].scores.mean(1).max())
     return {
         "task": context.first.task.name,
         "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
@@ -66,21 +62,11 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
         "blocks": {name: one.numbers for name, one in found.items()},
         "best_other": best,
         **(
-            ahead(middle, _any_of(list(arms.values())), "mid_minus_best")
+            ahead(middle, list(arms.values()), "mid_minus_best")
             if best and middle
             else {"mid_minus_best": None}
         ),
     }
-
-
-def _any_of(arms: Sequence[Arm]) -> Arm:
-    """Several as one, whose settings are those of all."""
-
-    def joined(parts: Sequence[Tuned]) -> Tuned:
-        return Tuned(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-
-    tuned, second = joined([one.tuned for one in arms]), joined([one.second for one in arms])
-    return Arm(0, tuned, second, {})
 
 
 def _at(

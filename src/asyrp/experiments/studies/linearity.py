@@ -124,16 +124,22 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
                 {
                     "together": [one.task.name for one in chosen],
                     "success": {name: of_mean(row) for name, (row, _) in made.items()},
-                    **{
-                        key: {
-                            name: of_difference(rows[place], alone[name][place], LEAST_SHARE)
-                            for name, rows in made.items()
-                        }
-                        for place, key in enumerate(BEYOND)
-                    },
+                    **_beyond(made, alone),
                 }
             )
     return rows
+
+
+def _beyond(
+    made: Mapping[str, Sequence[np.ndarray]], alone: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, dict[str, Estimate]]:
+    return {
+        key: {
+            name: of_difference(rows[place], alone[name][place], LEAST_SHARE)
+            for name, rows in made.items()
+        }
+        for place, key in enumerate(BEYOND)
+    }
 
 
 def _succeeded(context: StudyContext, task: Task, seen: Answers) -> np.ndarray:
