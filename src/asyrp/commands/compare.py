@@ -4,7 +4,7 @@ from asyrp.commands.common import say, work
 from asyrp.errors import AsyrpError
 from asyrp.experiments.compare import compare_stages
 from asyrp.experiments.compare_report import read_compared, write_compared
-from asyrp.experiments.plan import Plan, settled
+from asyrp.experiments.plan import Plan, settled, with_finders
 from asyrp.options import OnDomain
 from asyrp.options.compare import Compare, Counts
 from asyrp.settings import TrainSettings
@@ -17,9 +17,11 @@ FILES = ("table.md", "table.csv", "table.json", "compare.png", "leakage.png")
 def run(options: Compare) -> None:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
     check_results(options.out, None, FILES)
-    plan = settled(
-        plan_of(options.on, options.tasks, options.methods, options.counts, options.training)
-    )
+    parts = (options.on, options.tasks, options.methods, options.counts, options.training)
+    plan = plan_of(*parts)
+    if options.finders and options.methods:
+        raise AsyrpError("--finders names the methods itself; got --methods too; give one of them")
+    plan = settled(with_finders(plan) if options.finders else plan)
     kept = new_folder(options.out / "stages")
     work(compare_stages(plan), kept, options.on.workers)
     with atomic_folder(options.out) as out:

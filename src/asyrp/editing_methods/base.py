@@ -91,5 +91,6 @@ class Method:
 
 def why_not(method: EditingMethod, domain: Domain) -> str:
     """Why a method does not run on a domain; "" where it does."""
-    lacking = sorted(method.needs - domain.gives)
+    judge = frozenset() if domain.scorers.judge is None else {"judge"}
+    lacking = sorted(method.needs - domain.gives - judge)
     return f"{domain.name} gives no {', no '.join(lacking)}" if lacking else ""

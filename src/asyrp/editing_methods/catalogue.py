@@ -13,6 +13,7 @@ from asyrp.editing_methods.asyrp import (
 from asyrp.editing_methods.base import EditingMethod, Method
 from asyrp.editing_methods.classifier_guidance import classified, classified_anew
 from asyrp.editing_methods.diffusionclip import diffusionclip
+from asyrp.editing_methods.finders import FINDER_METHODS
 from asyrp.editing_methods.image_guidance import mixed, painted
 from asyrp.editing_methods.label_swap import swapped
 from asyrp.lookup import look_up
@@ -65,4 +66,4 @@ def method_of(name: str) -> EditingMethod:
     Raises:
         AsyrpError: nothing by that name.
     """
-    return look_up(name, METHODS, "method")
+    return look_up(name, {**METHODS, **FINDER_METHODS}, "method")

@@ -66,9 +66,14 @@ def write_compared(plan: Plan, found: Compared, kept: Path, out: Path) -> None:
 
 
 def page(plan: Plan, found: Compared) -> str:
+    """How it was done, and the tables, as Markdown."""
+    return f"{notes(plan, found)}\n\n{tables(plan, found)}"
+
+
+def tables(plan: Plan, found: Compared) -> str:
     """The tables as Markdown."""
     methods, tasks, cells = plan.methods, found.tasks, found.cells
-    parts = [notes(plan, found)]
+    parts: list[str] = []
     if judged := compare_table.judged(cells):
         parts += [words.summary(cells, methods, tasks)]
     for name, some in compare_table.groups_of(tasks).items():

@@ -19,7 +19,9 @@ from asyrp.domains.inverted_images import (
 )
 from asyrp.editing_methods.base import Inputs, why_not
 from asyrp.editing_methods.catalogue import METHODS, method_of
+from asyrp.editing_methods.finders import FINDER_METHODS, labels_suffice
 from asyrp.errors import AsyrpError
+from asyrp.finders.labels import LEAST
 from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing_interval import EditInterval, measure_curves
@@ -107,6 +109,25 @@ def settled(plan: Plan) -> Plan:
     check_images(plan, domain, chosen)
     methods = plan.methods or tuple(runs)
     return replace(plan, tasks=tasks, methods=methods, fingerprint=domain.fingerprint)
+
+
+def with_finders(plan: Plan) -> Plan:
+    """The same with f_t and every finder for methods, and the tasks that labels suffice for.
+
+    Raises:
+        AsyrpError: there is no such task.
+    """
+    domain, asked = domain_of(plan), plan.tasks
+    x = domain.images("train", plan.train_images).x
+    tasks = [t for t in asked or domain.tasks if labels_suffice(domain, task_of(domain, t), x)]
+    if not tasks:
+        raise AsyrpError(
+            f"finders that learn from labels need {LEAST} training images or more that show a "
+            f"task's value, and as many that do not; no task has them among {len(x)}; raise "
+            "--train-faces"
+        )
+    runs = [name for name, method in FINDER_METHODS.items() if not why_not(method, domain)]
+    return replace(plan, tasks=tuple(tasks), methods=("asyrp", *runs))
 
 
 def check_images(plan: Plan, domain: Domain, tasks: Sequence[Task]) -> None:

@@ -12,7 +12,7 @@ from asyrp.domains.base import Task
 from asyrp.experiments import compare_table
 from asyrp.experiments.claims import Measures, Outcome, decided, registered
 from asyrp.experiments.compare import SHOWN, compare_stages
-from asyrp.experiments.compare_report import Compared, figures, page, read_compared
+from asyrp.experiments.compare_report import Compared, figures, page, read_compared, tables
 from asyrp.experiments.compare_words import claims
 from asyrp.experiments.plan import Plan
 from asyrp.experiments.plots import save_figure
@@ -30,14 +30,27 @@ from asyrp.reporting.tables import markdown, percent
 from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
 
 
-def stages_of(plan: Plan, names: Sequence[str], count: int) -> list[Stage]:
-    """Every stage once; shared ones first, the studies before the comparison's cells."""
+def stages_of(
+    plan: Plan, names: Sequence[str], count: int, finders: Plan | None = None
+) -> list[Stage]:
+    """Every stage once; shared ones first, the studies before the comparison's cells.
+
+    finders: the plan of their comparison; None for none.
+    """
     both = [*study_stages(plan, names, count), *compare_stages(plan)]
+    if finders is not None:
+        both += compare_stages(finders)
     return list({stage.name: stage for stage in both}.values())
 
 
 def results(
-    plan: Plan, names: Sequence[str], stages: Sequence[Stage], kept: Path, docs: Path, workers: int
+    plan: Plan,
+    names: Sequence[str],
+    stages: Sequence[Stage],
+    kept: Path,
+    docs: Path,
+    workers: int,
+    finders: Plan | None = None,
 ) -> str:
     """results.md; its figures are written into docs/results."""
     found, pictures = read_compared(plan, kept), docs / "results"
@@ -55,6 +68,7 @@ def results(
         "![Success against leakage of every method](results/compare.png)",
         "![Answers that Asyrp's f_t changed](results/leakage.png)",
         *(_sheet(task) for task in found.tasks),
+        *([] if finders is None else [_FINDERS, tables(finders, read_compared(finders, kept))]),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -118,6 +132,12 @@ _CLAIMS = (
     "(`experiments/claims.toml`); decided by these rules alone, all of this page together (Holm): "
     "*undecided* means that the numbers allow both answers, or that measures or judges differ. "
     "What fails on one domain may hold on another, and the other way round."
+)
+
+
+_FINDERS = (
+    "## Finders of directions side by side\n\nThe same images, judges, tuning and tests, for the "
+    "edits whose values enough training images show."
 )
 
 

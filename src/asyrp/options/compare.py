@@ -41,6 +41,9 @@ class Compare:
     """Edits to make, as in smiling or glasses."""
     methods: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Methods to compare, as in asyrp, sdedit or diffusionclip; or MODULE:NAME of your own."""
+    finders: bool = False
+    """Compare f_t with every other finder of directions instead, on the edits whose values enough
+    training images show."""
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
@@ -89,6 +92,8 @@ class Reproduce:
     """Methods to compare, as in asyrp, sdedit or diffusionclip."""
     studies: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Studies to run, as in theorem1 or linearity."""
+    finders: bool = True
+    """Compare the finders of directions too."""
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
