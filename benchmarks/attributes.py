@@ -27,7 +27,6 @@ from asyrp.commands.demo import enlarged
 from asyrp.commands.inverting import Inverter
 from asyrp.commands.train import TrainingData, train
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
 from asyrp.method.direction_file import save_direction
@@ -38,7 +37,7 @@ from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Inverting, Network, Train
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings
-from asyrp.storage.images import contact_sheet, write_png
+from asyrp.storage.images import contact_sheet, from_uint8, write_png
 from asyrp.storage.json_files import write_json
 from avatar_score import answers, score
 
@@ -133,7 +132,7 @@ def shared(options: Options) -> Shared:
     """Load, draw and invert as `asyrp train` does, or read the latents of an earlier run."""
     model, distance = network(Network()), load_distance("st-lpips-alex")
     faces = {
-        split: to_unit(
+        split: from_uint8(
             np.stack([draw(sample_face(split, i)) for i in range(first, first + number)])
         )
         for split, first, number in (

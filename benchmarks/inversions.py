@@ -22,7 +22,6 @@ import tyro
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.method.cost import counted, encoder_share
@@ -34,6 +33,7 @@ from asyrp.metrics.table import Pictures, Scorers, Wish, per_image
 from asyrp.networks import load_model
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.reporting.tables import markdown, percent
+from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_json, write_text
 
 WAYS: tuple[tuple[Name, int], ...] = (
@@ -96,7 +96,7 @@ def bench(options: Options) -> Bench:
         number += 1
     saved = load_direction(options.direction, model)
     scorers = Scorers(judge=AvatarJudge(load_judge()))
-    return Bench(model, to_unit(np.stack(faces)), saved, scorers, options)
+    return Bench(model, from_uint8(np.stack(faces)), saved, scorers, options)
 
 
 def measured(have: Bench, inversion: Name, refinements: int) -> dict[str, Any]:

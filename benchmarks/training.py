@@ -24,7 +24,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.judge import Judge, load_judge
 from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute, reverse_process
@@ -37,6 +36,7 @@ from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.networks import load_model
 from asyrp.scorers.load import load_encoder
 from asyrp.settings import TrainSettings
+from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_json
 from avatar_score import answers, score
 
@@ -122,7 +122,7 @@ def bench(options: Options) -> Bench:
 def faces_of(have: Bench, split: str, count: int, steps: int, at: int) -> Pictures:
     """Faces with latents at a timestep, inverted once."""
     kept = have.folder / f"{split}-{count}-{steps}-{at}.safetensors"
-    images = to_unit(np.stack([draw(sample_face(split, i)) for i in range(count)]))  # type: ignore[arg-type]
+    images = from_uint8(np.stack([draw(sample_face(split, i)) for i in range(count)]))  # type: ignore[arg-type]
     if not kept.exists():
         save_file({"x": latents_of(have.model, images, steps, refinements=1, up_to=at)}, kept)
     return Pictures(images, load_file(kept)["x"], at)

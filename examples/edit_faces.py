@@ -11,11 +11,10 @@ import numpy as np
 
 import asyrp
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.storage.images import contact_sheet, to_uint8
+from asyrp.storage.images import contact_sheet, from_uint8, to_uint8
 
 model = asyrp.load_model("avatars-64")
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 15, 16, 20)]))
+faces = from_uint8(np.stack([draw(sample_face("test", i)) for i in (10, 15, 16, 20)]))
 inverted = asyrp.invert(model, faces, steps=20, refinements=1)
 print("reconstruction error of each face:", inverted.errors.numpy().round(5))
 

@@ -12,14 +12,14 @@ import numpy as np
 
 import asyrp
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.finders.prepare import curves_of
 from asyrp.method.editing_interval import find_intervals
 from asyrp.method.text_direction import new_text_direction
 from asyrp.scorers.load import load_distance, load_encoder
+from asyrp.storage.images import from_uint8
 
 model, distance = asyrp.load_model("avatars-64"), load_distance("st-lpips-alex")
-faces = to_unit(np.stack([draw(sample_face("validation", i)) for i in range(6)]))
+faces = from_uint8(np.stack([draw(sample_face("validation", i)) for i in range(6)]))
 inverted = asyrp.invert(model, faces, steps=20, refinements=1)
 curves = curves_of(model, inverted.reconstructions, inverted.latents, distance, steps=20)
 

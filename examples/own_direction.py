@@ -14,8 +14,7 @@ from torch import Tensor
 
 import asyrp
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.storage.images import contact_sheet, to_uint8
+from asyrp.storage.images import contact_sheet, from_uint8, to_uint8
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Rows:
 model = asyrp.load_model("avatars-64")
 whole = asyrp.load_direction("smiling.safetensors", model).attribute()
 parts = [replace(whole, direction=Rows(whole.direction, half)) for half in (slice(4), slice(4, 8))]
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 16, 20)]))
+faces = from_uint8(np.stack([draw(sample_face("test", i)) for i in (10, 16, 20)]))
 latents = asyrp.invert(model, faces, steps=20, refinements=1).latents
 sheet = contact_sheet([asyrp.edit(model, latents, [a], steps=20) for a in (whole, *parts)])
 plt.imshow(to_uint8(sheet[None])[0])

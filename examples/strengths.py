@@ -12,14 +12,13 @@ import torch
 
 import asyrp
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.storage.images import contact_sheet, to_uint8
+from asyrp.storage.images import contact_sheet, from_uint8, to_uint8
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 
 model = asyrp.load_model("avatars-64")
 smiling = asyrp.load_direction("smiling.safetensors", model)
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 16)]))
+faces = from_uint8(np.stack([draw(sample_face("test", i)) for i in (10, 16)]))
 latents = asyrp.invert(model, faces, steps=20, refinements=1).latents
 
 columns = []

@@ -12,8 +12,7 @@ import torch
 
 import asyrp
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
-from asyrp.storage.images import contact_sheet, to_uint8
+from asyrp.storage.images import contact_sheet, from_uint8, to_uint8
 
 model = asyrp.load_model("avatars-64")
 smiling = asyrp.load_direction("smiling.safetensors", model).attribute()
@@ -21,7 +20,7 @@ glasses = asyrp.load_direction("glasses.safetensors", model).attribute()
 print(f"smiling acts on t = {smiling.t_start} down to {smiling.t_edit}")
 print(f"glasses act on t = {glasses.t_start} down to {glasses.t_edit}")
 
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 21)]))
+faces = from_uint8(np.stack([draw(sample_face("test", i)) for i in (10, 21)]))
 latents = asyrp.invert(model, faces, steps=20, refinements=1).latents
 columns = [
     asyrp.edit(model, latents, attributes, steps=20)

@@ -11,11 +11,11 @@ import torch
 
 import asyrp
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.method.directions import GlobalDirection
+from asyrp.storage.images import from_uint8
 
 model = asyrp.load_model("avatars-64")
-faces = to_unit(np.stack([draw(sample_face("test", i)) for i in (10, 16)]))
+faces = from_uint8(np.stack([draw(sample_face("test", i)) for i in (10, 16)]))
 inverted = asyrp.invert(model, faces, steps=20, refinements=1)
 
 zero = asyrp.Attribute(GlobalDirection(torch.zeros(model.h_shape)), t_edit=300)

@@ -23,7 +23,7 @@ from transformers import SegformerForSemanticSegmentation as Segformer
 
 from asyrp.method.ddim import generate
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import leading_grid
+from grids import leading_grid
 
 LONGEST = 40  # tokens of a text, a letter each
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"

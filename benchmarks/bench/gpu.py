@@ -77,8 +77,9 @@ def stages(options: Gpu) -> list[Stage]:
     """The machine, every network in every precision, and compiled blocks."""
     sizes = TINY if options.quick else SIZES
     names = [f"{name}-{precision}" for precision in PRECISIONS for name in sizes]
+    how = (options.device, options.quick, *((2, 1) if options.quick else ()))
     parts = [
-        Stage(name, Throughput(*name.rsplit("-", 1), options.device, options.quick), ("machine",))  # type: ignore[arg-type]
+        Stage(name, Throughput(*name.rsplit("-", 1), *how), ("machine",))  # type: ignore[arg-type]
         for name in names
     ]
     compiled = Compiled("ddpm-16" if options.quick else "ddpm-256", options.device, options.quick)

@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.base import Task
 from asyrp.method.editing import latents_of
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.storage.images import from_uint8
 
 
 class Held(NamedTuple):
@@ -26,7 +26,7 @@ class Held(NamedTuple):
 def held(model: HSpaceUNet, task: Task, split: str, count: int, steps: int) -> Held:
     """The first faces of a split that lack the value, inverted."""
     faces = list(islice(_lacking(task, split), count))
-    images = to_unit(np.stack([draw(face) for face in faces]))
+    images = from_uint8(np.stack([draw(face) for face in faces]))
     return Held(faces, images, latents_of(model, images, steps, refinements=1))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.method.cost import counted, encoder_share
 from asyrp.method.ddim import Convention
 from asyrp.method.editing import invert
@@ -17,6 +16,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.networks import load_model
 from asyrp.reporting.statistics import of_mean
 from asyrp.reporting.tables import Row, markdown
+from asyrp.storage.images import from_uint8
 
 WAYS: tuple[tuple[Convention, int], ...] = (
     ("source", 0),
@@ -38,7 +38,7 @@ class Inverting:
     def measure(self, baseline: Path) -> dict[str, Any]:
         """Reconstruction error and network calls of every way."""
         model = load_model("avatars-64")
-        images = to_unit(np.stack([draw(sample_face("test", i)) for i in range(self.faces)]))
+        images = from_uint8(np.stack([draw(sample_face("test", i)) for i in range(self.faces)]))
         rows = [
             self._row(model, images, steps, *way) | {"steps": steps}
             for steps in self.steps

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.domain import TASKS
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.finders.clip_training import new_direction
@@ -34,6 +33,7 @@ from asyrp.method.unedited_trajectory import editing_window
 from asyrp.networks import load_model
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings, official
+from asyrp.storage.images import from_uint8
 from avatar_score import answers, score
 from bench import meter
 from bench.baseline import load_baseline
@@ -234,7 +234,7 @@ def opened(plan: Traded, naive: Any) -> Bench:
     test = held(model, task, "test", plan.faces, plan.steps)
     validation = held(model, task, "validation", plan.chosen_on, plan.steps)
     every = [sample_face("train", i) for i in range(plan.train + plan.validation)]
-    training = to_unit(np.stack([draw(face) for face in every]))
+    training = from_uint8(np.stack([draw(face) for face in every]))
     rounded = load_model("avatars-64", dtype="bfloat16")
     return Bench(plan, naive, model, rounded, guide, test, validation, training)
 

@@ -6,10 +6,10 @@ import numpy as np
 from common import script, write
 
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.method.editing import invert
 from asyrp.networks import load_model
 from asyrp.reporting.figures import COLORS, MARKS, new_figure
+from asyrp.storage.images import from_uint8
 
 STEPS, REFINEMENTS, FACES = (10, 20, 40), (0, 1, 2), 4
 POOR = 0.02  # above it the commands warn
@@ -18,7 +18,7 @@ POOR = 0.02  # above it the commands warn
 def main(out: Path) -> None:
     """Mean squared error of reconstructions, one line a number of refinements."""
     model = load_model("avatars-64")
-    images = to_unit(np.stack([draw(sample_face("validation", i)) for i in range(FACES)]))
+    images = from_uint8(np.stack([draw(sample_face("validation", i)) for i in range(FACES)]))
     errors = {
         r: [invert(model, images, n, refinements=r).errors.mean().item() for n in STEPS]
         for r in REFINEMENTS

@@ -8,14 +8,13 @@ from common import script, write
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing import invert
 from asyrp.method.schedule import paper_grid
 from asyrp.networks import load_model
 from asyrp.reporting.figures import new_figure
 from asyrp.scorers.load import load_distance
-from asyrp.storage.images import contact_sheet, to_uint8
+from asyrp.storage.images import contact_sheet, from_uint8, to_uint8
 
 SHOWN = (999, 841, 683, 525, 368, 210, 52)  # of the 20-step grid
 FACES = (10, 16)
@@ -24,7 +23,7 @@ FACES = (10, 16)
 def states() -> dict[int, tuple[Tensor, Tensor, Tensor]]:
     """t -> x_t, P_t, and the distance of P_t to the image."""
     model, distance = load_model("avatars-64"), load_distance("st-lpips-alex")
-    images = to_unit(np.stack([draw(sample_face("test", i)) for i in FACES]))
+    images = from_uint8(np.stack([draw(sample_face("test", i)) for i in FACES]))
     x = invert(model, images, steps=20, refinements=1).latents
     found = {}
     with torch.no_grad():

@@ -4,7 +4,7 @@ import importlib
 import unicodedata
 from types import ModuleType
 
-LONGEST = 1200  # letters of a message; files of strangers may put megabytes into one
+LONGEST = 1200  # letters of a message; untrusted files may put megabytes into one
 _STEER = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # categories of Unicode that are not shown
 _SHOWN = "\n\t\u200c\u200d"  # of them; the last two join letters, in Persian and in emoji
 
@@ -12,7 +12,7 @@ _SHOWN = "\n\t\u200c\u200d"  # of them; the last two join letters, in Persian an
 def printable(text: object) -> str:
     """Text that a terminal only shows: what would steer it is written as its escape.
 
-    Names and texts of strangers may hold control characters, of either width, and marks that turn
+    Untrusted names and texts may hold control characters, of either width, and marks that turn
     the direction of writing round.
     """
     return "".join(
@@ -21,6 +21,11 @@ def printable(text: object) -> str:
         else one
         for one in str(text)
     )
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """What an error of others says in its first line; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
 class AsyrpError(ValueError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_datasets import in_celeba, in_csv, in_folder, in_hugging_face, in_lsun, picture
+from test_image_sources import in_celeba, in_csv, in_folder, in_hugging_face, in_lsun, picture
 
 from asyrp.cli import main
 from asyrp.commands.gather import safe_stem

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asyrp.networks.convert.convert import digest_of
 from asyrp.runtime import download as fetch
+from asyrp.storage.outputs import digest_of
 from faults.running import (
     Fault,
     Place,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from faults import configs
 from faults.kinds import KINDS, Kind
-from faults.pictures import largest
+from faults.pictures import LARGEST, large
 from faults.running import Fault
 from faults.watch import FORK, Verdict, read_one, watched
 
@@ -65,6 +65,6 @@ def _row(index: int, count: int, seed: int) -> Fault:
 def bombs() -> Fault:
     """Pictures of a few thousand bytes that unpack to the most that is allowed, and beyond."""
     kind = next(kind for kind in KINDS if kind.name == "PNG")
-    begun, files = time.perf_counter(), largest()
+    begun, files = time.perf_counter(), [large(*one) for one in LARGEST]
     verdicts = [read_one(kind, i, {"a.png": data}) for i, data in enumerate(files)]
     return Tally("pictures of 64 million pixels", verdicts, time.perf_counter() - begun).fault()

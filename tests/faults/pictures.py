@@ -110,16 +110,16 @@ def _foreign() -> list[bytes]:
     ]
 
 
-def largest() -> list[bytes]:
-    """Whole pictures of a few thousand bytes that unpack to as much as is allowed, or far more."""
-    found = []
-    for width, height, bits, color in (
-        (8000, 8000, 8, 2), (8000, 8000, 8, 6), (8000, 8000, 16, 0), (8000, 8000, 1, 0),
-        (8000, 8000, 16, 6), (12_000, 12_000, 8, 2),
-    ):  # fmt: skip
-        values = {0: 1, 2: 3, 6: 4}[color]
-        row = 1 + (width * values * bits + 7) // 8
-        packer = zlib.compressobj(9)
-        data = b"".join([packer.compress(bytes(row)) for _ in range(height)]) + packer.flush()
-        found.append(png_of(width, height, data, bits, color))
-    return found
+LARGEST = (  # width, height, bits, kind of colour
+    (8000, 8000, 8, 2), (8000, 8000, 8, 6), (8000, 8000, 16, 0), (8000, 8000, 1, 0),
+    (8000, 8000, 16, 6), (12_000, 12_000, 8, 2),
+)  # fmt: skip
+
+
+def large(width: int, height: int, bits: int, color: int) -> bytes:
+    """A whole picture of a few thousand bytes that unpacks to as much as is allowed, or more."""
+    values = {0: 1, 2: 3, 6: 4}[color]
+    row = 1 + (width * values * bits + 7) // 8
+    packer = zlib.compressobj(9)
+    data = b"".join([packer.compress(bytes(row)) for _ in range(height)]) + packer.flush()
+    return png_of(width, height, data, bits, color)

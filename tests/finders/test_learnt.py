@@ -15,7 +15,6 @@ from torch.nn import functional
 
 import tiny_training
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.editing_methods.diffusionclip import fine_tune, trainable
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import fit, new_direction
@@ -30,6 +29,7 @@ from asyrp.networks import load_model
 from asyrp.runtime.fast_blocks import use_fast_blocks
 from asyrp.scorers.load import load_encoder
 from asyrp.settings import TrainSettings, official
+from asyrp.storage.images import from_uint8
 from conftest import noise, tiny_model
 from doubles import tiny_guide
 from tiny_training import sources_of
@@ -248,7 +248,7 @@ def test_the_papers_loss_is_refused_where_nothing_is_edited_yet() -> None:
 
 
 def faces(count: int) -> Tensor:
-    return to_unit(np.stack([draw(sample_face("train", i)) for i in range(count)]))
+    return from_uint8(np.stack([draw(sample_face("train", i)) for i in range(count)]))
 
 
 @pytest.mark.slow

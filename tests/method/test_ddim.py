@@ -23,13 +23,12 @@ from asyrp.method.ddim import (
 from asyrp.method.schedule import (
     CLEAN,
     Pair,
-    leading_grid,
     linear,
     pairs,
     paper_grid,
-    trailing_grid,
 )
 from conftest import noise
+from grids import leading_grid, trailing_grid
 
 SCHEDULE = linear()
 GAUSSIAN = oracles.Gaussian(oracles.alpha_bar_table())

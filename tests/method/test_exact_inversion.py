@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_process
 from asyrp.method.cost import counted
@@ -22,14 +21,14 @@ from asyrp.method.schedule import (
     CLEAN,
     Pair,
     below,
-    leading_grid,
     linear,
     pairs,
     paper_grid,
-    trailing_grid,
 )
 from asyrp.networks import load_model
+from asyrp.storage.images import from_uint8
 from conftest import noise, tiny_model
+from grids import leading_grid, trailing_grid
 from oracles import Gaussian, alpha_bar_table, level, order
 
 EXACT: tuple[Name, ...] = ("belm", "bdia", "edict", "ddpm")
@@ -50,7 +49,7 @@ SHORT = paper_grid(8)
 class Answering:
     """A network of nothing but its eps(x, t), float64; h is x itself, and shifts eps."""
 
-    schedule, dtype = linear(), torch.float64
+    schedule, dtype, image_shape = linear(), torch.float64, (3, 16, 16)
 
     def __init__(self, eps: Any) -> None:
         self.eps = eps
@@ -104,7 +103,7 @@ def test_an_image_comes_back_from_its_latent(name: Name, grid: str, prediction: 
 @torch.no_grad()
 def test_a_face_comes_back_over_40_steps_in_float32(name: Name) -> None:
     model, grid = load_model("avatars-64"), paper_grid(40)
-    face = to_unit(draw(sample_face("test", 3))[None])
+    face = from_uint8(draw(sample_face("test", 3))[None])
     back = down(name, model, up(name, model, face, grid), grid)[-1].x
     assert (back - face).square().mean() <= (1e-9 if name == "ddpm" else 0)
 

@@ -25,14 +25,13 @@ from asyrp.method.schedule import (
     NoiseSchedule,
     Pair,
     from_betas,
-    leading_grid,
     pairs,
     paper_grid,
     times,
-    trailing_grid,
 )
 from asyrp.reporting.statistics import is_answers, of_mean
 from conftest import noise, tiny_model
+from grids import leading_grid, trailing_grid
 
 schedules = st.lists(st.floats(1e-5, 0.3), min_size=2, max_size=60).map(from_betas)
 steps_of = st.sampled_from([paper_grid, leading_grid, trailing_grid])

@@ -18,14 +18,13 @@ from asyrp.method.schedule import (
     from_betas,
     from_config,
     full_length,
-    leading_grid,
     linear,
     pairs,
     paper_grid,
     scaled_linear,
     times,
-    trailing_grid,
 )
+from grids import leading_grid, trailing_grid
 
 # method.md's reading of the official code: the 40 timesteps of the paper
 PAPER_40 = [

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from asyrp.cli import main
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.metrics.table import (
@@ -31,7 +30,7 @@ from asyrp.metrics.table import (
     too_small,
 )
 from asyrp.reporting.statistics import Estimate, of_mean
-from asyrp.storage.images import read_folder, write_png
+from asyrp.storage.images import from_uint8, read_folder, write_png
 from conftest import noise
 from places import results
 
@@ -253,7 +252,7 @@ def folders(root: Path, count: int = 18, names: Sequence[str] = ("images", "edit
         for index in range(count):
             face = sample_face("test", index)
             shown = face.replaced("mouth", "smiling") if place == 1 else face
-            write_png(path / f"{index:03d}.png", to_unit(draw(shown)[None])[0])
+            write_png(path / f"{index:03d}.png", from_uint8(draw(shown)[None])[0])
     return [str(path) for path in paths]
 
 

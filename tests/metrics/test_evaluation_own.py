@@ -86,7 +86,7 @@ def test_a_vision_network_that_is_cut_short_is_told_in_a_line(tmp_path: Path) ->
 
 def test_everything_from_local_folders(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    from test_identity import save_network
+    from test_arcface import save_network
 
     clip, dino = save_clip(tmp_path / "clip"), save_vision(tmp_path / "dino")
     parts, face = save_segformer(tmp_path / "segformer"), save_network(tmp_path / "arcface.onnx")

@@ -9,7 +9,7 @@ from diffusers import DDIMPipeline, UNet2DModel
 
 import asyrp
 from asyrp.method.ddim import generate
-from asyrp.method.schedule import trailing_grid
+from grids import trailing_grid
 
 FOLDER = Path(str(files("asyrp.domains.avatars").joinpath("weights", "avatars-64")))
 

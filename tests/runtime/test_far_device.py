@@ -118,11 +118,21 @@ def words(name: str, root: Path, direction: str, steps: int) -> list[str]:
     return shlex.split(line)
 
 
+SHOWS = ("commands.find", "commands.find_data")  # what draws sheets, on a grid of its own
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_waits_for_no_step(tmp_path: Path, direction: str, name: str) -> None:
+def test_a_command_waits_for_no_step(
+    tmp_path: Path, direction: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faces(tmp_path / "in", 3)
     (tmp_path / "names.txt").write_text("smiling face\nsad face\n")
-    few, more = (waits(*words(name, tmp_path, direction, steps)) for steps in (6, 12))
+    counted = []
+    for steps in (4, 8):
+        for module in SHOWS:
+            monkeypatch.setattr(f"asyrp.{module}.EDIT_STEPS", steps)
+        counted.append(waits(*words(name, tmp_path, direction, steps)))
+    few, more = counted
     assert {place for place in more - few if more[place] > few[place]} <= SHOWN
     assert list(tmp_path.rglob("*.png")) or list(tmp_path.rglob("*.safetensors"))
 
@@ -163,34 +173,15 @@ def test_methods_are_compared(tmp_path: Path) -> None:
     faces(tmp_path / "test", 16)
     faces(tmp_path / "train", 12)
     (tmp_path / "own.toml").write_text(OWN)
-    line = ["compare", "--domain", str(tmp_path / "own.toml"), "--device", FAR]
-    line += [
-        "--methods",
-        "mean",
-        "--validation-faces",
-        "2",
-        "--test-faces",
-        "16",
-        "--train.steps",
-        "6",
-        "--workers",
-        "1",
-    ]
-    assert far(*line, "--train.epochs", "1", "--out", str(tmp_path / "out")) == 0
+    line = f"compare --domain {tmp_path}/own.toml --device {FAR} --methods mean --workers 1"
+    line += " --validation-faces 2 --test-faces 16 --steps 4 --train.steps 4 --train.epochs 1"
+    assert far(*line.split(), "--out", str(tmp_path / "out")) == 0
 
 
 def test_edits_are_measured(tmp_path: Path) -> None:
     line = ["evaluate", "--images", faces(tmp_path / "in", 16)]
-    line += [
-        "--edits",
-        faces(tmp_path / "edits", 16),
-        "--source",
-        "face",
-        "--target",
-        "smiling face",
-        "--features",
-        "encoder",
-    ]
+    line += ["--edits", faces(tmp_path / "edits", 16), "--features", "encoder"]
+    line += ["--source", "face", "--target", "smiling face"]
     assert far(*line, "--device", FAR, "--out", str(tmp_path / "out")) == 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from struct import pack, pack_into
 
 import pytest
-from test_datasets import in_hugging_face, picture, png
+from test_image_sources import in_hugging_face, picture, png
 
 from asyrp.cli import main
 from asyrp.errors import AsyrpError

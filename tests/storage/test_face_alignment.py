@@ -85,7 +85,7 @@ def test_what_is_cut_out_lies_where_the_square_says(scale: float) -> None:
     size = 64
     found = centre(np.asarray(cut(blob(at, radius=4 * scale), square, size)))
     assert abs(found / size - inside) * size < 0.1
-    assert complex(square.inside(np.array(at))) == pytest.approx(inside)
+    assert complex((at - square.corner) / square.edge) == pytest.approx(inside)
 
 
 def test_an_upright_square_in_its_own_size_is_cut_out_bit_by_bit() -> None:

@@ -14,7 +14,6 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import SIZE, draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.errors import AsyrpError, MissingExtra
 from asyrp.storage.face_alignment import Square, put_back
 from asyrp.storage.images import fit, from_uint8, read_upright, to_uint8
@@ -150,7 +149,7 @@ def world_faces(count: int, size: tuple[int, int]) -> list[Picture]:
     if size != (SIZE, SIZE):
         return []
     try:
-        images = [to_unit(draw(sample_face("test", index))[None])[0] for index in range(count)]
+        images = [from_uint8(draw(sample_face("test", index))[None])[0] for index in range(count)]
     except MissingExtra:
         return []
     return [

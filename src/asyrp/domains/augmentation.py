@@ -1,4 +1,4 @@
-"""How training pictures are spoilt, so that a network reads P_t and reconstructions as well."""
+"""How training pictures are corrupted, so that a network reads P_t and reconstructions as well."""
 
 import torch
 from torch import Tensor

@@ -31,7 +31,7 @@ Editing = Callable[[Tensor, slice, Generators], Tensor]
 
 
 class InvertedImages(NamedTuple):
-    """Images of a split, (n, c, height, width) each: clean, at timestep `at`, and led back.
+    """Images of a split, (n, c, height, width) each: clean, at timestep `at`, and reconstructed.
 
     numbers: of the images in their split. steps: length of the grid that they are walked on.
     """

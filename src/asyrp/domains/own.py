@@ -61,7 +61,8 @@ class OwnDomain:
     @property
     def gives(self) -> frozenset[str]:
         """A condition for the edits, where every task names one."""
-        return gives_of(self.file)
+        every = self.file.tasks.keys() <= self.file.conditions.keys()
+        return frozenset({"condition"} if every else ())
 
     @property
     def about(self) -> str:
@@ -91,9 +92,10 @@ class OwnDomain:
 
     def conditioned(self, task: Task) -> HSpaceUNet:
         """The network under the class or caption of the task's target."""
-        prompt, label = self.file.conditions[task.name]
-        own = replace_condition(self.file.networks, prompt, label)
-        return network_of(own, str(self.model.device), _precision(self.model))
+        names, (prompt, label) = self.file.networks, self.file.conditions[task.name]
+        own = names._replace(prompt=prompt or names.prompt, class_label=label)
+        precision = cast(Precision, str(self.model.dtype).removeprefix("torch."))
+        return network_of(own, str(self.model.device), precision)
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,6 @@ def network_of(names: Networks, device: str, dtype: Precision) -> HSpaceUNet:
     return load_model(names.model, device, dtype, prompt=prompt, class_label=names.class_label)
 
 
-def replace_condition(names: Networks, prompt: str, label: int | None) -> Networks:
-    """The same network under another caption or class."""
-    return names._replace(prompt=prompt or names.prompt, class_label=label)
-
-
-def _precision(model: HSpaceUNet) -> Precision:
-    return cast(Precision, str(model.dtype).removeprefix("torch."))
-
-
 def scorers_of(file: OwnFile, device: str, space: Space) -> Scorers:
     """Judge, segmenter, features and identity, which all look at x of a space."""
     asked, features = file.questions, file.features
@@ -173,12 +166,6 @@ def scorers_of(file: OwnFile, device: str, space: Space) -> Scorers:
         features=lent,
         identity=None if who is None else decoded(who, space),
     )
-
-
-def gives_of(file: OwnFile) -> frozenset[str]:
-    """What methods may ask of it."""
-    every = file.tasks.keys() <= file.conditions.keys()
-    return frozenset({"condition"} if every else ())
 
 
 def about(file: OwnFile) -> str:

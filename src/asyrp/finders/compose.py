@@ -41,7 +41,10 @@ def find(settings: Compose, model: HSpaceUNet, data: FinderData) -> Iterator[Fin
     parts, others = tables[: len(data.directions)], tables[len(data.directions) :]
     weights = [parse_direction(text)[1] for text in settings.directions]
     share = settings.between
-    whole = summed(parts, weights) if share is None else slerped(parts[0], parts[1], share)
+    if share is None:
+        whole = summed(parts, weights)
+    else:
+        whole = {t: slerp(dh, parts[1][t], share) for t, dh in parts[0].items()}
     result = {t: complement(dh, [other[t] for other in others]) for t, dh in whole.items()}
     kept = {t: norm_share(dh, whole[t]) for t, dh in result.items()}
     if max(kept.values()) < NOTHING:
@@ -107,11 +110,6 @@ def summed(tables: Sequence[Table], weights: Sequence[float]) -> dict[int, Tenso
     """sum_i w_i dh_i at every timestep."""
     parts = list(zip(weights, tables, strict=True))
     return {t: torch.stack([w * table[t] for w, table in parts]).sum(0) for t in tables[0]}
-
-
-def slerped(first: Table, second: Table, share: float) -> dict[int, Tensor]:
-    """The way from one direction to another along the arc, norms interpolated, per timestep."""
-    return {t: slerp(first[t], second[t], share) for t in first}
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:

@@ -18,7 +18,7 @@ from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData, FinderStep, FoundDirection, frozen_table
 from asyrp.finders.bottlenecks import per_image, unedited_steps
 from asyrp.finders.catalogue import Jacobian
-from asyrp.finders.matching import Matched, matched, upright
+from asyrp.finders.matching import matched, upright
 from asyrp.finders.unfinished import kept, key_of
 from asyrp.method.ddim import predict_x0
 from asyrp.method.hspace import Encoded, HSpaceUNet
@@ -52,17 +52,19 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
     times = evenly(data.window.grid, settings.timesteps)
     start = _start(settings, model)
     found: dict[int, Basis] = {}
+    before: Basis | None = None
     likeness: list[float] = []
     states = by_batches(
         lambda x: _states(model, data, times, x), data.batch_size, data.latents, dim=1
     )
     for t, x in zip(times, states, strict=True):
         basis = _kept(settings, model, data, x, t, start)
-        if found:
-            pairing = matched(last(found).rows @ basis.rows.T)
+        if before is not None:  # in the order and with the signs of the timestep before
+            pairing = matched(before.rows @ basis.rows.T)
             likeness.append(float(pairing.likeness.mean()))
-            basis = reordered(basis, pairing)
-        found[t] = basis
+            rows, values = pairing.of(basis.rows), basis.values[pairing.order]
+            basis = basis._replace(rows=rows, values=values)
+        found[t] = before = basis
         yield FinderStep(len(found), len(times))
     told = {"of": settings.of, "likeness_of_timesteps": [round(one, 4) for one in likeness]}
     answers = (_direction(i, model, found, settings, told) for i in range(settings.components))
@@ -98,8 +100,10 @@ def _kept(
     def work() -> Mapping[str, Tensor]:
         exact = copy.deepcopy(model).float() if model.dtype in REDUCED else model
         with forward_derivatives(exact):
-            operator = mean_of([operator_of(settings, exact, one[None], t, data.mask) for one in x])
-            rows, values = leading(operator, start, settings.iterations)
+            each = [operator_of(settings, exact, one[None], t, data.mask) for one in x]
+            rows, values = leading(
+                lambda v: torch.stack([one(v) for one in each]).mean(0), start, settings.iterations
+            )
         h = per_image(model.encode(x, t).h, len(x))
         cut = slice(settings.components)
         norm = h.float().flatten(1).norm(dim=1).mean()
@@ -179,11 +183,6 @@ def squared_of_transpose(f: Callable[[Tensor], Tensor], at: Tensor, u: Tensor) -
     return back.flatten(1)
 
 
-def mean_of(operators: Sequence[Operator]) -> Operator:
-    """The mean of several operators."""
-    return lambda v: torch.stack([one(v) for one in operators]).mean(0)
-
-
 def leading(operator: Operator, start: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """Eigenvectors of the largest eigenvalues (k, d), and the roots of those (k,), falling.
 
@@ -203,16 +202,6 @@ def orthonormal(rows: Tensor) -> Tensor:
     """An orthonormal basis of the rows (k, d)."""
     basis: Tensor = torch.linalg.qr(rows.T)[0].T
     return basis
-
-
-def last(found: Mapping[int, Basis]) -> Basis:
-    """The basis that was found last."""
-    return list(found.values())[-1]
-
-
-def reordered(basis: Basis, pairing: Matched) -> Basis:
-    """The same vectors in the order and with the signs of the timestep before."""
-    return basis._replace(rows=pairing.of(basis.rows), values=basis.values[pairing.order])
 
 
 def _direction(

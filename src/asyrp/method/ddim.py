@@ -118,7 +118,7 @@ def invert_steps(
             DDIMInverseScheduler does (n calls); "extrapolated" as "source", with the second-order
             term of the noise before it, which costs no call (see `second_order`).
         refinements: fixed-point iterations a step, eps <- eps(x_t, t), each one network call; they
-            converge to the x_t from which the reverse step leads back to x_s exactly.
+            converge to the x_t from which the reverse step gives x_s exactly.
 
     Raises:
         AsyrpError: x is no longer finite.

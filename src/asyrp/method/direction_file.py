@@ -10,14 +10,13 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, Layout, TimestepDirection
 from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.storage.files import Kind, load_tensors, parse_json, save_tensors
 
-MOST_TOLD = 300  # letters of a reason
 MOST = 10**6  # of a timestep, of steps, and of a strength
 KIND = Kind("direction", "asyrp-direction", 1, "asyrp train")
 
@@ -28,8 +27,9 @@ class DirectionCard:
 
     t_edit, t_boost: timesteps of its three phases; t_start: where the first begins, None for T.
     trained_steps: S. fingerprint: of the network it was trained on, "" where a released file does
-    not say. text_cosine: cos(source, target) by `encoder`. strength: the dose that `--strength 1`
-    stands for. training: settings and outcome, free form.
+    not say. text_cosine: cos(source, target) by `encoder`. strength: the factor that `--strength 1`
+    stands for. enough: the least E(x) . dT at which the target shows, where validation images told;
+    `edit` then gives each image as much as it needs. training: settings and outcome, free form.
     """
 
     source: str
@@ -42,6 +42,7 @@ class DirectionCard:
     text_cosine: float = 0.0
     strength: float = 1.0
     t_start: int | None = None
+    enough: float | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,7 +53,8 @@ class DirectionCard:
                 raise AsyrpError(f"a direction's {name} must be {kind.__name__}")
         if not isinstance(self.t_start, int | None):
             raise AsyrpError("a direction's t_start must be int or null")
-        for name in ("strength", "text_cosine", "t_edit", "t_boost", "t_start", "trained_steps"):
+        numbers = ("strength", "text_cosine", "t_edit", "t_boost", "t_start", "trained_steps")
+        for name in (*numbers, "enough"):
             _check_number(name, getattr(self, name))
         if self.trained_steps < 1:
             raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")
@@ -110,8 +112,7 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
             parse_json(header["layout"]), {k: v.float() for k, v in tensors.items()}
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:MOST_TOLD]
-        raise AsyrpError(f"{str(path)!r} is damaged: {reason}") from error
+        raise AsyrpError(f"{str(path)!r} is damaged: {first_line(error)}") from error
     check_fits(path, direction, model)
     if not force and card.fingerprint not in ("", model.fingerprint()):
         raise AsyrpError(
@@ -139,8 +140,7 @@ def _card(path: Path | str, header: Mapping[str, str]) -> DirectionCard:
         known = {f.name for f in fields(DirectionCard)}
         return DirectionCard(**{k: v for k, v in content.items() if k in known})
     except (KeyError, TypeError, ValueError) as error:
-        reason = str(error)[:MOST_TOLD]
-        raise AsyrpError(f"{str(path)!r} has no readable card: {reason}") from error
+        raise AsyrpError(f"{str(path)!r} has no readable card: {first_line(error)}") from error
 
 
 def _tensors(direction: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -33,7 +33,7 @@ def silent(done: int, total: int) -> None:
 
 
 class Inversion(NamedTuple):
-    """Latents of images, and how well they lead back.
+    """Latents of images, and their reconstructions.
 
     latents: x_T (or x where the inversion stopped), (n, c, height, width); of the exact inversions
     k c channels, see `inversion.state`. reconstructions: from there without an edit.
@@ -65,7 +65,7 @@ def invert(
         batch_size: images at a time, halved where memory does not suffice.
         up_to: the timestep at which to stop, the grid's next one below it where it has none;
             None for T.
-        inversion: "ddim"; or "belm", "bdia", "edict" or "ddpm", whose latents lead back exactly.
+        inversion: "ddim"; or "belm", "bdia", "edict" or "ddpm", whose latents reconstruct exactly.
 
     Raises:
         AsyrpError: images of another shape or range than the network's, or a negative `up_to`.

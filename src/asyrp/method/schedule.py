@@ -182,19 +182,6 @@ def paper_grid(steps: int = 40, length: int = 1000) -> Timesteps:
     return pairs(times)
 
 
-def leading_grid(steps: int = 50, length: int = 1000, offset: int = 0) -> Timesteps:
-    """diffusers' spacing `leading`: multiples of T // n, plus `offset`."""
-    check_steps(steps, length)
-    return pairs([i * (length // steps) + offset for i in range(steps)])
-
-
-def trailing_grid(steps: int = 50, length: int = 1000) -> Timesteps:
-    """diffusers' spacing `trailing`: from T - 1 down in strides of T / n."""
-    check_steps(steps, length)
-    times = [round(length - i * length / steps) - 1 for i in range(steps)]
-    return pairs(sorted(times))
-
-
 def pairs(times: Sequence[int]) -> Timesteps:
     """Ascending timesteps -> a whole grid, whose last pair ends at CLEAN."""
     if any(a >= b for a, b in pairwise([CLEAN, *times])):

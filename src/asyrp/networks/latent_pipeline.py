@@ -21,17 +21,18 @@ from asyrp.networks.diffusers_folder import (
     open_unet,
     read_json,
     refusing,
+    scheduler_in,
     unet_folder,
     wrapped,
 )
 from asyrp.networks.scheduler_config import read_scheduler
 from asyrp.networks.weights import read_weights
+from asyrp.runtime.download import hub_folder
 from asyrp.runtime.offline import is_offline
 from asyrp.settings import Precision
 from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.configs import check_config, check_values
-from asyrp.storage.untrusted.revisions import pinned, tell_revision
-from asyrp.storage.weight_files import HUB_FILES, has_weights
+from asyrp.storage.untrusted.revisions import pinned
 
 _CODERS = ("vqvae", "vae")  # folders, as pipelines name them
 _CLASSES: dict[str, Any] = {
@@ -66,13 +67,10 @@ def is_latent(folder: Path) -> bool:
 def download(spec: str) -> Path | None:
     """The folder of a Hub id's pipeline with an autoencoder; None where the Hub shows none.
 
-    Takes safetensors where there are some, whole or in shards, and else pickles, of which only
-    tensors are read, or the one variant that there is.
-
     Raises:
         AsyrpError: there is one, and it does not download.
     """
-    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
     asked = pinned(spec)
@@ -81,19 +79,7 @@ def download(spec: str) -> Path | None:
         index = read_json(Path(hf_hub_download(asked.name, "model_index.json", **how)))
     except (EntryNotFoundError, HfHubHTTPError, OSError, ValueError):
         return None
-    if not any(index.get(name) for name in _CODERS):
-        return None
-    try:
-        for names in HUB_FILES:
-            wanted = [*_TEXTS, *(f"{part}/{name}" for part in _PARTS for name in names)]
-            folder = Path(snapshot_download(asked.name, allow_patterns=wanted, **how))
-            if all(has_weights(folder / part) for part in _PARTS):
-                break
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise AsyrpError(f"the parts of {spec!r} do not download: {reason}") from error
-    tell_revision(asked, folder)
-    return folder
+    return hub_folder(spec, _TEXTS, _PARTS) if any(map(index.get, _CODERS)) else None
 
 
 def load_latent(
@@ -118,7 +104,7 @@ def load_latent(
         network = _with_prompt(folder, network, prompt, space)
     elif prompt != NO_PROMPT:
         raise AsyrpError(f"{str(folder)!r} takes no prompt: its network is unconditional")
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    scheduler = scheduler_in(folder)
     if not scheduler:
         raise AsyrpError(f"needed scheduler/scheduler_config.json in {str(folder)!r}")
     _check_fits(network, space, folder)

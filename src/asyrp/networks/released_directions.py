@@ -119,7 +119,7 @@ def convert_direction(
 
     Args:
         name: of the file.
-        fingerprint: of the network it belongs to; empty where that is not at hand.
+        fingerprint: of the network it belongs to; empty where that is not available.
         preset: instead of the dataset that the name tells.
 
     Raises:

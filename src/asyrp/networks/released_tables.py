@@ -4,12 +4,12 @@ Five datasets, about 100 images each (Kwon et al. 2023, sections 4.1 and 4.2; da
 """
 
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
 from asyrp.method.editing_interval import first_reaching
 from asyrp.method.protocols import Thresholds
+from asyrp.storage.shipped import shipped
 
 DATASETS = ("celeba", "church", "bedroom", "afhq", "metface")
 
@@ -41,7 +41,7 @@ def released_curve(dataset: str, of: str) -> Curve:
     """
     if dataset not in DATASETS or of not in ("x0_t", "x"):
         raise AsyrpError(f"released tables are of {', '.join(DATASETS)}; got {dataset!r}")
-    path = files("asyrp.networks").joinpath("data", f"{dataset}_LPIPS_distance_{of}.tsv")
+    path = shipped("asyrp.networks", "data", f"{dataset}_LPIPS_distance_{of}.tsv")
     rows = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
     return Curve(tuple(int(row[0]) for row in rows), tuple(float(row[1]) for row in rows))
 

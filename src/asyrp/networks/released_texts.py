@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
+from asyrp.storage.shipped import shipped
 
 DOMAINS = ("human", "dog", "church", "bedroom", "metface", "imagenet")
 
@@ -32,7 +32,7 @@ def text_pairs(domain: str) -> dict[str, TextPair]:
 @cache
 def every_pair() -> Mapping[str, TextPair]:
     """All released text pairs, name -> pair."""
-    path = files("asyrp.networks").joinpath("data", "text_pairs.tsv")
+    path = shipped("asyrp.networks", "data", "text_pairs.tsv")
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
     return MappingProxyType({name: TextPair(*texts) for name, *texts in rows})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asyrp.errors import AsyrpError
 from asyrp.networks import latent_pipeline as latent
-from asyrp.networks.convert.convert import TORCH_SUFFIXES, convert, digest_of, keep_folder
+from asyrp.networks.convert.convert import TORCH_SUFFIXES, convert, keep_folder
 from asyrp.networks.convert.detect import detect
 from asyrp.networks.convert.hyperparameters import Hyperparameters
 from asyrp.networks.presets import PRESETS, Preset, Source
@@ -20,6 +20,7 @@ from asyrp.runtime.download import (
     is_url,
     parse_source,
 )
+from asyrp.storage.outputs import digest_of
 from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import read_checkpoint
 

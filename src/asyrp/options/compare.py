@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Flat, Inverting, OnDomain, Overwrite, unset
+from asyrp.options.shared import Flat, Inverting, OnDomain, Overwrite, Training, unset
 from asyrp.settings import TrainSettings
 
 
@@ -47,9 +47,7 @@ class Compare:
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
-    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
-        default_factory=TrainSettings
-    )
+    training: Training = field(default_factory=TrainSettings)
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,7 @@ class Study:
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
-    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
-        default_factory=TrainSettings
-    )
+    training: Training = field(default_factory=TrainSettings)
 
 
 @dataclass(frozen=True)
@@ -97,9 +93,7 @@ class Reproduce:
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
-    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
-        default_factory=TrainSettings
-    )
+    training: Training = field(default_factory=TrainSettings)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from asyrp.options.shared import (
     Applying,
     Flat,
     Guides,
+    Inversion,
     InversionName,
     Inverting,
     Network,
     Overwrite,
     Repeated,
+    Training,
     unset,
 )
 from asyrp.settings import RECIPES, Like, Recipe, TrainSettings
@@ -22,7 +24,7 @@ from asyrp.settings import RECIPES, Like, Recipe, TrainSettings
 
 @dataclass(frozen=True)
 class Invert:
-    """Find the latents x_T of images and report how well they lead back."""
+    """Find the latents x_T of images, and report the reconstruction error."""
 
     images: Path
     """Folder of images, or one image."""
@@ -33,9 +35,7 @@ class Invert:
     then gets run.json and the first batch of reconstructions."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
-    inversion: InversionName = "ddim"
-    """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
-    them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
+    inversion: Inversion = "ddim"
     overwrite: Overwrite = False
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
@@ -55,9 +55,7 @@ class Intervals:
     """Folder for intervals.json and the plot of the curves."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
-    inversion: InversionName = "ddim"
-    """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
-    them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
+    inversion: Inversion = "ddim"
     threshold_edit: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
     """LPIPS(x, P_t) at t_edit for texts of cosine 1."""
     threshold_boost: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
@@ -111,9 +109,7 @@ class Train:
     inversion: InversionName = "ddim"
     """How images get the latents that training begins at: see edit. Its steps are DDIM's always."""
     overwrite: Overwrite = False
-    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
-        default_factory=TrainSettings
-    )
+    training: Training = field(default_factory=TrainSettings)
     network: Annotated[Network, Flat] = field(default_factory=Network)
     inverting: Annotated[Inverting, Flat] = field(default_factory=Inverting)
     guides: Annotated[Guides, Flat] = field(default_factory=Guides)
@@ -124,9 +120,7 @@ def train_of(recipe: Recipe) -> type[Train]:
 
     @dataclass(frozen=True)
     class Followed(Train):
-        training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
-            default_factory=RECIPES[recipe]
-        )
+        training: Training = field(default_factory=RECIPES[recipe])
         inverting: Annotated[Inverting, Flat] = field(
             default_factory=lambda: Inverting(refinements=0)
         )
@@ -148,15 +142,13 @@ class Edit:
     """Align photographs first, like celeba, celeba-hq or ffhq, into OUT/aligned, and put the edited
     faces back into them, into OUT/pasted (extra align)."""
     store: Annotated[Path | None, unset("none", "PATH")] = None
-    """Folder of a latent store that keeps the latents; how well they lead back is not checked."""
+    """Folder of a latent store that keeps the latents; the reconstruction error is not measured."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()
-    """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png; what the edits
-    share is computed once."""
-    inversion: InversionName = "ddim"
-    """The way to latents and back: ddim, with --convention and --refinements; or exactly, without
-    them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise maps)."""
+    """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png, and
+    sheet/sheet.png with a row for each of the first images; what the edits share is made once."""
+    inversion: Inversion = "ddim"
     solver: Literal["ddim", "second-order"] = "ddim"
     """How a step is made; second-order is made for few --steps (8 to 20)."""
     overwrite: Overwrite = False

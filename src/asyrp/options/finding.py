@@ -64,7 +64,7 @@ def find_of(argv: Sequence[str]) -> type[Find]:
         AsyrpError: there is no such finder.
     """
     name = finder_first(argv)[1:2]
-    if not name or ":" not in name[0]:
+    if argv[:1] != ["find"] or not name or ":" not in name[0]:
         return Find
     kind: Any = look_up(name[0], FINDERS, "finder")
     own = Annotated[kind, tyro.conf.subcommand(name[0], prefix_name=False)]

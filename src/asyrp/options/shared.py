@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 import tyro
 
@@ -14,6 +14,15 @@ Overwrite = Annotated[
     bool, tyro.conf.arg(help="Replace files of --out that others made, or changed since.")
 ]
 InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method.inversion
+Inversion = Annotated[
+    InversionName,
+    tyro.conf.arg(
+        help="The way to latents and back: ddim, with --convention and --refinements; or exactly, "
+        "without them: belm, bdia (a network call a step), edict (two), ddpm (edit-friendly noise "
+        "maps)."
+    ),
+]
+Training = Annotated[TrainSettings, tyro.conf.arg(name="train")]
 
 
 def unset(said: str, kind: str) -> Any:
@@ -127,3 +136,22 @@ class Applying:
     """Seed of the noise: one generator an image."""
     force: bool = False
     """Use directions of another network, at your own risk."""
+
+
+def asking(commands: dict[str, Any]) -> Any:
+    """The dataclass of a command line: one of the commands, and what every command can be asked."""
+    kinds = [
+        Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)]
+        for name, kind in commands.items()
+    ]
+
+    @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs)
+    @dataclass(frozen=True)
+    class Asked:
+        command: Annotated[Union[tuple(kinds)], Flat]  # type: ignore[valid-type]  # noqa: UP007
+        json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+        """Print the result as one JSON object on standard output; all else goes to the other."""
+        dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+        """Say what would be done, how long, and in how much memory; write nothing."""
+
+    return Asked

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Overwrite, Repeated, unset
+from asyrp.options.shared import Overwrite, Repeated, Training, unset
 from asyrp.settings import TrainSettings
 
 
@@ -68,6 +68,4 @@ class Demo:
     validation_images: int = 16
     """Images to find the phases, the strength and the best state on."""
     overwrite: Overwrite = False
-    training: Annotated[TrainSettings, tyro.conf.arg(name="train")] = field(
-        default_factory=TrainSettings
-    )
+    training: Training = field(default_factory=TrainSettings)

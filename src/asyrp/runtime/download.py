@@ -5,16 +5,17 @@ import http.client
 import os
 import urllib.request
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import urldefrag, urlparse
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.runtime.offline import is_offline
 from asyrp.storage.files import atomic_path
+from asyrp.storage.outputs import digest_of
 from asyrp.storage.untrusted.revisions import pinned, tell_revision
 from asyrp.storage.weight_files import HUB_FILES, has_weights
 
@@ -22,6 +23,7 @@ SECONDS = 60  # without an answer before a link counts as dead
 CHUNK = 1 << 20
 LENGTHS = {"sha256": 64, "md5": 32}
 FOLDER_FILES = (
+    "model_index.json",
     "*config.json",
     "unet/config.json",
     "scheduler/scheduler_config.json",
@@ -110,7 +112,7 @@ def fetch(url: str, digest: Digest | None) -> Path:
     if digest is None or digest.kind != "sha256":
         warnings.warn(
             f"nobody is known to have published the SHA-256 of {url}; what came has "
-            f"{_hash(kept, 'sha256')}",
+            f"{digest_of(kept)}",
             stacklevel=3,
         )
     return kept
@@ -156,17 +158,12 @@ def _download(url: str, path: Path) -> None:
 def _check(path: Path, digest: Digest | None, url: str) -> None:
     if digest is None:
         return
-    found = _hash(path, digest.kind)
+    found = digest_of(path, digest.kind)
     if found != digest.value:
         raise AsyrpError(
             f"the file at {url} is not the one asked for: {digest.kind} {digest.value} was needed, "
             f"{found} came; it was not opened"
         )
-
-
-def _hash(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _check_kind(path: Path, url: str) -> None:
@@ -179,8 +176,13 @@ def _check_kind(path: Path, url: str) -> None:
         )
 
 
-def hub_folder(repository: str) -> Path:
-    """A local copy of a Hub repository's network, config and scheduler.
+def hub_folder(
+    repository: str, files: Sequence[str] = FOLDER_FILES, parts: Sequence[str] = ("", "unet")
+) -> Path:
+    """A local copy of parts of a Hub repository, each with its weights, and of other files.
+
+    Takes safetensors where there are some, whole or in shards, and else pickles, of which only
+    tensors are read, or the one variant that there is.
 
     Raises:
         AsyrpError: not there, not reachable, or offline and not in the Hub's cache.
@@ -188,9 +190,9 @@ def hub_folder(repository: str) -> Path:
     from huggingface_hub import snapshot_download
 
     for names in HUB_FILES:
-        wanted = [*FOLDER_FILES, *(f"{place}{name}" for place in ("", "unet/") for name in names)]
-        folder = _from_hub(repository, snapshot_download, allow_patterns=wanted)
-        if has_weights(folder) and has_weights(folder / "unet"):
+        weights = [str(PurePosixPath(part, name)) for part in parts for name in names]
+        folder = _from_hub(repository, snapshot_download, allow_patterns=[*files, *weights])
+        if all(has_weights(folder / part) for part in parts):
             break
     return folder
 
@@ -222,7 +224,6 @@ def _from_hub(repository: str, download: object, **what: object) -> Path:
             "the name or the network"
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = (str(error).strip().splitlines() or ["unknown reason"])[0]
-        raise AsyrpError(f"the Hub has no usable {repository!r}: {reason}") from error
+        raise AsyrpError(f"the Hub has no usable {repository!r}: {first_line(error)}") from error
     tell_revision(asked, found)
     return found

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError, need
+from asyrp.errors import AsyrpError, first_line, need
 from asyrp.storage.untrusted.onnx import open_onnx
 
 SIDE = 112  # pixels of ArcFace's crop
@@ -77,8 +77,7 @@ def load_identity(
     try:
         session = open_onnx(path, providers)
     except Exception as error:  # onnxruntime's errors share no class
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise AsyrpError(f"{str(path)!r} is no ONNX network ({reason})") from error
+        raise AsyrpError(f"{str(path)!r} is no ONNX network ({first_line(error)})") from error
     shape = session.get_inputs()[0].shape
     if [*shape[1:]] != [3, SIDE, SIDE]:
         raise AsyrpError(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 from torch import nn
 
-from asyrp.errors import AsyrpError, need
+from asyrp.errors import AsyrpError, first_line, need
 from asyrp.runtime.offline import hub, network_hint
 from asyrp.scorers.preprocessing import View
 from asyrp.storage.strict_loading import load_strictly
@@ -71,8 +71,7 @@ def with_weights(network: Network, path: Path, what: str, do: str) -> Network:
     try:
         network.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise AsyrpError(
-            f"needed the weights of {what}; {str(path)!r} has others ({reason}); {do}"
+            f"needed the weights of {what}; {str(path)!r} has others ({first_line(error)}); {do}"
         ) from error
     return network.eval().requires_grad_(False)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.runtime.precision import autocast
 from asyrp.storage.files import atomic_path
 from asyrp.storage.shipped import shipped
@@ -200,9 +200,8 @@ def load_encoder(path: Path) -> WordEncoder:
             encoder = WordEncoder(Language(**{**told, **lists}))
             encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise AsyrpError(
-            f"{str(path)!r} is not an encoder of a built-in domain ({reason}); "
+            f"{str(path)!r} is not an encoder of a built-in domain ({first_line(error)}); "
             "give a file that `save_encoder` wrote"
         ) from error
     return encoder.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a config of strangers says: every field obeyed, refused, or named in a warning."""
+"""What an untrusted config says: every field obeyed, refused, or named in a warning."""
 
 import inspect
 import warnings

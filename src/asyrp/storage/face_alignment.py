@@ -39,10 +39,6 @@ class Square:
         """Shares of the side (0 the top left corner, 1 + 1j the bottom right one) -> photograph."""
         return self.corner + self.edge * inside
 
-    def inside(self, at: np.ndarray) -> np.ndarray:
-        """The inverse of `at`."""
-        return (at - self.corner) / self.edge
-
     def outside(self, size: tuple[int, int]) -> float:
         """The share of it that lies outside of a photograph of (width, height)."""
         steps = (np.arange(64) + 0.5) / 64

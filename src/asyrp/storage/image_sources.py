@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 
-from asyrp.errors import AsyrpError, need
+from asyrp.errors import AsyrpError, first_line, need
 from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import read_image, upright_shape
 from asyrp.storage.outputs import protect
@@ -160,8 +160,7 @@ def hugging_face(spec: str) -> Iterator[Item]:
     except AsyrpError:
         raise
     except Exception as error:  # a damaged file fails in any way, and at any row
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise AsyrpError(f"the dataset {spec!r} does not load: {reason}") from error
+        raise AsyrpError(f"the dataset {spec!r} does not load: {first_line(error)}") from error
 
 
 def _table(spec: str, library: Any) -> Any:

@@ -11,7 +11,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.storage.files import atomic_path
 from asyrp.storage.finite import check_result
 from asyrp.storage.image_folders import SUFFIXES, find_images
@@ -78,12 +78,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             f"an image may have at most {LARGEST:,} pixels; {str(path)!r} has far more"
         ) from error
     except Exception as error:  # a damaged file fails in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         suffix = path.suffix.lower() if isinstance(path, Path) else ""
         do = (
             "remove it" if suffix in ("", *SUFFIXES) else f"{suffix} is not read; convert it to PNG"
         )
-        raise AsyrpError(f"{str(path)!r} is not a readable image ({reason}); {do}") from error
+        raise AsyrpError(
+            f"{str(path)!r} is not a readable image ({first_line(error)}); {do}"
+        ) from error
 
 
 def upright(picture: Image.Image) -> Image.Image:

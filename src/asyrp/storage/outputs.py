@@ -134,7 +134,7 @@ def check_file(path: Path, ours: bool) -> None:
 
 def told(made: Path, names: Iterable[str]) -> str:
     """The lines that tell of files of a folder."""
-    return "".join(f"{_digest(made / name)} {json.dumps(name)}\n" for name in names)
+    return "".join(f"{digest_of(made / name)} {json.dumps(name)}\n" for name in names)
 
 
 def tell(folder: Path, lines: str) -> None:
@@ -157,7 +157,7 @@ def _told(folder: Path) -> set[tuple[str, str]]:
 
 def _is_ours(folder: Path, name: str, known: set[tuple[str, str]]) -> bool:
     with suppress(OSError):
-        return not (folder / name).is_symlink() and (name, _digest(folder / name)) in known
+        return not (folder / name).is_symlink() and (name, digest_of(folder / name)) in known
     return False
 
 
@@ -166,6 +166,7 @@ def _is_file(path: Path) -> bool:
     return os.path.lexists(path) and not path.is_dir()
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path, kind: str = "sha256") -> str:
+    """The hash (hex) of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()

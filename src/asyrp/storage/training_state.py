@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.storage.files import save_tensors
 from asyrp.storage.untrusted.tensors import open_safetensors
 
@@ -57,9 +57,9 @@ def load_state(
         state = _optimiser_state(tensors, optimiser)
         optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     except (SafetensorError, RuntimeError, ValueError, LookupError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise AsyrpError(
-            f"{str(path)!r} is not a checkpoint of this run ({reason}); delete it to start anew"
+            f"{str(path)!r} is not a checkpoint of this run ({first_line(error)}); delete it "
+            "to start anew"
         ) from error
     return Rest(header, {key: value for key, value in tensors.items() if "." not in key})
 

@@ -14,6 +14,7 @@ from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from torch import Tensor
 
 from asyrp.runtime.precision import autocast, precision_of
+from asyrp.storage.images import from_uint8
 
 UNET_CONFIG = {
     "sample_size": 64,
@@ -67,7 +68,7 @@ def v_loss(
     def loss_at(step: int) -> Tensor:
         rng = np.random.default_rng([seed, step])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        x0 = to_unit(pictures[np.sort(rng.integers(len(pictures), size=batch))])
+        x0 = from_uint8(pictures[np.sort(rng.integers(len(pictures), size=batch))])
         eps = torch.randn(x0.shape, generator=generator)
         strata = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
         t = (strata * 1000).long().clamp(max=999)
@@ -81,11 +82,6 @@ def v_loss(
         return loss
 
     return loss_at
-
-
-def to_unit(pictures: np.ndarray) -> Tensor:
-    """(b, h, w, 3) uint8 -> (b, 3, h, w) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def save_pipeline(unet: UNet2DModel, folder: Path) -> None:

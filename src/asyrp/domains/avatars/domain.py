@@ -7,7 +7,6 @@ import numpy as np
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, UNSEEN, Face, draw, sample_face
-from asyrp.domains.avatars.diffusion import to_unit
 from asyrp.domains.avatars.features import LAST, RESIDUAL, JudgeFeatures
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.judging import AvatarJudge
@@ -106,7 +105,7 @@ def faces_of(images: Images) -> list[Face]:
 
 def drawn(faces: Iterable[Face]) -> Tensor:
     """(n, 3, 64, 64) in [-1, 1]."""
-    return to_unit(np.stack([draw(face) for face in faces]))
+    return from_uint8(np.stack([draw(face) for face in faces]))
 
 
 def scorers(device: str = "cpu") -> Scorers:

@@ -8,13 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from asyrp.domains.avatars.diffusion import (
-    SCHEDULER_CONFIG,
-    new_unet,
-    save_pipeline,
-    to_unit,
-    v_loss,
-)  # fmt: skip
+from asyrp.domains.avatars.diffusion import SCHEDULER_CONFIG, new_unet, save_pipeline, v_loss
 from asyrp.domains.avatars.judge import load_judge
 from asyrp.domains.avatars.judging import AvatarJudge
 from asyrp.domains.avatars.pictures import machine, pictures
@@ -24,6 +18,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import from_config
 from asyrp.runtime.generators import seeded
 from asyrp.scorers.judge import answers
+from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_text
 from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import load_safetensors
@@ -67,7 +62,7 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
     save_pipeline(unet, out / "avatars-64")
     unet.half().float()  # measure the network that was written
     model = HSpaceUNet(unet, from_config(SCHEDULER_CONFIG), "v_prediction")
-    faces = to_unit(pictures("validation", MEASURED, cache))
+    faces = from_uint8(pictures("validation", MEASURED, cache))
     rows = [measure(model, faces, refinements) for refinements in (0, 1)]
     write_text(out / "avatars-64.md", card(rows, steps, f"{pace:.2f} s a step"))
 

@@ -1,4 +1,4 @@
-"""Training of the world's judge: ten cross-entropies on mildly spoilt pictures, and its card."""
+"""Training of the world's judge: ten cross-entropies on mildly corrupted pictures, and its card."""
 
 import os
 import time

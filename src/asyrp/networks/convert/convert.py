@@ -1,7 +1,6 @@
 """Original checkpoints to diffusers folders and back, each conversion proved before it is kept."""
 
 import errno
-import hashlib
 import json
 import shutil
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.method.schedule import LONGEST
 from asyrp.networks.convert.build import new_unet, structure_of_config, unet_config
 from asyrp.networks.convert.defaults import ORDERS, resolve
@@ -76,8 +75,9 @@ def convert(found: Detected, said: Hyperparameters) -> Converted:
     except (RuntimeError, KeyError, ValueError, IndexError, TypeError) as error:
         if isinstance(error, AsyrpError):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise AsyrpError(f"the tensors are not those of one network: {reason}") from error
+        raise AsyrpError(
+            f"the tensors are not those of one network: {first_line(error)}"
+        ) from error
     proof = prove(found.tensors, structure, resolved, unet)
     if doubt := noise_left(unet, structure, resolved).doubt:
         assumed = (*assumed, doubt)
@@ -210,9 +210,8 @@ def convert_back(folder: Path) -> Restored:
     except AsyrpError:
         raise
     except Exception as error:  # a config of somebody else fails in any way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise AsyrpError(
-            f"the weights in {str(folder)!r} do not fit its config: {reason}"
+            f"the weights in {str(folder)!r} do not fit its config: {first_line(error)}"
         ) from error
 
 
@@ -226,8 +225,7 @@ def _resolved_of(folder: Path, config: Mapping[str, Any]) -> Resolved:
                 raise ValueError(f"it has {resolved.timesteps} timesteps")
             return resolved
         except (KeyError, TypeError, ValueError) as error:
-            reason = str(error)[:300]
-            raise AsyrpError(f"{str(folder / RECORD)!r} is damaged: {reason}") from error
+            raise AsyrpError(f"{str(folder / RECORD)!r} is damaged: {first_line(error)}") from error
     dim = config.get("attention_head_dim", 8)
     if isinstance(dim, list | tuple):
         raise AsyrpError(f"{str(folder)!r} lacks its {RECORD}; convert the original file again")
@@ -259,9 +257,3 @@ def save_torch(path: Path, content: Mapping[str, Any]) -> None:
         torch.save(dict(content), path)
     except RuntimeError as error:  # tensors in a dict give it no other reason
         raise OSError(errno.ENOSPC, "the file cannot be written to its end", str(path)) from error
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

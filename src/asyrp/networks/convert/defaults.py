@@ -56,19 +56,9 @@ def _resolved(said: Hyperparameters) -> Resolved:
         raise AsyrpError(f"the noise schedule must be one of {', '.join(SCHEDULES)}; got {name!r}")
     if not 2 <= values["timesteps"] <= 100_000:
         raise AsyrpError(f"the number of timesteps T is 2 or more; got {values['timesteps']}")
-    return Resolved(
-        image_size=values["image_size"],
-        heads=said.heads,
-        head_channels=said.head_channels,
-        heads_up=said.heads_up,
-        new_order=values["new_order"],
-        timesteps=values["timesteps"],
-        schedule=SCHEDULES[name],
-        beta_start=values["beta_start"],
-        beta_end=values["beta_end"],
-        rescale=values["rescale"],
-        prediction="sample" if values["predict_x0"] else "epsilon",
-    )
+    own = {field: getattr(said, field) for field in Resolved._fields if field != "prediction"}
+    prediction = "sample" if values["predict_x0"] else "epsilon"
+    return Resolved(**own | {"schedule": SCHEDULES[name], "prediction": prediction})
 
 
 def _defaults(structure: Structure, said: Hyperparameters) -> Hyperparameters:

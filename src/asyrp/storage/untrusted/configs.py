@@ -1,4 +1,4 @@
-"""Configs of strangers: a network must be as small as its weights, before any of it is built."""
+"""Untrusted configs: a network must be as small as its weights, before any of it is built."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +24,7 @@ LAYERS = (
     "depths",
 )
 SIDES = ("sample_size", "image_size")
+COUNTS = ("head_dim", "_heads")  # which divide
 
 NUMBERS = (  # diffusers builds the network with anything in these, and fails when it runs
     "freq_shift",
@@ -76,6 +77,8 @@ def _check(name: str, value: Any, where: str, entries: int, depth: int) -> None:
             _check(str(inner), one, where, entries, depth + 1)
     elif isinstance(value, int | float) and not abs(value) <= (most := _most(name)):
         raise AsyrpError(f"{name[:80]} of {where!r} must be at most {most:,}; get another copy")
+    elif isinstance(value, int | float) and name.endswith(COUNTS) and value < 1:
+        raise AsyrpError(f"{name[:80]} of {where!r} must be 1 or more; get another copy")
     elif name.endswith("attn_implementation") and "/" in str(value):  # a program of the Hub
         raise AsyrpError(f"{name} of {where!r} names a program to fetch; remove it")
 
@@ -154,17 +157,12 @@ def _larger(wanted: str, stored: int, where: Path | str) -> AsyrpError:
     )
 
 
-def count_safe(folder: Path) -> int:
-    """The values in the safetensors files of a folder, read off their headers.
+def count_values(path: Path) -> int:
+    """The values in a safetensors file, read off its header.
 
     Raises:
-        SafetensorError, OSError: one is damaged.
+        SafetensorError, OSError: it is damaged.
     """
-    return sum(count_values(path) for path in sorted(folder.glob("*.safetensors")))
-
-
-def count_values(path: Path) -> int:
-    """The values in a safetensors file, read off its header; raises as `count_safe`."""
     with open_safetensors(path) as file:
         shapes = [file.get_slice(key).get_shape() for key in file.keys()]
     return sum(torch.Size(shape).numel() for shape in shapes)

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.storage.untrusted.bounds import DEEPEST_CHECKPOINT, LARGEST_HEADER, MOST_VIEWS
 from asyrp.storage.untrusted.pickles import foreign_names
 
@@ -129,8 +129,7 @@ def _check_pickle(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-    return f"{str(path)!r} is cut short or damaged ({reason}); download it again"
+    return f"{str(path)!r} is cut short or damaged ({first_line(error, 120)}); download it again"
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

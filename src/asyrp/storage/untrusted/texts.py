@@ -1,4 +1,4 @@
-"""Text files of strangers: ordinary files alone, and no longer than a bound."""
+"""Untrusted text files: ordinary files alone, and no longer than a bound."""
 
 from pathlib import Path
 

@@ -8,8 +8,9 @@ from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet, Prediction
-from asyrp.method.schedule import from_config, linear, trailing_grid
+from asyrp.method.schedule import from_config, linear
 from conftest import noise, tiny_model, tiny_unet
+from grids import trailing_grid
 
 R, A = "ResnetDownsampleBlock2D", "AttnDownBlock2D"
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -140,7 +140,7 @@ def test_another_process_of_a_team_needs_no_checkpoint(
     """The first one may not have written it yet, or may have deleted it already."""
     monkeypatch.setattr(commands_train, "is_first", lambda: False)
     job: Any = SimpleNamespace(steps=iter(()), goals=[1, 2])
-    material: Any = SimpleNamespace(train=[1, 2], held=[3])
+    material: Any = SimpleNamespace(train=[1, 2], validation=[3])
     options: Any = SimpleNamespace(source="a", target=("b", "c"), out=tmp_path / "x")
     found = commands_train._followed(tiny_model(), job, material, options)
     assert found == [{"images": 2, "held_out": 1}] * 2
