@@ -93,7 +93,9 @@ def test_of_several_directions_the_one_and_the_way_that_succeed_are_taken(
 
     monkeypatch.setattr(finders, "success", success)
     card = DirectionCard("", "", 200, 50, 6, "")
-    many = [SavedDirection(GlobalDirection(torch.full((2, 1, 1), v)), card) for v in (1.0, 3, 2)]
+    many = [
+        SavedDirection(GlobalDirection(torch.full((2, 1, 1), v)), card) for v in (1.0, 3.0, 2.0)
+    ]
     assert chosen(domain, TASKS["red"], inputs, many) == (1, -1.0)
 
 

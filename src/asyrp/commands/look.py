@@ -16,9 +16,11 @@ from asyrp.commands.evaluate_pictures import MatchedPictures
 from asyrp.errors import AsyrpError, need
 from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.table import Scorers, Wish, judge_edits
+from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.storage.files import read_object
 
+FILE = "look.html"
 MOST = 64  # the first by name: nobody chose them
 JUDGED = ("A", "B", "neither"), ("good", "bad")  # answers that count
 
@@ -46,11 +48,12 @@ def sides(matched: MatchedPictures) -> list[Pictures]:
     return [Pictures(matched.runs[0].sources[:MOST], edits[:MOST]) for edits in every]
 
 
-def page(matched: MatchedPictures, paths: list[Path], seed: int) -> str:
+def page(options: Evaluate, matched: MatchedPictures) -> str:
     """look.html: one edit at a time in random order, or two side by side, blind."""
-    shown = sides(matched)
-    methods = cast(Any, [Folder(path) for path in paths])
-    ballot = Ballot(methods, shown[0].sources, [one.edits for one in shown], seed)
+    shown, seed = sides(matched), options.seed
+    methods = [Folder(one) for one in (options.edits[0], options.against) if one is not None]
+    edits = [one.edits for one in shown]
+    ballot = Ballot(cast(Any, methods), shown[0].sources, edits, seed)
     css, js = (files("asyrp.app").joinpath(f"page.{kind}").read_text() for kind in ("css", "js"))
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Edits by eye</title>"

@@ -7,6 +7,10 @@ change, most often), and is told beside the scores rather than as one.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
+from asyrp.metrics.of_image import Pictures
+from asyrp.metrics.table import Scorers, Wish, features_in, of_sets, over_runs, summarised
 from asyrp.reporting.statistics import Estimate
 from asyrp.reporting.tables import markdown, percent
 
@@ -40,6 +44,22 @@ def scores(lines: Table) -> tuple[str, ...]:
         and sign * lines[PERFECT][metric].value
         > max(sign * lines[name][metric].value for name in (NO_EDIT, WRONG))
     )
+
+
+def measured_lines(
+    first: Pictures,
+    lines: Mapping[str, Tensor],
+    scorers: Scorers,
+    wish: Wish | None,
+    seed: int,
+) -> dict[str, dict[str, Estimate]]:
+    """What no edit of a run's sources is measured as, and whichever lines there are edits for."""
+    found, alone = {}, scorers._replace(spread=None)
+    for line, edits in {NO_EDIT: first.sources, **lines}.items():
+        runs = [first._replace(edits=edits)]
+        values = summarised(over_runs(runs, scorers, wish), seed)
+        found[line] = values | of_sets(runs, alone, features_in(runs, scorers), seed)
+    return found
 
 
 def calibrated(
