@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,7 +17,7 @@ from asyrp.domains.avatars.pictures import HIDDEN, labels, machine, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.errors import AsyrpError
 from asyrp.runtime.generators import seeded
-from asyrp.storage.files import atomic_path
+from asyrp.storage.files import save_tensors
 from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_text
 from asyrp.storage.shipped import shipped
@@ -139,9 +138,7 @@ def _quality(decided: np.ndarray, known: np.ndarray, values: list[str]) -> Quali
 
 def save_judge(judge: nn.Module, path: Path) -> None:
     """Write the weights in fp16, whole or not at all."""
-    state = {name: value.half().contiguous() for name, value in judge.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary)
+    save_tensors(path, {name: value.half() for name, value in judge.state_dict().items()}, {})
 
 
 def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
