@@ -1,11 +1,12 @@
 """The command line: parse, run one command, turn errors into one line and exit code 2."""
 
+import json
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from importlib import import_module
 from io import StringIO
 from typing import Any
@@ -13,17 +14,23 @@ from typing import Any
 import tyro
 
 from asyrp.errors import AsyrpError, missing, printable
-from asyrp.options import COMMANDS
+from asyrp.options import COMMANDS, GROUPS, asking
 from asyrp.options.editing import train_of
 from asyrp.options.finding import find_of, finder_first
 from asyrp.runtime.waiting import wait_passively
 from asyrp.settings import RECIPES, Recipe
 
-DESCRIPTION = (
-    "Edit images in the semantic latent space of a frozen diffusion model (Asyrp). "
-    "`asyrp COMMAND --help` lists a command's options, `asyrp --version` says the version."
+DESCRIPTION = "Edit images in the semantic latent space of a frozen diffusion model (Asyrp)."
+LONG = (  # commands that can say how long they would work
+    *("demo", "edit", "sample", "align", "invert", "train", "find", "intervals"),
+    *("evaluate", "compare", "study", "reproduce", "world"),
 )
-
+EVERY = (
+    "asyrp COMMAND --help   a command's options",
+    "asyrp --version        the version",
+    "--json                 any command: the result as JSON on standard output",
+    "--dry-run              long commands: what it would do, how long, in how much memory",
+)
 EXTRAS = {"matplotlib": "plots", "transformers": "encoders"}  # imported where they are needed
 READER_GONE = 141  # what a shell says of a program that wrote into a closed pipe
 MEMORY = (
@@ -42,10 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"asyrp {__version__}")
         return 0
+    if list(argv) in ([], ["-h"], ["--help"]):
+        print(overview(), file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
     told = StringIO()
     try:
         with redirect_stderr(told):
-            options = parsed(argv)
+            asked = read(argv)
     except SystemExit as end:
         if refused := _own_error(end):  # by the settings themselves, which the parser puts in a box
             return _refuse(str(refused))
@@ -53,8 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     except AsyrpError as error:
         return _refuse(str(error))
-    name = next(name for name, kind in COMMANDS.items() if isinstance(options, kind))
-    return _guarded(name, options)
+    name = next(name for name, kind in COMMANDS.items() if isinstance(asked.command, kind))
+    if asked.dry_run and name not in LONG:
+        return _refuse(f"{name} does not work long; --dry-run is for: {', '.join(LONG)}")
+    return _guarded(name, asked)
+
+
+def overview() -> str:
+    """The commands, by what they are for."""
+    lines = [DESCRIPTION, "", "usage: asyrp COMMAND [OPTIONS]"]
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:"]
+        lines += [f"  {name:11} {_first_line(kind)}" for name, kind in commands.items()]
+    return "\n".join([*lines, "", *EVERY])
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").splitlines()[0]
 
 
 def _own_error(error: BaseException | None) -> AsyrpError | None:
@@ -65,11 +90,15 @@ def _own_error(error: BaseException | None) -> AsyrpError | None:
 
 
 def parsed(argv: Sequence[str]) -> Any:
-    """The options of a command line; SystemExit where it cannot be read."""
+    """The options of a command line's command; SystemExit where it cannot be read."""
+    return read(argv).command
+
+
+def read(argv: Sequence[str]) -> Any:
+    """A command line: its command, and what every command can be asked; see `asking`."""
     commands = COMMANDS | {"train": train_of(recipe_in(argv)), "find": find_of(argv)}
-    return tyro.extras.subcommand_cli_from_dict(
-        commands, prog="asyrp", description=DESCRIPTION, args=finder_first(argv)
-    )
+    kind = asking(commands)
+    return tyro.cli(kind, prog="asyrp", description=DESCRIPTION, args=finder_first(argv))
 
 
 def recipe_in(argv: Sequence[str]) -> Recipe:
@@ -79,16 +108,19 @@ def recipe_in(argv: Sequence[str]) -> Recipe:
     return next((one for one in RECIPES if named and one == named[-1]), "default")
 
 
-def _guarded(name: str, options: object) -> int:
+def _guarded(name: str, asked: Any) -> int:
+    options, quiet = asked.command, redirect_stdout(sys.stderr) if asked.json else nullcontext()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
             command = import_module(f"asyrp.commands.{name}")
             if hasattr(command, "begin"):  # what it says before torch is loaded
                 command.begin(options)
-            shown = import_module("asyrp.commands.downloads").shown_downloads()
-            with shown, import_module("asyrp.commands.outputs").guarded(options):
-                command.run(options)
+            with quiet:
+                result = _run(command, options, asked.dry_run)
+            if asked.json:
+                plain = import_module("asyrp.storage.json_files").plain
+                print(json.dumps(plain({"command": name, **(result or {})}), allow_nan=False))
     except AsyrpError as error:
         return _refuse(str(error))
     except ModuleNotFoundError as error:
@@ -110,6 +142,22 @@ def _guarded(name: str, options: object) -> int:
     except KeyboardInterrupt:
         return _refuse("stopped; run the same command again to continue")
     return 0
+
+
+def _run(command: Any, options: Any, dry: bool) -> Any:
+    """What a command made, or with --dry-run would have made."""
+    outputs = import_module("asyrp.commands.outputs")
+    with import_module("asyrp.commands.downloads").shown_downloads():
+        if not dry:
+            with outputs.guarded(options):
+                return command.run(options)
+        forecast = import_module("asyrp.commands.forecast")
+        try:
+            with outputs.protected(options), forecast.forecasting():
+                return command.run(options)
+        except forecast.Forecast as end:
+            print(printable(forecast.described(end.told)))
+            return end.told
 
 
 def _warn(message: Warning | str, *_: object) -> None:

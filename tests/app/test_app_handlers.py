@@ -10,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from app_doubles import new_studio
+from app_doubles import finish, new_studio
+from asyrp.app.pictures import Picture
 from asyrp.app.studio import Studio
+from conftest import noise
 
 pytest.importorskip("gradio", reason="needs Gradio: pip install 'asyrp[app]'")
 pytestmark = pytest.mark.filterwarnings("default")  # Gradio's own
@@ -24,7 +26,8 @@ from asyrp.app.handling import Desk  # noqa: E402
 from asyrp.app.jobs import CHECKPOINT  # noqa: E402
 from asyrp.app.opening_tab import Opening  # noqa: E402
 from asyrp.app.page import build  # noqa: E402
-from asyrp.app.training_tab import Learning  # noqa: E402
+from asyrp.app.training import Progress  # noqa: E402
+from asyrp.app.training_tab import Clock, Learning  # noqa: E402
 
 ANN, BOB = (SimpleNamespace(session_hash=name) for name in ("ann", "bob"))
 INPUTS = ("slider", "number", "checkbox", "checkboxgroup", "textbox", "uploadbutton")
@@ -155,20 +158,67 @@ def test_what_the_machine_refuses_is_told_and_the_page_goes_on(
         bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0))
 
 
+def test_an_error_outlasts_the_edit_that_was_under_way(bench: Bench, tmp_path: Path) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    walk = bench.editing.edit(ANN, *bench.values())
+    for _ in range(3):
+        bench.run(next(walk))
+    bench.run(bench.opening.pick(ANN, 99))
+    assert "that face is gone" in bench.text(bench.shown.message)
+    bench.run(walk)
+    assert bench.studio.sessions.get("ann").made is not None
+    assert "that face is gone" in bench.text(bench.shown.message)
+
+
+def test_nothing_is_made_of_a_picture_while_the_next_one_opens(
+    bench: Bench, tmp_path: Path
+) -> None:
+    upload(bench, tmp_path, ANN, "red")
+    session = bench.studio.sessions.get("ann")
+    opening = bench.studio.open(session, Picture("next", noise(3, 16, 16)))
+    next(opening)
+    before = bench.text(bench.shown.compare)
+    bench.run(bench.editing.edit(ANN, *bench.values()))
+    bench.run(bench.editing.measure(ANN))
+    assert (session.made, session.curves) == (None, None)
+    assert bench.text(bench.shown.compare) == before
+    finish(opening)
+    bench.run(bench.editing.edit(ANN, *bench.values()))
+    assert session.made is not None
+
+
+def test_the_time_left_is_that_of_the_pace_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, now = Clock(), iter((0.0, 1.0, 10.0, 400.0, 401.0))
+    monkeypatch.setattr("asyrp.app.training_tab.time", SimpleNamespace(monotonic=lambda: next(now)))
+    told = [clock.left(Progress("training: batch", done, 30)) for done in (0, 5, 10, 20)]
+    assert told == ["", "", ", 20 s left", ", 3 min left"]
+    assert clock.left(Progress("editing held-out faces", 5, 30)) == ""
+
+
 def test_training_on_the_page(bench: Bench) -> None:
     steps = bench.learning.start(ANN, "face", "smile", 16, 1, 0)
     for updates in steps:
         bench.run(updates)
         if any(bench.studio.folder.glob(f"*{CHECKPOINT}")):
+            elsewhere = bench.learning.listed(BOB)  # a window of somebody else, or after a reload
+            ((running, _),) = elsewhere[bench.trainer.known]["choices"]
+            assert running.startswith("face → smile")
+            assert "(running: training" in running
+            assert elsewhere[bench.trainer.stop]["interactive"]
             bench.learning.stop(ANN)
+            break
+    bench.run(steps)
     assert "Stopped" in bench.text(bench.trainer.message)
     bench.run(bench.learning.resume(BOB, None))
     assert "nothing was stopped here" in bench.text(bench.trainer.message)
-    ((title, stem),) = bench.learning.listed(BOB)["choices"]
+    ((title, stem),) = bench.learning.listed(BOB)[bench.trainer.known]["choices"]
     assert "face → smile" in title
     assert "interrupted" in title
     bench.run(bench.learning.resume(BOB, stem))  # from another window
-    assert bench.learning.listed(ANN)["choices"] == []
+    told = bench.learning.listed(ANN)
+    assert told[bench.trainer.known]["choices"] == []
+    assert not told[bench.trainer.known]["visible"]
+    assert not told[bench.trainer.stop]["interactive"]
     assert "Finished" in bench.text(bench.trainer.message)
     assert "No judge" in bench.text(bench.trainer.message)
     assert "<img" in bench.text(bench.trainer.preview)

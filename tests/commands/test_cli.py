@@ -104,7 +104,6 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "named"),
     [
-        ([], "subcommand"),
         (["paint"], "paint"),
         (["edit", "--images", "a", "--out", "b", "--colour", "red"], "--colour"),
         (["edit", "--images", "a"], "--out"),

@@ -39,6 +39,9 @@ def test_several_strengths_are_the_single_edits_for_less(place: Place) -> None:
             found = picture(place.out / f"face{i}_{ending}.png").astype(int)
             assert np.abs(found - single[strength][i]).max() <= 1
         assert not np.array_equal(single[-1][i], single[0.5][i])
+    sheet = picture(place.out / "sheet" / "sheet.png")  # a face a row, a strength a column
+    assert sheet.shape == (2 * 68, 2 * 68, 3)
+    assert np.array_equal(sheet[70:134, 2:66], picture(place.out / "face1_-1.png"))
     assert together.encodes < apart.encodes
     assert together.decodes < apart.decodes
 

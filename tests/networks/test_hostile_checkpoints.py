@@ -52,6 +52,28 @@ def of_itself() -> bytes:
     return b"\x80\x02]q\x00(" + b"h\x00" * 3000 + b"e."
 
 
+def hashed_for_years() -> bytes:
+    """A dict whose key is a tuple of twice a tuple of twice a tuple, 200 deep."""
+    deeper = b"".join(b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(200))
+    return b"\x80\x02})q\x00" + deeper + b"K\x01s."
+
+
+def alike(keys: int) -> bytes:
+    """A dict of numbers that Python hashes to 0, so that each is compared with all before it."""
+    return (
+        b"\x80\x02}("
+        + b"".join(
+            b"\x8a\x0a" + (n * (2**61 - 1)).to_bytes(10, "little") + b"N" for n in range(1, keys)
+        )
+        + b"u."
+    )
+
+
+def alike_tuples(keys: int) -> bytes:
+    """The same with tuples as keys."""
+    return b"\x80\x02}(" + b"K\x01K\x02\x86N" * keys + b"u."
+
+
 PARTS = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
 MAGIC = [pickle.dumps(part, 2) for part in PARTS]
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -66,6 +88,18 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a list of itself": (
         lambda: b"".join([*MAGIC, of_itself(), pickle.dumps([], 2)]),
         "no network",
+    ),
+    "a key hashed for years": (
+        lambda: b"".join([*MAGIC, hashed_for_years(), pickle.dumps([], 2)]),
+        "far too long to read",
+    ),
+    "keys of one hash": (
+        lambda: b"".join([*MAGIC, alike(60_000), pickle.dumps([], 2)]),
+        "far too long to read",
+    ),
+    "tuples as keys": (
+        lambda: b"".join([*MAGIC, alike_tuples(60_000), pickle.dumps([], 2)]),
+        "far too long to read",
     ),
     "a long text": (lambda: b"\x80\x04\x8d" + struct.pack("<Q", 2**40) + b"x.", "cut short"),
     "endless": (lambda: b"\x80\x02" + b"N" * 5_000_000 + b".", "cut short"),

@@ -202,6 +202,25 @@ def test_the_one_variant_is_taken_and_told(tmp_path: Path) -> None:
             assert load_model(folder).fingerprint() == plain.fingerprint()
 
 
+@pytest.mark.parametrize(
+    "name", ["diffusion_pytorch_model.ema.safetensors", "pytorch_lora_weights.safetensors"]
+)
+def test_averages_and_adapters_beside_the_weights_are_named(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path)
+    (folder / "unet" / name).write_bytes(b"")
+    with pytest.warns(UserWarning, match=f"is taken, and nothing is made of '{name}'"):
+        load_model(folder)
+
+
+def test_a_half_precision_variant_beside_the_weights_is_no_news(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    folder = saved(tmp_path)
+    (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"")
+    load_model(folder)
+    assert not list(recwarn)
+
+
 def test_an_encoder_of_one_variant_is_taken(tmp_path: Path) -> None:
     folder = save_clip(tmp_path)
     wanted = load_clip(folder).text_features(["face"])

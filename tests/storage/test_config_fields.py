@@ -5,6 +5,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import diffusers.schedulers
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel, VQModel
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
@@ -23,10 +24,11 @@ from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.networks import load_model
 from asyrp.networks.diffusers_folder import open_part, read_json
 from asyrp.networks.scheduler_config import Noise, read_scheduler
+from asyrp.scorers.clip import load_clip
 from asyrp.scorers.preprocessing import view_of
 from asyrp.storage.config_fields import defaults_of
-from conftest import TINY, noise
-from tiny_folders import tiny_condition_unet, tiny_kl, tiny_latent_unet, tiny_vq
+from conftest import TINY, noise, tiny_unet
+from tiny_folders import save_clip, tiny_condition_unet, tiny_kl, tiny_latent_unet, tiny_vq
 
 OBEYED, REFUSED, NAMED, PASSED_OVER = "obeyed", "refused", "named", "passed over"
 
@@ -480,11 +482,32 @@ PROCESSOR = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_ed
         {"keep_aspect_ratio": True},
         {"max_num_patches": 64},
         {"resample": 0},
+        {"image_std": [0.5, 0.0, 0.5]},
+        {"image_mean": [float("nan")] * 3},
+        {"image_mean": ["a", "b", "c"]},
     ],
 )
 def test_processors_of_other_pictures_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(AsyrpError):
         view_of({**PROCESSOR, **change}, 32)
+
+
+def test_an_encoder_of_pictures_of_another_size_is_refused(tmp_path: Path) -> None:
+    save_clip(tmp_path)
+    crop = {"crop_size": {"height": 8, "width": 8}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**PROCESSOR, **crop}))
+    with pytest.raises(AsyrpError, match=r"pictures of 32 x 32, .* make others \(\(8, 8\)\)"):
+        load_clip(tmp_path)
+
+
+def test_a_scheduler_is_of_the_class_that_its_pipeline_names(tmp_path: Path) -> None:
+    tiny_unet().save_pretrained(tmp_path / "unet")
+    DDPMScheduler().save_pretrained(tmp_path / "scheduler")
+    for name, refused in (("PNDMScheduler", False), ("FlowMatchEulerDiscreteScheduler", True)):
+        index = {"scheduler": ["diffusers", name], "unet": ["diffusers", "UNet2DModel"]}
+        (tmp_path / "model_index.json").write_text(json.dumps(index))
+        with pytest.raises(AsyrpError, match=name) if refused else nullcontext():
+            load_model(tmp_path)
 
 
 def test_the_rest_of_a_processor_is_obeyed_or_named() -> None:
@@ -495,6 +518,7 @@ def test_the_rest_of_a_processor_is_obeyed_or_named() -> None:
     assert view_of({**vit, "image_std": [0.5] * 3}, 224).size == (224, 224)
     with pytest.raises(AsyrpError, match="settings are not known here"):
         view_of({"feature_extractor_type": "ViTFeatureExtractor", "size": 224}, 224)
-    plain = view_of({"feature_extractor_type": "ViTFeatureExtractor", "do_normalize": False}, 8)
-    assert (plain.mean, plain.std) == ((0.0,) * 3, (1.0,) * 3)
+    for no in (False, 0):
+        plain = view_of({"feature_extractor_type": "ViTFeatureExtractor", "do_normalize": no}, 8)
+        assert (plain.mean, plain.std) == ((0.0,) * 3, (1.0,) * 3)
     assert math.isclose(sum(view_of({}, 8).mean), 1.3475, abs_tol=1e-3)

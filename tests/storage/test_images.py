@@ -246,7 +246,7 @@ def test_one_file_counts_as_a_folder_of_one(tmp_path: Path) -> None:
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AsyrpError, match=r"needed at least one image \(.png, .* it has none"):
         find_images(tmp_path)
-    with pytest.raises(AsyrpError, match=r"needed a folder of images; .*nowhere' does not exist"):
+    with pytest.raises(AsyrpError, match=r"or one image; .*nowhere' does not exist"):
         find_images(tmp_path / "nowhere")
 
 

@@ -45,7 +45,7 @@ class Editing:
         began, before, work = time.monotonic(), session.made, session.work
         session.marks = plans.controls(values).marks
         yield {self.shown.curves: self._curves(session, studio)}
-        if work is None:
+        if work is None or session.opening:
             return
         small = work.picture.photo is None
         walked = False
@@ -65,7 +65,7 @@ class Editing:
         seconds = time.monotonic() - began
         told = f"Edited in {seconds:.1f} s." if walked and made.plan.doses else ""
         lines = " ".join(filter(None, (told, session.about)))
-        yield self._finished(session, studio, made) | self.desk.told(lines)
+        yield self._finished(session, studio, made) | self.desk.done(session, lines)
 
     @following
     def follow(self, request: gr.Request, *values: Any) -> Iterator[Updates]:

@@ -43,6 +43,10 @@ class Desk(NamedTuple):
         """A line, and no work under way."""
         return {self.shown.message: views.message(text, error), self.shown.bar: views.IDLE}
 
+    def done(self, session: Session, text: str) -> Updates:
+        """The same where work ends that another action may have followed: its error stays."""
+        return {self.shown.bar: views.IDLE} if session.failed else self.told(text)
+
     def choices(self, studio: Studio) -> list[tuple[str, str]]:
         """Title and key of every direction."""
         return [(entry.title, key) for key, entry in studio.gallery.listing().entries.items()]

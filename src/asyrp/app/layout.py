@@ -194,22 +194,28 @@ def trainer() -> Trainer:
         with gr.Column(scale=1, min_width=320):
             source = gr.Textbox(job.source, label="Source text: what the faces show")
             target = gr.Textbox(
-                "", label="Target text: what they should show", placeholder=job.target
+                "",
+                label="Target text: what they should show",
+                placeholder=f"for example: {job.target}",
             )
             faces = gr.Slider(FEWEST, MOST, job.faces, step=8, label="Random faces to train on")
             passes = gr.Slider(1, 10, job.passes, step=1, label="Passes over the faces")
             seed = gr.Number(job.seed, label="Seed of the faces", precision=0, minimum=0)
             known = gr.Dropdown(
-                [], label="Running and interrupted trainings", elem_id="known", filterable=False
+                [],
+                label="Running and interrupted trainings",
+                elem_id="known",
+                filterable=False,
+                visible=False,
             )
             with gr.Row():
                 start = gr.Button("Train", variant="primary", min_width=90, elem_id="train")
-                stop = gr.Button("Stop", variant="stop", min_width=90)
-                resume = gr.Button("Resume", min_width=90)
+                stop = gr.Button("Stop", variant="stop", min_width=90, interactive=False)
+                resume = gr.Button("Resume", min_width=90, interactive=False)
         with gr.Column(scale=1, min_width=320):
             bar = fragment(views.IDLE, "train-bar")
             message = fragment(
-                views.message("A direction takes one to some minutes."), "train-message"
+                views.message("One to some minutes; held-out faces appear here."), "train-message"
             )
             preview = fragment("", "train-preview", elem_classes="preview")
             losses = fragment("", "train-losses")

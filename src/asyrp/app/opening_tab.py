@@ -38,7 +38,7 @@ class Opening:
         """The first face, edited by the first direction that ships."""
         session, studio = self.desk.at(request)
         key = studio.first_direction()
-        if key is None or not session.faces or session.work is not None:
+        if key is None or not session.faces or session.opening or session.work is not None:
             return
         yield {self.asked.chosen: [key]} | self.editing.choose(request, [key])
         picture = session.faces[0]
@@ -148,4 +148,5 @@ class Opening:
         if work.error > POOR:
             lines.append("It does not come back well, and its edits will not either.")
         session.about = " ".join(filter(None, lines))
-        yield self.desk.told(session.about) | {self.shown.stage: self.editing.stage(work, None, "")}
+        about = self.desk.done(session, session.about)
+        yield about | {self.shown.stage: self.editing.stage(work, None, "")}

@@ -42,7 +42,8 @@ def build(studio: Studio) -> gr.Blocks:
         discover_tab.wired(discover_tab.Discovering(desk, search), QUIET)
         compare_tab.wired(compare_tab.Comparing(desk, ballot), compare, QUIET)
         tab.select(learning.gallery, None, cards, **QUIET)
-        gr.on([train.select, page.load], learning.listed, None, trainer.known, **QUIET)
+        actions = [trainer.known, trainer.start, trainer.stop, trainer.resume]
+        gr.on([train.select, page.load], learning.listed, None, actions, **QUIET)
     page.queue(api_open=False, max_size=200, default_concurrency_limit=AT_ONCE)
     return page
 

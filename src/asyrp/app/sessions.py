@@ -52,7 +52,10 @@ class Snapshot(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """Leave to do a job: it lapses when the session wants another, or ends."""
+    """Leave to do a job: it lapses when the session wants another, or ends.
+
+    As a context it is given back at the end.
+    """
 
     session: "Session"
     job: str
@@ -62,6 +65,13 @@ class Ticket(NamedTuple):
     def live(self) -> bool:
         """Whether to go on."""
         return not self.session.closed and self.session.wants.get(self.job) == self.want
+
+    def __enter__(self) -> "Ticket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.session.stop(self.job)
 
 
 class Counter:
@@ -99,6 +109,11 @@ class Session:
         self.about = self.result = ""  # lines on the picture, and on what was trained
         self.prepared: tuple[Job, TrainingData] | None = None
         self.found: list[Component] = []  # of the page that discovers
+
+    @property
+    def opening(self) -> bool:
+        """Whether another picture is on its way, so that nothing is to be made of this one."""
+        return "picture" in self.wants
 
     def begin(self, job: str, want: Hashable) -> Ticket:
         """Want something; whatever else of the same job is under way ends."""

@@ -118,15 +118,15 @@ class Studio:
         """Invert a picture and walk back without an edit."""
         for job in ("edit", "strip", "curves"):
             session.stop(job)
-        ticket = session.begin("picture", (picture.name, id(picture)))
         kept = any(picture is example for example in self.examples)
         known = self._walked.get(picture.name) if kept else None
-        if known is None:
-            for one in (walked := Running(self._reconstructed(picture))):
-                if not ticket.live:
-                    return
-                yield one
-            known = walked.value
+        with session.begin("picture", (picture.name, id(picture))) as ticket:
+            if known is None:
+                for one in (walked := Running(self._reconstructed(picture))):
+                    if not ticket.live:
+                        return
+                    yield one
+                known = walked.value
             if kept:
                 self._walked[picture.name] = known
             if not ticket.live:
@@ -216,7 +216,7 @@ class Studio:
 
     def measure(self, session: Session) -> Iterator[Progress]:
         """The LPIPS curves of the picture; it waits while an edit walks."""
-        if session.work is None or session.curves is not None:
+        if session.work is None or session.curves is not None or session.opening:
             return
         work, walks = session.work, session.work.walks
         ticket = session.begin("curves", id(work))

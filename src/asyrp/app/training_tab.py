@@ -44,13 +44,13 @@ class Learning:
 
     def start(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Train from the texts on the page; a job that was stopped continues."""
-        session, studio = self.desk.at(request)
+        studio = self.desk.at(request)[1]
         try:
             job = self._job(studio, values)
         except AsyrpError as error:
             yield self._told(str(error), error=True)
             return
-        yield from self._train(session, studio, job)
+        yield from self._train(request, job)
 
     def resume(self, request: gr.Request, stem: Any) -> Iterator[Updates]:
         """Go on with a training of the list, or else the last one of this page."""
@@ -63,7 +63,7 @@ class Learning:
         if job is None:
             yield self._told("nothing was stopped here; start with Train", error=True)
             return
-        yield from self._train(session, studio, job)
+        yield from self._train(request, job)
 
     def stop(self, request: gr.Request, stem: Any = None) -> None:
         """Stop this page's training, or else the one chosen; its checkpoint stays."""
@@ -73,11 +73,21 @@ class Learning:
             session = found.session
         session.stop("training")
 
-    def listed(self, request: gr.Request) -> Any:
-        """The trainings that run or were interrupted, of all windows."""
-        _, studio = self.desk.at(request)
-        known = [(one.title, stem) for stem, one in studio.trainings().items()]
-        return gr.update(choices=known, value=known[0][1] if known else None)
+    def listed(self, request: gr.Request) -> Updates:
+        """The trainings that run or were interrupted, of all windows, and what can be done."""
+        session, studio = self.desk.at(request)
+        found = studio.trainings()
+        choices = [(one.title, stem) for stem, one in found.items()]
+        value = choices[0][1] if choices else None
+        own = "training" in session.wants
+        left = session.job is not None and session.trained is None
+        runs = own or any(one.session for one in found.values())
+        return {
+            self.trainer.known: gr.update(choices=choices, value=value, visible=bool(choices)),
+            self.trainer.start: gr.update(interactive=not own),
+            self.trainer.stop: gr.update(interactive=runs),
+            self.trainer.resume: gr.update(interactive=bool(choices or left) and not own),
+        }
 
     def _job(self, studio: Studio, values: tuple[Any, ...]) -> Job:
         source, target, faces, passes, seed = values
@@ -91,11 +101,16 @@ class Learning:
             studio.name,
         )
 
-    def _train(self, session: Session, studio: Studio, job: Job) -> Iterator[Updates]:
+    def _train(self, request: gr.Request, job: Job) -> Iterator[Updates]:
+        session, studio = self.desk.at(request)
         again = studio.unfinished(job)
         yield self._told(
             f"{job.source} → {job.target}: {'continuing from its checkpoint' if again else 'begun'}"
-        ) | self._buttons(running=True)
+        ) | {
+            self.trainer.start: gr.update(interactive=False),
+            self.trainer.stop: gr.update(interactive=True),
+            self.trainer.resume: gr.update(interactive=False),
+        }
         shown: Any = None
         clock = Clock()
         try:
@@ -103,9 +118,9 @@ class Learning:
                 yield self._progress(one, shown, clock.left(one))
                 shown = one.image if one.image is not None else shown
         except (AsyrpError, OSError, MemoryError, RuntimeError) as error:
-            yield self._told(reason(error), error=True) | self._buttons(running=False)
+            yield self._told(reason(error), error=True) | self.listed(request)
             return
-        yield self._ended(session, studio, job)
+        yield self._ended(session, studio, job) | self.listed(request)
 
     def _progress(self, one: Progress, shown: Any, left: str) -> Updates:
         updates = {self.trainer.bar: views.bar(one.what + left, one.done, one.total)}
@@ -118,9 +133,7 @@ class Learning:
         return updates
 
     def _ended(self, session: Session, studio: Studio, job: Job) -> Updates:
-        updates = self._buttons(running=False) | {self.trainer.bar: views.IDLE}
-        known = [(one.title, stem) for stem, one in studio.trainings().items()]
-        updates[self.trainer.known] = gr.update(choices=known, value=known[0][1] if known else None)
+        updates: Updates = {self.trainer.bar: views.IDLE}
         if session.trained is None or session.trained.stem != job.stem:
             told = "Stopped. Resume goes on from the last batch; so does Train with these texts."
             return updates | self._told(told)
@@ -130,12 +143,6 @@ class Learning:
 
     def _told(self, text: str, error: bool = False) -> Updates:
         return {self.trainer.message: views.message(text, error)}
-
-    def _buttons(self, running: bool) -> Updates:
-        return {
-            self.trainer.start: gr.update(interactive=not running),
-            self.trainer.resume: gr.update(interactive=not running),
-        }
 
     def gallery(self, request: gr.Request) -> Iterator[Updates]:
         """The cards, with a face before and after each direction as they are walked."""

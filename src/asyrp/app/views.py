@@ -137,7 +137,7 @@ def edit_files(
     found["edit.png"] = (png(edited, notes), "edit")
     if strip is not None:
         found["strip.png"] = (png(strip, notes), "strip")
-    found["original.png"] = (png(picture.image), "original as the network sees it")
+    found["original.png"] = (png(picture.image), "input")
     content = json.dumps(record, indent=1, default=str) + "\n"
     return {**found, "run.json": (content.encode(), "run.json")}
 
@@ -179,6 +179,9 @@ def facts(entry: Entry) -> dict[str, str]:
     }
     loss = training.get("validation_loss")
     known["Validation loss"] = f"{loss:.3f}" if isinstance(loss, float) else ""
+    for name in ("success", "leakage"):
+        share = training.get("test", {}).get(name)
+        known[f"{name.title()} on test images"] = f"{share:.1%}" if share is not None else ""
     return {name: value for name, value in known.items() if value}
 
 

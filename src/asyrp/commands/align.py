@@ -1,12 +1,15 @@
 """asyrp align."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
 from asyrp.commands.common import say, tell_others
+from asyrp.commands.forecast import foreseen, is_asked
 from asyrp.errors import AsyrpError
 from asyrp.options import Align
 from asyrp.scorers.face_detector import Face, FaceDetector, load_face_detector
@@ -28,14 +31,16 @@ SHOWN = 4  # refusals that are named
 Aligned = tuple[Image.Image, AlignmentNote]
 
 
-def run(options: Align) -> None:
+def run(options: Align) -> dict[str, Any]:
     """Write one PNG a photograph, or nothing where none can be aligned."""
     size = SIZES[options.like] if options.size is None else options.size
-    align(options.photos, options.out, options.like, size, options.face)
+    return align(options.photos, options.out, options.like, size, options.face)
 
 
-def align(photos: Path, out: Path, like: Like, size: int, face: int | None = None) -> None:
-    """Write NAME.png (NAME_faceN.png) for each photograph; say which could not be aligned.
+def align(
+    photos: Path, out: Path, like: Like, size: int, face: int | None = None
+) -> dict[str, Any]:
+    """Write NAME.png (NAME_faceN.png) for each photograph; say which could not be aligned, and why.
 
     Raises:
         AsyrpError: an option that cannot be, or no photograph with a face that can be aligned.
@@ -47,6 +52,11 @@ def align(photos: Path, out: Path, like: Like, size: int, face: int | None = Non
     behind = "" if face is None else f"_face{face}"
     check_results(out, photos, [f"{stem}{behind}.png" for stem in stems_in(photos)])
     paths, detect = find_images(photos), load_face_detector()
+    if is_asked():
+        began = time.perf_counter()
+        detect(read_upright(paths[0]))
+        seconds = len(paths) * (time.perf_counter() - began)
+        foreseen(f"align {len(paths)} photographs into {out}", seconds)
     refused: list[str] = []
     with atomic_folder(out) as folder:
         written = []
@@ -60,6 +70,7 @@ def align(photos: Path, out: Path, like: Like, size: int, face: int | None = Non
         more = "" if len(refused) <= SHOWN else f"; and {len(refused) - SHOWN} more"
         say(f"warning: {len(refused)} not aligned: {'; '.join(refused[:SHOWN])}{more}")
     tell_others(out, written)
+    return {"out": out, "aligned": written, "refused": refused}
 
 
 def _each(

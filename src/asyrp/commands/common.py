@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from asyrp.commands.forecast import STAGE, foresee
 from asyrp.domains.base import source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError, printable
@@ -27,9 +28,10 @@ from asyrp.options import Applying, Guides, Network
 from asyrp.options.shared import Unasked
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.runtime.distributed import assemble, is_first
-from asyrp.runtime.resumable import Stage, recorded, run_stages
+from asyrp.runtime.resumable import Stage, recorded, run_stages, unworked
 from asyrp.storage.image_folders import SUFFIXES
 from asyrp.storage.images import MARK
+from asyrp.storage.results import new_folder
 
 LONGEST_NAME = 80  # letters of a file named after a text
 
@@ -74,8 +76,15 @@ def progress(what: str, unit: str = "step") -> Iterator[Report]:
         yield report
 
 
-def work(stages: Sequence[Stage], kept: Path, workers: int) -> None:
-    """Work the stages with a progress bar; a run that was stopped goes on where it was."""
+def work(stages: Sequence[Stage], kept: Path, workers: int, model: HSpaceUNet) -> None:
+    """Work the stages with a progress bar; a run that was stopped goes on where it was.
+
+    model: whose passes take most of the time.
+    """
+    left = len(unworked(stages, kept))
+    would = f"work {left} of {len(stages)} stages, and keep them in {kept}"
+    foresee(would, model, left * STAGE, share=1 / workers)
+    new_folder(kept)
     with tqdm(total=len(stages), unit="stage", dynamic_ncols=True) as bar:
         for done in recorded(run_stages(stages, kept, workers), kept):
             bar.set_postfix_str(printable(f"{done.name}, {done.seconds:.0f} s"))

@@ -1,30 +1,34 @@
 """asyrp compare: every method on every task of a domain, in stages that a stopped run continues."""
 
+from typing import Any
+
 from asyrp.commands.common import say, work
 from asyrp.errors import AsyrpError
 from asyrp.experiments.compare import compare_stages
-from asyrp.experiments.compare_report import read_compared, write_compared
-from asyrp.experiments.plan import Plan, settled
+from asyrp.experiments.compare_report import cells_by_name, read_compared, write_compared
+from asyrp.experiments.plan import Plan, domain_of, settled
 from asyrp.options import OnDomain
 from asyrp.options.compare import Compare, Counts
 from asyrp.settings import TrainSettings
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.results import check_results, new_folder
+from asyrp.storage.results import check_results
 
 FILES = ("table.md", "table.csv", "table.json", "compare.png", "leakage.png")
 
 
-def run(options: Compare) -> None:
+def run(options: Compare) -> dict[str, Any]:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
     check_results(options.out, None, FILES)
     plan = settled(
         plan_of(options.on, options.tasks, options.methods, options.counts, options.training)
     )
-    kept = new_folder(options.out / "stages")
-    work(compare_stages(plan), kept, options.on.workers)
+    kept = options.out / "stages"
+    work(compare_stages(plan), kept, options.on.workers, domain_of(plan).model)
     with atomic_folder(options.out) as out:
-        write_compared(plan, read_compared(plan, kept), kept, out)
+        found = read_compared(plan, kept)
+        write_compared(plan, found, kept, out)
     say(f"wrote {options.out / 'table.md'}")
+    return {"out": options.out, "cells": cells_by_name(found)}
 
 
 def plan_of(

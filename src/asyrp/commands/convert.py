@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -33,16 +34,17 @@ from asyrp.storage.outputs import check_file, digest_of
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
 
-def run(options: Convert) -> None:
+def run(options: Convert) -> dict[str, Any]:
     """Convert, prove, say what was assumed, write."""
     if options.back:
         _back(options)
-        return
+        return {"out": options.out}
     path = fetch_url(options.file) if is_url(options.file) else Path(options.file)
     if path.is_dir():
         raise AsyrpError(f"{options.file!r} is a folder already; --back makes an original file")
     found = detect(read_checkpoint(path), repr(options.file))
     (_direction if found.kind.endswith("direction") else _network)(options, path, found)
+    return {"out": options.out, "kind": found.kind}
 
 
 def _network(options: Convert, path: Path, found: Detected) -> None:

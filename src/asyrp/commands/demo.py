@@ -12,6 +12,7 @@ from torch import Tensor
 from asyrp.commands import edit as edit_command
 from asyrp.commands.common import progress, say
 from asyrp.commands.demo_directions import asked_in_words, direction_of, is_ready, timed
+from asyrp.commands.forecast import DECODER, foresee, inverting_passes, training_passes
 from asyrp.commands.inverting import Inverter
 from asyrp.commands.outputs import check_direction
 from asyrp.commands.report import summary, write_report
@@ -61,7 +62,7 @@ class Tested(NamedTuple):
     score: Score
 
 
-def run(options: Demo) -> None:
+def run(options: Demo) -> dict[str, Any]:
     """Write report.html, report.json, the directions that were trained, and the pictures."""
     check(options)
     seconds: dict[str, float] = {}
@@ -70,6 +71,7 @@ def run(options: Demo) -> None:
         domain = load_domain(options.domain)
         tasks = wanted_tasks(domain, options)
         check_tasks(domain, tasks, options)
+    _foresee(domain, tasks, options)
     pictures, edits = dict[str, Path](), list[dict[str, Any]]()
     if options.photo is not None:
         with timed(seconds, "edit the photograph"):
@@ -88,6 +90,23 @@ def run(options: Demo) -> None:
         write_json(out / "report.json", content)
         write_report(out / "report.html", content, pictures)
     say(f"wrote {options.out / 'report.html'} after {sum(seconds.values()):.0f} s")
+    return {"out": options.out, **content}
+
+
+def _foresee(domain: Domain, tasks: Sequence[Task], options: Demo) -> None:
+    """With --dry-run: end here, and say what would come."""
+    steps, trained = EDIT_STEPS, [one for one in tasks if not is_ready(domain, one, options)]
+    images = options.test_images + (options.photo is not None)
+    strips = len(STRENGTHS) * STRIP_IMAGES
+    each = inverting_passes(images, steps, Inverting())
+    each += (images + strips) * steps * (1 + DECODER) + SHEET_IMAGES * steps
+    along, learning = training_passes(options.train_images, options.training)
+    passes, learning = len(tasks) * each + len(trained) * along, len(trained) * learning
+    names = ", ".join(task.name for task in tasks)
+    would = f"edit {images} images for each of {names}, training {len(trained)} directions first, "
+    would += f"into {options.out}"
+    kept = options.train_images * options.training.steps if trained else 0
+    foresee(would, domain.model, passes, learning=learning, kept=kept)
 
 
 def check(options: Demo) -> None:

@@ -1,5 +1,8 @@
 """asyrp directions."""
 
+from dataclasses import asdict
+from typing import Any
+
 from asyrp.domains.base import built_in, source_of
 from asyrp.domains.shipped import shipped
 from asyrp.method.direction_file import DirectionCard
@@ -8,14 +11,17 @@ from asyrp.options import Directions
 COLUMNS = "{:16} {:10} {:28} {:>8} {:>8}"
 
 
-def run(options: Directions) -> None:
+def run(options: Directions) -> dict[str, Any]:
     """Print a line for each direction: how many test images show the value, and what leaks."""
+    found = []
     domains = [source_of(options.domain).NAME] if options.domain else built_in()
     print(COLUMNS.format("domain", "name", "target", "success", "leakage"))
     for path, card in shipped():
         for domain in domains:
             if domain.startswith(f"{path.parts[-3]}-"):
                 print(COLUMNS.format(domain, path.stem, card.target, *_measured(card)))
+                found.append({"domain": domain, "name": path.stem, **asdict(card)})
+    return {"directions": found}
 
 
 def _measured(card: DirectionCard) -> list[str]:

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from packaging.requirements import Requirement
@@ -19,12 +20,14 @@ from asyrp.runtime.precision import bfloat16_pays
 NOT_FOR_USERS = ("test", "dev", "docs", "browser", "lpips")
 
 
-def run(options: Doctor) -> None:
+def run(options: Doctor) -> dict[str, Any]:
     """Print a fact a line, then the command to run next."""
     missing = {name: lacks for name, lacks in extras().items() if lacks}
-    for name, value in facts(missing):
+    told = [*facts(missing)]
+    for name, value in told:
         print(f"{name:12} {value}")
     print(f"\nnext: {next_command(missing)}")
+    return {"facts": told, "next": next_command(missing)}
 
 
 def facts(missing: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from asyrp.commands.common import say
 from asyrp.domains.base import SPLITS, load_domain
@@ -14,12 +15,12 @@ from asyrp.options import Domain
 from asyrp.storage.json_files import write_text
 
 
-def run(options: Domain) -> None:
+def run(options: Domain) -> dict[str, Any]:
     """Write a commented file, or one line for each thing there, missing, or runnable."""
     if options.action == "check":
-        for line in report(options.file, options.device):
-            print(printable(line))
-        return
+        lines = [printable(line) for line in report(options.file, options.device)]
+        print("\n".join(lines))
+        return {"told": lines}
     path = Path(options.file)
     if path.suffix != ".toml":
         raise AsyrpError(f"needed a FILE.toml to write; got {options.file!r}")
@@ -27,6 +28,7 @@ def run(options: Domain) -> None:
         raise AsyrpError(f"{options.file!r} exists; name another file, or remove it")
     write_text(path, TEMPLATE)
     say(f"wrote {path}; change what is yours, then: asyrp domain check {path}")
+    return {"file": path}
 
 
 def report(spec: str, device: str = "cpu") -> Iterator[str]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from asyrp.commands.align import align
@@ -19,6 +21,7 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
+from asyrp.commands.forecast import editing_passes, foresee, inverting_passes
 from asyrp.commands.inverting import (
     folder_images,
     inverter_of,
@@ -28,7 +31,7 @@ from asyrp.commands.inverting import (
 )
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
-from asyrp.method.editing import edit
+from asyrp.method.editing import Report, edit
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import latents_from
 from asyrp.method.second_order import walk_second_order
@@ -37,10 +40,12 @@ from asyrp.options import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
 from asyrp.settings import Like
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import find_images, stems_in
-from asyrp.storage.images import write_png
+from asyrp.storage.image_folders import SHEET, find_images, stems_in
+from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json
-from asyrp.storage.results import check_results, record
+from asyrp.storage.results import check_results, new_folder, record
+
+MOST_SHOWN = 8  # images of the contact sheet of --strengths
 
 
 class Inputs(NamedTuple):
@@ -51,16 +56,17 @@ class Inputs(NamedTuple):
     told: dict[str, Any]
 
 
-def run(options: Edit) -> None:
-    """Write one PNG an input, same stem (one a factor of --strengths), and run.json."""
+def run(options: Edit) -> dict[str, Any]:
+    """Write one PNG an input, same stem (one a factor of --strengths), a sheet, and run.json."""
     options = on_domain(options)
     check(options)
     wanted = [
         f"{stem}{ending}.png" for stem in stems_in(options.images) for ending in _endings(options)
     ]
-    check_results(options.out, options.images, [*wanted, "run.json"])
+    check_results(options.out, options.images, [*wanted, f"{SHEET}/sheet.png", "run.json"])
     model, processes = network(options.network), assemble(options.network.device)
     chosen, asked = applied(model, options.applying, options.steps), options
+    _foresee(model, chosen, options)
     if options.align:
         options = _on_aligned(model, options, options.align, processes)
     inputs = _inputs(model, options, processes)
@@ -68,10 +74,18 @@ def run(options: Edit) -> None:
     cards = [asdict(one.card) for one in chosen.saved]
     told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
     with atomic_folder(options.out) as out:
+        rows = _rows(inputs, options, processes)
+        overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
         for name, image in _edited(model, chosen, inputs, options, processes):
             write_png(out / name, image, notes)
+            if name in overview:
+                overview[name] = image
+        if rows:
+            sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
+            write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
+        result = record("edit", asked, model, **told)
         if processes.rank == 0:
-            write_json(out / "run.json", record("edit", asked, model, **told))
+            write_json(out / "run.json", result)
         processes.wait()  # no picture is put in place before all are made
     names = _names(inputs, options)
     say(f"wrote {len(names)} images and run.json to {options.out}")
@@ -79,6 +93,16 @@ def run(options: Edit) -> None:
     if options.align and processes.rank == 0:
         edited = [options.out / name for name in names]
         paste(asked.images, options.images, edited, options.out / "pasted")
+    return {"out": options.out, "images": names, **result}
+
+
+def _foresee(model: HSpaceUNet, chosen: Applied, options: Edit) -> None:
+    """With --dry-run: end here, and say what would come."""
+    count, ways = len(find_images(options.images)), len(_endings(options))
+    passes = ways * editing_passes(model, count, options.steps, chosen.attributes)
+    passes += inverting_passes(count, options.steps, options.inverting, options.inversion)
+    would = f"edit {count} images, {ways} each, into {options.out}"
+    foresee(would, model, passes, options.network.at_once, kept=3 * count)
 
 
 def _on_aligned(model: HSpaceUNet, options: Edit, like: Like, processes: ProcessGroup) -> Edit:
@@ -113,6 +137,14 @@ def check(options: Edit) -> None:
         raise AsyrpError("--strengths are walked by ddim only; leave --solver out")
 
 
+def _rows(inputs: Inputs, options: Edit, processes: ProcessGroup) -> list[list[str]]:
+    """The files of a contact sheet of --strengths, an image a row, from the first process."""
+    if processes.rank or not options.strengths:
+        return []
+    first = inputs.paths[processes.share(len(inputs.paths))][:MOST_SHOWN]
+    return [[f"{path.stem}{one}.png" for one in _endings(options)] for path in first]
+
+
 def _names(inputs: Inputs, options: Edit) -> list[str]:
     """The file names of all edits, those of other processes too."""
     return [f"{path.stem}{one}.png" for path in inputs.paths for one in _endings(options)]
@@ -128,18 +160,27 @@ def _edited(
 ) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
     own, size = processes.share(len(inputs.paths)), options.network.at_once
-    with progress(f"editing {own.stop - own.start} images", "image") as report:
+    with progress(f"editing {own.stop - own.start} images") as report:
         for first in range(own.start, own.stop, size):
             rows = slice(first, min(first + size, own.stop))
-            ways = _ways(model, chosen, inputs.latents(rows), options, first)
+
+            def within(done: int, total: int, rows: slice = rows) -> None:
+                each = total // (rows.stop - rows.start)
+                report((rows.start - own.start) * each + done, (own.stop - own.start) * each)
+
+            ways = _ways(model, chosen, inputs.latents(rows), options, first, within)
             for ending, edited in ways.items():
                 names = [f"{path.stem}{ending}.png" for path in inputs.paths[rows]]
                 yield from zip(names, shown(model, edited), strict=True)
-            report(rows.stop - own.start, own.stop - own.start)
 
 
 def _ways(
-    model: HSpaceUNet, chosen: Applied, latents: Tensor, options: Edit, first: int
+    model: HSpaceUNet,
+    chosen: Applied,
+    latents: Tensor,
+    options: Edit,
+    first: int,
+    report: Report,
 ) -> dict[str, Tensor]:
     """What is put behind a file's name -> its edits."""
     seed, size = options.applying.seed, options.network.at_once
@@ -148,14 +189,15 @@ def _ways(
     if not options.strengths:
         walker = walk_second_order if options.solver == "second-order" else None
         acting = chosen.attributes
-        return {"": edit(model, latents, acting, *how, first=first, walker=walker, inversion=by)}
+        walk = partial(edit, first=first, report=report, walker=walker, inversion=by)
+        return {"": walk(model, latents, acting, *how)}
     edits = [
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
         for factor in options.strengths
     ]
     made: Iterable[Tensor]
     if by == "ddim":
-        made = strip(model, latents, edits, *how, first=first)
+        made = strip(model, latents, edits, *how, first=first, report=report)
     else:
         made = [edit(model, latents, one, *how, first=first, inversion=by) for one in edits]
     return dict(zip(map(_ending, options.strengths), made, strict=True))

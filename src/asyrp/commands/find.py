@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, on_domain, say, stem_of
 from asyrp.commands.find_data import Looked, look, without_images
+from asyrp.commands.forecast import EDITED, foresee, inverting_passes
 from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError, need
 from asyrp.finders.base import FoundDirection, check_needs
@@ -26,6 +27,7 @@ from asyrp.options.finding import Find
 from asyrp.runtime.distributed import assemble
 from asyrp.scorers.load import encoder_for
 from asyrp.storage.files import atomic_folder
+from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import plain, write_json
 from asyrp.storage.results import check_results, record
@@ -36,7 +38,7 @@ FILES = ("labels", "directions", "without", "segmenter")  # settings that name f
 NAMED_ON = 8  # images that a name is chosen on
 
 
-def run(options: Find) -> None:
+def run(options: Find) -> dict[str, Any]:
     """Write NAME.safetensors and NAME.png of every direction, and find.json."""
     options = on_domain(options)
     check(options)
@@ -46,6 +48,7 @@ def run(options: Find) -> None:
     if texts or "text" in options.by.needs:
         check_guides(options.network.model, options.guides)
         encoder = encoder_for(model, options.guides.encoder)
+    _foresee(model, options)
     state = options.out.with_name(f"{options.out.name}.unfinished")
     if state.is_dir():
         say(f"continuing with what {state} holds")
@@ -58,9 +61,22 @@ def run(options: Find) -> None:
         name = named(model, one, looked, encoder, texts, options)
         saved.append(SavedDirection(one.direction, card_of(model, one, looked, options, name)))
         say(told(file, name))
-    write(model, options, looked, files_of(found), saved)
+    result = write(model, options, looked, files_of(found), saved)
     shutil.rmtree(state, ignore_errors=True)
     say(f"wrote {len(found)} directions with their sheets, and find.json, to {options.out}")
+    return {"out": options.out, **result}
+
+
+def _foresee(model: HSpaceUNet, options: Find) -> None:
+    """With --dry-run: end here, and say what would come."""
+    by, steps = options.by, options.steps
+    count = options.random or (len(find_images(options.images)) if options.images else 0)
+    passes = inverting_passes(count, steps, options.inverting) + count * steps
+    learning = count * steps * EDITED * getattr(getattr(by, "train", None), "epochs", 0)
+    if isinstance(by, Jacobian):
+        learning = 2 * count * by.components * by.timesteps * by.iterations
+    would = f"find directions by {by.name} on {count} images, into {options.out}"
+    foresee(would, model, passes, options.network.at_once, learning, count * steps)
 
 
 def check(options: Find) -> None:
@@ -201,8 +217,8 @@ def write(
     looked: Looked,
     names: Sequence[str],
     saved: Sequence[SavedDirection],
-) -> None:
-    """All files of a search, or none."""
+) -> dict[str, Any]:
+    """All files of a search, or none; what find.json says."""
     few = replace(looked.few, latents=looked.few.latents[:MOST_SHOWN])
     with atomic_folder(options.out) as out:
         for name, one in zip(names, saved, strict=True):
@@ -210,7 +226,9 @@ def write(
             write_png(out / f"{name}.png", sheet(model, one, few, options))
         cards = {name: asdict(one.card) for name, one in zip(names, saved, strict=True)}
         told_more = {"directions": cards, "strengths": STRIP}
-        write_json(out / "find.json", record("find", options, model, **told_more))
+        result = record("find", options, model, **told_more)
+        write_json(out / "find.json", result)
+    return result
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tqdm import tqdm
 
@@ -29,7 +30,7 @@ from asyrp.storage.results import check_results
 SHOWN = 3  # unreadable pictures that are named in the last line; gathered.json has all
 
 
-def run(options: Gather) -> None:
+def run(options: Gather) -> dict[str, Any]:
     """Write a PNG a picture, labels.csv and gathered.json, or nothing."""
     if options.most is not None and options.most < 1:
         raise AsyrpError(f"--most must be 1 or more; got {options.most}")
@@ -50,11 +51,13 @@ def run(options: Gather) -> None:
             )
         if len(rows[0]) > 1:
             write_text(out / "labels.csv", csv_text(rows))
-        told = {"source": options.images, "split": options.split, "shares": SHARES}
+        told: dict[str, Any] = {"source": options.images, "split": options.split, "shares": SHARES}
         lost = [one._asdict() for one in skipped]
-        write_json(out / "gathered.json", {**told, "count": len(rows), "skipped": lost})
+        told |= {"count": len(rows), "skipped": lost}
+        write_json(out / "gathered.json", told)
     say(_told(options, len(rows), skipped))
     tell_others(options.out, (row["file_name"] for row in rows))
+    return {"out": options.out, **told}
 
 
 def size_of(options: Gather) -> tuple[int, int] | None:

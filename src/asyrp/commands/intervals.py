@@ -1,8 +1,10 @@
 """asyrp intervals."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
 from asyrp.commands.common import check_guides, network, on_domain, say
+from asyrp.commands.forecast import foresee, inverting_passes
 from asyrp.commands.inverting import inverter_of, pictures
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
@@ -16,7 +18,7 @@ from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results
 
 
-def run(options: Intervals) -> None:
+def run(options: Intervals) -> dict[str, Any]:
     """Write intervals.json and curves.png."""
     options = on_domain(options)
     check_results(options.out, None, ["intervals.json", "curves.png"])
@@ -33,15 +35,20 @@ def run(options: Intervals) -> None:
         boost=own.boost if options.threshold_boost is None else options.threshold_boost,
         start=own.start if options.threshold_start is None else options.threshold_start,
     )
-    size = options.network.at_once
+    size, count = options.network.at_once, len(found.paths)
+    passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
+    would = f"measure the curves of {count} images into {options.out}"
+    foresee(would, model, passes + count * options.steps, size, kept=4 * count)
     done = inverter_of(model, options, options.steps)(found.images, found.names)
     how = (options.steps, size, options.inversion)
     curves = curves_of(model, done.reconstructions, done.latents, distance, *how)
     result = find_intervals(curves, guide.cosine, thresholds)
+    numbers = as_json(result, guide.cosine, thresholds, distance.name)
     with atomic_folder(options.out) as out:
-        write_json(out / "intervals.json", as_json(result, guide.cosine, thresholds, distance.name))
+        write_json(out / "intervals.json", numbers)
         save_figure(plot_curves(result, guide.cosine, thresholds), out / "curves.png")
     say(describe(result, guide.cosine))
+    return {"out": options.out, **numbers}
 
 
 def as_json(

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from asyrp.commands.common import network, on_domain, say, shown, tell_others
+from asyrp.commands.forecast import foresee, inverting_passes
 from asyrp.commands.inverting import (
     folder_images,
     inverter_of,
@@ -15,24 +17,28 @@ from asyrp.method.latent_file import Latents, save_latents
 from asyrp.options import Invert
 from asyrp.runtime.distributed import SINGLE_PROCESS
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import stems_in
+from asyrp.storage.image_folders import find_images, stems_in
 from asyrp.storage.images import write_png
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, new_folder, record
 
 
-def run(options: Invert) -> None:
+def run(options: Invert) -> dict[str, Any]:
     """Write latents.safetensors, the reconstructions and run.json; or fill a store."""
     options = on_domain(options)
     wanted = [f"{stem}.png" for stem in stems_in(options.images)]
     check_results(options.out, options.images, [*wanted, "latents.safetensors", "run.json"])
     model = network(options.network)
+    count = len(find_images(options.images))
+    passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
+    would = f"invert {count} images into {options.store or options.out}"
+    foresee(would, model, passes, options.network.at_once, kept=3 * count)
     if options.store is not None:
         return _into_store(model, options, options.store)
     inverter, found = inverter_of(model, options, options.steps), pictures(options.images, model)
     done = inverter(found.images, found.names)
     if inverter.processes.rank:
-        return None
+        return {}
     names = tuple(found.names)
     errors = tuple(done.errors.tolist())
     how = (options.steps, model.fingerprint(), errors, options.inversion)
@@ -42,12 +48,14 @@ def run(options: Invert) -> None:
         save_latents(out / "latents.safetensors", kept)
         for path, image in zip(found.paths, shown(model, done.reconstructions), strict=True):
             write_png(out / f"{path.stem}.png", image)
-        write_json(out / "run.json", record("invert", options, model, reconstruction_mse=by_name))
+        told = record("invert", options, model, reconstruction_mse=by_name)
+        write_json(out / "run.json", told)
     say(f"wrote {len(names)} reconstructions, their latents and run.json to {options.out}")
-    return tell_others(options.out, [f"{path.stem}.png" for path in found.paths])
+    tell_others(options.out, [f"{path.stem}.png" for path in found.paths])
+    return {"out": options.out, **told}
 
 
-def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
+def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> dict[str, Any]:
     """Hold a batch of images at a time, however many there are."""
     inverter, images = (
         inverter_of(model, options, options.steps),
@@ -56,13 +64,15 @@ def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> None:
     store, size = open_store(folder, inverter.processes), options.network.at_once
     keys = inverter.into(store, images)
     if inverter.processes.rank:
-        return
+        return {}
     few = images.part(slice(0, size))
     back = replace(inverter, processes=SINGLE_PROCESS).led_back(store, few, keys[:size])
     more = {"store": str(folder), "keys": dict(zip(images.names, keys, strict=True))}
     with atomic_folder(new_folder(options.out)) as out:
         for path, image in zip(few.paths, shown(model, back.images), strict=True):
             write_png(out / f"{path.stem}.png", image)
-        write_json(out / "run.json", record("invert", options, model, **more))
+        told = record("invert", options, model, **more)
+        write_json(out / "run.json", told)
     say(f"{folder} holds the latents of {len(keys)} images; wrote run.json to {options.out}")
     tell_others(options.out, [f"{path.stem}.png" for path in few.paths])
+    return {"out": options.out, **told}

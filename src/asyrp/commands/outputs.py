@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,7 @@ def guarded(options: Any) -> Iterator[None]:
         AsyrpError: another process writes to --out, or nobody can.
     """
     with ExitStack() as held:
-        overwrite = getattr(options, "overwrite", False)
-        held.enter_context(protecting(inputs_of(options), overwrite))
+        held.enter_context(protected(options))
         if is_first():
             for name in TRIED:
                 if isinstance(getattr(options, name, None), Path):
@@ -42,6 +41,11 @@ def guarded(options: Any) -> Iterator[None]:
                 place = Path(os.path.realpath(options.out))
                 held.enter_context(alone(place, beside(place)))
         yield
+
+
+def protected(options: Any) -> AbstractContextManager[None]:
+    """Have inputs, and files of others, stay as they are."""
+    return protecting(inputs_of(options), getattr(options, "overwrite", False))
 
 
 def check_direction(path: Path) -> None:

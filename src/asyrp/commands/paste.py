@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
@@ -20,12 +21,12 @@ from asyrp.storage.results import check_results
 FACTOR = re.compile(r"_[+-]\d[\d.e+-]*$")  # of --strengths, behind a file's name
 
 
-def run(options: Paste) -> None:
+def run(options: Paste) -> dict[str, Any]:
     """Write one PNG an edited picture, of the photograph's size."""
-    paste(options.photos, options.aligned, find_images(options.edited), options.out)
+    return paste(options.photos, options.aligned, find_images(options.edited), options.out)
 
 
-def paste(photos: Path, aligned: Path, edited: list[Path], out: Path) -> None:
+def paste(photos: Path, aligned: Path, edited: list[Path], out: Path) -> dict[str, Any]:
     """Write each photograph with its edited face, under the name of the edited picture.
 
     Raises:
@@ -43,6 +44,7 @@ def paste(photos: Path, aligned: Path, edited: list[Path], out: Path) -> None:
             save_png(folder / f"{path.stem}.png", whole, notes)
     say(f"wrote {len(edited)} photographs to {out}")
     tell_others(out, names)
+    return {"out": out, "photographs": names}
 
 
 def aligned_of(edited: Path, by_stem: Mapping[str, Path]) -> Path:

@@ -1,5 +1,7 @@
 """asyrp reproduce: compare and all studies on a domain, and the page of results."""
 
+from typing import Any
+
 from asyrp.commands.common import say, work
 from asyrp.commands.compare import plan_of
 from asyrp.experiments.plan import domain_of, settled
@@ -11,7 +13,7 @@ from asyrp.storage.json_files import write_text
 from asyrp.storage.results import check_results, new_folder
 
 
-def run(options: Reproduce) -> None:
+def run(options: Reproduce) -> dict[str, Any]:
     """Work what is missing, then write results.md and its figures."""
     parts = (options.on, options.tasks, options.methods, options.counts, options.training)
     plan = settled(plan_of(*parts))
@@ -19,10 +21,11 @@ def run(options: Reproduce) -> None:
     names = options.studies or tuple(runnable)
     stages = stages_of(plan, names, options.faces)
     check_results(options.docs, None, ["results.md"])
-    kept = new_folder(options.keep)
-    work(stages, kept, options.on.workers)
+    kept = options.keep
+    work(stages, kept, options.on.workers, domain_of(plan).model)
     with atomic_folder(options.docs) as docs:
         new_folder(docs / "results")
         page = results(plan, names, stages, kept, docs, options.on.workers)
         write_text(docs / "results.md", page)
     say(f"wrote {options.docs / 'results.md'}")
+    return {"docs": options.docs, "stages": len(stages)}

@@ -1,5 +1,7 @@
 """asyrp sample."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
+from asyrp.commands.forecast import editing_passes, foresee
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.schedule import check_steps
 from asyrp.options import Sample
@@ -24,7 +27,7 @@ from asyrp.storage.json_files import write_json
 from asyrp.storage.results import check_results, new_folder, record
 
 
-def run(options: Sample) -> None:
+def run(options: Sample) -> dict[str, Any]:
     """Write samples 0000.png ..., run.json, and a sheet in a folder that no reader looks into."""
     options = on_domain(options)
     names = [f"{index:04d}.png" for index in range(options.count)]
@@ -33,6 +36,9 @@ def run(options: Sample) -> None:
     check_rgb(model, also=(1,))
     check_steps(options.steps, model.schedule.length)
     chosen = applied(model, options.applying, options.steps)
+    passes = editing_passes(model, options.count, options.steps, chosen.attributes)
+    would, size = f"draw {options.count} samples into {options.out}", options.network.at_once
+    foresee(would, model, passes, size, kept=2 * options.count)
     latents = random_latents(model, options.count, options.applying.seed)
     with progress(f"drawing {options.count} samples") as report:
         images = edit(
@@ -42,7 +48,7 @@ def run(options: Sample) -> None:
             options.steps,
             chosen.t_boost,
             options.applying.seed,
-            options.network.at_once,
+            size,
             report=report,
         )
     images = torch.stack([*shown(model, images)])
@@ -51,9 +57,11 @@ def run(options: Sample) -> None:
         for name, image in zip(names, images, strict=True):
             write_png(out / name, image, notes)
         write_png(new_folder(out / SHEET) / "sheet.png", contact_sheet(rows_of(images)), notes)
-        write_json(out / "run.json", record("sample", options, model, t_boost=chosen.t_boost))
+        told = record("sample", options, model, t_boost=chosen.t_boost)
+        write_json(out / "run.json", told)
     say(f"wrote {len(images)} samples to {options.out}")
     tell_others(options.out, names)
+    return {"out": options.out, **told}
 
 
 def rows_of(images: Tensor, columns: int = 8) -> list[Tensor]:

@@ -7,6 +7,7 @@ import torch
 
 from asyrp.commands.common import network, say, work
 from asyrp.commands.compare import plan_of
+from asyrp.commands.forecast import foresee, inverting_passes
 from asyrp.commands.inverting import Inverter, pictures
 from asyrp.domains.base import source_of
 from asyrp.domains.shipped import load_named
@@ -30,20 +31,22 @@ from asyrp.runtime.resumable import result_of
 from asyrp.scorers.load import distance_for
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import plain, write_json
-from asyrp.storage.results import check_results, new_folder
+from asyrp.storage.results import check_results
 
 
-def run(options: Study) -> None:
+def run(options: Study) -> dict[str, Any]:
     """Write NAME.json and NAME.png, and say the verdict."""
     study, name = study_of(options.name), stage_name(options.name).removeprefix("study-")
     check_results(options.out, options.images, [f"{name}.json", f"{name}.png"])
     given = options.images is not None or options.direction
     numbers = plain(of_images(options)) if given else of_domain(options)
     found = study.verdict(numbers)
+    result = {"verdict": found._asdict(), "numbers": numbers}
     with atomic_folder(options.out) as out:
-        write_json(out / f"{name}.json", {"verdict": found._asdict(), "numbers": numbers})
+        write_json(out / f"{name}.json", result)
         save_figure(study.plot(numbers), out / f"{name}.png")
     say(told(found))
+    return {"out": options.out, **result}
 
 
 def of_domain(options: Study) -> Mapping[str, Any]:
@@ -53,8 +56,8 @@ def of_domain(options: Study) -> Mapping[str, Any]:
     tasks = tasks_of(options.name, domain_of(plan)) or tuple(domain_of(plan).tasks)[:1]
     plan = settled(plan_of(options.on, tasks, ("asyrp",), options.counts, options.training))
     stages = study_stages(plan, [options.name], options.faces)
-    kept = new_folder(options.out / "stages")
-    work(stages, kept, options.on.workers)
+    kept = options.out / "stages"
+    work(stages, kept, options.on.workers, domain_of(plan).model)
     return result_of(kept, stage_name(options.name))
 
 
@@ -74,6 +77,9 @@ def of_images(options: Study) -> dict[str, Any]:
     model = network(Network(names.model, on.device, on.dtype, 16, names.prompt, names.guidance))
     steps = options.counts.steps
     found = pictures(options.images, model, options.faces)
+    count = len(found.paths)
+    passes = inverting_passes(count, steps, options.inverting) + 2 * count * steps
+    foresee(f"study {count} images into {options.out}", model, passes, kept=3 * count)
     done = Inverter(model, steps, options.inverting)(found.images, found.names)
     with torch.no_grad():
         if options.name == "theorem1":

@@ -1,14 +1,15 @@
 """asyrp train."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from torch import nn
 from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, on_domain, progress, say, stem_of
+from asyrp.commands.forecast import foresee, training_passes
 from asyrp.commands.inverting import open_store
 from asyrp.commands.outputs import check_direction
 from asyrp.commands.phases import MOST_MEASURED, phases_of
@@ -41,6 +42,7 @@ from asyrp.options import Train
 from asyrp.runtime.distributed import assemble, is_first
 from asyrp.scorers.load import distance_for, encoder_for
 from asyrp.storage.files import atomic_folder
+from asyrp.storage.image_folders import find_images
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results
 
@@ -62,7 +64,7 @@ class TrainingData(NamedTuple):
     found: tuple[Found | None, ...]
 
 
-def run(options: Train) -> None:
+def run(options: Train) -> dict[str, Any]:
     """Write the directions; their checkpoint lies beside them until they are finished."""
     options = on_domain(options)
     check(options)
@@ -72,13 +74,25 @@ def run(options: Train) -> None:
     guides = [guide_of(encoder, target, options) for target in options.target]
     options = followed(options, model, guides)
     begun = neighbour_of(model, options)
+    _foresee(model, options)
     data = gather(model, guides, options)
     tell(options, len(data.train), encoder.name)
-    train(model, guides, data, options, begun)
+    saved = train(model, guides, data, options, begun)
     if assemble(options.network.device).rank == 0:
         checkpoint_of(options).unlink(missing_ok=True)
     for path in files_of(options):
         say(f"wrote {path}")
+    pairs = zip(files_of(options), saved, strict=True)
+    return {"directions": [{"file": path, **asdict(one.card)} for path, one in pairs]}
+
+
+def _foresee(model: HSpaceUNet, options: Train) -> None:
+    count = options.random or len(find_images(options.images or Path()))
+    along, learning = training_passes(count, options.training)
+    targets = len(options.target)
+    would = f"train on {count} images, for: {', '.join(options.target)}"
+    kept = count * options.training.steps * targets
+    foresee(would, model, along, options.network.at_once, learning * targets, kept)
 
 
 def guide_of(encoder: TextImageEncoder, target: str, options: Train) -> TextDirection:

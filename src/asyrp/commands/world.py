@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from asyrp.commands.common import say, tell_others
+from asyrp.commands.forecast import foreseen
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
 from asyrp.domains.training_loop import Inputs, Part
 from asyrp.errors import AsyrpError
@@ -19,26 +21,34 @@ from asyrp.storage.images import from_uint8, write_png
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
 
+DRAWN = 0.02  # seconds of a face
 
-def run(options: World) -> None:
+
+def run(options: World) -> dict[str, Any]:
     """Write faces with their labels, or the weights of networks with their cards."""
     if options.count < 1 or (options.steps is not None and options.steps < 1):
         raise AsyrpError("--count and --steps must be 1 or more")
     if options.part == "draw":
         names = [f"{index:05d}.png" for index in range(options.count)]
         check_results(options.out, None, [*names, "labels.json", "labels.csv"])
+        foreseen(f"draw {options.count} faces into {options.out}", options.count * DRAWN)
         with atomic_folder(options.out) as out:
             draw_folder(out, options.split, range(options.count))
         say(f"wrote {options.count} faces, labels.json and labels.csv to {options.out}")
-        return tell_others(options.out, names)
+        tell_others(options.out, names)
+        return {"out": options.out, "count": options.count}
     held = [path for place in ("*", "*/*") for path in options.out.glob(place) if path.is_file()]
     check_results(options.out, None, [str(path.relative_to(options.out)) for path in held])
     set_up_torch()
+    what = "all networks" if options.part == "train" else f"the {options.part}"
+    steps = f"{options.steps or 'the shipped number of'} steps"
+    foreseen(f"train {what} of {options.domain} for {steps}, into {options.out}", None)
     with atomic_folder(options.out) as out:
         known = parts(replace(options, out=out))
         for name in known if options.part == "train" else [options.part]:
             work(name, known[name], options)
-    return say(f"wrote the weights and their cards to {options.out}")
+    say(f"wrote the weights and their cards to {options.out}")
+    return {"out": options.out}
 
 
 def work(name: str, part: Part, options: World) -> None:

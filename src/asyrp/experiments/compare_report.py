@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,8 +50,13 @@ def write_compared(plan: Plan, found: Compared, kept: Path, out: Path) -> None:
     """table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
     write_text(out / "table.md", "# Comparison\n\n" + page(plan, found))
     write_text(out / "table.csv", csv_text(flat_rows(found.cells)))
-    write_json(out / "table.json", {f"{m} {t}": cell for (m, t), cell in found.cells.items()})
+    write_json(out / "table.json", cells_by_name(found))
     figures(plan, found, kept, out)
+
+
+def cells_by_name(found: Compared) -> dict[str, Any]:
+    """What table.json says: "METHOD TASK" -> its numbers."""
+    return {f"{method} {task}": cell for (method, task), cell in found.cells.items()}
 
 
 def page(plan: Plan, found: Compared) -> str:

@@ -28,7 +28,8 @@ class DirectionCard:
     t_edit, t_boost: timesteps of its three phases; t_start: where the first begins, None for T.
     trained_steps: S. fingerprint: of the network it was trained on, "" where a released file does
     not say. text_cosine: cos(source, target) by `encoder`. strength: the factor that `--strength 1`
-    stands for. training: settings and outcome, free form.
+    stands for. enough: the least E(x) . dT at which the target shows, where validation images told;
+    `edit` then gives each image as much as it needs. training: settings and outcome, free form.
     """
 
     source: str
@@ -41,6 +42,7 @@ class DirectionCard:
     text_cosine: float = 0.0
     strength: float = 1.0
     t_start: int | None = None
+    enough: float | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,8 @@ class DirectionCard:
                 raise AsyrpError(f"a direction's {name} must be {kind.__name__}")
         if not isinstance(self.t_start, int | None):
             raise AsyrpError("a direction's t_start must be int or null")
-        for name in ("strength", "text_cosine", "t_edit", "t_boost", "t_start", "trained_steps"):
+        numbers = ("strength", "text_cosine", "t_edit", "t_boost", "t_start", "trained_steps")
+        for name in (*numbers, "enough"):
             _check_number(name, getattr(self, name))
         if self.trained_steps < 1:
             raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")

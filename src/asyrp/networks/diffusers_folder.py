@@ -16,7 +16,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace, Space
 from asyrp.networks.convert.adm import split
 from asyrp.networks.original_unet import OriginalUNet2DModel
-from asyrp.networks.scheduler_config import Noise
+from asyrp.networks.scheduler_config import CLASSES, Noise
 from asyrp.networks.weights import fill, read_weights
 from asyrp.runtime.fast_blocks import use_fast_blocks
 from asyrp.runtime.precision import REDUCED, precision_of, round_products
@@ -69,6 +69,16 @@ def unet_folder(folder: Path) -> Path:
             stacklevel=3,
         )
     return root
+
+
+def scheduler_in(folder: Path) -> Mapping[str, Any]:
+    """The config of a pipeline's scheduler, which model_index.json may say is of another kind."""
+    places = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
+    found = next((content for place in places if (content := read_json(place))), {})
+    match read_json(folder / "model_index.json").get("scheduler"):
+        case ["diffusers", str(name)] if found and name not in CLASSES:
+            return {**found, "_class_name": name}
+    return found
 
 
 def open_unet(root: Path) -> UNet2DModel:

@@ -21,6 +21,7 @@ from asyrp.networks.diffusers_folder import (
     open_unet,
     read_json,
     refusing,
+    scheduler_in,
     unet_folder,
     wrapped,
 )
@@ -103,7 +104,7 @@ def load_latent(
         network = _with_prompt(folder, network, prompt, space)
     elif prompt != NO_PROMPT:
         raise AsyrpError(f"{str(folder)!r} takes no prompt: its network is unconditional")
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    scheduler = scheduler_in(folder)
     if not scheduler:
         raise AsyrpError(f"needed scheduler/scheduler_config.json in {str(folder)!r}")
     _check_fits(network, space, folder)

@@ -11,7 +11,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import linear
 from asyrp.networks.convert.hyperparameters import read_hyperparameters
-from asyrp.networks.diffusers_folder import open_unet, read_json, unet_folder, wrapped
+from asyrp.networks.diffusers_folder import open_unet, scheduler_in, unet_folder, wrapped
 from asyrp.networks.latent_pipeline import NO_PROMPT, Prompt, is_latent, load_latent
 from asyrp.networks.resolve import BUILT_IN, folder_of
 from asyrp.networks.scheduler_config import Noise, read_scheduler
@@ -65,8 +65,7 @@ def _from_folder(
     quiet: bool = False,
 ) -> HSpaceUNet:
     root = unet_folder(folder)
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-    scheduler = scheduler or read_json(folder / "scheduler_config.json")
+    scheduler = scheduler_in(folder)
     if not scheduler:
         warnings.warn(
             f"{str(folder)!r} has no scheduler_config.json: linear betas and epsilon prediction "

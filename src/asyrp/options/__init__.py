@@ -19,11 +19,12 @@ from asyrp.options.editing import (
 )
 from asyrp.options.evaluate import Evaluate
 from asyrp.options.finding import Find
-from asyrp.options.shared import Applying, Guides, Inverting, Network, OnDomain
+from asyrp.options.shared import Applying, Guides, Inverting, Network, OnDomain, asking
 from asyrp.options.world import Demo, World
 
 __all__ = [
     "COMMANDS",
+    "GROUPS",
     "Align",
     "App",
     "Applying",
@@ -50,29 +51,31 @@ __all__ = [
     "Study",
     "Train",
     "World",
+    "asking",
 ]
 
-# command -> its options; commands/NAME.py runs it
-COMMANDS: dict[str, Any] = {
-    "demo": Demo,
-    "align": Align,
-    "invert": Invert,
-    "intervals": Intervals,
-    "train": Train,
-    "find": Find,
-    "directions": Directions,
-    "edit": Edit,
-    "paste": Paste,
-    "app": App,
-    "evaluate": Evaluate,
-    "compare": Compare,
-    "study": Study,
-    "reproduce": Reproduce,
-    "sample": Sample,
-    "convert": Convert,
-    "gather": Gather,
-    "inspect": Inspect,
-    "doctor": Doctor,
-    "domain": Domain,
-    "world": World,
+# what for -> command -> its options; commands/NAME.py runs it
+GROUPS: dict[str, dict[str, Any]] = {
+    "Begin": {"demo": Demo, "app": App, "doctor": Doctor},
+    "Edit": {"edit": Edit, "sample": Sample, "align": Align, "paste": Paste, "invert": Invert},
+    "Directions": {
+        "directions": Directions,
+        "train": Train,
+        "find": Find,
+        "intervals": Intervals,
+    },
+    "Measure": {
+        "evaluate": Evaluate,
+        "compare": Compare,
+        "study": Study,
+        "reproduce": Reproduce,
+    },
+    "Networks, images, domains": {
+        "inspect": Inspect,
+        "convert": Convert,
+        "gather": Gather,
+        "domain": Domain,
+        "world": World,
+    },
 }
+COMMANDS: dict[str, Any] = {name: kind for part in GROUPS.values() for name, kind in part.items()}

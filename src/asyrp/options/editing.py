@@ -146,8 +146,8 @@ class Edit:
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
     strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()
-    """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png; what the edits
-    share is computed once."""
+    """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png, and
+    sheet/sheet.png with a row for each of the first images; what the edits share is made once."""
     inversion: Inversion = "ddim"
     solver: Literal["ddim", "second-order"] = "ddim"
     """How a step is made; second-order is made for few --steps (8 to 20)."""

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 import tyro
 
@@ -136,3 +136,22 @@ class Applying:
     """Seed of the noise: one generator an image."""
     force: bool = False
     """Use directions of another network, at your own risk."""
+
+
+def asking(commands: dict[str, Any]) -> Any:
+    """The dataclass of a command line: one of the commands, and what every command can be asked."""
+    kinds = [
+        Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)]
+        for name, kind in commands.items()
+    ]
+
+    @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs)
+    @dataclass(frozen=True)
+    class Asked:
+        command: Annotated[Union[tuple(kinds)], Flat]  # type: ignore[valid-type]  # noqa: UP007
+        json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+        """Print the result as one JSON object on standard output; all else goes to the other."""
+        dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+        """Say what would be done, how long, and in how much memory; write nothing."""
+
+    return Asked

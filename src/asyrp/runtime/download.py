@@ -23,6 +23,7 @@ SECONDS = 60  # without an answer before a link counts as dead
 CHUNK = 1 << 20
 LENGTHS = {"sha256": 64, "md5": 32}
 FOLDER_FILES = (
+    "model_index.json",
     "*config.json",
     "unet/config.json",
     "scheduler/scheduler_config.json",

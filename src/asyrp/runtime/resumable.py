@@ -52,15 +52,18 @@ def run_stages(stages: Sequence[Stage], folder: Path, workers: int = 1) -> Itera
     _check(stages)
     marks = identities(stages)
     folder.mkdir(parents=True, exist_ok=True)
-    waiting = []
+    waiting = unworked(stages, folder)
     for stage in stages:
-        kept = _read(folder, stage.name)
-        if kept.get("identity") == marks[stage.name]:
-            yield Done(stage.name, float(kept["seconds"]), False)
-        else:
-            waiting.append(stage)
+        if stage not in waiting:
+            yield Done(stage.name, float(_read(folder, stage.name)["seconds"]), False)
     runner = _alone if workers == 1 else _together
     yield from runner(waiting, folder, marks, workers)
+
+
+def unworked(stages: Sequence[Stage], folder: Path) -> list[Stage]:
+    """Those without a fitting result."""
+    marks = identities(stages)
+    return [one for one in stages if _read(folder, one.name).get("identity") != marks[one.name]]
 
 
 def result_of(folder: Path, name: str) -> dict[str, Any]:

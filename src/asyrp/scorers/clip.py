@@ -128,7 +128,13 @@ def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") 
         )
         settings = processor_settings(source)
     _check_towers(model, source, bool(settings))
-    view = view_of(settings, int(model.config.vision_config.image_size))
+    side = int(model.config.vision_config.image_size)
+    view = view_of(settings, side)
+    if (view.crop or view.size) != (side, side):
+        raise AsyrpError(
+            f"{str(source)!r} looks at pictures of {side} x {side}, and its processor's settings "
+            f"make others ({view.crop or view.size}); get the folder from its source again"
+        )
     return ClipEncoder(model.to(device=device, dtype=torch.float32), tokenizer, view, str(source))
 
 

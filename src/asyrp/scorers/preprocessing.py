@@ -1,6 +1,7 @@
 """Pictures as a network of transformers wants them, from its own processor's file, in torch."""
 
 from collections.abc import Mapping
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -135,7 +136,7 @@ def _kind_of(settings: Mapping[str, Any]) -> str:
 
 
 def _statistics(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if settings.get("do_normalize") is False:
+    if not settings.get("do_normalize", True):
         return (0.0,) * 3, (1.0,) * 3
     if not _kind_of(settings).startswith("CLIP"):
         mean, std = settings["image_mean"], settings["image_std"]
@@ -151,6 +152,8 @@ def _checked(view: View) -> View:
         isinstance(side, int) and 0 < side <= MOST_SIDE for side in (*sides, *(view.crop or ()))
     ):
         raise ValueError(f"sides from 1 to {MOST_SIDE} pixels are needed")
+    if not all(isfinite(v) for v in view.mean) or not all(0 < v < inf for v in view.std):
+        raise ValueError("no statistics of pictures")
     if view.crop is not None and not _fits(view.crop, view.size):
         raise ValueError("a crop larger than the picture")
     return view

@@ -25,7 +25,7 @@ def find_images(folder: Path) -> list[Path]:
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
-        raise AsyrpError(f"needed a folder of images; {str(folder)!r} does not exist")
+        raise AsyrpError(f"needed a folder of images, or one image; {str(folder)!r} does not exist")
     paths = sorted(p for p in folder.iterdir() if _is_picture(p))
     rest = passed_over(folder)
     if not paths:

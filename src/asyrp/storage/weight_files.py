@@ -13,6 +13,7 @@ NAME = re.compile(
     r"(?:\.(?P<variant>[\w-]*?))?(?P<shard>-\d{5}-of-\d{5})?(?:\.(?P<behind>[\w-]+))?"
     r"\.(?P<kind>safetensors|bin)"
 )
+ADAPTERS = ("adapter_config.json", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
 _SAFE = ("diffusion_pytorch_model", "model")
 _PICKLED = ("diffusion_pytorch_model", "pytorch_model")
 # What to ask the Hub for, best first: whole files and shards, then pickles, then variants alone.
@@ -64,13 +65,14 @@ def has_weights(folder: Path) -> bool:
 
 
 def chosen_in(folder: Path) -> Chosen:
-    """`choose` for a folder on this machine; a variant is told.
+    """`choose` for a folder on this machine; a variant is told, and weights that are not taken.
 
     Raises:
         AsyrpError: no weights, or several variants.
     """
+    names = [path.name for path in folder.iterdir() if path.is_file()]
     try:
-        found = choose([path.name for path in folder.iterdir() if path.is_file()])
+        found = choose(names)
     except AsyrpError as error:
         raise AsyrpError(f"{str(folder)!r}: {error}") from error
     if found is None:
@@ -84,4 +86,19 @@ def chosen_in(folder: Path) -> Chosen:
             "taken",
             stacklevel=3,
         )
+    left = [name for name in sorted(names) if name not in found.names and _changes_maths(name)]
+    if left:
+        warnings.warn(
+            f"{str(folder)!r}: {found.names[0]!r} is taken, and nothing is made of "
+            f"{', '.join(map(repr, left))}; averages have to be renamed, and adapters to be merged",
+            stacklevel=3,
+        )
     return found
+
+
+def _changes_maths(name: str) -> bool:
+    """Whether a file beside the weights means another network: an average, or an adapter."""
+    found = NAME.fullmatch(name)
+    return name in ADAPTERS or (
+        found is not None and "ema" in f"{found['variant']}{found['behind']}"
+    )

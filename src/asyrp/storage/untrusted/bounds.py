@@ -1,12 +1,14 @@
 """How large the parts of an untrusted file may be: one table for all readers."""
 
-# JSON and headers, in bytes: ours have some thousand, those of large networks a million
-LARGEST_JSON = 64_000_000
+# JSON and headers, in bytes: ours have some thousand, those of large networks a million; as Python
+# objects they take fifty times as much
+LARGEST_JSON = 16_000_000
 LARGEST_HEADER = 25_000_000  # of a safetensors file
 DEEPEST_JSON = 8  # dicts and lists of a config within each other; those of encoders have 3
 
 # pickles of torch
 LARGEST_INDEX = 2_000_000  # bytes of a checkpoint's index; released ones have some 100,000
+MOST_WORK = 1_000_000  # objects put together and hashed; about one for 5 bytes of an index
 MOST_VIEWS = 4  # times that the bytes of a file may be read as tensors; EMA weights are shared
 DEEPEST_CHECKPOINT = 4  # nested dicts and lists that are looked into; released ones need 2
 

@@ -1,18 +1,19 @@
 """What a torch checkpoint's pickle would call, read off its opcodes without running one.
 
 torch's restricted reader refuses code as well, but it lets a few bytes ask for a terabyte
-(`bytearray(10**12)`, or a byte that `codecs.encode` doubles forty times), and what it refuses it
-names in many ways.
+(`bytearray(10**12)`, or a byte that `codecs.encode` doubles forty times) or for years (the hash of
+a tuple that holds another one twice, forty times over; keys whose hashes are all the same), and
+what it refuses it names in many ways.
 """
 
 import io
 import pickletools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from asyrp.storage.untrusted.bounds import LARGEST_INDEX
+from asyrp.storage.untrusted.bounds import LARGEST_INDEX, MOST_WORK
 
 OLD_PICKLES = 5  # before torch 1.6: magic number, version, machine, content, storage keys
 
@@ -26,6 +27,12 @@ TENSOR_PARTS = {
     "torch device",
 }
 STORAGES = ("Storage",)
+MARK = 0  # on the stack, where a list or tuple begins
+LONG = ("LONG", "LONG1", "LONG4")
+SLOW = 200  # what a key costs whose hash an attacker can choose: beyond 32 bits, or a tuple
+# which of the objects that an opcode takes are hashed, counted from the top of the stack
+NONE, KEYS, ALL = slice(0), slice(1, None, 2), slice(None)
+HASHED = {"SETITEM": KEYS, "SETITEMS": KEYS, "DICT": KEYS, "ADDITEMS": ALL, "FROZENSET": ALL}
 CALLS_BY_STACK = ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4")
 
 
@@ -57,11 +64,40 @@ def _names(path: Path) -> Iterator[str]:
 
 
 def _of_pickle(file: IO[bytes]) -> Iterator[str]:
+    stack: list[int] = []  # of each object the number of parts that its hash goes through
+    memo: dict[int, int] = {}
+    work = 0
     for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name == "GLOBAL":
+        name, size = opcode.name, 1
+        parts: list[int] = []
+        if name == "GLOBAL":
             yield str(argument)
-        elif opcode.name in CALLS_BY_STACK:
-            yield f"opcode {opcode.name}"
+        elif name in CALLS_BY_STACK:
+            yield f"opcode {name}"
+        if name.endswith("PUT") or name == "MEMOIZE":
+            memo[len(memo) if argument is None else int(argument)] = stack[-1]
+            continue
+        if name.endswith("GET"):
+            size = memo[int(argument or 0)]
+        elif opcode.stack_before:
+            parts = _taken(stack, opcode.stack_before)
+            size += sum(parts) if "TUPLE" in name else 0
+        slow = sum(one > 1 for one in parts[HASHED.get(name, NONE)]) + (name in LONG)
+        work += size + SLOW * slow
+        if work > MOST_WORK:
+            raise OverflowError("it would take far too long to read")
+        stack += [MARK if one is pickletools.markobject else size for one in opcode.stack_after]
+
+
+def _taken(stack: list[int], wanted: Sequence[object]) -> list[int]:
+    """Take from a stack what an opcode does; `stackslice` is all down to a mark."""
+    taken = []
+    for one in reversed(wanted):
+        while one is pickletools.stackslice and stack[-1] != MARK:
+            taken.append(stack.pop())
+        if one is not pickletools.stackslice:
+            taken.append(stack.pop())
+    return taken
 
 
 def _is_harmless(name: str) -> bool:
