@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import FACTORS, SIZE
-from asyrp.domains.avatars.judge import Judge, load_judge
+from asyrp.domains.avatars.judge import JudgeNetwork, load_judge
 from asyrp.domains.avatars.pictures import HIDDEN, labels, machine, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.errors import AsyrpError
@@ -74,7 +74,7 @@ def spoilt(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def judge_loss(
-    judge: Judge, data: np.ndarray, known: np.ndarray, seed: int
+    judge: JudgeNetwork, data: np.ndarray, known: np.ndarray, seed: int
 ) -> Callable[[int], Tensor]:
     """Mean over factors of the cross-entropy where the factor is visible.
 
@@ -104,7 +104,7 @@ def train(
     data: np.ndarray, known: np.ndarray, steps: int, checkpoint: Path | None = None
 ) -> Iterator[LoopStep]:
     """Train on pictures and their labels; the last step's `ema` is the judge."""
-    judge = seeded(1, Judge)
+    judge = seeded(1, JudgeNetwork)
     settings = LoopSettings(
         steps, LEARNING_RATE, decay_share=0.5, ema_decay=0.99, weight_decay=0.02
     )
@@ -112,7 +112,7 @@ def train(
 
 
 @torch.no_grad()
-def decisions(judge: Judge, images: Tensor) -> np.ndarray:
+def decisions(judge: JudgeNetwork, images: Tensor) -> np.ndarray:
     """(n, 3, 64, 64) -> (n, factors) indices, 250 pictures at a time."""
     return torch.cat([judge.decide(part) for part in torch.split(images, 250)]).numpy()
 
