@@ -72,8 +72,8 @@ def test_a_finder_sees_labels_of_the_judge_or_drawn_targets(domain: Shapes, inpu
     assert pairs.after is not None
     assert len(pairs.after) == len(pairs.latents) == len(lacking)
     assert not torch.equal(pairs.after, pairs.latents)
-    assert labels_suffice(domain, TASKS["red"], train.images)
-    assert not labels_suffice(domain, TASKS["red"], train.images[lacking])
+    assert labels_suffice(domain, TASKS["red"], domain.images("train", 24).x)
+    assert not labels_suffice(domain, TASKS["red"], train.images[torch.tensor(lacking)])
     assert not labels_suffice(domain, replace(TASKS["red"], attribute=""), train.images)
 
 
@@ -89,7 +89,7 @@ def test_of_several_directions_the_one_and_the_way_that_succeed_are_taken(
         inputs: Inputs,
     ) -> float:
         assert images.split == "train"
-        return float(saved.direction.dh.mean() * -strength)
+        return float(saved.direction.dh.detach().mean() * -strength)
 
     monkeypatch.setattr(finders, "success", success)
     card = DirectionCard("", "", 200, 50, 6, "")

@@ -231,6 +231,7 @@ def measure(
     options: Evaluate, matched: MatchedPictures, scorers: Scorers, wish: Wish | None
 ) -> Result:
     """Every number that is written."""
+    people = look.compared(options.answers, matched, scorers, wish) if options.answers else {}
     runs, seed = matched.runs, options.seed
     values, features = over_runs(runs, scorers, wish), features_in(runs, scorers)
     if options.compare_with == "reconstruction":
@@ -245,7 +246,6 @@ def measure(
     if scorers.judge is not None and wish is not None:
         matrix = leakage_matrix(runs, scorers.judge, wish, seed)
     lines = measured_lines(runs[0], matched.lines, scorers, wish, seed)
-    people = look.compared(options.answers, matched, scorers, wish) if options.answers else {}
     return Result(table, groups, gaps(values, members, seed), matrix, small, lines, people)
 
 
