@@ -224,9 +224,10 @@ def test_a_fine_tuned_network_moves_by_all_of_its_steps() -> None:
     sources = sources_of(wide(), IMAGES, window=WINDOW)
     ratios = {}
     for floor in (FLOOR, EPSILON):
-        tuned, how = trainable(wide()), replace(SETTINGS, epochs=3, decay=False, floor=floor)
+        how = replace(SETTINGS, epochs=3, decay=False, floor=floor, learning_rate=1e-3)
+        tuned = trainable(wide())
         states = [flat(tuned.unet)]
-        for _ in fine_tune(tuned, tiny_guide(), sources, WINDOW.grid, how, 1e-3):
+        for _ in fine_tune(tuned, tiny_guide(), sources, WINDOW.grid, how):
             states.append(flat(tuned.unet))
         sizes = torch.stack([(b - a).norm() for a, b in pairwise(states)])
         ratios[floor] = float(sizes[0] / sizes[-1])

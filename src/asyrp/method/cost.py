@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -64,6 +64,11 @@ def counted(model: HSpaceUNet) -> Iterator[Cost]:
         cost.seconds += time.perf_counter() - started
         for hook in hooks:
             hook.remove()
+
+
+def spent(cost: Cost, share: float) -> dict[str, Any]:
+    """A cost as data, with its evaluations of the whole network."""
+    return {**asdict(cost), "evaluations": cost.evaluations(share)}
 
 
 def _add(cost: Cost, name: str, amount: int) -> None:
