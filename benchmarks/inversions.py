@@ -1,6 +1,7 @@
-"""Every inversion side by side on test faces: what it loses, what its edits become, what it costs.
+"""Every inversion side by side on test images: what it loses, what edits become, what it costs.
 
 Run: python benchmarks/inversions.py
+On photographs-64 the images are samples of its network, or photographs (ASYRP_PHOTOGRAPHS=FOLDER).
 It prints a table and writes it to --out. Stopped and run again, it goes on with the row it was at;
 --most 0 writes the page of the rows that it has.
 """
@@ -16,24 +17,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import tyro
 from torch import Tensor
 
-from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.judge import load_judge
-from asyrp.domains.avatars.judging import AvatarJudge
+from asyrp.domains.base import Domain, load_domain, task_of
+from asyrp.domains.shipped import load_named
 from asyrp.method.cost import counted, encoder_share
-from asyrp.method.direction_file import SavedDirection, load_direction
+from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import edit, inversion_grid, invert, riser
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import INVERSIONS, Name, inversion_of, top_of
 from asyrp.metrics.table import Pictures, Scorers, Wish, per_image
-from asyrp.networks import load_model
-from asyrp.reporting.statistics import Estimate, of_mean
+from asyrp.reporting.statistics import HOW, Estimate, of_mean
 from asyrp.reporting.tables import markdown, percent
-from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_json, write_text
 
 WAYS: tuple[tuple[Name, int], ...] = (
@@ -58,45 +55,41 @@ class Options:
     """The page to write."""
     kept: Path = Path("build/inversions")
     """Folder for what is kept between runs."""
-    direction: Path = Path("examples/smiling.safetensors")
-    """Direction file to edit with, at the strength of its card."""
-    attribute: str = "mouth"
-    """What it changes."""
-    value: str = "smiling"
-    """To which value."""
+    domains: tuple[str, ...] = ("avatars-64", "photographs-64")
+    """Domains to measure on."""
+    task: str = "smiling"
+    """The edit: the direction of this name that ships, at the strength of its card."""
     faces: int = 24
-    """Test faces that do not show the value."""
-    first: int = 1000
-    """Number of the first test face; nothing was chosen on those from 1000."""
+    """Test images that do not show its value: the first of as many times four."""
     steps: int = 40
     """Length of the grid."""
     batch_size: int = 8
     """Faces at a time."""
     most: int = len(WAYS)
-    """Rows to measure now."""
+    """Rows to measure now, of each domain."""
 
 
 class Bench(NamedTuple):
     """What every row is measured with."""
 
-    model: HSpaceUNet
+    domain: Domain
     faces: Tensor
     saved: SavedDirection
-    scorers: Scorers
     options: Options
 
+    @property
+    def model(self) -> HSpaceUNet:
+        """The domain's network."""
+        return self.domain.model
 
-def bench(options: Options) -> Bench:
-    """Load the network, the judge and the direction, and draw the faces."""
-    model, faces, number = load_model("avatars-64"), list[np.ndarray](), options.first
-    while len(faces) < options.faces:
-        face = sample_face("test", number)
-        if face.label(options.attribute) not in (None, options.value):
-            faces.append(draw(face))
-        number += 1
-    saved = load_direction(options.direction, model)
-    scorers = Scorers(judge=AvatarJudge(load_judge()))
-    return Bench(model, from_uint8(np.stack(faces)), saved, scorers, options)
+
+def bench(name: str, options: Options) -> Bench:
+    """A domain, its direction, and test images that lack the value."""
+    domain = load_domain(name)
+    pool = domain.images("test", 4 * options.faces)
+    rows = domain.lacking(pool, task_of(domain, options.task))[: options.faces]
+    saved = load_named(Path(options.task), domain.model)
+    return Bench(domain, pool.x[rows], saved, options)
 
 
 def measured(have: Bench, inversion: Name, refinements: int) -> dict[str, Any]:
@@ -145,8 +138,9 @@ def edits(have: Bench, latents: Tensor, inversion: Name, t_boost: int) -> Tensor
 
 def judged(have: Bench, edited: Tensor) -> dict[str, Any]:
     """success and leakage, in [0, 1], with intervals over faces."""
-    wish = Wish(have.options.attribute, have.options.value)
-    values = per_image(Pictures(have.faces, edited), have.scorers, wish)
+    task = task_of(have.domain, have.options.task)
+    wish, scorers = Wish(task.attribute, task.value, task.follows), have.domain.scorers
+    values = per_image(Pictures(have.faces, edited), Scorers(judge=scorers.judge), wish)
     return {name: of_mean(values[name]).as_json() for name in ("success", "leakage")}
 
 
@@ -218,24 +212,30 @@ def told_of_growth(rows: list[dict[str, Any]]) -> str:
     return "".join(lines)
 
 
-def page(have: Bench, rows: list[dict[str, Any]]) -> str:
-    """inversions.md."""
-    options, card = have.options, have.saved.card
+def section(have: Bench, rows: list[dict[str, Any]]) -> str:
+    """One domain's part of inversions.md."""
+    options, card, domain = have.options, have.saved.card, have.domain
     return (
-        "# Inversions measured\n\n"
-        f"Written by `python benchmarks/inversions.py`: {options.faces} test faces of avatars-64 "
-        f"that do not show {options.value!r},\nfrom number {options.first}, {options.steps} steps, "
-        f"edited with `{options.direction}` at the strength of its card\n(t_start {card.t_start}, "
-        f"t_edit {card.t_edit}, t_boost {card.t_boost}). Errors in [-1, 1]; shares in % with 95 % "
-        "intervals over faces.\n\n"
-        f"{table(rows)}\n"
-        "- *success*, *others changed*: answers of the judge after the edit, without boosting "
-        f"(t_boost 0), and with the card's {card.t_boost}.\n"
-        "- *network calls* a face, and CPU seconds of one thread: inversion and reconstruction.\n"
+        f"## {domain.name}\n\n"
+        f"{len(have.faces)} test {domain.noun}s that lack the value of {options.task!r}, "
+        f"{options.steps} steps, edited with the direction\n`{options.task}` that ships, at the "
+        f"strength of its card (t_start {card.t_start}, t_edit {card.t_edit}, t_boost "
+        f"{card.t_boost}).\n\n{table(rows)}\n{told_of_growth(rows)}"
+    )
+
+
+def page(parts: list[str]) -> str:
+    """inversions.md."""
+    return (
+        "# Inversions measured\n\nWritten by `python benchmarks/inversions.py`. Errors in [-1, 1]; "
+        f"shares in %. Intervals: {HOW}.\n\n"
+        + "\n".join(parts)
+        + "\n- *success*, *others changed*: answers of the judge after the edit, without boosting "
+        "(t_boost 0), and with the card's.\n"
+        "- *network calls* an image, and CPU seconds of one thread: inversion and reconstruction.\n"
         f"- *growth*: a random perturbation of {SMALL:g} of the whole latent, walked down, moves "
         "the image by so many times as much;\n  of the image, walked up, x_T. Rounding grows "
-        f"alike. Root mean squares over {DISTURBED} faces.\n"
-        f"{told_of_growth(rows)}"
+        f"alike. Root mean squares over {DISTURBED} images.\n"
         f"- One thread of a {platform.machine()} CPU, torch {torch.__version__}, float32.\n"
     )
 
@@ -243,17 +243,22 @@ def page(have: Bench, rows: list[dict[str, Any]]) -> str:
 def main(options: Options) -> None:
     """Measure what is not measured yet, and write the page."""
     options.kept.mkdir(parents=True, exist_ok=True)
-    file = options.kept / "rows.json"
-    settings = {k: str(v) for k, v in asdict(options).items() if k not in ("out", "kept", "most")}
-    kept = json.loads(file.read_text()) if file.exists() else {}
-    rows = kept["rows"] if kept.get("settings") == settings else []
-    have = bench(options)
-    for inversion, refinements in WAYS[len(rows) :][: options.most]:
-        rows.append(measured(have, inversion, refinements))
-        print(json.dumps(rows[-1]), flush=True)
-        write_json(file, {"settings": settings, "rows": rows})
-    print(table(rows))
-    write_text(options.out, page(have, rows))
+    left = ("out", "kept", "most", "domains")
+    settings = {k: str(v) for k, v in asdict(options).items() if k not in left}
+    parts = []
+    for name in options.domains:
+        file = options.kept / f"{name}.json"
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        have = bench(name, options)
+        settings["fingerprint"] = have.domain.fingerprint
+        rows = kept["rows"] if kept.get("settings") == settings else []
+        for inversion, refinements in WAYS[len(rows) :][: options.most]:
+            rows.append(measured(have, inversion, refinements))
+            print(json.dumps(rows[-1]), flush=True)
+            write_json(file, {"settings": settings, "rows": rows})
+        parts.append(section(have, rows))
+    print(*parts, sep="\n")
+    write_text(options.out, page(parts))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, joined,
 from asyrp.settings import TrainSettings
 from conftest import noise, tiny_model, tiny_unet
 
-SETTINGS = replace(TrainSettings(), epochs=2, batch_size=2, decay=False)
+SETTINGS = replace(TrainSettings(), epochs=2, batch_size=2, decay=False, learning_rate=1e-4)
 
 
 class Colours:
@@ -47,7 +47,7 @@ def test_the_network_is_trained_and_the_original_is_left_alone() -> None:
     before = {k: v.clone() for k, v in model.unet.state_dict().items()}
     guide, sources, grid = prepared(model)
     tuned = trainable(model)
-    steps = list(fine_tune(tuned, guide, sources, grid, SETTINGS, 3e-4))
+    steps = list(fine_tune(tuned, guide, sources, grid, replace(SETTINGS, learning_rate=3e-4)))
     assert len(steps) == 2 * 2 * 3
     assert steps[-1].directional < steps[0].directional
     assert all(torch.equal(before[k], v) for k, v in model.unet.state_dict().items())

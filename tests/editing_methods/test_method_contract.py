@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.domains.base import Domain, Task
@@ -12,10 +13,12 @@ from asyrp.domains.inverted_images import InvertedImages, edited, inverted
 from asyrp.editing_methods.asyrp import train_ft
 from asyrp.editing_methods.base import Editor, Inputs, Method, Setting, why_not
 from asyrp.editing_methods.catalogue import METHODS, method_of
+from asyrp.editing_methods.classifier_guidance import classifier_path, trained
 from asyrp.errors import AsyrpError
-from asyrp.experiments.compare import spent
-from asyrp.experiments.plan import Plan, TrainClassifier
-from asyrp.method.cost import Cost
+from asyrp.experiments import training
+from asyrp.experiments.plan import Plan
+from asyrp.experiments.training import searched
+from asyrp.method.cost import Cost, spent
 from asyrp.method.editing_interval import EditInterval
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import write_json
@@ -51,10 +54,8 @@ def inputs(domain: Shapes, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     for task in TASKS.values():
         kept = {"result": {"training": spent(train_ft(domain, task, found), 0.5)}}
         write_json(folder / f"direction-{task.name}.json", kept)
-    plan = Plan("shapes.domain", classifier_images=32, classifier_steps=3)
-    write_json(
-        folder / "classifier.json", {"seconds": 1.0, "result": TrainClassifier(plan)(folder)}
-    )
+    save_file(dict(trained(domain, found).state_dict()), classifier_path(folder))
+    write_json(folder / "classifier.json", {"seconds": 1.0, "result": {}})
     return found
 
 
@@ -96,3 +97,64 @@ def test_a_method_says_why_it_does_not_run(domain: Shapes) -> None:
 def test_a_name_of_no_method_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AsyrpError, match="unknown method 'json:nothing'; needed one of: asyrp"):
         method_of("json:nothing")
+
+
+def boosted(domain: Shapes, inputs: Inputs, images: InvertedImages, name: str) -> bool:
+    """Whether an edit changes with the noise below t_boost."""
+    made = []
+    for t_boost in (0, INTERVAL.t_edit):
+        own = inputs._replace(interval=replace(INTERVAL, t_boost=t_boost))
+        ready = method_of(name).prepare(domain, TASKS["red"], own)
+        made.append(ready.edit(images._replace(steps=16), ready.settings[-1]))
+    return not torch.equal(*made)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_all_that_can_are_boosted_alike_and_the_others_say_so(
+    domain: Shapes, inputs: Inputs, test_images: InvertedImages, name: str
+) -> None:
+    said = "no boosting" in method_of(name).given
+    assert boosted(domain, inputs, test_images, name) is not said
+
+
+@pytest.mark.parametrize("name", ["asyrp", "epsilon", "diffusionclip", "classifier"])
+def test_what_trains_does_so_at_the_rate_it_is_given(
+    domain: Shapes, inputs: Inputs, test_images: InvertedImages, name: str
+) -> None:
+    anew = searched(name)
+    assert anew is not None
+    made = []
+    for rate in (1e-4, 1e-2):
+        own = inputs._replace(settings=replace(SETTINGS, learning_rate=rate))
+        ready = anew(domain, TASKS["red"], own)
+        made.append(ready.edit(test_images, ready.settings[-1]))
+    assert not torch.equal(*made)
+    assert searched("sdedit") is None
+
+
+def test_the_best_rate_of_the_first_task_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inputs: Inputs
+) -> None:
+    seen: list[float] = []
+
+    def anew(domain: Domain, task: Task, own: Inputs) -> Editor:
+        seen.append(own.settings.rate)
+        return plain(domain, task, own)
+
+    def judged(domain: Domain, task: Task, images: InvertedImages, x: Tensor) -> dict[str, object]:
+        clean = torch.full((4,), float(seen[-1] == 2.0)).numpy()
+        return {"clean": clean, "success": clean, "lpips": clean}
+
+    fakes = {"searched": lambda name: anew, "judged": judged, "method_of": lambda name: toy}
+    fakes |= {"inputs_kept": lambda plan, folder, task, rate: inputs._replace(
+        settings=replace(SETTINGS, learning_rate=rate))}  # fmt: skip
+    fakes |= {"lacking_kept": lambda *_: inputs.train}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(training, name, fake)
+    plan = Plan("shapes.domain", settings=replace(SETTINGS, learning_rate=1.0), rates=(0.5, 2, 4))
+    found = training.ChooseRate(plan, "toy")(tmp_path)
+    assert seen == [0.5, 2.0, 4.0]
+    assert found["rate"] == 2.0
+    one = training.ChooseRate(replace(plan, rates=(0.5,)), "toy")(tmp_path)
+    assert one["rate"] == 0.5
+    assert len(seen) == 3  # nothing is trained where there is nothing to choose

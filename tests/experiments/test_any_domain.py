@@ -11,13 +11,15 @@ from matplotlib.figure import Figure
 
 from asyrp.experiments.studies.catalogue import Study
 from asyrp.experiments.studies.common import Numbers, StudyContext, Verdict
+from asyrp.metrics.calibration import LINES
 from asyrp.reporting.figures import new_figure
 from own_domain import FILE, write_own
 from places import call
 
 SOURCE = Path(__file__).parents[2] / "src" / "asyrp"
-FEW = ["--test-faces", "16", "--pool", "18", "--train-faces", "3", "--validation-faces", "2"]
+FEW = ["--test-faces", "16", "--pool", "18", "--train-faces", "3", "--validation-faces", "4"]
 FEW += ["--steps", "4", "--train.steps", "4", "--train.epochs", "1", "--train.batch-size", "2"]
+FEW += ["--rates", "1"]
 ALONE = ["--workers", "1"]
 
 
@@ -88,16 +90,26 @@ def test_a_study_on_a_file(own: Path, tmp_path: Path, name: str) -> None:
 def test_every_method_runs_on_shapes(tmp_path: Path) -> None:
     out = tmp_path / "out"
     more = ["--methods", "asyrp", "sdedit", "swap", "--tasks", "red"]
-    words = ["--pool", "40", "--validation-faces", "3"]
+    words = ["--pool", "40", "--validation-faces", "24"]
     assert compare("shapes.domain", out, *more, *words, *ALONE) == 0
     table = json.loads((out / "table.json").read_text())
-    assert set(table) == {"asyrp red", "sdedit red", "swap red"}
+    lines = {f"{line} red" for line in LINES}
+    assert set(table) == {"asyrp red", "sdedit red", "swap red"} | lines
+    assert np.mean(table["a perfect edit red"]["values"]["clean"]) == 1
+    assert np.mean(table["a perfect edit red"]["values"]["clean_2"]) == 1
+    assert np.mean(table["no edit red"]["values"]["success_2"]) == 0
+    scores = np.array(table["asyrp red"]["scores"])
+    assert scores.shape == (4, len(table["asyrp red"]["tuned_on"]))
+    assert scores.shape[1] > 12  # all validation images that lack it
     shares = table["sdedit red"]["distance_to_target"]
     assert len(shares) == 8
     assert np.isfinite(shares).all()
     page = (out / "table.md").read_text()
     assert "Share of the distance to the target" in page
     assert "brightness" in page  # a metric of the domain's own
+    assert "| adversarial to the guide |" in page
+    assert "| with noise | 0 [0," in page
+    assert "Wilson" in page
     assert np.isfinite(table["asyrp red"]["values"]["brightness"]).all()
 
 

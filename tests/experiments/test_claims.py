@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asyrp.errors import AsyrpError
-from asyrp.experiments.claims import Outcome, decided, read_claim, registered
+from asyrp.experiments.claims import SECOND, Outcome, decided, read_claim, registered
 from asyrp.experiments.studies.catalogue import STUDIES
 from asyrp.reporting.significance import images_needed
 from asyrp.reporting.statistics import Estimate, of_mean
@@ -95,3 +95,21 @@ def test_a_list_that_is_not_whole_is_refused(table: dict[str, object], message: 
 def test_measures_of_another_claim_are_refused() -> None:
     with pytest.raises(AsyrpError, match="'m1' differs"):
         claim({"above": 0}).outcome({"m0": 1.0, "m1": 2.0})
+
+
+def test_two_judges_have_to_agree() -> None:
+    both = claim({"above": 0, "judges": 2}, {"above": 0.5})
+
+    def told(first: Estimate, second: Estimate | None) -> bool | None:
+        found = {"m0": first, f"m0{SECOND}": second, "m1": about(0.9)}
+        return both.outcome(found).at(0.05)  # type: ignore[no-any-return]
+
+    assert told(about(0.2), about(0.3)) is True
+    assert told(about(-0.2), about(-0.3)) is False
+    assert told(about(0.2), about(-0.3)) is None
+    assert told(about(0.2), about(0.01)) is None
+    assert told(about(0.2), None) is None
+    success = [rule for one in registered().values() for rule in one.rules
+               if rule.measure.startswith(("clean", "success"))]  # fmt: skip
+    assert success
+    assert all(rule.judges == 2 for rule in success)

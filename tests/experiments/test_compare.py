@@ -13,9 +13,12 @@ from asyrp.editing_methods.catalogue import METHODS
 from asyrp.errors import AsyrpError
 from asyrp.experiments import compare_table
 from asyrp.experiments import compare_words as words
-from asyrp.experiments.compare import Trial, compare_stages
+from asyrp.experiments.claims import SECOND
+from asyrp.experiments.compare import compare_stages
 from asyrp.experiments.distance_to_target import share_of_distance
 from asyrp.experiments.plan import Plan, settled
+from asyrp.experiments.tuning import score
+from asyrp.metrics.calibration import LINES
 from asyrp.reporting.statistics import of_mean
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import plain
@@ -24,7 +27,7 @@ pytest.importorskip("resvg_py")
 
 RNG = np.random.default_rng(0)
 SMALL = ["--train.epochs", "1", "--train.steps", "8", "--train-faces", "2", "--test-faces", "16"]
-SMALL += ["--pool", "32", "--validation-faces", "2", "--workers", "1"]
+SMALL += ["--pool", "32", "--validation-faces", "6", "--workers", "1", "--rates", "1"]
 
 
 SET = {"value": 2.0, "low": 1.0, "high": 4.0, "images": 4, "seed": 0}
@@ -35,11 +38,17 @@ def cell(success: float, numbers: range) -> dict[str, object]:
     values = {
         name: RNG.random(len(numbers)).tolist() for name in ("lpips", "s_dir", "identity", "sc")
     }
+    values["lpips"] = [success] * len(numbers)
     values["leakage_beyond"] = RNG.random(len(numbers)).tolist()
     values |= {"success": hits.tolist(), "clean": hits.tolist(), "leakage": [None, *hits[1:]]}
+    values |= {"success_2": hits.tolist(), "clean_2": (hits / 2).tolist()}
     spent = {"evaluations": 1000.0, "seconds": 3.0}
     return {
         "setting": {"strength": 1.0},
+        "rate": 1e-3,
+        "tuned_on": list(range(5)),
+        "scores": [[0.0] * 5, [1.0] * 5],
+        "tested": {"1": {name: values[name] for name in compare_table.SHARES}},
         "trials": [{"setting": {"strength": s}} for s in (0.7, 1.0)],
         "numbers": list(numbers),
         "values": values,
@@ -59,7 +68,7 @@ TASKS = (EVERY["smiling"], EVERY["green"])
 @pytest.fixture
 def cells() -> compare_table.Cells:
     places = {"smiling": range(4), "green": range(2, 6)}
-    rates = {"asyrp": 0.9, "sdedit": 0.3}
+    rates = {"asyrp": 0.9, "sdedit": 0.3, **dict(zip(LINES, (0.0, 1.0, 0.1), strict=True))}
     return {(m, t): cell(rates[m], places[t]) for m in rates for t in places}
 
 
@@ -84,8 +93,14 @@ def test_the_leakage_matrix_leaves_hidden_factors_empty(cells: compare_table.Cel
 def test_tables_have_a_row_a_method(cells: compare_table.Cells) -> None:
     methods = ("asyrp", "sdedit")
     rows = compare_table.overall(cells, methods, TASKS)
-    assert [row["method"] for row in rows] == [METHODS[m].title for m in methods]
-    assert compare_table.costs(cells, methods, TASKS)[1]["evaluations an edit"] == "250.0"
+    assert list(rows) == [METHODS[m].title for m in methods]
+    page = compare_table.scaled(cells, methods, TASKS)
+    assert "success | success, second judge" in page.split("No scores")[0]
+    assert "| a perfect edit |" in page.split("No scores")[0]
+    assert "lpips" in page.split("No scores")[1]  # more of it where the edit is perfect
+    costs = compare_table.costs(cells, methods, TASKS)
+    assert costs[1]["evaluations an edit"] == "250.0"
+    assert costs[1]["what differs"].startswith("strokes of the drawn target")
     assert compare_table.tuning(cells, methods, TASKS)[0]["value: times chosen"] == "0.7: 0, 1: 2"
     assert [row["f_t against"] for row in compare_table.gains(cells, methods, TASKS)] == ["SDEdit"]
     assert "(unseen)" in compare_table.by_task(cells, methods, TASKS, "success")[1]["edit"]
@@ -122,9 +137,12 @@ def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:
     assert "From strength 1 to 8 S_dir goes from 0.20 to 0.05" in words.why_unseen(longer)
     rows = words.dose_rows(doses)
     assert [one["mean colour"] for one in rows] == ["#FF0010", "#FF0010", "#00FF00"]
-    found = {claim.claim: claim.holds for claim in words.claims(cells, methods, TASKS)}
-    assert found["f_t makes more clean edits than SDEdit"] in (True, None)
-    assert len(found) == 2
+    first, second = words.claims(cells, methods, TASKS)
+    assert first.claim == "f_t makes more clean edits than SDEdit"
+    clean = "clean edits, f_t minus the method"
+    assert first.measures[clean] == compare_table.gain(cells, "sdedit", TASKS, "clean")
+    assert first.measures[clean + SECOND] == compare_table.gain(cells, "sdedit", TASKS, "clean_2")
+    assert second.claim.startswith("f_t reaches domains")
     back = {"eyes": [0.0, 0.0], "hair": [0.0]}
     assert "eyes by 'smiling face' (33 %)" in words.leaking(cells, TASKS, back)
     edge = "at the largest for Asyrp, f_t (2 of 2), at the largest for SDEdit (2 of 2)"
@@ -136,19 +154,19 @@ def test_words_follow_the_numbers(cells: compare_table.Cells) -> None:
     assert words.settings_at_the_edge(middle, methods, TASKS) == ""
 
 
+def values_of(clean: float, success: float, lpips: float) -> dict[str, np.ndarray]:
+    return {"clean": np.array([clean]), "success": np.array([success]), "lpips": np.array([lpips])}
+
+
 def test_the_cleanest_setting_wins_then_success_then_the_smaller_change() -> None:
-    trials = [
-        Trial({"s": 1}, 0.5, 0.9, 0.1, 0.2, 0.0),
-        Trial({"s": 2}, 0.6, 0.7, 0.0, 0.3, 0.0),
-        Trial({"s": 3}, 0.6, 0.7, 0.0, 0.2, 0.0),
+    order = [
+        score(values_of(*one)).mean()
+        for one in ((0.6, 0.7, 0.2), (0.6, 0.7, 0.3), (0.6, 0.6, 0.1), (0.5, 0.9, 0.2))
     ]
-    assert max(trials, key=lambda trial: trial.rank).setting == {"s": 3}
-
-
-def test_without_a_judge_the_guide_chooses() -> None:
-    nan = float("nan")
-    trials = [Trial({"s": s}, nan, nan, nan, s / 10, s_dir) for s, s_dir in ((1, 0.3), (2, 0.5))]
-    assert max(trials, key=lambda trial: trial.rank).setting == {"s": 2}
+    assert order == sorted(order, reverse=True)
+    assert len(set(order)) == 4
+    without = {"s_dir": np.array([0.5, 0.1]), "lpips": np.array([0.2, 0.0])}
+    assert score(without).tolist() == pytest.approx([0.3, 0.1])  # the guide chooses
 
 
 def test_a_plan_refuses_what_it_cannot_do() -> None:
@@ -169,10 +187,10 @@ def test_stages_change_with_the_plan_and_only_as_far_as_needed() -> None:
 
     plan = Plan("shapes.domain", ("square",), ("asyrp", "sdedit", "classifier"))
     marks = identities(compare_stages(plan))
-    assert len(marks) == 4 + 1 + 1 + 1 + 1 + 3
+    assert len(marks) == 4 + 2 + 1 + 1 + 1 + 1 + 1 + 3  # two rates; a scale for the task
     more = identities(compare_stages(replace(plan, tasks=("square", "red"))))
     assert marks.items() <= more.items()
-    assert {"direction-red", "dose-red", "shown-red"} <= more.keys()
+    assert {"direction-red", "dose-red", "shown-red", "scale-red"} <= more.keys()
     other = replace(plan, settings=replace(TrainSettings(), seed=1))
     assert not set(marks.values()) & set(identities(compare_stages(other)).values())
     elsewhere = identities(compare_stages(replace(plan, device="cuda:0", domain=plan.domain)))

@@ -12,9 +12,11 @@ from asyrp.domains.avatars.domain import TASKS
 from asyrp.domains.inverted_images import InvertedImages
 from asyrp.errors import AsyrpError
 from asyrp.experiments.studies import consistency, homogeneity, intervals, layers, linearity
-from asyrp.experiments.studies.common import Learned, StudyContext, arm_of
+from asyrp.experiments.studies.common import Learned, StudyContext
+from asyrp.experiments.tuning import arm_of
 from asyrp.method.editing_interval import EditInterval
-from asyrp.reporting.statistics import Tuned, of_difference, of_tuned
+from asyrp.reporting.statistics import of_difference
+from asyrp.reporting.tuned import Tuned, of_tuned
 from asyrp.settings import TrainSettings
 
 COUNTS = {"train": 3, "validation": 5, "test": 6}
@@ -47,7 +49,8 @@ def context_of(lacking: Any = everything, judge: Any = None) -> StudyContext:
 def values_of(kept: InvertedImages, clean: float) -> dict[str, np.ndarray]:
     """The same of every face."""
     rows = np.full(len(kept.numbers), clean)
-    return {"success": rows, "leakage": 0 * rows, "clean": rows, "lpips": 0 * rows + 0.1}
+    values = {"success": rows, "leakage": 0 * rows, "clean": rows, "lpips": 0 * rows + 0.1}
+    return values | {"success_2": rows, "clean_2": rows / 2}
 
 
 def test_without_validation_images_that_lack_the_value_nothing_is_chosen() -> None:
@@ -120,6 +123,7 @@ def test_consistency_averages_training_faces_and_edits_test_faces(
     assert found["cosines"]["with_mean"][0].images == COUNTS["train"]
     lost = found["edits"]["one dh"]["success_minus_f_t"]
     assert (lost.value, lost.images) == (-0.5, 4)
+    assert found["edits"]["one dh"]["success_2_minus_f_t"].value == -0.5
 
 
 def test_sums_are_compared_with_their_parts_image_by_image(
@@ -137,6 +141,8 @@ def test_sums_are_compared_with_their_parts_image_by_image(
 
     monkeypatch.setattr(linearity, "answers", answers)
     monkeypatch.setattr(linearity, "wanted", lambda judge, attribute, value: 1)
+    second = SimpleNamespace(succeeded=lambda domain, task, kept, edits: np.array([1.0, 1, 1, 1]))
+    monkeypatch.setattr(linearity, "second_judge", second)
     monkeypatch.setattr(linearity, "edit_images", edit_images)
     monkeypatch.setattr(linearity, "act_of", lambda learned: learned.task.name)
     context = context_of()
@@ -146,6 +152,7 @@ def test_sums_are_compared_with_their_parts_image_by_image(
     beyond = both["beyond_share"]["glasses"]
     assert beyond == of_difference(np.array([1, 0, 0, 1]), np.array([1, 1, 1, 0]), 0.7)
     assert beyond.value == pytest.approx(0.5 - 0.7 * 0.75)
+    assert both["beyond_share_2"]["glasses"].value == pytest.approx(1 - 0.7)
 
 
 def layers_of(
@@ -185,6 +192,7 @@ def test_layers_choose_the_other_block_on_validation_faces(monkeypatch: pytest.M
     assert found["best_other"] == "up 0"
     assert found["validation"] == COUNTS["validation"]
     assert found["mid_minus_best"].value == pytest.approx(0.5 - 0.4)
+    assert found["mid_minus_best_2"].value == pytest.approx((0.5 - 0.4) / 2)
     assert found["blocks"]["down 0"]["clean"].value == pytest.approx(0.8 - 0.005)
     alone = layers_of(monkeypatch, share, ("mid",))
     assert alone["mid_minus_best"] is None
@@ -208,13 +216,13 @@ def test_the_luck_of_tuning_is_in_the_interval() -> None:
 
     def on_test(place: int) -> dict[str, np.ndarray]:
         seen.append(place)
-        return {"clean": np.full(40, float(place))}
+        return {"clean": np.full(40, float(place)), "clean_2": np.zeros(40)}
 
     arm = arm_of(scores, on_test)
     assert sorted(seen) == [0, 1]  # resamples of the tuning faces choose either
     assert arm.best == int(scores[1].mean() > scores[0].mean())
     other = Tuned(np.zeros((1, 12)), np.zeros((1, 40)))
-    found = of_tuned([arm.tuned], [other])
+    found = of_tuned([arm.tuned("clean")], [other])
     assert found.high - found.low > 1
     sure = arm_of([np.zeros(12), np.ones(12)], on_test)
     assert seen[2:] == [1]

@@ -19,7 +19,7 @@ from asyrp.editing_methods.diffusionclip import fine_tune, trainable
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import fit, new_direction
 from asyrp.finders.training_goal import TrainingGoal
-from asyrp.finders.training_run import Run
+from asyrp.finders.training_run import TrainingRun
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.clip_loss import EPSILON, directional_loss
 from asyrp.method.hspace import HSpaceUNet
@@ -94,7 +94,7 @@ def dh_of(direction: Any) -> Tensor:
 
 def loss_of(direction: nn.Module, settings: TrainSettings) -> float:
     """The loss of the images that were trained on, at the end of the interval."""
-    run = Run(wide(), [TrainingGoal(direction, tiny_guide(), WINDOW.grid)], settings)
+    run = TrainingRun(wide(), [TrainingGoal(direction, tiny_guide(), WINDOW.grid)], settings)
     return run.validate(sources_of(wide(), IMAGES, window=WINDOW), [0])[0].total.item()
 
 
@@ -224,9 +224,10 @@ def test_a_fine_tuned_network_moves_by_all_of_its_steps() -> None:
     sources = sources_of(wide(), IMAGES, window=WINDOW)
     ratios = {}
     for floor in (FLOOR, EPSILON):
-        tuned, how = trainable(wide()), replace(SETTINGS, epochs=3, decay=False, floor=floor)
+        how = replace(SETTINGS, epochs=3, decay=False, floor=floor, learning_rate=1e-3)
+        tuned = trainable(wide())
         states = [flat(tuned.unet)]
-        for _ in fine_tune(tuned, tiny_guide(), sources, WINDOW.grid, how, 1e-3):
+        for _ in fine_tune(tuned, tiny_guide(), sources, WINDOW.grid, how):
             states.append(flat(tuned.unet))
         sizes = torch.stack([(b - a).norm() for a, b in pairwise(states)])
         ratios[floor] = float(sizes[0] / sizes[-1])

@@ -273,4 +273,4 @@ def test_features_of_the_guide_are_told(
     words = "FID and KID compare features of avatars-64-clip, the guide that --encoder names"
     assert (words in notes.get("features", "")) is told
     assert "features" not in notes_of(options, material, Scorers(), questions)
-    assert (words in page(Result({}, {}, [], {}, {}), notes)) is told
+    assert (words in page(Result({}, {}, [], {}, {}, {}, {}), notes)) is told

@@ -10,17 +10,16 @@ from scipy.special import ndtri
 from asyrp.errors import AsyrpError
 from asyrp.reporting.statistics import (
     Estimate,
-    Tuned,
     of_difference,
     of_mean,
     of_pairs,
     of_runs,
     of_statistic,
     of_strata,
-    of_tuned,
     resamples,
     wilson,
 )
+from asyrp.reporting.tuned import Tuned, of_tuned, of_tuned_strata
 
 Generator = np.random.Generator
 
@@ -275,3 +274,41 @@ def test_trainings_that_differ_widen_what_was_tuned() -> None:
     both = of_tuned([one, other], [none, none])
     assert both.value == pytest.approx(alone.value + 0.25)
     assert both.high - both.low > 2 * (alone.high - alone.low)
+
+
+def two_edits(rng: Generator) -> list[list[Tuned]]:
+    """[ours, theirs] of two edits, on tuning faces 0 to 11 and 4 to 15 of the same 16."""
+    few, test = rng.normal(size=16), rng.normal(size=64)
+    every = []
+    for faces in (few[:12], few[4:]):
+        tables = [
+            [np.stack([correlated(rng, x, rate, 0.5) for rate in rates]) for x in (faces, test)]
+            for rates in RATES
+        ]
+        every.append([Tuned(*table) for table in tables])
+    return every
+
+
+def test_intervals_over_several_edits_cover_the_luck_of_tuning() -> None:
+    rng = np.random.default_rng(10)
+    faces, owners = [range(12), range(4, 16)], [range(64)] * 2
+
+    def mean(edits: list[list[Tuned]]) -> float:
+        ends = [[one.chosen(np.arange(12)).mean() for one in pair] for pair in edits]
+        return float(np.mean([ours - theirs for ours, theirs in ends]))
+
+    truth = float(np.mean([mean(two_edits(rng)) for _ in range(4000)]))
+
+    def make(rng: Generator) -> Estimate:
+        sides = [(ours, theirs) for ours, theirs in two_edits(rng)]
+        return of_tuned_strata(sides, faces, owners, draws=100)
+
+    def careless(rng: Generator) -> Estimate:
+        ours, theirs = zip(*two_edits(rng), strict=True)
+        chosen = [[one.chosen(np.arange(12)) for one in side] for side in (ours, theirs)]
+        return of_strata(chosen[0], owners, chosen[1])
+
+    assert 0.93 < coverage(make, truth, 600) < 0.98
+    assert coverage(careless, truth, 600) < 0.92
+    one = Tuned(np.zeros((2, 12)), np.stack([np.zeros(64), np.full(64, np.nan)]))
+    assert one.by_weights(np.ones((1, 12)))[0].tolist() == [0.0] * 64  # never what was not tested

@@ -6,7 +6,7 @@ from asyrp.commands.common import say, work
 from asyrp.errors import AsyrpError
 from asyrp.experiments.compare import compare_stages
 from asyrp.experiments.compare_report import cells_by_name, read_compared, write_compared
-from asyrp.experiments.plan import Plan, domain_of, settled
+from asyrp.experiments.plan import Plan, domain_of, settled, with_finders
 from asyrp.options import OnDomain
 from asyrp.options.compare import Compare, Counts
 from asyrp.settings import TrainSettings
@@ -19,9 +19,11 @@ FILES = ("table.md", "table.csv", "table.json", "compare.png", "leakage.png")
 def run(options: Compare) -> dict[str, Any]:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
     check_results(options.out, None, FILES)
-    plan = settled(
-        plan_of(options.on, options.tasks, options.methods, options.counts, options.training)
-    )
+    parts = (options.on, options.tasks, options.methods, options.counts, options.training)
+    plan = plan_of(*parts)
+    if options.finders and options.methods:
+        raise AsyrpError("--finders names the methods itself; got --methods too; give one of them")
+    plan = settled(with_finders(plan) if options.finders else plan)
     kept = options.out / "stages"
     work(compare_stages(plan), kept, options.on.workers, domain_of(plan).model)
     with atomic_folder(options.out) as out:
@@ -50,6 +52,7 @@ def plan_of(
         train_images=counts.train_faces,
         validation_images=counts.validation_faces,
         steps=counts.steps,
+        rates=counts.rates,
         settings=training,
         device=on.device,
         dtype=on.dtype,

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asyrp.commands.common import check_device, say
+from asyrp.commands import look
+from asyrp.commands.common import say
 from asyrp.commands.evaluate_pictures import MatchedPictures, gather
 from asyrp.commands.evaluate_report import (
     Result,
@@ -16,13 +17,13 @@ from asyrp.commands.evaluate_report import (
     plot_table,
     told_small,
 )
+from asyrp.commands.evaluate_scorers import scorers_of
 from asyrp.commands.forecast import foreseen, is_asked
 from asyrp.commands.judges import NONE, partiality, questions_of
 from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError, MissingExtra, need
 from asyrp.experiments.plots import save_figure
-from asyrp.method.text_direction import new_text_direction
-from asyrp.metrics.features import EncoderFeatures
+from asyrp.metrics.calibration import measured_lines
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.perceptual import LEAST_DIVERSITY
@@ -40,23 +41,26 @@ from asyrp.metrics.table import (
     summarised,
     too_small,
 )
-from asyrp.metrics.zero_shot import Questions, ZeroShotJudge
+from asyrp.metrics.zero_shot import Questions
 from asyrp.options import Guides
 from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.statistics import Estimate
 from asyrp.reporting.tables import csv_text
-from asyrp.scorers.arcface import load_identity
 from asyrp.scorers.judge import place_of
-from asyrp.scorers.load import load_distance, load_encoder
-from asyrp.scorers.segmentation import load_segmenter
-from asyrp.scorers.vision import load_vision
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
 
-FILES = ("table.md", "table.csv", "table.json", "metrics.png", "leakage.png", "audit.png")
+FILES = (
+    "table.md",
+    "table.csv",
+    "table.json",
+    "metrics.png",
+    "leakage.png",
+    "audit.png",
+    "look.html",
+)
 FEW = 4  # pictures that --dry-run measures
-EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
 
 
 def run(options: Evaluate) -> dict[str, Any]:
@@ -77,23 +81,29 @@ def run(options: Evaluate) -> dict[str, Any]:
         _foresee(options, matched, scorers, wish)
     result = measure(options, matched, scorers, wish)
     notes = notes_of(options, matched, scorers, questions)
+    numbers = {**result._asdict(), "gaps": [gap._asdict() for gap in result.gaps], **notes}
     with atomic_folder(options.out) as out:
         write_text(out / "table.md", page(result, notes))
         write_text(out / "table.csv", csv_text(_rows(result)))
-        numbers = {**result._asdict(), "gaps": [gap._asdict() for gap in result.gaps], **notes}
         write_json(out / "table.json", numbers)
-        if set(result.table) - {"fid", "kid"}:
-            save_figure(plot_table(result.table), out / "metrics.png")
-        if result.matrix:
-            save_figure(plot_leakage(result.matrix), out / "leakage.png")
-        if result.gaps:
-            save_figure(plot_audit(result), out / "audit.png")
+        write_text(out / look.FILE, look.page(options, matched))
+        _draw(out, result)
     if result.too_small:
         say(told_small(result.too_small))
     if matched.skipped:
         say(f"{len(matched.skipped)} unreadable: {'; '.join(matched.skipped[:3])}")
     say(f"measured {len(matched.names)} edits; wrote {options.out / 'table.md'}")
     return {"out": options.out, **numbers}
+
+
+def _draw(out: Path, result: Result) -> None:
+    """Figures of all metrics, leakage and the audit."""
+    if set(result.table) - {"fid", "kid"}:
+        save_figure(plot_table(result.table), out / "metrics.png")
+    if result.matrix:
+        save_figure(plot_leakage(result.matrix), out / "leakage.png")
+    if result.gaps:
+        save_figure(plot_audit(result), out / "audit.png")
 
 
 def _foresee(
@@ -212,63 +222,6 @@ def check_judge(scorers: Scorers, matched: MatchedPictures) -> None:
         ) from error
 
 
-def scorers_of(options: Evaluate, questions: Questions | None = None) -> Scorers:
-    """The networks that the asked metrics need."""
-    wanted = set(EVERY) - set(options.leave_out)
-    scorers = _guiding(options, wanted)
-    if questions is not None:
-        scorers = _asked(scorers, options, questions)
-    elif options.judge != NONE:
-        own = source_of(options.judge).scorers(options.device)
-        scorers = _judged(scorers, own, options.features == "judge")
-    if options.segmenter:
-        scorers = scorers._replace(segmenter=load_segmenter(options.segmenter, options.device))
-    if options.identity:
-        scorers = scorers._replace(identity=load_identity(Path(options.identity)))
-    return scorers._replace(
-        judge=scorers.judge if "success" in wanted else None,
-        segmenter=scorers.segmenter if "sc" in wanted else None,
-        features=scorers.features if "fid" in wanted else None,
-        identity=scorers.identity if "identity" in wanted else None,
-    )
-
-
-def _guiding(options: Evaluate, wanted: set[str]) -> Scorers:
-    """The encoder, the distance and the feature network, where they are asked."""
-    guides, device = options.guides, check_device(options.device)
-    guided = bool(options.target) and "s_dir" in wanted
-    compared = "fid" in wanted and (options.judge == NONE or options.features != "judge")
-    own = compared and options.features not in ("judge", "encoder")
-    encoder = load_encoder(guides.encoder, device) if guided or (compared and not own) else None
-    distance = load_distance(guides.distance, device) if wanted & {"lpips", "diversity"} else None
-    features = load_vision(options.features, device) if own else None
-    return Scorers(
-        guide=new_text_direction(encoder, options.source, options.target)
-        if encoder and guided
-        else None,
-        distance=distance if "lpips" in wanted else None,
-        spread=distance if "diversity" in wanted else None,
-        features=EncoderFeatures(encoder) if encoder and compared and not own else features,
-    )
-
-
-def _asked(scorers: Scorers, options: Evaluate, questions: Questions) -> Scorers:
-    """A judge of the user's, whose encoder's features stand for the judge's."""
-    encoder = load_encoder(questions.encoder, options.device)
-    features = EncoderFeatures(encoder) if options.features == "judge" else scorers.features
-    return scorers._replace(judge=ZeroShotJudge(encoder, questions), features=features)
-
-
-def _judged(scorers: Scorers, own: Scorers, features: bool) -> Scorers:
-    """The networks of a domain in their places."""
-    return scorers._replace(
-        judge=own.judge,
-        segmenter=own.segmenter,
-        features=own.features if features else scorers.features,
-        identity=own.identity,
-    )
-
-
 def wish_of(options: Evaluate) -> Wish | None:
     """What the judge should see."""
     return Wish(options.attribute, options.value) if options.attribute else None
@@ -278,6 +231,7 @@ def measure(
     options: Evaluate, matched: MatchedPictures, scorers: Scorers, wish: Wish | None
 ) -> Result:
     """Every number that is written."""
+    people = look.compared(options.answers, matched, scorers, wish) if options.answers else {}
     runs, seed = matched.runs, options.seed
     values, features = over_runs(runs, scorers, wish), features_in(runs, scorers)
     if options.compare_with == "reconstruction":
@@ -291,7 +245,8 @@ def measure(
     matrix: dict[str, dict[str, Estimate]] = {}
     if scorers.judge is not None and wish is not None:
         matrix = leakage_matrix(runs, scorers.judge, wish, seed)
-    return Result(table, groups, gaps(values, members, seed), matrix, small)
+    lines = measured_lines(runs[0], matched.lines, scorers, wish, seed)
+    return Result(table, groups, gaps(values, members, seed), matrix, small, lines, people)
 
 
 def _labels(options: Evaluate, matched: MatchedPictures, scorers: Scorers) -> dict[str, list[str]]:

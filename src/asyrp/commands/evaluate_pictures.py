@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from asyrp.errors import AsyrpError
+from asyrp.metrics.calibration import PERFECT, WRONG
 from asyrp.metrics.of_image import Pictures
 from asyrp.options.evaluate import Evaluate
 from asyrp.storage.files import read_object
@@ -17,6 +18,7 @@ from asyrp.storage.image_sources import Loaded, load
 class MatchedPictures(NamedTuple):
     """The pictures of every run, their names, the labels and losses of reading them.
 
+    lines: the perfect and the wrong edits, by their names. against: another method's edits, if any.
     seeds: of the noise of each run, None where no run.json beside the edits tells. fitted: how many
     sources had another size than their edits.
     """
@@ -27,6 +29,8 @@ class MatchedPictures(NamedTuple):
     skipped: list[str]
     seeds: list[int | None]
     fitted: int
+    lines: dict[str, torch.Tensor]
+    against: list[torch.Tensor]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -51,15 +55,18 @@ def gather(options: Evaluate) -> MatchedPictures:
     size = edits.records[0].size
     every = {"--edits": edits, "--images": load(options.images, size)}
     every |= {f"--edits {path}": load(path, size) for path in others}
-    if options.reconstructions is not None:
-        every["--reconstructions"] = load(options.reconstructions, size)
+    more = {"--reconstructions": options.reconstructions, "--perfect": options.perfect}
+    more |= {"--wrong": options.wrong, "--against": options.against}
+    every |= {name: load(path, size) for name, path in more.items() if path is not None}
     for name, loaded in every.items():
         if name != "--images":
             _check_sizes(name, loaded, size)
     names = matched(every)
     stacks = {name: _lined_up(loaded, names) for name, loaded in every.items()}
     runs = [
-        Pictures(stacks["--images"], stack, stacks.get("--reconstructions"))
+        Pictures(
+            stacks["--images"], stack, stacks.get("--reconstructions"), stacks.get("--perfect")
+        )
         for name, stack in stacks.items()
         if name.startswith("--edits")
     ]
@@ -68,7 +75,10 @@ def gather(options: Evaluate) -> MatchedPictures:
     seeds = [seed_of(path) for path in options.edits]
     labels = [sources[name].labels for name in names]
     fitted = sum(sources[name].size != size for name in names)
-    return MatchedPictures(runs, names, labels, skipped, seeds, fitted)
+    named = {PERFECT: stacks.get("--perfect"), WRONG: stacks.get("--wrong")}
+    lines = {line: stack for line, stack in named.items() if stack is not None}
+    against = [stacks["--against"]] if "--against" in stacks else []
+    return MatchedPictures(runs, names, labels, skipped, seeds, fitted, lines, against)
 
 
 def seed_of(folder: Path) -> int | None:

@@ -8,14 +8,15 @@ from matplotlib.figure import Figure
 from asyrp.commands.evaluate_pictures import MatchedPictures
 from asyrp.commands.judges import NONE, described, leaning, partiality
 from asyrp.method.protocols import templates_of
+from asyrp.metrics.calibration import BETTER, LINES, scores
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
 from asyrp.metrics.gaps import Gap
 from asyrp.metrics.table import GROUP_DRAWS, LEAST_GROUP, METRICS, Scorers
 from asyrp.metrics.zero_shot import Questions
 from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.figures import dots, new_figure
-from asyrp.reporting.statistics import DRAWS, Estimate
-from asyrp.reporting.tables import markdown
+from asyrp.reporting.statistics import DRAWS, HOW, Estimate
+from asyrp.reporting.tables import markdown, percent
 
 MOST_GAPS = 12  # rows of the audit in table.md; the JSON has all
 MOST_SMALL = 6  # subgroups of an attribute that are named as too small; the JSON has all
@@ -24,7 +25,8 @@ MOST_SMALL = 6  # subgroups of an attribute that are named as too small; the JSO
 class Result(NamedTuple):
     """Every number: of all images, of subgroups, the gaps, and leakage by attribute.
 
-    too_small: attribute -> value -> images, of the subgroups that were left out.
+    too_small: attribute -> value -> images, of the subgroups that were left out. lines: no edit,
+    and where given a perfect and a wrong one -> the same table. people: what `look.compared` found.
     """
 
     table: dict[str, Estimate]
@@ -32,6 +34,8 @@ class Result(NamedTuple):
     gaps: list[Gap]
     matrix: dict[str, dict[str, Estimate]]
     too_small: dict[str, dict[str, int]]
+    lines: dict[str, dict[str, Estimate]]
+    people: dict[str, Any]
 
 
 def notes_of(
@@ -92,16 +96,13 @@ def _asked(options: Evaluate, questions: Questions) -> dict[str, Any]:
 
 def page(result: Result, notes: dict[str, Any]) -> str:
     """table.md."""
-    rows = [
-        {
-            "metric": name,
-            "mean [95 % interval]": estimate,
-            "images": estimate.images,
-            "what it is": METRICS.get(name, "of the judge's domain"),
-        }
-        for name, estimate in result.table.items()
-    ]
+    unscored = no_scores(result)
+    rows = [_metric_row(name, result) for name in result.table if name not in unscored]
     parts = ["# Evaluation", _preface(notes), markdown(rows)]
+    if unscored:
+        parts += [_UNSCORED, markdown([_metric_row(name, result) for name in unscored])]
+    if result.people:
+        parts += ["## By eye", _told_people(result.people)]
     if result.gaps:
         parts += ["## Largest gaps between subgroups", _AUDIT, markdown(_audit_rows(result.gaps))]
     if result.groups:
@@ -115,10 +116,44 @@ def page(result: Result, notes: dict[str, Any]) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
+_UNSCORED = "No scores, since a perfect edit is not the best by them:"
+
+
+def no_scores(result: Result) -> list[str]:
+    """Metrics that do not see the perfect edit as the best; none where there is no scale."""
+    if not all(line in result.lines for line in LINES):
+        return []
+    kept = scores(result.lines)
+    return [name for name in result.table if name in BETTER and name not in kept]
+
+
+def _metric_row(name: str, result: Result) -> dict[str, Any]:
+    estimate = result.table[name]
+    return {
+        "metric": name,
+        "mean [95 % interval]": estimate,
+        **{line: table.get(name) for line, table in result.lines.items()},
+        "images": estimate.images,
+        "what it is": METRICS.get(name, "of the judge's domain"),
+    }
+
+
+def _told_people(people: Mapping[str, Any]) -> str:
+    shares = "; ".join(
+        f"{word}: people {percent(one)}, the judge {percent(people['of_judge'][word])}"
+        for word, one in people["of_people"].items()
+    )
+    return (
+        f"{people['answered']} answers of people about edits that nobody chose. The judge agrees "
+        f"on {percent(people['agreement'])} %; Cohen's kappa {people['kappa']:.2f} (0: by chance, "
+        f"1: always). Shares in %: {shares}."
+    )
+
+
 _AUDIT = (
-    f"Subgroups of at least {LEAST_GROUP} images. Sorted by the gap over the metric's standard "
-    "deviation between images. Random subgroups of the same sizes stay below *by chance* in 95 of "
-    "100 draws; a gap below it is no finding."
+    f"Subgroups of at least {LEAST_GROUP} images, the least likely gap first: p is the share of "
+    "random subgroups of the same sizes with as large a gap, adjusted for all gaps; 95 of 100 stay "
+    "below *by chance*."
 )
 
 
@@ -126,11 +161,9 @@ def _preface(notes: dict[str, Any]) -> str:
     networks = "; ".join(f"{key}: {name}" for key, name in notes["networks"].items())
     fitted = notes["sources fitted to the size of the edits"]
     lines = [
-        f"{notes['images']} images, {len(notes['skipped'])} unreadable. Intervals: 95 %, bootstrap "
-        f"over images{_over_runs(notes)}, seed {notes['seeds']['bootstrap']}, "
-        f"{notes['draws']['means']} draws (FID {notes['draws']['FID']}, KID "
-        f"{notes['draws']['KID']}, laid around the estimate). An interval without width means that "
-        "all images agreed.",
+        f"{notes['images']} images, {len(notes['skipped'])} unreadable. Intervals: {HOW}; here "
+        f"over images{_over_runs(notes)}, seed {notes['seeds']['bootstrap']}, FID from "
+        f"{notes['draws']['FID']}, KID from {notes['draws']['KID']} resamples.",
         f"{fitted} sources had another size than the edits: cropped at the centre, resized."
         if fitted
         else "",
@@ -157,7 +190,7 @@ def _over_runs(notes: dict[str, Any]) -> str:
         return f" (edits made with seed {told})"
     return (
         f" and over {len(seeds)} runs with the seeds {told} (FID, KID and diversity: means over "
-        "runs, bootstrap over images)"
+        "runs, resamples of images)"
     )
 
 
@@ -170,6 +203,7 @@ def _audit_rows(gaps: list[Gap]) -> list[dict[str, Any]]:
             "highest": gap.highest,
             "gap": gap.gap,
             "by chance": gap.by_chance,
+            "p (Holm)": gap.p,
             "gap / deviation": gap.spread,
         }
         for gap in gaps[:MOST_GAPS]

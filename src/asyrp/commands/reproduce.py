@@ -1,10 +1,11 @@
 """asyrp reproduce: compare and all studies on a domain, and the page of results."""
 
+from dataclasses import replace
 from typing import Any
 
 from asyrp.commands.common import say, work
 from asyrp.commands.compare import plan_of
-from asyrp.experiments.plan import domain_of, settled
+from asyrp.experiments.plan import domain_of, settled, with_finders
 from asyrp.experiments.reproduce import results, stages_of
 from asyrp.experiments.studies.catalogue import STUDIES, why_no_study
 from asyrp.options.compare import Reproduce
@@ -19,13 +20,14 @@ def run(options: Reproduce) -> dict[str, Any]:
     plan = settled(plan_of(*parts))
     runnable = [name for name in STUDIES if not why_no_study(name, domain_of(plan))]
     names = options.studies or tuple(runnable)
-    stages = stages_of(plan, names, options.faces)
+    finders = settled(with_finders(replace(plan, methods=()))) if options.finders else None
+    stages = stages_of(plan, names, options.faces, finders)
     check_results(options.docs, None, ["results.md"])
     kept = options.keep
     work(stages, kept, options.on.workers, domain_of(plan).model)
     with atomic_folder(options.docs) as docs:
         new_folder(docs / "results")
-        page = results(plan, names, stages, kept, docs, options.on.workers)
+        page = results(plan, names, stages, kept, docs, options.on.workers, finders)
         write_text(docs / "results.md", page)
     say(f"wrote {options.docs / 'results.md'}")
     return {"docs": options.docs, "stages": len(stages)}

@@ -1,6 +1,7 @@
 """asyrp study: one claim of the paper, as numbers, a figure and a verdict."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,10 +52,10 @@ def run(options: Study) -> dict[str, Any]:
 
 def of_domain(options: Study) -> Mapping[str, Any]:
     """The study on a domain, in stages."""
-    plan = plan_of(options.on, (), (), options.counts, options.training)
+    plan = replace(plan_of(options.on, (), (), options.counts, options.training), rates=())
     check_study(plan, options.name, options.faces)
     tasks = tasks_of(options.name, domain_of(plan)) or tuple(domain_of(plan).tasks)[:1]
-    plan = settled(plan_of(options.on, tasks, ("asyrp",), options.counts, options.training))
+    plan = settled(replace(plan, tasks=tasks, methods=("asyrp",)))
     stages = study_stages(plan, [options.name], options.faces)
     kept = options.out / "stages"
     work(stages, kept, options.on.workers, domain_of(plan).model)

@@ -19,7 +19,6 @@ from asyrp.runtime.resumable import result_of
 
 STRENGTHS: tuple[Setting, ...] = tuple({"strength": s} for s in (0.5, 0.8, 1.3, 2.1))
 DOUBLED: tuple[Setting, ...] = tuple({"strength": s} for s in (1.0, 3.0, 6.0, 12.0))
-TABLE_RATE = 1e-2  # Adam's, for tables of eps: every entry is met once a batch, f_t's at each t
 
 
 def direction_path(folder: Path, task: Task) -> Path:
@@ -45,7 +44,14 @@ def asyrp(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     made = result_of(inputs.folder, f"direction-{task.name}")["training"]
     cost = Cost(**{name: made[name] for name in vars(Cost())})
     saved = trained(domain, task, inputs.folder)
-    return _directed(domain.model, inputs, saved, _bytes_of_ft(inputs, task), cost)
+    return directed(domain.model, inputs, saved, _bytes_of_ft(inputs, task), cost)
+
+
+def asyrp_anew(domain: Domain, task: Task, inputs: Inputs) -> Editor:
+    """The same, trained now."""
+    with counted(domain.model) as cost:
+        saved = fitted(domain, task, inputs.interval, inputs.train, inputs.settings).saved
+    return directed(domain.model, inputs, saved, 0, cost)
 
 
 def mean_table(domain: Domain, task: Task, inputs: Inputs) -> Editor:
@@ -53,8 +59,8 @@ def mean_table(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     with counted(domain.model) as cost:
         saved = trained(domain, task, inputs.folder)
         table = mean_direction([recorded(domain, inputs.train, saved)])
-    directed = SavedDirection(table, saved.card)
-    return _directed(domain.model, inputs, directed, _kept(inputs, task, "mean", directed), cost)
+    mean = SavedDirection(table, saved.card)
+    return directed(domain.model, inputs, mean, bytes_kept(inputs, task, "mean", mean), cost)
 
 
 def one_global(domain: Domain, task: Task, inputs: Inputs) -> Editor:
@@ -62,46 +68,49 @@ def one_global(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     with counted(domain.model) as cost:
         saved = trained(domain, task, inputs.folder)
         single = global_direction(mean_direction([recorded(domain, inputs.train, saved)]))
-    directed = SavedDirection(single, saved.card)
-    return _directed(domain.model, inputs, directed, _kept(inputs, task, "global", directed), cost)
+    one = SavedDirection(single, saved.card)
+    return directed(domain.model, inputs, one, bytes_kept(inputs, task, "global", one), cost)
 
 
 def symmetric_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """The same f_t in both halves of the step, which Theorem 1 says will do little."""
     saved, stored = trained(domain, task, inputs.folder), _bytes_of_ft(inputs, task)
-    ready = _directed(domain.model, inputs, saved, stored, Cost(), symmetric)
+    ready = directed(domain.model, inputs, saved, stored, Cost(), symmetric)
     return ready._replace(settings=DOUBLED)
 
 
 def epsilon_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """One De_t a timestep, trained and added to eps in P_t alone (appendix D.1)."""
     space = epsilon_space(domain.model)
-    table = replace(inputs.settings, kind="timestep", learning_rate=TABLE_RATE)
+    table = replace(inputs.settings, kind="timestep")
     with counted(domain.model) as cost:
         saved = fitted(domain, task, inputs.interval, inputs.train, table, space).saved
-    return _directed(space, inputs, saved, _kept(inputs, task, "epsilon", saved), cost)
+    return directed(space, inputs, saved, bytes_kept(inputs, task, "epsilon", saved), cost)
 
 
 def _bytes_of_ft(inputs: Inputs, task: Task) -> int:
     return direction_path(inputs.folder, task).stat().st_size
 
 
-def _kept(inputs: Inputs, task: Task, name: str, saved: SavedDirection) -> int:
+def bytes_kept(inputs: Inputs, task: Task, name: str, saved: SavedDirection) -> int:
+    """Keep a task's direction by a name; the size of its file."""
     path = inputs.folder / f"{name}-{task.name}.safetensors"
     save_direction(path, saved.direction, saved.card)
     return path.stat().st_size
 
 
-def _directed(
+def directed(
     model: HSpaceUNet,
     inputs: Inputs,
-    directed: SavedDirection,
+    saved: SavedDirection,
     stored: int,
     cost: Cost,
     shift: Shift = asymmetric,
 ) -> Editor:
+    """The editor that a direction makes."""
+
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
-        act = directed.attribute(setting["strength"])
+        act = saved.attribute(setting["strength"])
         return edited(model, images, [act], inputs.interval.t_boost, shift)
 
     return Editor(edit, STRENGTHS, stored, cost)

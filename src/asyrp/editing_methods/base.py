@@ -62,25 +62,35 @@ class EditingMethod(Protocol):
 
     @property
     def given(self) -> str:
-        """What it is told beside the text pair; "" for nothing."""
+        """What differs from the others: what it is told beside the text pair, data, boosting."""
 
     def prepare(self, domain: Domain, task: Task, inputs: Inputs) -> Editor:
         """Train what it trains, on the train images alone."""
 
 
+Prepare = Callable[[Domain, Task, Inputs], Editor]
+
+
 @dataclass(frozen=True)
 class Method:
-    """An `EditingMethod` made of a function."""
+    """An `EditingMethod` made of a function.
+
+    rate: Adam's learning rate that it is known for; the search looks around it. anew: trains what
+    it trains and keeps nothing, for that search; None is `prepare`.
+    """
 
     name: str
     title: str
-    prepare: Callable[[Domain, Task, Inputs], Editor]
+    prepare: Prepare
     needs: frozenset[str] = frozenset()
     after: str = ""
     given: str = ""
+    rate: float | None = None
+    anew: Prepare | None = None
 
 
 def why_not(method: EditingMethod, domain: Domain) -> str:
     """Why a method does not run on a domain; "" where it does."""
-    lacking = sorted(method.needs - domain.gives)
+    judge = frozenset() if domain.scorers.judge is None else {"judge"}
+    lacking = sorted(method.needs - domain.gives - judge)
     return f"{domain.name} gives no {', no '.join(lacking)}" if lacking else ""

@@ -4,39 +4,50 @@ from collections.abc import Mapping
 
 from asyrp.editing_methods.asyrp import (
     asyrp,
+    asyrp_anew,
     epsilon_edit,
     mean_table,
     one_global,
     symmetric_edit,
 )
 from asyrp.editing_methods.base import EditingMethod, Method
-from asyrp.editing_methods.classifier_guidance import classified
+from asyrp.editing_methods.classifier_guidance import classified, classified_anew
 from asyrp.editing_methods.diffusionclip import diffusionclip
+from asyrp.editing_methods.finders import FINDER_METHODS
 from asyrp.editing_methods.image_guidance import mixed, painted
 from asyrp.editing_methods.label_swap import swapped
 from asyrp.lookup import look_up
 
 DRAWN, LABELS = frozenset({"rendered_target"}), frozenset({"labels"})
-BEFORE, STROKES = "f_t, trained before", "strokes of the answer, for every image"
+BEFORE = "f_t, trained before"
+STROKES = "strokes of the drawn target for every image; DDPM noise at every step, so no boosting"
 
 METHODS: Mapping[str, EditingMethod] = {
     method.name: method
     for method in (
-        Method("asyrp", "Asyrp, f_t", asyrp, after="direction"),
+        Method("asyrp", "Asyrp, f_t", asyrp, after="direction", anew=asyrp_anew),
         Method("mean", "Asyrp, one dh a timestep", mean_table, after="direction", given=BEFORE),
         Method("global", "Asyrp, one dh", one_global, after="direction", given=BEFORE),
         Method("symmetric", "symmetric edit", symmetric_edit, after="direction", given=BEFORE),
-        Method("epsilon", "epsilon space", epsilon_edit),
-        Method("diffusionclip", "DiffusionCLIP", diffusionclip),
+        Method("epsilon", "epsilon space", epsilon_edit, rate=1e-2),
+        Method(
+            "diffusionclip",
+            "DiffusionCLIP",
+            diffusionclip,
+            given="no t_edit: trained at all timesteps below t_start",
+            rate=1e-4,  # the paper's 8e-6 is for a network of 114 million weights
+        ),
         Method(
             "classifier",
             "classifier guidance",
             classified,
             LABELS,
             "classifier",
-            "labels; one for all",
+            "labels of as many other images, unseen values among them; one for all tasks",
+            rate=2e-3,
+            anew=classified_anew,
         ),
-        Method("sdedit", "SDEdit", painted, DRAWN, given=STROKES),
+        Method("sdedit", "SDEdit", painted, DRAWN, given=f"{STROKES}; noised, not inverted"),
         Method("ilvr", "ILVR", mixed, DRAWN, given=STROKES),
         Method(
             "swap",
@@ -55,4 +66,4 @@ def method_of(name: str) -> EditingMethod:
     Raises:
         AsyrpError: nothing by that name.
     """
-    return look_up(name, METHODS, "method")
+    return look_up(name, {**METHODS, **FINDER_METHODS}, "method")

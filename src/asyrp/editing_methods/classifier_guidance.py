@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asyrp.domains.base import Domain, Task
+from asyrp.domains.base import Domain, Labeller, Task
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
+from asyrp.domains.training_loop import LoopSettings, optimise
 from asyrp.editing_methods.base import Editor, Inputs, Setting
 from asyrp.method.cost import Cost
-from asyrp.method.ddim import Step, step
+from asyrp.method.ddim import Step, draw_noise, step
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import NoiseSchedule, Pair
+from asyrp.method.unedited_trajectory import editing_window
 from asyrp.runtime.generators import seeded
 from asyrp.runtime.resumable import seconds_of
 from asyrp.scorers.judge import Judge
@@ -113,6 +115,8 @@ def guided(
     wanted: tuple[str, int],
     scale: float,
     t_end: int = 0,
+    t_boost: int = 0,
+    generators: Generators = (),
 ) -> Iterator[Step]:
     """DDIM with eps - scale sqrt(1 - abar_t) grad log p(value | x_t) down to t_end.
 
@@ -120,13 +124,16 @@ def guided(
 
     Args:
         x: x where the grid begins. wanted: attribute and index of its value.
+        t_boost, generators: as of the reverse process.
     """
     for pair in grid:
         eps = model(x, pair.t)
         if pair.t >= t_end:
             away = math.sqrt(1 - model.schedule.alpha_bar(pair.t)) * scale
             eps = eps - away * pull(classifier, x, pair.t, *wanted)
-        done = step(x, eps, eps, model.schedule, pair)
+        boosted = pair.t < t_boost
+        noise = draw_noise(x, generators) if boosted else None
+        done = step(x, eps, eps, model.schedule, pair, noise, float(boosted))
         x = done.x
         yield done
 
@@ -143,21 +150,48 @@ def new_classifier(domain: Domain) -> NoisyClassifier:
     return seeded(3, lambda: NoisyClassifier(sizes, domain.model.schedule.length))
 
 
+def trained(domain: Domain, inputs: Inputs) -> NoisyClassifier:
+    """A classifier of as many labelled images as f_t sees, in as many steps of as many images."""
+    settings, count = inputs.settings, len(inputs.train.numbers)
+    length, interval = domain.model.schedule.length, inputs.interval
+    parts = (interval.t_start, interval.t_edit, settings.steps, length, inputs.train.at)
+    batches = settings.epochs * math.ceil(count / settings.batch_size)
+    steps = batches * len(editing_window(*parts).grid)
+    images, known = cast(Labeller, domain).labelled(count)
+    classifier = new_classifier(domain)
+    loss_at = noisy_loss(classifier, images, known, domain.model.schedule, settings.batch_size)
+    loop = LoopSettings(steps, settings.rate, max(1, min(50, steps // 10)), ema_decay=0.98)
+    *_, last = optimise(classifier, loss_at, loop)
+    return cast(NoisyClassifier, last.ema)
+
+
+def classified_anew(domain: Domain, task: Task, inputs: Inputs) -> Editor:
+    """Guidance by a classifier that is trained now."""
+    return guiding(domain, task, inputs, trained(domain, inputs))
+
+
 def classified(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """Guidance by a classifier that was trained on labelled noisy images, unseen values too."""
     classifier, path = new_classifier(domain), classifier_path(inputs.folder)
     classifier.load_state_dict(load_safetensors(path))
+    cost = Cost(seconds=seconds_of(inputs.folder, "classifier"))
+    ready = guiding(domain, task, inputs, classifier)
+    return ready._replace(stored=path.stat().st_size, training=cost)
+
+
+def guiding(domain: Domain, task: Task, inputs: Inputs, classifier: NoisyClassifier) -> Editor:
+    """The editor that a classifier makes."""
     judge = cast(Judge, domain.scorers.judge)
     value = (task.attribute, wanted_value(judge, task.attribute, task.value))
 
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
-        grid = images.grid(domain.model.schedule.length)
+        grid, boost = images.grid(domain.model.schedule.length), inputs.interval.t_boost
 
         def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-            *_, last = guided(domain.model, classifier, x, grid, value, setting["scale"])
+            known = (x, grid, value, setting["scale"], 0, boost, generators)
+            *_, last = guided(domain.model, classifier, *known)
             return last.x
 
         return batched(images, editing)
 
-    cost = Cost(seconds=seconds_of(inputs.folder, "classifier"))
-    return Editor(edit, SCALES, path.stat().st_size, cost)
+    return Editor(edit, SCALES, 0, Cost())

@@ -27,7 +27,6 @@ from asyrp.method.unedited_trajectory import UneditedTrajectory, editing_window,
 from asyrp.settings import TrainSettings
 
 SHARES: tuple[Setting, ...] = tuple({"share": s} for s in (0.5, 0.8, 1.3, 2.1))
-LEARNING_RATE = 1e-4  # of Adam; the paper's 8e-6 is for a network of 114 million weights
 
 
 class TuneStep(NamedTuple):
@@ -54,7 +53,6 @@ def fine_tune(
     sources: UneditedTrajectory,
     grid: Sequence[Pair],
     settings: TrainSettings,
-    learning_rate: float = LEARNING_RATE,
 ) -> Iterator[TuneStep]:
     """Train `tuned` in place with lambda_clip L_dir + lambda_recon cos L1 at every timestep.
 
@@ -62,11 +60,11 @@ def fine_tune(
         AsyrpError: the settings' loss has no gradient at the untouched network.
     """
     settings.check_start()
-    optimiser = torch.optim.Adam(tuned.unet.parameters(), lr=learning_rate)
+    optimiser = torch.optim.Adam(tuned.unet.parameters(), lr=settings.rate)
     order = batches_of(len(sources.latents), settings)
     for batch, rows in enumerate(order):
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate * remaining(batch, len(order), settings)
+            group["lr"] = settings.rate * remaining(batch, len(order), settings)
         for k, done in enumerate(reverse_process(tuned, sources.latents[rows], grid)):
             x0, features = sources.x0[k, rows], sources.features[k, rows]
             losses = loss_of(done.x0, x0, features, guide, settings)
@@ -109,7 +107,7 @@ def diffusionclip(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     stored = 2 * sum(p.numel() for p in tuned.unet.parameters())  # fp16, as networks are kept
 
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
-        return edited(blended(model, tuned, setting["share"]), images, [])
+        return edited(blended(model, tuned, setting["share"]), images, [], interval.t_boost)
 
     return Editor(edit, SHARES, stored, _sum(before, cost))
 

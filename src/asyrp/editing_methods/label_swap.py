@@ -4,13 +4,15 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from asyrp.domains.base import Conditioner, Domain, Task
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
 from asyrp.editing_methods.base import Editor, Inputs, Setting
+from asyrp.method.asymmetric_process import ReverseStep, reverse_process
 from asyrp.method.cost import Cost
-from asyrp.method.ddim import Step, generate, invert_steps
+from asyrp.method.ddim import invert_steps
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair, below, paper_grid
 
@@ -18,15 +20,20 @@ BEGINS: tuple[Setting, ...] = tuple({"begin": share} for share in (0.25, 0.5, 0.
 
 
 def swap_condition(
-    source: HSpaceUNet, target: HSpaceUNet, images: Tensor, grid: Sequence[Pair]
-) -> Iterator[Step]:
+    source: HSpaceUNet,
+    target: HSpaceUNet,
+    images: Tensor,
+    grid: Sequence[Pair],
+    t_boost: int = 0,
+    generators: Sequence[torch.Generator] = (),
+) -> Iterator[ReverseStep]:
     """Invert under one condition and walk back under another: one network with each of two fixed.
 
     Args:
         images: x at t = CLEAN. grid: the pairs from where the inversion ends.
     """
     *_, top = invert_steps(source, source.schedule, images, grid, "source", 1)
-    yield from generate(target, target.schedule, top.x, grid)
+    yield from reverse_process(target, top.x, grid, (), t_boost, generators)
 
 
 def swapped(domain: Domain, task: Task, inputs: Inputs) -> Editor:
@@ -40,7 +47,8 @@ def swapped(domain: Domain, task: Task, inputs: Inputs) -> Editor:
         grid = whole[-max(2, under) :]
 
         def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-            *_, last = swap_condition(source, target, images.images[rows], grid)
+            known = (images.images[rows], grid, inputs.interval.t_boost, generators)
+            *_, last = swap_condition(source, target, *known)
             return last.x
 
         return batched(images, editing)

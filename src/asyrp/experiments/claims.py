@@ -15,6 +15,7 @@ LEVEL = 0.05
 Measures = Mapping[str, Estimate | float | None]
 """measure -> what was found; a bare number has no doubt, None was not found."""
 KINDS = ("above", "below", "within")
+SECOND = ", by the second judge"
 
 
 class Outcome(NamedTuple):
@@ -30,11 +31,26 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """One measure's bound; kind: one of KINDS."""
+    """One measure's bound; kind: one of KINDS. judges: two where a second one has to agree."""
 
     measure: str
     kind: str
     bound: float
+    judges: int = 1
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What is measured, once a judge."""
+        return (self.measure, self.measure + SECOND)[: self.judges]
+
+    def joined(self, found: Measures) -> Outcome | None:
+        """The outcome of all judges together, p 1 where they differ; None where one lacks."""
+        known = [one for measure in self.measures if (one := found[measure]) is not None]
+        if len(known) < self.judges:
+            return None
+        parts = [self.outcome(one) for one in known]
+        agree = len({one.holds for one in parts}) == 1
+        return Outcome(parts[0].holds, max(one.p for one in parts) if agree else 1.0)
 
     def outcome(self, found: Estimate | float) -> Outcome:
         """Which side of the bound it is on, and the p of the bound itself."""
@@ -69,12 +85,11 @@ class Claim:
         Raises:
             AsyrpError: a measure that is not one of the claim's, or lacks.
         """
-        wanted = [rule.measure for rule in self.rules]
+        wanted = [measure for rule in self.rules for measure in rule.measures]
         if set(wanted) != set(found):
             odd = sorted(set(wanted) ^ set(found))[0]
             raise AsyrpError(f"the claim {self.name!r} is decided by {wanted}; {odd!r} differs")
-        known = {measure: one for measure, one in found.items() if one is not None}
-        parts = [r.outcome(known[r.measure]) for r in self.rules if r.measure in known]
+        parts = [one for rule in self.rules if (one := rule.joined(found)) is not None]
         against = [part.p for part in parts if not part.holds]
         if self.join == "all" and against:  # one that fails is enough
             return Outcome(False, min(1.0, min(against) * len(self.rules)))
@@ -111,7 +126,7 @@ def _rule(name: str, table: Mapping[str, Any]) -> Rule:
     kinds = [kind for kind in KINDS if kind in table]
     if len(kinds) != 1:
         raise AsyrpError(f"the claim {name!r}: a rule needs one of {', '.join(KINDS)}; got {kinds}")
-    return Rule(table["measure"], kinds[0], float(table[kinds[0]]))
+    return Rule(table["measure"], kinds[0], float(table[kinds[0]]), table.get("judges", 1))
 
 
 def decided(outcomes: Sequence[Outcome], level: float = LEVEL) -> list[bool | None]:

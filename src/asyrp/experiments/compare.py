@@ -1,17 +1,16 @@
 """One cell of the comparison: one method on one task, trained, tuned, and tested."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
 
 from asyrp.domains.base import Domain, Renderer, Task, task_of
-from asyrp.domains.inverted_images import InvertedImages, lacking
-from asyrp.editing_methods.asyrp import train_ft
+from asyrp.domains.inverted_images import InvertedImages
 from asyrp.editing_methods.base import Editor, Setting
 from asyrp.editing_methods.catalogue import method_of
 from asyrp.experiments.distance_to_target import shares_of_distance
@@ -22,9 +21,13 @@ from asyrp.experiments.plan import (
     domain_of,
     images_kept,
     inputs_kept,
+    lacking_kept,
     shared_stages,
 )
-from asyrp.method.cost import Cost, counted, encoder_share
+from asyrp.experiments.scale import Scale, showing
+from asyrp.experiments.training import rate_kept, searched, training_stages
+from asyrp.experiments.tuning import Arm, arm_of, score
+from asyrp.method.cost import counted, encoder_share, spent
 from asyrp.metrics.answers import changed
 from asyrp.runtime.cpu import finish
 from asyrp.runtime.resumable import Stage
@@ -32,27 +35,7 @@ from asyrp.scorers.judge import Judge, answers, shown
 from asyrp.storage.images import contact_sheet, write_png
 
 SHOWN = 8  # images of a strip
-
-
-class Trial(NamedTuple):
-    """A setting on validation images: means over them."""
-
-    setting: Setting
-    clean: float
-    success: float
-    leakage: float
-    lpips: float
-    s_dir: float
-
-    @property
-    def rank(self) -> tuple[float, ...]:
-        """The higher the better: clean edits, then any success, then small changes.
-
-        Without a judge S_dir minus LPIPS: the change asked for, and little else.
-        """
-        if np.isnan(self.clean):
-            return (self.s_dir - self.lpips,)
-        return self.clean, self.success, -self.lpips
+LUCK = ("success", "leakage", "clean", "success_2", "clean_2")  # told with the luck of tuning
 
 
 @dataclass(frozen=True)
@@ -66,24 +49,23 @@ class Cell:
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Train, tune on validation images, test; writes a strip of edits beside the numbers."""
         plan, domain = self.plan, domain_of(self.plan)
-        task = task_of(domain, self.task)
-        ready = method_of(self.method).prepare(domain, task, inputs_kept(plan, folder, task))
-        validation, test = edited_images(plan, folder, task)
-        with counted(domain.model) as tuning:
-            trials = [tried(domain, task, validation, ready, one) for one in ready.settings]
-        best = max(trials, key=lambda trial: trial.rank)
+        task, rate = task_of(domain, self.task), rate_kept(folder, self.method)
+        inputs = inputs_kept(plan, folder, task, rate)
+        ready = method_of(self.method).prepare(domain, task, inputs)
+        test, share = lacking_kept(plan, folder, "test", task), encoder_share(domain.model)
+        arm, told = self.tuned(folder, ready)
         started = time.perf_counter()
         with counted(domain.model) as editing:
-            edits = ready.edit(test, best.setting)
+            edits = ready.edit(test, ready.settings[arm.best])
             finish(edits.device)
-        seconds, share = time.perf_counter() - started, encoder_share(domain.model)
+        seconds = time.perf_counter() - started
         write_strip(folder / f"{cell_name(self.method, self.task)}.png", domain, edits)
-        found = measured(domain, task, test, edits)
+        found = measured(domain, task, test, edits, showing(plan, folder, task))
         return {
             "method": self.method,
             "task": self.task,
-            "setting": best.setting,
-            "trials": [trial._asdict() for trial in trials],
+            "rate": rate,
+            **told,
             "numbers": test.numbers,
             "values": found.values,
             "sets": found.sets,
@@ -91,29 +73,32 @@ class Cell:
             "distance_to_target": towards_target(domain, task, test, edits),
             "stored": ready.stored,
             "training": spent(ready.training, share),
-            "tuning": spent(tuning, share),
             "editing": {**spent(editing, share), "seconds": seconds},
         }
 
+    def tuned(self, folder: Path, ready: Editor) -> tuple[Arm, dict[str, Any]]:
+        """Every setting on validation images; those that their luck may choose, on test images."""
+        domain, settings = domain_of(self.plan), ready.settings
+        task = task_of(domain, self.task)
+        validation, test = (
+            lacking_kept(self.plan, folder, split, task) for split in ("validation", "test")
+        )
 
-def edited_images(plan: Plan, folder: Path, task: Task) -> tuple[InvertedImages, InvertedImages]:
-    """Images of validation and of test that lack a task's value."""
-    domain = domain_of(plan)
-    validation, test = (images_kept(plan, folder, split, task) for split in ("validation", "test"))
-    return (
-        lacking(domain, validation, task, plan.validation_images),
-        lacking(domain, test, task, plan.test_images),
-    )
+        def seen(images: InvertedImages, setting: Setting) -> Mapping[str, np.ndarray]:
+            return judged(domain, task, images, ready.edit(images, setting))
 
-
-def tried(
-    domain: Domain, task: Task, images: InvertedImages, ready: Editor, setting: Setting
-) -> Trial:
-    """One setting on validation images."""
-    values = judged(domain, task, images, ready.edit(images, setting))
-    names = ("clean", "success", "leakage", "lpips", "s_dir")
-    means = (float(np.nanmean(values[n])) if n in values else float("nan") for n in names)
-    return Trial(setting, *means)
+        with counted(domain.model) as cost:
+            tried = [seen(validation, setting) for setting in settings]
+        arm = arm_of([score(values) for values in tried], lambda k: seen(test, settings[k]))
+        means = [{k: float(np.nanmean(row)) for k, row in values.items()} for values in tried]
+        return arm, {
+            "setting": settings[arm.best],
+            "trials": [{"setting": s, **m} for s, m in zip(settings, means, strict=True)],
+            "tuned_on": validation.numbers,
+            "scores": arm.scores,
+            "tested": {place: {k: v[k] for k in LUCK if k in v} for place, v in arm.made.items()},
+            "tuning": spent(cost, encoder_share(domain.model)),
+        }
 
 
 def changed_answers(
@@ -143,29 +128,9 @@ def write_strip(path: Path, domain: Domain, x: Tensor) -> None:
     write_png(path, contact_sheet([pictures_of(domain.model, x[:SHOWN])]))
 
 
-def spent(cost: Cost, share: float) -> dict[str, Any]:
-    """A cost as data, with its evaluations of the whole network."""
-    return {**asdict(cost), "evaluations": cost.evaluations(share)}
-
-
 def cell_name(method: str, task: str) -> str:
     """The name of a cell's stage."""
     return f"cell-{method.replace(':', '.')}-{task}"
-
-
-@dataclass(frozen=True)
-class TrainDirection:
-    """f_t of one task."""
-
-    plan: Plan
-    task: str
-
-    def __call__(self, folder: Path) -> Mapping[str, Any]:
-        """Write direction-TASK.safetensors."""
-        domain = domain_of(self.plan)
-        task = task_of(domain, self.task)
-        cost = train_ft(domain, task, inputs_kept(self.plan, folder, task))
-        return {"training": spent(cost, encoder_share(domain.model))}
 
 
 @dataclass(frozen=True)
@@ -202,37 +167,31 @@ class Reconstructed:
         if judge is None:
             return {"changed": {}}
         before, after = (answers(judge, x) for x in (images.images, images.reconstructions))
-        return {"changed": changed(before, after, showing(judge, before))}
+        return {"changed": changed(before, after, visible(judge, before))}
 
 
-def showing(judge: Judge, seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def visible(judge: Judge, seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """attribute -> (n,) bool: whether it shows in each image, by the judge's own answers."""
     count = len(next(iter(seen.values())))
     images = [{a: judge.values[a][int(rows[i])] for a, rows in seen.items()} for i in range(count)]
     return {a: np.array([judge.visible(image, a) for image in images], bool) for a in seen}
 
 
-def direction_stages(plan: Plan, tasks: Sequence[str]) -> list[Stage]:
-    """f_t of some tasks."""
-    needs = ("curves", "train")
-    return [Stage(f"direction-{task}", TrainDirection(plan.shared, task), needs) for task in tasks]
-
-
 def compare_stages(plan: Plan) -> list[Stage]:
-    """The shared stages, every f_t, and every cell."""
-    stages, domain = shared_stages(plan), domain_of(plan)
+    """The shared stages, what is trained once, the scale of the measures, and every cell."""
+    stages, domain = [*shared_stages(plan), *training_stages(plan)], domain_of(plan)
     stages.append(Stage("reconstructed", Reconstructed(plan.shared), ("curves", "test")))
-    if any(method_of(name).after == "direction" for name in plan.methods):
-        stages += direction_stages(plan, plan.tasks)
     if "asyrp" in plan.methods and "rendered_target" in domain.gives:
         stages += dose_stages(plan, [domain.tasks[name] for name in plan.tasks])
     common = ("curves", "train", "validation", "test")
     for task in plan.tasks:
         stages.append(Stage(f"shown-{task}", Shown(plan.shared, task), ("curves", "test")))
+        stages.append(Stage(f"scale-{task}", Scale(plan.shared, task), common))
     for name in plan.methods:
         after = method_of(name).after
         for task in plan.tasks:
             own = f"direction-{task}" if after == "direction" else after
-            needs = (*common, own) if own else common
+            rate = (f"rate-{name}",) if searched(name) else ()
+            needs = (*common, *rate, *((own,) if own else ()))
             stages.append(Stage(cell_name(name, task), Cell(plan.shared, name, task), needs))
     return stages

@@ -1,6 +1,6 @@
 """What a comparison writes: the page, a row a cell, and figures, from the results of its stages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ from asyrp.experiments.compare_words import Doses
 from asyrp.experiments.dose_response import dose_stages
 from asyrp.experiments.plan import Plan, domain_of
 from asyrp.experiments.plots import save_figure
+from asyrp.metrics.calibration import LINES
+from asyrp.reporting.statistics import HOW
 from asyrp.reporting.tables import csv_text, markdown
 from asyrp.runtime.resumable import result_of
 from asyrp.storage.json_files import write_json, write_text
@@ -25,13 +27,17 @@ from asyrp.storage.untrusted.pictures import open_picture
 
 
 class Compared(NamedTuple):
-    """The results of all cells, what reconstructions change, and what more strength does."""
+    """The results of all cells, what reconstructions change, and what more strength does.
+
+    scales: of every task, what `scale.Scale` found; its lines are among the cells.
+    """
 
     domain: Domain
     tasks: Sequence[Task]
     cells: Cells
     back: Back
     doses: Doses
+    scales: Sequence[Mapping[str, Any]]
 
 
 def read_compared(plan: Plan, kept: Path) -> Compared:
@@ -40,10 +46,15 @@ def read_compared(plan: Plan, kept: Path) -> Compared:
     tasks = [domain.tasks[name] for name in plan.tasks]
     pairs = [(method, task) for method in plan.methods for task in plan.tasks]
     cells = {(m, t): result_of(kept, cell_name(m, t)) for m, t in pairs}
+    scales = [result_of(kept, f"scale-{task}") for task in plan.tasks]
+    for task, scale in zip(plan.tasks, scales, strict=True):
+        one = {"numbers": scale["numbers"]}
+        cells |= {(line, task): {**one, **found} for line, found in scale["lines"].items()}
     drawn = "rendered_target" in domain.gives and REFERENCE in plan.methods
     names = [stage.name.removeprefix("dose-") for stage in dose_stages(plan, tasks) if drawn]
     doses = [(domain.tasks[name], result_of(kept, f"dose-{name}")) for name in names]
-    return Compared(domain, tasks, cells, result_of(kept, "reconstructed")["changed"], doses)
+    back = result_of(kept, "reconstructed")["changed"]
+    return Compared(domain, tasks, cells, back, doses, scales)
 
 
 def write_compared(plan: Plan, found: Compared, kept: Path, out: Path) -> None:
@@ -60,14 +71,21 @@ def cells_by_name(found: Compared) -> dict[str, Any]:
 
 
 def page(plan: Plan, found: Compared) -> str:
+    """How it was done, and the tables, as Markdown."""
+    return f"{notes(plan, found)}\n\n{tables(plan, found)}"
+
+
+def tables(plan: Plan, found: Compared) -> str:
     """The tables as Markdown."""
     methods, tasks, cells = plan.methods, found.tasks, found.cells
-    parts = [notes(plan, found)]
+    parts: list[str] = []
     if judged := compare_table.judged(cells):
         parts += [words.summary(cells, methods, tasks)]
     for name, some in compare_table.groups_of(tasks).items():
         parts += [_GROUPS[name].format(len(some))]
-        parts += [markdown(compare_table.overall(cells, methods, some))]
+        parts += [compare_table.scaled(cells, methods, some)]
+    if rows := words.control_rows(found.scales):
+        parts += [_CONTROLS.format(found.scales[0]["second"]), markdown(rows)]
     parts += ["What it cost:", markdown(compare_table.costs(cells, methods, tasks)), _COSTS]
     parts += [_TUNED[judged], markdown(compare_table.tuning(cells, methods, tasks))]
     parts += [words.settings_at_the_edge(cells, methods, tasks)]
@@ -90,7 +108,7 @@ def _judged(plan: Plan, found: Compared) -> list[str]:
             parts += [f"Asyrp's f_t minus each method on the same images, {_OF[name]}:"]
             parts += [markdown(compare_table.gains(cells, methods, some))]
     for metric in compare_table.SHARES:
-        parts += [f"{metric.capitalize()} of each edit, %:"]
+        parts += [f"{compare_table.TITLES.get(metric, metric).capitalize()} of each edit, %:"]
         parts += [markdown(compare_table.by_task(cells, methods, tasks, metric))]
     return parts
 
@@ -116,6 +134,10 @@ _DOSE = (
     "with growing strength, for every edit of a colour; strength 0 is the reconstruction, and the "
     "colour is the mean in the pixels that the target changes:"
 )
+_CONTROLS = (
+    "The second judge is of another origin than the first ({}); claims need both. Negative "
+    "controls, which no judge should call a success, %:"
+)
 _COSTS = (
     "Seconds are those of this machine while other stages ran beside; evaluations do not depend on "
     "it. What trains one dh from an f_t that exists lists its own work only."
@@ -136,23 +158,26 @@ def notes(plan: Plan, found: Compared) -> str:
     return (
         f"Domain {domain.name}: {plan.test_images} test images an edit that do not show it. "
         "Success, leakage and clean edits (success and nothing else changed) in % by the domain's "
-        "judge, with 95 % bootstrap intervals over images (seed 0). Leakage counts what the "
-        "reconstruction changes by itself too. All methods edit the same latents; those that train "
-        f"see the same {plan.train_images} images for as many optimiser steps (batch "
-        f"{settings.batch_size}, {settings.epochs} epochs, {settings.steps}-step grid; "
-        "DiffusionCLIP has no t_edit and spreads them over all timesteps below t_start), and all "
-        f"are tuned on the same {plan.validation_images} validation images, by the judge that "
-        "tests them on others, so that every row leans the same way towards what it sees. "
-        f"{domain.about} {_MEASURES}{f' Left out: {out}.' if out else ''}"
+        f"judge. {HOW}; what f_t is ahead counts the luck of tuning too. Leakage counts what the "
+        "reconstruction changes by itself too. What trains sees as many images "
+        f"({plan.train_images}) for as many optimiser steps (batch {settings.batch_size}, "
+        f"{settings.epochs} epochs, {settings.steps}-step grid), at a learning rate that the same "
+        f"search chose ({', '.join(f'{factor:g}' for factor in plan.rates)} times the known one, "
+        "on the first edit); all are boosted alike where the table of costs says nothing else, and "
+        f"tuned on the same {plan.validation_images} validation images, those that lack the value, "
+        "by the judge that tests them on others, so that every row leans the same way towards what "
+        f"it sees. {domain.about} {_MEASURES}{f' Left out: {out}.' if out else ''}"
     )
 
 
 _MEASURES = (
-    "FID and KID are between the originals and the edits of one task, mean over tasks, FID "
-    "comparable at this number of images only, KID a little below 0 where nothing changes (both "
-    "sets come from the same images). Evaluations: forward passes of the whole network for one "
-    "image, halves counted by their share of its multiplications, backward passes as one more (two "
-    "where weights are trained); a classifier itself is not counted. One thread a process."
+    "FID and KID are between the edits of one task and pictures that show its value, mean over "
+    "tasks (where there are too few such pictures, between edits and originals: no score); FID is "
+    "comparable at this number of images only. No edit, a perfect and a wrong one are measured as "
+    "edits are; a measure by which the perfect edit is not the best is no score. Evaluations: "
+    "forward passes of the whole network for one image, halves counted by their share of its "
+    "multiplications, backward passes as one more (two where weights are trained); a classifier "
+    "itself is not counted. One thread a process."
 )
 
 
@@ -160,6 +185,8 @@ def flat_rows(cells: Cells) -> list[dict[str, object]]:
     """A row a cell with means, for programs."""
     rows: list[dict[str, object]] = []
     for (method, task), cell in cells.items():
+        if method in LINES:
+            continue
         means = {m: float(np.nanmean(compare_table.row(cell, m))) for m in cell["values"]}
         sets = {name: one["value"] for name, one in cell["sets"].items()}
         rows.append({"method": method, "task": task, **means, **sets, **dict(cell["setting"])})

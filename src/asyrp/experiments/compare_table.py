@@ -9,17 +9,24 @@ from matplotlib.figure import Figure
 
 from asyrp.domains.base import Task
 from asyrp.editing_methods.catalogue import method_of
+from asyrp.metrics.calibration import LINES, Table, calibrated
 from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure
 from asyrp.reporting.statistics import Estimate, of_mean, of_strata
 from asyrp.reporting.tables import percent
+from asyrp.reporting.tuned import Tuned, of_tuned_strata
 
 Cells = Mapping[tuple[str, str], Mapping[str, Any]]
 """(method, task) -> the result of its cell, by their names."""
 Back = Mapping[str, Sequence[float | None]]
 """attribute -> whether the reconstruction of each image changed it."""
-SHARES = ("success", "leakage", "clean")
-PERCENT = {name: name for name in SHARES} | {"leakage_beyond": "beyond the reconstruction"}
-TITLES = {"lpips": "LPIPS", "s_dir": "S_dir", "sc": "SC"}
+SHARES = ("success", "success_2", "leakage", "clean", "clean_2")
+PERCENT = (*SHARES, "leakage_beyond")
+TITLES: Mapping[str, str] = {
+    "success_2": "success, second judge",
+    "clean_2": "clean, second judge",
+    "leakage_beyond": "beyond the reconstruction",
+    **{"lpips": "LPIPS", "s_dir": "S_dir", "sc": "SC", "fid": "FID", "kid": "KID"},
+}
 ASIDE = ("success_before", "leakage_reconstruction", "lpips_reconstruction", "identity_strangers")
 REFERENCE = "asyrp"
 
@@ -41,10 +48,22 @@ def pooled(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Est
 
 
 def gain(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estimate:
-    """Our f_t's mean minus the method's, image by image."""
+    """Our f_t's mean minus the method's, image by image, with the luck of tuning in it."""
     pairs = [(cells[REFERENCE, task.name], cells[method, task.name]) for task in tasks]
-    ours, theirs = ([row(one, metric) for one in side] for side in zip(*pairs, strict=True))
-    return of_strata(ours, [one["numbers"] for one, _ in pairs], theirs)
+    sides = [(tuned(ours, metric), tuned(theirs, metric)) for ours, theirs in pairs]
+    first = [ours for ours, _ in pairs]
+    return of_tuned_strata(
+        sides, [one["tuned_on"] for one in first], [one["numbers"] for one in first]
+    )
+
+
+def tuned(cell: Mapping[str, Any], metric: str) -> Tuned:
+    """A metric of test images at every setting, and the scores that chose among them."""
+    scores = np.asarray(cell["scores"], np.float64)
+    results = np.full((len(scores), len(cell["numbers"])), np.nan)
+    for place, values in cell["tested"].items():
+        results[int(place)] = [np.nan if v is None else v for v in values[metric]]
+    return Tuned(scores, results)
 
 
 def groups_of(tasks: Sequence[Task]) -> dict[str, list[Task]]:
@@ -54,24 +73,24 @@ def groups_of(tasks: Sequence[Task]) -> dict[str, list[Task]]:
     return found | ({"seen": seen, "unseen": unseen} if seen and unseen else {})
 
 
-def overall(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """A row a method: what it does, over all tasks."""
-    rows = []
-    for method in methods:
-        known = cells[method, tasks[0].name]
-        shares = {
-            title: percent(pooled(cells, method, tasks, name))
-            for name, title in PERCENT.items()
-            if name in known["values"]
-        }
-        quality = {
-            TITLES.get(name, name): pooled(cells, method, tasks, name)
-            for name in known["values"]
-            if name not in (*PERCENT, *ASIDE)
-        }
-        sets = {name.upper(): mean_of_sets(cells, method, tasks, name) for name in known["sets"]}
-        rows.append({"method": method_of(method).title, **shares, **quality, **sets})
-    return rows
+def overall(cells: Cells, names: Sequence[str], tasks: Sequence[Task]) -> Table:
+    """Method, or line of the scale -> what it does, over all tasks for which there is one."""
+    found = {}
+    for name in names:
+        some = [task for task in tasks if (name, task.name) in cells]
+        if some:
+            known = cells[name, some[0].name]
+            per_image = {m: pooled(cells, name, some, m) for m in known["values"] if m not in ASIDE}
+            sets = {m: mean_of_sets(cells, name, some, m) for m in known["sets"]}
+            title = name if name in LINES else method_of(name).title
+            found[title] = {**per_image, **sets}
+    return found
+
+
+def scaled(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
+    """What the methods do over tasks, above the three lines of the scale."""
+    rows, lines = (overall(cells, names, tasks) for names in (methods, LINES))
+    return calibrated(rows, lines, "method", TITLES, PERCENT)
 
 
 def mean_of_sets(cells: Cells, method: str, tasks: Sequence[Task], name: str) -> Estimate:
@@ -102,7 +121,8 @@ def costs(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[d
                 "evaluations an edit": f"{np.mean(per_image):.1f}",
                 "seconds an edit": f"{_mean(chosen, _edit_seconds):.2f}",
                 "bytes stored": f"{_mean(chosen, lambda c: c['stored']):,.0f}",
-                "is told": method_of(method).given or "the text pair",
+                "learning rate": "–" if (rate := chosen[0]["rate"]) is None else f"{rate:.1g}",
+                "what differs": method_of(method).given or "nothing",
             }
         )
     return rows
@@ -142,7 +162,7 @@ def gains(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[d
     return [
         {
             "f_t against": method_of(method).title,
-            **{name: percent(gain(cells, method, tasks, name)) for name in SHARES},
+            **{TITLES.get(k, k): percent(gain(cells, method, tasks, k)) for k in SHARES},
         }
         for method in methods
         if method != REFERENCE

@@ -7,8 +7,9 @@ import numpy as np
 
 from asyrp.domains.base import Task
 from asyrp.editing_methods.catalogue import method_of
+from asyrp.experiments.claims import Measures, Outcome, decided, registered
 from asyrp.experiments.compare_table import REFERENCE, Back, Cells, gain, groups_of, leaks, pooled
-from asyrp.reporting.statistics import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_mean, of_strata
 from asyrp.reporting.tables import percent, shown
 
 REACHED = 0.5  # success of an unseen edit that counts as having reached it
@@ -17,38 +18,35 @@ Doses = Sequence[tuple[Task, Mapping[str, Any]]]
 """Tasks and the results of their `DoseResponse`."""
 
 
-class Claim(NamedTuple):
-    """A claim of the paper about the comparison; holds: None where the numbers do not decide."""
+class Claimed(NamedTuple):
+    """A registered claim about the comparison, what decides it, and by how much."""
 
     name: str
     claim: str
-    holds: bool | None
+    outcome: Outcome
+    measures: Measures
 
 
-def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[Claim]:
+def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[Claimed]:
     """Whether f_t makes more clean edits than others do, and reaches unseen domains."""
     if REFERENCE not in methods:
         return []
-    found = [
-        Claim(
-            "compare",
-            f"f_t makes more clean edits than {method_of(method).title}",
-            _sign(gain(cells, method, tasks, "clean")),
-        )
-        for method in methods
-        if method != REFERENCE
-    ]
+    found = []
+    for method in methods:
+        if method != REFERENCE:
+            both = [gain(cells, method, tasks, metric) for metric in ("clean", "clean_2")]
+            found.append(_claimed("compare", both, method_of(method).title))
     unseen = groups_of(tasks).get("unseen", [])
     if unseen:
-        reached = pooled(cells, REFERENCE, unseen, "success")
-        above = reached._replace(low=reached.low - REACHED, high=reached.high - REACHED)
-        text = "f_t reaches domains that the network never saw (in half of the edits or more)"
-        found.append(Claim("compare", text, _sign(above)))
+        both = [pooled(cells, REFERENCE, unseen, metric) for metric in ("success", "success_2")]
+        found.append(_claimed("unseen", both))
     return found
 
 
-def _sign(found: Estimate) -> bool | None:
-    return None if found.low <= 0 <= found.high else found.low > 0
+def _claimed(name: str, both: Sequence[Estimate], method: str = "") -> Claimed:
+    claim = registered()[name]
+    found = dict(zip(claim.rules[0].measures, both, strict=True))
+    return Claimed(name, claim.text.format(method=method), claim.outcome(found), found)
 
 
 def summary(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
@@ -56,13 +54,41 @@ def summary(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
     if REFERENCE not in methods:
         return ""
     words: dict[bool | None, list[str]] = {True: [], False: [], None: []}
-    for method in methods:
-        if method != REFERENCE:
-            words[_sign(gain(cells, method, tasks, "clean"))].append(method_of(method).title)
-    clean = percent(pooled(cells, REFERENCE, tasks, "clean"))
-    told = {True: "more than", False: "fewer than", None: "not distinguishable from"}
+    others = [method for method in methods if method != REFERENCE]
+    made = [one for one in claims(cells, methods, tasks) if one.name == "compare"]
+    for method, sign in zip(others, decided([one.outcome for one in made]), strict=True):
+        words[sign].append(method_of(method).title)
+    clean = [percent(pooled(cells, REFERENCE, tasks, metric)) for metric in ("clean", "clean_2")]
+    told = {True: "more than", False: "fewer than", None: "undecided against"}
     parts = [f"{told[sign]} {', '.join(names)}" for sign, names in words.items() if names]
-    return f"Clean edits of f_t: {clean} %; {'; '.join(parts)}."
+    return (
+        f"Clean edits of f_t: {clean[0]} %, by the second judge {clean[1]} %; "
+        f"{'; '.join(parts) or 'alone here'}."
+    )
+
+
+def control_rows(scales: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a negative control, over tasks: how often each judge sees a success that is none."""
+    known = [one for one in scales if one["controls"]]
+    return [
+        {
+            "picture": name,
+            **{
+                title: percent(
+                    of_strata(
+                        [_row(one["controls"][name][key]) for one in known],
+                        [one["numbers"] for one in known],
+                    )
+                )
+                for key, title in (("success", "the judge"), ("success_2", "the second judge"))
+            },
+        }
+        for name in (known[0]["controls"] if known else ())
+    ]
+
+
+def _row(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if v is None else v for v in values], np.float64)
 
 
 def leaking(cells: Cells, tasks: Sequence[Task], back: Back) -> str:

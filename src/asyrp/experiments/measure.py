@@ -8,11 +8,12 @@ from torch import Tensor
 
 from asyrp.domains.base import Domain, Task, guide_of
 from asyrp.domains.inverted_images import InvertedImages
+from asyrp.experiments import second_judge
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import Pixels
 from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.perceptual import distances
-from asyrp.metrics.table import Scorers, Wish, features_in, of_sets, per_image
+from asyrp.metrics.table import Scorers, Values, Wish, features_in, of_sets, per_image
 from asyrp.reporting.statistics import Estimate
 
 
@@ -28,11 +29,18 @@ def wish_of(task: Task) -> Wish | None:
     return Wish(task.attribute, task.value, task.follows) if task.attribute else None
 
 
-def measured(domain: Domain, task: Task, images: InvertedImages, edits: Tensor) -> Measured:
-    """Every metric of the edits."""
-    pictures = Pictures(images.images, edits, images.reconstructions)
+def measured(
+    domain: Domain,
+    task: Task,
+    images: InvertedImages,
+    edits: Tensor,
+    showing: Tensor | None = None,
+) -> Measured:
+    """Every metric of the edits; showing: other pictures with the value, for Frechet distances."""
+    pictures = Pictures(images.images, edits, images.reconstructions, showing)
     scorers = domain.scorers._replace(guide=guide_of(domain, task))
     values = per_image(pictures, scorers, wish_of(task))
+    values |= seconded(domain, task, images, edits, values)
     values["lpips"] = distances(domain.distance, images.images, edits)
     return Measured(values, of_sets([pictures], scorers, features_in([pictures], scorers)))
 
@@ -42,12 +50,27 @@ def judged(
 ) -> dict[str, np.ndarray]:
     """success, leakage, clean and lpips of each image: what tuning and studies look at.
 
-    Without a judge s_dir and lpips.
+    success_2 and clean_2 are those by the second judge. Without a judge s_dir and lpips.
     """
     pictures, judge = Pictures(images.images, edits), domain.scorers.judge
     guide = None if judge else guide_of(domain, task)
     scorers = Scorers(guide=guide, judge=judge, distance=domain.distance)
-    return per_image(pictures, scorers, wish_of(task))
+    values = per_image(pictures, scorers, wish_of(task))
+    return values | seconded(domain, task, images, edits, values)
+
+
+def seconded(
+    domain: Domain, task: Task, images: InvertedImages, edits: Tensor, values: Values
+) -> dict[str, np.ndarray]:
+    """What the second judge says, where the first one says something."""
+    if "leakage" not in values:
+        return {}
+    return second_judge.seconded(domain, task, images, edits, values["leakage"])
+
+
+def as_saved(domain: Domain, x: Tensor) -> Tensor:
+    """Clean x clipped to [-1, 1], as a file would be; latents have no such range and stay."""
+    return x.clamp(-1, 1) if isinstance(domain.model.space, Pixels) else x
 
 
 @torch.no_grad()

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
 
-from asyrp.domains.base import SPLITS, Domain, Labeller, Split, Task, guide_of, load_domain, task_of
+from asyrp.domains.base import SPLITS, Domain, Split, Task, guide_of, load_domain, task_of
 from asyrp.domains.find_direction import interval_of
-from asyrp.domains.inverted_images import InvertedImages, inverted, load_inverted, save_inverted
-from asyrp.domains.training_loop import LoopSettings, optimise
+from asyrp.domains.inverted_images import (
+    InvertedImages,
+    inverted,
+    lacking,
+    load_inverted,
+    save_inverted,
+)
 from asyrp.editing_methods.base import Inputs, why_not
 from asyrp.editing_methods.catalogue import METHODS, method_of
-from asyrp.editing_methods.classifier_guidance import (
-    classifier_path,
-    new_classifier,
-    noisy_loss,
-)
+from asyrp.editing_methods.finders import FINDER_METHODS, labels_suffice
 from asyrp.errors import AsyrpError
+from asyrp.finders.labels import LEAST
 from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing_interval import EditInterval, measure_curves
@@ -28,14 +29,16 @@ from asyrp.method.schedule import paper_grid
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.runtime.resumable import Stage, result_of
 from asyrp.settings import Precision, TrainSettings
-from asyrp.storage.files import atomic_path
+
+LEAST_TUNING = 2  # validation images that lack a task's value
 
 
 @dataclass(frozen=True)
 class Plan:
     """A domain, how many of its images, which tasks and which methods.
 
-    steps: of the grid that edits are made on. fingerprint: of the domain.
+    steps: of the grid that edits are made on. rates: learning rates that are tried, as factors of
+    the one that each method is known for; none to take that. fingerprint: of the domain.
     """
 
     domain: str = "avatars-64"
@@ -44,12 +47,11 @@ class Plan:
     test_images: int = 64
     pool: int = 112
     train_images: int = 64
-    validation_images: int = 12
+    validation_images: int = 40
     curve_images: int = 16
-    classifier_images: int = 3000
-    classifier_steps: int = 400
     steps: int = EDIT_STEPS
     settings: TrainSettings = field(default_factory=TrainSettings)
+    rates: tuple[float, ...] = (0.3, 1.0, 3.0)
     fingerprint: str = ""
     device: str = field(default="cpu", repr=False)  # changes results by rounding alone
     dtype: Precision = "float32"
@@ -76,8 +78,8 @@ class Plan:
     @property
     def counts(self) -> Mapping[Split, int]:
         """How many images of each split are inverted."""
-        validation = 4 * self.validation_images
-        return {"train": self.train_images, "validation": validation, "test": self.pool}
+        train, validation = self.train_images, self.validation_images
+        return {"train": train, "validation": validation, "test": self.pool}
 
 
 @cache
@@ -109,9 +111,28 @@ def settled(plan: Plan) -> Plan:
     return replace(plan, tasks=tasks, methods=methods, fingerprint=domain.fingerprint)
 
 
+def with_finders(plan: Plan) -> Plan:
+    """The same with f_t and every finder for methods, and the tasks that labels suffice for.
+
+    Raises:
+        AsyrpError: there is no such task.
+    """
+    domain, asked = domain_of(plan), plan.tasks
+    x = domain.images("train", plan.train_images).x
+    tasks = [t for t in asked or domain.tasks if labels_suffice(domain, task_of(domain, t), x)]
+    if not tasks:
+        raise AsyrpError(
+            f"finders that learn from labels need {LEAST} training images or more that show a "
+            f"task's value, and as many that do not; no task has them among {len(x)}; raise "
+            "--train-faces"
+        )
+    runs = [name for name, method in FINDER_METHODS.items() if not why_not(method, domain)]
+    return replace(plan, tasks=tuple(tasks), methods=("asyrp", *runs))
+
+
 def check_images(plan: Plan, domain: Domain, tasks: Sequence[Task]) -> None:
     """Raise AsyrpError where too few test or validation images lack a task's value."""
-    needs = {"test": plan.test_images, "validation": plan.validation_images}
+    needs = {"test": plan.test_images, "validation": LEAST_TUNING}
     for split, wanted in needs.items():
         images = domain.images(cast(Split, split), plan.counts[cast(Split, split)])
         for task in tasks:
@@ -173,34 +194,11 @@ class InvertImages:
         return {"count": len(images.numbers), "reconstruction_mse": errors}
 
 
-@dataclass(frozen=True)
-class TrainClassifier:
-    """The noise-aware classifier of all tasks."""
-
-    plan: Plan
-
-    def __call__(self, folder: Path) -> Mapping[str, Any]:
-        """Write classifier.safetensors."""
-        domain, count = domain_of(self.plan), self.plan.classifier_images
-        images, known = cast(Labeller, domain).labelled(count)
-        classifier, steps = new_classifier(domain), self.plan.classifier_steps
-        loss_at = noisy_loss(classifier, images, known, domain.model.schedule, batch=32)
-        warm = max(1, min(50, steps // 10))
-        for step in optimise(classifier, loss_at, LoopSettings(steps, 2e-3, warm, ema_decay=0.98)):
-            last = step
-        with atomic_path(classifier_path(folder)) as temporary:
-            save_file(dict(last.ema.state_dict()), temporary)
-        return {"images": count, "steps": steps, "loss": last.loss}
-
-
 def shared_stages(plan: Plan) -> list[Stage]:
-    """Curves, inverted images, and (where a method needs it) the classifier."""
+    """Curves, and inverted images."""
     own = plan.shared
-    stages = [Stage("curves", MeasureCurves(own))]
-    stages += [Stage(split, InvertImages(own, split), ("curves",)) for split in SPLITS]
-    if any(method_of(name).after == "classifier" for name in plan.methods):
-        stages.append(Stage("classifier", TrainClassifier(own)))
-    return stages
+    splits = [Stage(split, InvertImages(own, split), ("curves",)) for split in SPLITS]
+    return [Stage("curves", MeasureCurves(own)), *splits]
 
 
 def interval_kept(folder: Path, task: Task) -> EditInterval:
@@ -217,10 +215,19 @@ def images_kept(plan: Plan, folder: Path, split: Split, *tasks: Task) -> Inverte
     return load_inverted(_path(folder, split, start), domain_of(plan).model.device)
 
 
-def inputs_kept(plan: Plan, folder: Path, task: Task) -> Inputs:
-    """What a method gets for a task."""
+def lacking_kept(plan: Plan, folder: Path, split: Split, task: Task) -> InvertedImages:
+    """Images of a split that lack a task's value: of test as many as planned, else all."""
+    domain, images = domain_of(plan), images_kept(plan, folder, split, task)
+    if split == "test":
+        return lacking(domain, images, task, plan.test_images)
+    return images.rows(domain.lacking(images.clean, task))
+
+
+def inputs_kept(plan: Plan, folder: Path, task: Task, rate: float | None = None) -> Inputs:
+    """What a method gets for a task; rate: of learning."""
     train = images_kept(plan, folder, "train", task)
-    return Inputs(interval_kept(folder, task), train, plan.settings, folder)
+    settings = replace(plan.settings, learning_rate=rate) if rate else plan.settings
+    return Inputs(interval_kept(folder, task), train, settings, folder)
 
 
 def _path(folder: Path, split: str, start: int) -> Path:

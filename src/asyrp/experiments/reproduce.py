@@ -4,48 +4,71 @@ import platform
 from collections.abc import Mapping, Sequence
 from inspect import getdoc
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from asyrp.domains.base import Task
 from asyrp.experiments import compare_table
+from asyrp.experiments.claims import Measures, Outcome, decided, registered
 from asyrp.experiments.compare import SHOWN, compare_stages
-from asyrp.experiments.compare_report import Compared, figures, page, read_compared
+from asyrp.experiments.compare_report import Compared, figures, page, read_compared, tables
 from asyrp.experiments.compare_words import claims
 from asyrp.experiments.plan import Plan
 from asyrp.experiments.plots import save_figure
-from asyrp.experiments.studies.catalogue import stage_name, study_of, study_stages, told
-from asyrp.experiments.studies.common import ranged
-from asyrp.reporting.statistics import of_mean
-from asyrp.reporting.tables import markdown
+from asyrp.experiments.studies.catalogue import (
+    WORDS,
+    stage_name,
+    study_of,
+    study_stages,
+    told,
+)
+from asyrp.experiments.studies.common import Verdict, ranged
+from asyrp.reporting.significance import holm
+from asyrp.reporting.statistics import HOW, Estimate, of_mean
+from asyrp.reporting.tables import markdown, percent
 from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
 
 
-def stages_of(plan: Plan, names: Sequence[str], count: int) -> list[Stage]:
-    """Every stage once; shared ones first, the studies before the comparison's cells."""
+def stages_of(
+    plan: Plan, names: Sequence[str], count: int, finders: Plan | None = None
+) -> list[Stage]:
+    """Every stage once; shared ones first, the studies before the comparison's cells.
+
+    finders: the plan of their comparison; None for none.
+    """
     both = [*study_stages(plan, names, count), *compare_stages(plan)]
+    if finders is not None:
+        both += compare_stages(finders)
     return list({stage.name: stage for stage in both}.values())
 
 
 def results(
-    plan: Plan, names: Sequence[str], stages: Sequence[Stage], kept: Path, docs: Path, workers: int
+    plan: Plan,
+    names: Sequence[str],
+    stages: Sequence[Stage],
+    kept: Path,
+    docs: Path,
+    workers: int,
+    finders: Plan | None = None,
 ) -> str:
     """results.md; its figures are written into docs/results."""
     found, pictures = read_compared(plan, kept), docs / "results"
     figures(plan, found, kept, pictures)
+    known, rows = verdicts(plan, names, found, kept)
     parts = [
         "# Results",
         _preface(plan, stages, kept, workers),
         "## The claims of the paper",
-        markdown(_claims(plan, names, found, kept)),
+        markdown(rows),
         _CLAIMS,
-        *(_section(name, result_of(kept, stage_name(name)), pictures) for name in names),
+        *(_section(n, known[n], result_of(kept, stage_name(n)), pictures) for n in names),
         "## Asyrp beside other methods",
         page(plan, found),
         "![Success against leakage of every method](results/compare.png)",
         "![Answers that Asyrp's f_t changed](results/leakage.png)",
         *(_sheet(task) for task in found.tasks),
+        *([] if finders is None else [_FINDERS, tables(finders, read_compared(finders, kept))]),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -61,8 +84,8 @@ def _preface(plan: Plan, stages: Sequence[Stage], kept: Path, workers: int) -> s
         f"one thread each, in {workers} processes on a {platform.machine()} CPU with "
         f"{versions}: {_runs(kept)}. Editing "
         f"begins at t = {', '.join(map(str, curves['t_starts']))}; reconstructions from T have a "
-        f"mean squared error of {error} in [-1, 1]. Intervals are 95 % bootstrap intervals "
-        "over images, seed 0; every image draws its noise from a generator of its own."
+        f"mean squared error of {error} in [-1, 1]. Intervals: {HOW}. "
+        "Every image draws its noise from a generator of its own."
     )
 
 
@@ -73,28 +96,55 @@ def _runs(kept: Path) -> str:
     return f"{how} of {minutes:.0f} minutes by the clock"
 
 
-def _claims(plan: Plan, names: Sequence[str], found: Compared, kept: Path) -> list[dict[str, Any]]:
-    words = {True: "holds", False: "does not hold", None: "undecided"}
-    verdicts = [study_of(name).verdict(result_of(kept, stage_name(name))) for name in names]
+def verdicts(
+    plan: Plan, names: Sequence[str], found: Compared, kept: Path
+) -> tuple[dict[str, Verdict], list[dict[str, Any]]]:
+    """Study -> what it says, and a row for each claim of the page, decided with all the others."""
+    known = {name: study_of(name).verdict(result_of(kept, stage_name(name))) for name in names}
+    judged = compare_table.judged(found.cells)
+    compared = claims(found.cells, plan.methods, found.tasks) if judged else []
+    ruled = {name: one for name, one in known.items() if one.outcome is not None}
+    none: Measures = {}
+    made = [(name, one.claim, cast(Outcome, one.outcome), none) for name, one in ruled.items()]
+    every = [*made, *compared]
+    outcomes = [outcome for _, _, outcome, _ in every]
+    adjusted, decisions = holm([one.p for one in outcomes]), decided(outcomes)
     rows = [
-        {"by": name, "claim": one.claim, "here": words[one.holds]}
-        for name, one in zip(names, verdicts, strict=True)
+        {
+            "by": name,
+            "claim": claim,
+            "here": WORDS[holds],
+            "p (Holm)": p,
+            "both judges, %": " / ".join(percent(cast(Estimate, e)) for e in measures.values()),
+            "images it needs": registered()[name].images if name in registered() else None,
+        }
+        for (name, claim, _, measures), holds, p in zip(every, decisions, adjusted, strict=True)
     ]
-    judged = claims if compare_table.judged(found.cells) else lambda *_: []
-    compared = judged(found.cells, plan.methods, found.tasks)
-    return rows + [{"by": c.name, "claim": c.claim, "here": words[c.holds]} for c in compared]
+    known |= {
+        name: known[name]._replace(holds=holds)
+        for (name, *_), holds in zip(made, decisions, strict=False)
+    }
+    return known, rows
 
 
 _CLAIMS = (
-    "*Undecided* means that the 95 % interval holds both answers, or that two measures disagree. "
+    "Written down before the numbers, with their rules and how many images they need "
+    "(`experiments/claims.toml`); decided by these rules alone, all of this page together (Holm): "
+    "*undecided* means that the numbers allow both answers, or that measures or judges differ. "
     "What fails on one domain may hold on another, and the other way round."
 )
 
 
-def _section(name: str, numbers: Mapping[str, Any], pictures: Path) -> str:
+_FINDERS = (
+    "## Finders of directions side by side\n\nThe same images, judges, tuning and tests, for the "
+    "edits whose values enough training images show."
+)
+
+
+def _section(name: str, found: Verdict, numbers: Mapping[str, Any], pictures: Path) -> str:
     study = study_of(name)
     save_figure(study.plot(numbers), pictures / f"{name}.png")
-    told_words = told(study.verdict(numbers))
+    told_words = told(found)
     picture = f"![{study.title}]({pictures.name}/{name}.png)"
     return f"### {study.title}\n\n{told_words}\n\n{picture}\n\n*{getdoc(study.plot)}*"
 

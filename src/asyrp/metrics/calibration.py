@@ -4,11 +4,15 @@ A measure that does not see the perfect edit as the best of the three rewards so
 change, most often), and is told beside the scores rather than as one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
+from asyrp.metrics.of_image import Pictures
+from asyrp.metrics.table import Scorers, Wish, features_in, of_sets, over_runs, summarised
 from asyrp.reporting.statistics import Estimate
-from asyrp.reporting.tables import markdown
+from asyrp.reporting.tables import markdown, percent
 
 NO_EDIT, PERFECT, WRONG = LINES = ("no edit", "a perfect edit", "a wrong edit")
 Table = Mapping[str, Mapping[str, Estimate]]
@@ -17,9 +21,11 @@ Table = Mapping[str, Mapping[str, Estimate]]
 BETTER: Mapping[str, int] = {  # 1: the higher the better, -1: the lower
     "s_dir": 1,
     "success": 1,
+    "success_2": 1,
     "leakage": -1,
     "leakage_beyond": -1,
     "clean": 1,
+    "clean_2": 1,
     "lpips": -1,
     "sc": 1,
     "identity": 1,
@@ -34,32 +40,72 @@ def scores(lines: Table) -> tuple[str, ...]:
     return tuple(
         metric
         for metric, sign in BETTER.items()
-        if all(metric in lines[name] for name in LINES)
+        if all(metric in lines.get(name, {}) for name in LINES)
         and sign * lines[PERFECT][metric].value
         > max(sign * lines[name][metric].value for name in (NO_EDIT, WRONG))
     )
 
 
-def calibrated(rows: Table, lines: Table, first: str = "method") -> str:
+def measured_lines(
+    first: Pictures,
+    lines: Mapping[str, Tensor],
+    scorers: Scorers,
+    wish: Wish | None,
+    seed: int,
+) -> dict[str, dict[str, Estimate]]:
+    """What no edit of a run's sources is measured as, and whichever lines there are edits for."""
+    found, alone = {}, scorers._replace(spread=None)
+    for line, edits in {NO_EDIT: first.sources, **lines}.items():
+        runs = [first._replace(edits=edits)]
+        values = summarised(over_runs(runs, scorers, wish), seed)
+        found[line] = values | of_sets(runs, alone, features_in(runs, scorers), seed)
+    return found
+
+
+def calibrated(
+    rows: Table,
+    lines: Table,
+    first: str = "method",
+    titles: Mapping[str, str] | None = None,
+    shares: Collection[str] = (),
+) -> str:
     """Methods above the three lines: the scores as a table, and what is no score as another.
 
     Args:
-        rows: of the methods. lines: of LINES. first: the title of the first column.
+        rows: of the methods. lines: of LINES; where some lack, everything is told as it is.
+        first: the title of the first column. titles: of metrics, where they have others than their
+            names. shares: metrics that are told in %.
     """
-    known = [m for m in BETTER if any(m in row for row in rows.values())]
-    kept = [metric for metric in known if metric in scores(lines)]
+    every = dict.fromkeys(metric for row in rows.values() for metric in row)
+    known = sorted(every, key=[*BETTER, *every].index)
+    known_scale = all(name in lines for name in LINES)
+    kept = [metric for metric in known if not known_scale or metric in scores(lines)]
     others = [metric for metric in known if metric not in kept]
-    parts = [_rows(rows, lines, kept, first)] if kept else []
+
+    def table(metrics: Sequence[str]) -> str:
+        return _rows(rows, lines, metrics, first, titles or {}, shares)
+
+    parts = [table(kept)] if kept else []
     if others:
         named = ", ".join(others)
         parts += [f"No scores, since a perfect edit is not the best by them ({named}):"]
-        parts += [_rows(rows, lines, others, first)]
+        parts += [table(others)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _rows(rows: Table, lines: Table, metrics: Sequence[str], first: str) -> str:
+def _rows(
+    rows: Table,
+    lines: Table,
+    metrics: Sequence[str],
+    first: str,
+    titles: Mapping[str, str],
+    shares: Collection[str],
+) -> str:
+    def shown(metric: str, one: Estimate | None) -> Any:
+        return percent(one) if one is not None and metric in shares else one
+
     every: list[dict[str, Any]] = [
-        {first: name, **{metric: row.get(metric) for metric in metrics}}
-        for name, row in (*rows.items(), *((name, lines[name]) for name in LINES))
+        {first: name, **{titles.get(m, m): shown(m, row.get(m)) for m in metrics}}
+        for name, row in (*rows.items(), *((name, lines[name]) for name in LINES if name in lines))
     ]
     return markdown(every)

@@ -20,10 +20,12 @@ class Counts:
     """Test images to choose them from."""
     train_faces: int = 64
     """Images to train on."""
-    validation_faces: int = 12
-    """Images that every method is tuned on, for each task."""
+    validation_faces: int = 40
+    """Validation images; every method is tuned on those that lack a task's value."""
     steps: int = 40
     """Timesteps of the grid (2 to T)."""
+    rates: tuple[float, ...] = (0.3, 1.0, 3.0)
+    """Learning rates that compare tries for each method, times the one that it is known for."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Compare:
     """Edits to make, as in smiling or glasses."""
     methods: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Methods to compare, as in asyrp, sdedit or diffusionclip; or MODULE:NAME of your own."""
+    finders: bool = False
+    """Compare f_t with every other finder of directions instead, on the edits whose values enough
+    training images show."""
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
@@ -83,6 +88,8 @@ class Reproduce:
     """Methods to compare, as in asyrp, sdedit or diffusionclip."""
     studies: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Studies to run, as in theorem1 or linearity."""
+    finders: bool = True
+    """Compare the finders of directions too."""
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)

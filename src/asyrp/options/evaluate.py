@@ -20,13 +20,23 @@ class Evaluate:
     """Folder of their edits, same stems as the sources, all of one size; several: the same edits
     with other seeds, over which intervals are taken too."""
     out: Path
-    """Folder for table.md, table.csv, table.json and the figures."""
+    """Folder for table.md, table.csv, table.json, the figures, and look.html for people."""
     source: str = ""
     """What the images show, as in 'face'; with --target it gives S_dir."""
     target: str = ""
     """What the edits should show, as in 'smiling face'."""
     reconstructions: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder of the reconstructions: leakage is then compared with their own changes."""
+    perfect: Annotated[Path | None, unset("none", "PATH")] = None
+    """Folder of the edits as they should be, same stems: drawn, or other pictures with the value.
+    FID and KID are taken to them, and they are measured beside the edits."""
+    wrong: Annotated[Path | None, unset("none", "PATH")] = None
+    """Folder of edits to another value, same stems. With --perfect a measure by which the perfect
+    edit is not the best is told as no score."""
+    against: Annotated[Path | None, unset("none", "PATH")] = None
+    """Folder of another method's edits: look.html then asks, blind, which of two is better."""
+    answers: Annotated[Path | None, unset("none", "FILE")] = None
+    """Answers that look.html saved: their agreement with the judge, and Cohen's kappa."""
     attribute: str = ""
     """Attribute that the judge looks at, as in 'mouth'."""
     value: str = ""

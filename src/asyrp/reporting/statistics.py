@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
         return self._asdict()
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """The variance of a number by one kind of thing that was sampled."""
 
     variance: float
@@ -59,7 +59,7 @@ def of_mean(values: Sequence[float] | np.ndarray) -> Estimate:
     mean = float(known.mean())
     if is_answers(known):
         return Estimate(mean, *wilson(mean, len(known)), len(known))
-    return _around(mean, [_part((known - mean) / len(known))], len(known))
+    return around(mean, [part_of((known - mean) / len(known))], len(known))
 
 
 def of_difference(a: np.ndarray, b: np.ndarray, share: float = 1.0) -> Estimate:
@@ -73,7 +73,7 @@ def of_difference(a: np.ndarray, b: np.ndarray, share: float = 1.0) -> Estimate:
     check_count(len(values))
     mean = float(values.mean())
     if not (is_answers(a) and is_answers(b)):
-        return _around(mean, [_part((values - mean) / len(values))], len(values))
+        return around(mean, [part_of((values - mean) / len(values))], len(values))
     more = np.append(values, (1.0, -share))
     half = Z * float(more.std()) / len(more) ** 0.5
     low, high = max(-share, float(more.mean()) - half), min(1.0, float(more.mean()) + half)
@@ -92,8 +92,8 @@ def of_runs(values: np.ndarray, seed: int = 0) -> Estimate:
     runs, images = known.shape
     check_count(images)
     mean, of_run, of_image = np.nanmean(known), np.nanmean(known, 1), np.nanmean(known, 0)
-    parts = [_part((of_run - mean) / runs), _part((of_image - mean) / images)]
-    found = _around(float(mean), parts, images, known.size * is_answers(known))
+    parts = [part_of((of_run - mean) / runs), part_of((of_image - mean) / images)]
+    found = around(float(mean), parts, images, known.size * is_answers(known))
     return found._replace(seed=seed)
 
 
@@ -101,12 +101,13 @@ def of_strata(
     values: Sequence[np.ndarray],
     owners: Sequence[Sequence[int]],
     against: Sequence[np.ndarray] | None = None,
+    more: Sequence[Part] = (),
 ) -> Estimate:
     """The mean over strata of their means, where one image may stand in several strata.
 
     Args:
         values: of each stratum, (n,); NaN is left out. owners: the image of every value.
-        against: values to be subtracted, image by image.
+        against: values to be subtracted, image by image. more: variance by other things.
     """
     known, images = [np.asarray(row, np.float64) for row in values], [np.asarray(o) for o in owners]
     yes = all(is_answers(row) for row in (*known, *(against or ())))
@@ -122,7 +123,7 @@ def of_strata(
     if against is not None and yes:  # as `of_difference` does
         moves = np.append(moves, (1 / count, -1 / count))
         yes = False
-    return _around(value, [_part(moves)], len(ids), count * yes)
+    return around(value, [part_of(moves), *more], len(ids), count * yes)
 
 
 def of_pairs(values: np.ndarray, pairs: np.ndarray, count: int, seed: int = 0) -> Estimate:
@@ -136,8 +137,8 @@ def of_pairs(values: np.ndarray, pairs: np.ndarray, count: int, seed: int = 0) -
     np.add.at(moves, pairs.ravel(), np.repeat(rest, 2))
     together = max((moves**2).sum() - (rest**2).sum(), (rest**2).sum() / 2)
     shared = 4 * len(pairs) / count - 1
-    part = _Part(float(together) * len(pairs) / max(1.0, len(pairs) - shared), count - 1)
-    return _around(float(values.mean()), [part], count)._replace(seed=seed)
+    part = Part(float(together) * len(pairs) / max(1.0, len(pairs) - shared), count - 1)
+    return around(float(values.mean()), [part], count)._replace(seed=seed)
 
 
 def of_statistic(
@@ -174,51 +175,8 @@ def of_statistic(
                 f"an interval needs a statistic that most resamples of {len(kind)} images have; "
                 f"{len(drawn)} of {draws} have it; take more images"
             )
-        parts.append(_Part(float(drawn.var(ddof=1)) * len(kind) / (len(kind) - 1), len(kind) - 1))
-    return _around(float(statistic(*every)), parts, len(every[0]))._replace(seed=seed)
-
-
-class Tuned(NamedTuple):
-    """A method at each setting: scores of tuning images (s, m), results of test images (s, n)."""
-
-    scores: np.ndarray
-    results: np.ndarray
-
-    def chosen(self, rows: np.ndarray) -> np.ndarray:
-        """Results (..., n) at the setting that some tuning images (..., m) choose."""
-        found: np.ndarray = self.results[self.scores[:, rows].mean(-1).argmax(0)]
-        return found
-
-
-def of_tuned(
-    ours: Sequence[Tuned], theirs: Sequence[Tuned], seed: int = 0, draws: int = DRAWS
-) -> Estimate:
-    """Ours minus theirs on the same test images, with the luck of tuning (and of training) in it.
-
-    Tuning images are resampled, and the settings chosen anew. What their choice moves is counted
-    beyond what the test images' noise makes of any two settings.
-
-    Args:
-        ours, theirs: one a training, all with the same images.
-    """
-    runs, tuning, count = len(ours), ours[0].scores.shape[1], ours[0].results.shape[1]
-
-    def differences(rows: np.ndarray) -> np.ndarray:
-        return np.stack(
-            [a.chosen(rows) - b.chosen(rows) for a, b in zip(ours, theirs, strict=True)]
-        )
-
-    made = differences(np.arange(tuning))
-    drawn = differences(resamples(tuning, seed, draws)).mean(0)
-    noise = (drawn - drawn.mean(0)).var(1, ddof=1).mean() / count
-    luck = max(0.0, float(drawn.mean(1).var(ddof=1) - noise)) * tuning / (tuning - 1)
-    moves = (made.mean(0) - made.mean()) / count
-    if is_answers(np.concatenate([one.results for one in (*ours, *theirs)])):
-        moves = np.append(moves, (1 / count, -1 / count))  # as `of_difference` does
-    parts = [_part(moves), _Part(luck, tuning - 1)]
-    if runs > 1:
-        parts.append(_part((made.mean(1) - made.mean()) / runs))
-    return _around(float(made.mean()), parts, count)._replace(seed=seed)
+        parts.append(Part(float(drawn.var(ddof=1)) * len(kind) / (len(kind) - 1), len(kind) - 1))
+    return around(float(statistic(*every)), parts, len(every[0]))._replace(seed=seed)
 
 
 def wilson(rate: float, count: float) -> tuple[float, float]:
@@ -251,13 +209,13 @@ def check_count(count: int) -> None:
         raise AsyrpError(f"an interval over images needs at least 2 of them; got {count}")
 
 
-def _part(moves: np.ndarray) -> _Part:
+def part_of(moves: np.ndarray) -> Part:
     """The variance of an estimate whose every member moves it by so much (from its mean)."""
     count = len(moves)
-    return _Part(float((moves**2).sum()) * count / (count - 1), count - 1)
+    return Part(float((moves**2).sum()) * count / (count - 1), count - 1)
 
 
-def _around(value: float, parts: Sequence[_Part], images: int, answers: int = 0) -> Estimate:
+def around(value: float, parts: Sequence[Part], images: int, answers: int = 0) -> Estimate:
     """The t interval; for a rate of so many answers Wilson's at their effective number.
 
     (Korn and Graubard 1998: repeated images make answers count for less.)

@@ -12,7 +12,6 @@ from asyrp.domains.find_direction import saturated
 from asyrp.domains.inverted_images import inverted
 from asyrp.editing_methods.asyrp import trained
 from asyrp.errors import AsyrpError
-from asyrp.experiments.compare import direction_stages
 from asyrp.experiments.plan import Plan, domain_of, images_kept, interval_kept, shared_stages
 from asyrp.experiments.studies import (
     consistency,
@@ -25,11 +24,13 @@ from asyrp.experiments.studies import (
     theorem1,
 )
 from asyrp.experiments.studies.common import Learned, Numbers, StudyContext, Verdict, act_of
+from asyrp.experiments.training import direction_stages
 from asyrp.lookup import look_up
 from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.runtime.resumable import Stage, result_of
 
+WORDS: Mapping[bool | None, str] = {True: "holds", False: "fails", None: "undecided"}
 PICTURES = 8  # images of the studies that look at single steps
 TASKS = ("smiling", "glasses", "blonde")  # looked at first, where a domain has tasks of these names
 
@@ -162,8 +163,7 @@ def tasks_of(name: str, domain: Domain) -> tuple[str, ...]:
 
 def told(found: Verdict) -> str:
     """A verdict in a line."""
-    words = {True: "holds here", False: "does not hold here", None: "undecided here"}
-    return f"{found.claim}: {words[found.holds]}. {found.text} {found.why}".strip()
+    return f"{found.claim}: {WORDS[found.holds]} here. {found.text} {found.why}".strip()
 
 
 def stage_name(name: str) -> str:

@@ -1,6 +1,6 @@
 """What the studies share: their context, their verdicts, and a few measurements."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -11,21 +11,19 @@ from torch import Tensor, nn
 from asyrp.domains.base import Domain, Task
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.errors import AsyrpError
-from asyrp.experiments.claims import LEVEL, Measures, Outcome, registered
+from asyrp.experiments.claims import LEVEL, SECOND, Measures, Outcome, registered
 from asyrp.experiments.measure import judged
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing_interval import EditInterval
-from asyrp.method.latent_space import Pixels
 from asyrp.metrics.features import FeatureNetwork, features_of
 from asyrp.metrics.frechet import LEAST_FID
-from asyrp.reporting.statistics import Estimate, Tuned, of_mean, resamples
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.scorers.judge import Judge, answers, log_odds, probabilities, wanted
 from asyrp.settings import TrainSettings
 
 Numbers = Mapping[str, Any]
 """The result of a study as JSON data."""
-TUNING_DRAWS = 200  # resamples of the tuning images
 
 
 class Learned(NamedTuple):
@@ -129,43 +127,16 @@ def ruled(name: str, found: Measures) -> Verdict:
     return Verdict(claim.text, outcome.at(LEVEL), "", outcome=outcome)
 
 
+def by_both(
+    measure: str, first: Estimate | float | None, second: Estimate | float | None
+) -> Measures:
+    """A measure by both judges, as rules with two judges ask for it."""
+    return {measure: first, measure + SECOND: second}
+
+
 def bound_of(name: str) -> float:
     """The bound of a claim's first rule."""
     return registered()[name].rules[0].bound
-
-
-class Arm(NamedTuple):
-    """What is compared, at every setting that was tried: the place of the best, and what it does.
-
-    values: of `judged`, at the best setting, of test images.
-    """
-
-    best: int
-    tuned: Tuned
-    values: Mapping[str, np.ndarray]
-
-
-def arm_of(scores: Sequence[np.ndarray], on_test: Callable[[int], Mapping[str, np.ndarray]]) -> Arm:
-    """Choose by the scores of tuning images; test images see what resamples of these choose.
-
-    Args:
-        scores: of every setting, (m,). on_test: what the setting at a place does to test images.
-    """
-    table = np.stack(scores)
-    rows = resamples(table.shape[1], 0, TUNING_DRAWS)
-    best = int(table.mean(1).argmax())
-    made = {int(k): on_test(int(k)) for k in {best, *table[:, rows].mean(-1).argmax(0)}}
-    results = np.full((len(table), len(made[best]["clean"])), np.nan)
-    for place, values in made.items():
-        results[place] = np.nan_to_num(values["clean"])
-    return Arm(best, Tuned(table, results), made[best])
-
-
-def score(values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """How good an edit is, (n,): clean; where means are equal any success, then small changes."""
-    clean, success, moved = (np.nan_to_num(values[k]) for k in ("clean", "success", "lpips"))
-    found: np.ndarray = clean + 1e-3 * success - 1e-6 * moved
-    return found
 
 
 def as_estimate(kept: Mapping[str, Any]) -> Estimate:
@@ -211,11 +182,6 @@ def confidence(domain: Domain, images: Tensor) -> np.ndarray:
 def value_log_odds(domain: Domain, images: Tensor, task: Task) -> np.ndarray:
     """log p / (1 - p) of the task's value by the judge, (n,)."""
     return log_odds(cast(Judge, domain.scorers.judge), images, task.attribute, task.value)
-
-
-def as_saved(domain: Domain, x: Tensor) -> Tensor:
-    """Clean x clipped to [-1, 1], as a file would be; latents have no such range and stay."""
-    return x.clamp(-1, 1) if isinstance(domain.model.space, Pixels) else x
 
 
 def noun(numbers: Numbers) -> str:

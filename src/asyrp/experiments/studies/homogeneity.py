@@ -12,20 +12,19 @@ from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import epsilon_space
 from asyrp.experiments.measure import judged
 from asyrp.experiments.studies.common import (
-    TUNING_DRAWS,
     Numbers,
     StudyContext,
     Verdict,
-    arm_of,
     as_estimate,
+    by_both,
     noun,
     ruled,
-    score,
     shares,
 )
+from asyrp.experiments.tuning import ahead, arm_of, score
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
-from asyrp.reporting.statistics import of_mean, of_tuned
+from asyrp.reporting.statistics import of_mean
 
 Rates = Mapping[str, Sequence[float]]
 
@@ -72,7 +71,7 @@ def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -
         "spaces": found,
         "strengths": STRENGTHS,
         "validation": len(validation.numbers),
-        "difference": of_tuned([arms["h"].tuned], [arms["eps"].tuned], draws=TUNING_DRAWS),
+        **ahead(arms["h"], [arms["eps"]], "difference"),
         "task": context.first.task.name,
     }
 
@@ -187,15 +186,17 @@ def plot(numbers: Numbers) -> Figure:
 
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the clean share on other images is higher in h."""
-    found, one_is = as_estimate(numbers["difference"]), noun(numbers)
+    found, second = (as_estimate(numbers[key]) for key in ("difference", "difference_2"))
+    one_is = noun(numbers)
     told = [_told(name, one, one_is) for name, one in numbers["spaces"].items()]
     text = (
         f"A shift for one {one_is}, with the learning rate and strength that suit "
         f"{numbers['validation']} validation {one_is}s best, of equally many for both "
         f"spaces; the others are test {one_is}s. {' '.join(told)} Clean edits of the others, h "
-        f"minus eps, with the luck of that choice: {shares(found)}."
+        f"minus eps, with the luck of that choice: {shares(found)}; by the second judge "
+        f"{shares(second)}."
     )
-    made = ruled("homogeneity", {"clean edits of other images, h minus eps": found})
+    made = ruled("homogeneity", by_both("clean edits of other images, h minus eps", found, second))
     return made._replace(text=text, why="" if made.holds else _why(numbers))
 
 

@@ -13,25 +13,24 @@ from asyrp.domains.inverted_images import InvertedImages
 from asyrp.experiments.claims import LEVEL, registered
 from asyrp.experiments.measure import judged, pictures_of
 from asyrp.experiments.studies.common import (
-    TUNING_DRAWS,
     Numbers,
     StudyContext,
     Verdict,
     act_of,
-    arm_of,
     as_estimate,
     bound_of,
+    by_both,
     edit_images,
     noun,
     ranged,
     ruled,
-    score,
     shares,
 )
+from asyrp.experiments.tuning import ahead, arm_of, score
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
 from asyrp.reporting.figures import heat, new_figure
-from asyrp.reporting.statistics import Estimate, Tuned, of_mean, of_statistic, of_tuned
+from asyrp.reporting.statistics import Estimate, of_mean, of_statistic
 
 NEAR = "clean edits, best cell minus the automatic choice"
 BOOSTED = "Frechet distance to pictures with the value, boosted minus not"
@@ -89,12 +88,12 @@ def _on_test(
     def at(place: tuple[int, int]) -> dict[str, np.ndarray]:
         return judged(context.domain, context.first.task, images, _cell(context, images, *place))
 
-    best, values = arm_of(scores, lambda k: at(places[k])), at(chosen)["clean"]
-    automatic = Tuned(np.zeros((1, len(scores[0]))), np.nan_to_num(values)[None])
+    best, values = arm_of(scores, lambda k: at(places[k])), at(chosen)
+    automatic = arm_of([np.zeros(len(scores[0]))], lambda k: values)
     return {
         "best": places[best.best],
-        "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(values)},
-        "best_minus_automatic": of_tuned([best.tuned], [automatic], draws=TUNING_DRAWS),
+        "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(values["clean"])},
+        **ahead(best, [automatic], "best_minus_automatic"),
         "margin": bound_of("intervals"),
     }
 
@@ -176,14 +175,18 @@ def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
     some = any(one["value"] for one in numbers["clean"].values())
     same = list(numbers["best"]) == list(numbers["automatic"])
-    lost, moved = numbers["best_minus_automatic"], numbers["boosting"]["fid_difference"]
+    moved = numbers["boosting"]["fid_difference"]
+    lost = [
+        (0.0 if same else as_estimate(numbers[key])) if some else None
+        for key in ("best_minus_automatic", "best_minus_automatic_2")
+    ]
     measures = {
-        NEAR: (0.0 if same else as_estimate(lost)) if some else None,
+        **by_both(NEAR, *lost),
         BOOSTED: None if moved is None else as_estimate(moved),
     }
     found = ruled("intervals", measures)
     parts = [
-        None if (one := measures[rule.measure]) is None else rule.outcome(one).at(LEVEL)
+        None if (one := rule.joined(measures)) is None else one.at(LEVEL)
         for rule in registered()["intervals"].rules
     ]
     why = "" if found.holds else _why(numbers, *parts)
@@ -192,7 +195,9 @@ def verdict(numbers: Numbers) -> Verdict:
 
 def _text(numbers: Numbers) -> str:
     boosted, images = numbers["boosting"], f"{noun(numbers)}s"
-    lost = numbers["best_minus_automatic"]
+    lost, second = (
+        as_estimate(numbers[key]) for key in ("best_minus_automatic", "best_minus_automatic_2")
+    )
     energies = {name: as_estimate(boosted[name]["energy"]) for name in ("with", "without")}
     clean = {name: as_estimate(one) for name, one in numbers["clean"].items()}
     return (
@@ -200,7 +205,8 @@ def _text(numbers: Numbers) -> str:
         f"{numbers['automatic'][1]}) makes {shares(clean['automatic'])} clean edits, and the cell "
         f"of the map that is best on {numbers['validation']} validation {images} (t_edit "
         f"{numbers['best'][0]}, t_boost {numbers['best'][1]}) {shares(clean['best'])}; the "
-        f"difference on the same {images} is {shares(as_estimate(lost))}, where up to "
+        f"difference on the same {images} is {shares(lost)}, by the second judge "
+        f"{shares(second)}, where up to "
         f"{100 * numbers['margin']:.0f} points count as near. {_distances(numbers)} High-frequency "
         f"energy is {100 * energies['with'].value:.2f} % with, "
         f"{100 * energies['without'].value:.2f} % "

@@ -10,27 +10,24 @@ from torch import Tensor
 from asyrp.domains.find_direction import fitted
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import at_block, blocks
-from asyrp.experiments.measure import judged
+from asyrp.experiments.measure import as_saved, judged
 from asyrp.experiments.studies.common import (
-    TUNING_DRAWS,
-    Arm,
     Numbers,
     StudyContext,
     Verdict,
-    arm_of,
     as_estimate,
-    as_saved,
+    by_both,
     confidence,
     means,
     noun,
     ruled,
-    score,
     shares,
 )
+from asyrp.experiments.tuning import Arm, ahead, arm_of, score
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid
 from asyrp.reporting.figures import dots, new_figure
-from asyrp.reporting.statistics import Tuned, of_mean, of_tuned
+from asyrp.reporting.statistics import of_mean
 
 MIDDLE = "mid"  # the bottleneck
 TRAIN_FACES = 24
@@ -54,25 +51,22 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
     names = blocks(context.domain.model) if chosen is None else list(chosen)
     validation, showing = context.validation_images(), context.showing()
     found = {name: _at(context, validation, showing, name) for name in names}
-    tuned = {name: one.arm.tuned for name, one in found.items()}
-    middle, best = tuned.pop(MIDDLE, None), None
-    if tuned:
-        best = max(tuned, key=lambda name: tuned[name].scores.mean(1).max())
+    arms = {name: one.arm for name, one in found.items()}
+    middle, best = arms.pop(MIDDLE, None), None
+    if arms:
+        best = max(arms, key=lambda name: arms[name].scores.mean(1).max())
     return {
         "task": context.first.task.name,
         "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
         "validation": len(validation.numbers),
         "blocks": {name: one.numbers for name, one in found.items()},
         "best_other": best,
-        "mid_minus_best": of_tuned([middle], [_any_of(list(tuned.values()))], draws=TUNING_DRAWS)
-        if best and middle
-        else None,
+        **(
+            ahead(middle, list(arms.values()), "mid_minus_best")
+            if best and middle
+            else {"mid_minus_best": None}
+        ),
     }
-
-
-def _any_of(arms: Sequence[Tuned]) -> Tuned:
-    """Several as one, whose settings are those of all."""
-    return Tuned(*(np.concatenate(parts) for parts in zip(*arms, strict=True)))
 
 
 def _at(
@@ -133,18 +127,19 @@ def verdict(numbers: Numbers) -> Verdict:
     measure = "clean edits, bottleneck minus the best other block"
     if numbers["mid_minus_best"] is None:
         text = "The bottleneck and another block were not among the blocks."
-        return ruled("layers", {measure: None})._replace(text=text)
-    ahead, best = as_estimate(numbers["mid_minus_best"]), numbers["best_other"]
+        return ruled("layers", by_both(measure, None, None))._replace(text=text)
+    first, second = (as_estimate(numbers[k]) for k in ("mid_minus_best", "mid_minus_best_2"))
+    best = numbers["best_other"]
     text = (
         f"Clean edits at the bottleneck: {shares(clean[MIDDLE])}; at {best}, the best other block "
         f"on {numbers['validation']} validation {noun(numbers)}s: {shares(clean[best])}; "
         f"the bottleneck minus it on the same {noun(numbers)}s, with the luck of that choice: "
-        f"{shares(ahead)}. "
+        f"{shares(first)}; by the second judge {shares(second)}. "
         f"Every block has the strength that suits these best. Success (leakage) before the "
         f"bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
         f"{_listed(numbers, 'up')}."
     )
-    found = ruled("layers", {measure: ahead})
+    found = ruled("layers", by_both(measure, first, second))
     return found._replace(text=text, why="" if found.holds else _why(numbers, best))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from asyrp.domains.base import Task
 from asyrp.domains.inverted_images import InvertedImages
 from asyrp.errors import AsyrpError
-from asyrp.experiments.claims import Measures, registered
+from asyrp.experiments import second_judge
+from asyrp.experiments.claims import SECOND, Measures, registered
 from asyrp.experiments.studies.common import (
     Learned,
     Numbers,
@@ -18,6 +19,7 @@ from asyrp.experiments.studies.common import (
     Verdict,
     act_of,
     as_estimate,
+    by_both,
     edit_images,
     noun,
     ranged,
@@ -32,6 +34,8 @@ from asyrp.reporting.statistics import Estimate, of_difference, of_mean, of_stat
 from asyrp.scorers.judge import Answers, answers, wanted
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
+SUMS = "success in sums minus 70 % of that alone, the least"
+BEYOND = ("beyond_share", "beyond_share_2")
 RARE = 0.3  # success alone below which a sum says little
 LEAST_SHARE = 0.7  # of an attribute's success alone, that a sum has to keep
 
@@ -92,7 +96,8 @@ def evenness(x: Sequence[float], y: np.ndarray) -> float:
 def sums(context: StudyContext) -> list[dict[str, Any]]:
     """Success of every attribute alone, in pairs and in threes, on images that lack them all.
 
-    beyond_share: success minus LEAST_SHARE of that alone, image by image.
+    beyond_share, beyond_share_2: success minus LEAST_SHARE of that alone, image by image, by both
+    judges.
 
     Raises:
         AsyrpError: too few such images.
@@ -100,25 +105,41 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
     learned = list(context.learned[:3])
     images = _lacking_all(context, learned)
     rows: list[dict[str, Any]] = []
-    alone: dict[str, np.ndarray] = {}
+    alone: dict[str, list[np.ndarray]] = {}
     for size in range(1, len(learned) + 1):
         for chosen in combinations(learned, size):
             boost = min(one.interval.t_boost for one in chosen)
             acts = [act_of(one) for one in chosen]
-            seen = answers(context.judge, edit_images(context, images, acts, boost))
-            made = {one.task.name: _succeeded(context, one.task, seen) for one in chosen}
+            edits = edit_images(context, images, acts, boost)
+            seen = answers(context.judge, edits)
+            made = {
+                one.task.name: [
+                    _succeeded(context, one.task, seen),
+                    second_judge.succeeded(context.domain, one.task, images, edits),
+                ]
+                for one in chosen
+            }
             alone |= made if size == 1 else {}
             rows.append(
                 {
                     "together": [one.task.name for one in chosen],
-                    "success": {name: of_mean(row) for name, row in made.items()},
-                    "beyond_share": {
-                        name: of_difference(row, alone[name], LEAST_SHARE)
-                        for name, row in made.items()
-                    },
+                    "success": {name: of_mean(row) for name, (row, _) in made.items()},
+                    **_beyond(made, alone),
                 }
             )
     return rows
+
+
+def _beyond(
+    made: Mapping[str, Sequence[np.ndarray]], alone: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, dict[str, Estimate]]:
+    return {
+        key: {
+            name: of_difference(rows[place], alone[name][place], LEAST_SHARE)
+            for name, rows in made.items()
+        }
+        for place, key in enumerate(BEYOND)
+    }
 
 
 def _succeeded(context: StudyContext, task: Task, seen: Answers) -> np.ndarray:
@@ -190,11 +211,12 @@ def verdict(numbers: Numbers) -> Verdict:
             f"that (least: {worst}); they count as added up where the interval of success minus "
             f"{100 * LEAST_SHARE:.0f} % of that alone, image by image, is nowhere below 0."
         )
+    measures = _measures(numbers, r2, alone)
+    if (second := measures.get(SUMS + SECOND)) is not None:
+        text += f" The least by the second judge: {shares(cast(Estimate, second))}."
     name = "linearity" if len(alone) > 1 else "linearity of one"
     straight = registered()[name].rules[0].outcome(r2).holds
-    return ruled(name, _measures(numbers, r2, alone))._replace(
-        text=text, why=_why(numbers, straight, alone)
-    )
+    return ruled(name, measures)._replace(text=text, why=_why(numbers, straight, alone))
 
 
 def _measures(numbers: Numbers, r2: Estimate, alone: Mapping[str, Estimate]) -> Measures:
@@ -203,17 +225,21 @@ def _measures(numbers: Numbers, r2: Estimate, alone: Mapping[str, Estimate]) -> 
         "R2 of a line": r2,
         "least slope over the mean slope": as_estimate(numbers["evenness"]),
     }
-    beyond = [
-        None if not alone[name].value else as_estimate(one)
-        for row in numbers["sums"]
-        if len(row["together"]) > 1
-        for name, one in row["beyond_share"].items()
-    ]
-    if not beyond:
+    together = [row for row in numbers["sums"] if len(row["together"]) > 1]
+    if not together:
         return found
-    known = [one for one in beyond if one is not None]
-    least = min(known, key=lambda one: one.value) if len(known) == len(beyond) else None
-    return {**found, "success in sums minus 70 % of that alone, the least": least}
+    least = [_least(together, alone, key) for key in BEYOND]
+    return {**found, **by_both(SUMS, *least)}
+
+
+def _least(
+    together: Sequence[Mapping[str, Any]], alone: Mapping[str, Estimate], key: str
+) -> Estimate | None:
+    """The least of what stays in sums, by one judge; None where some never succeeds alone."""
+    if not all(alone[name].value for row in together for name in row[key]):
+        return None
+    every = [as_estimate(one) for row in together for one in row[key].values()]
+    return min(every, key=lambda one: one.value)
 
 
 def _line_of(numbers: Numbers, r2: Estimate) -> str:

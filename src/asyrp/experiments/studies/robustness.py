@@ -11,13 +11,12 @@ from torch import Tensor
 from asyrp.domains.base import Domain
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
 from asyrp.editing_methods.other_spaces import epsilon_space
-from asyrp.experiments.measure import pictures_of
+from asyrp.experiments.measure import as_saved, pictures_of
 from asyrp.experiments.studies.common import (
     Numbers,
     StudyContext,
     Verdict,
     as_estimate,
-    as_saved,
     confidence,
     noun,
     ruled,
