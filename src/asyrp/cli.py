@@ -180,15 +180,16 @@ def _tell_error(kind: type[BaseException], error: BaseException, trace: Any) -> 
 def script() -> None:
     """The `asyrp` command; ends as other programs do where its reader stops, as `head` does."""
     sys.excepthook = _tell_error
+    streams = (sys.stdout, sys.stderr)  # None where a shell closed it
     try:
         try:
             code: int | str | None = main()
         except SystemExit as end:
             code = end.code
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, streams):
+            stream.flush()
     except BrokenPipeError:
         code = READER_GONE
-        for stream in (sys.stdout, sys.stderr):  # what they still hold has nowhere to go
+        for stream in filter(None, streams):  # what they still hold has nowhere to go
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     raise SystemExit(code)

@@ -1,6 +1,7 @@
 """What a stranger's file says may be shown by a terminal, but steers none."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from asyrp.cli import _tell_error
+from asyrp.cli import READER_GONE, _tell_error
 from asyrp.errors import AsyrpError, printable
 from asyrp.method.direction_file import DirectionCard, save_direction
 from asyrp.method.directions import GlobalDirection
@@ -122,3 +123,19 @@ def test_the_installed_command_shows_tracebacks_so(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert_plain(done.stderr)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_nobody_who_reads_is_no_error(stopped: bool) -> None:
+    """`asyrp --help | head -1`, whose reader stops, and `asyrp --help >&-`, which has none."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "asyrp", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        preexec_fn=None if stopped else lambda: os.close(1),
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (READER_GONE if stopped else 0, b"")
