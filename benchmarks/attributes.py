@@ -27,7 +27,7 @@ from asyrp.commands.demo import enlarged
 from asyrp.commands.inverting import Inverter
 from asyrp.commands.train import TrainingData, train
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
-from asyrp.domains.avatars.judge import Judge, load_judge
+from asyrp.domains.avatars.judge import JudgeNetwork, load_judge
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
 from asyrp.method.direction_file import save_direction
 from asyrp.method.editing import edit
@@ -117,7 +117,7 @@ class Shared(NamedTuple):
     """What all attributes have in common: networks, and faces inverted once."""
 
     model: HSpaceUNet
-    judge: Judge
+    judge: JudgeNetwork
     curves: Curves
     train: Pictures
     checked: Pictures

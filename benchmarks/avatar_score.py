@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, Face, visible
-from asyrp.domains.avatars.judge import Judge
+from asyrp.domains.avatars.judge import JudgeNetwork
 from asyrp.errors import AsyrpError
 
 Answers = Mapping[str, Tensor]
@@ -35,7 +35,7 @@ def check_target(factor: str, value: str) -> None:
 
 
 @torch.no_grad()
-def answers(judge: Judge, images: Tensor, batch_size: int = 64) -> Answers:
+def answers(judge: JudgeNetwork, images: Tensor, batch_size: int = 64) -> Answers:
     """Index of the most likely value of each factor, (n,) each; images (n, 3, 64, 64)."""
     parts = [judge.decide(batch.float().cpu()) for batch in images.split(batch_size)]
     return dict(zip(FACTORS, torch.cat(parts).unbind(1), strict=True))

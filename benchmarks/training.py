@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from asyrp.domains.avatars.avatars import Face, draw, sample_face
-from asyrp.domains.avatars.judge import Judge, load_judge
+from asyrp.domains.avatars.judge import JudgeNetwork, load_judge
 from asyrp.finders.prepare import Pictures, start_training
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.directions import Direction
@@ -107,7 +107,7 @@ class Bench(NamedTuple):
 
     model: HSpaceUNet
     guide: TextDirection
-    judge: Judge
+    judge: JudgeNetwork
     folder: Path
     faces: int
 

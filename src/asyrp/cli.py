@@ -131,17 +131,19 @@ def _guarded(name: str, asked: Any) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        return _refuse(f"{error.strerror or error}{place}; nothing was left half written")
+        return _refuse(_told(error))
     except (MemoryError, RuntimeError) as error:
-        from asyrp.runtime.batching import out_of_memory
-
-        if not out_of_memory(error):
+        if not import_module("asyrp.runtime.batching").out_of_memory(error):
             raise
         return _refuse(f"{MEMORY} ({str(error)[:200] or 'no more told'})")
     except KeyboardInterrupt:
         return _refuse("stopped; run the same command again to continue")
     return 0
+
+
+def _told(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{place}; nothing was left half written"
 
 
 def _run(command: Any, options: Any, dry: bool) -> Any:

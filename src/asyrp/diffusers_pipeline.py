@@ -43,7 +43,7 @@ from asyrp.networks.scheduler_config import read_scheduler
 from asyrp.networks.weights import check_part
 from asyrp.storage.finite import check_result
 
-StepEnd = Callable[[Any, int, int, dict[str, Tensor]], Mapping[str, Tensor]]
+StepEnd = Callable[[Any, int, int, dict[str, Tensor]], Mapping[str, Tensor] | None]
 
 
 class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -195,7 +195,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
                 if self.interrupt:
                     continue
                 (done,) = reverse_process(model, x, grid[i : i + 1], attributes, boost, generators)
-                changed = callback(self, i, pair.t, dict.fromkeys(names, done.x))
+                changed = callback(self, i, pair.t, dict.fromkeys(names, done.x)) or {}
                 x = changed.get("latents", done.x)
                 if callback is not _keep:  # it may have decoded, and sent the network away
                     self._bring()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, Face
-from asyrp.domains.avatars.judge import Judge
+from asyrp.domains.avatars.judge import JudgeNetwork
 from asyrp.errors import AsyrpError
 from avatar_score import Answers, answers, check_target, score, showing
 from conftest import noise
@@ -93,7 +93,7 @@ def test_a_target_that_the_world_does_not_have_is_refused() -> None:
         check_target("mouth", "open")
 
 
-class Fixed(Judge):
+class Fixed(JudgeNetwork):
     """Answers by the first pixel: the number of the picture."""
 
     def decide(self, images: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def test_answers_are_one_column_a_factor(size: int) -> None:
 
 
 def test_answers_are_those_of_the_judge() -> None:
-    judge, images = Judge().eval(), noise(3, 3, 64, 64)
+    judge, images = JudgeNetwork().eval(), noise(3, 3, 64, 64)
     found = answers(judge, images, 2)
     wanted = judge.decide(images)
     for (_, values), column in zip(found.items(), itertools.count(), strict=False):

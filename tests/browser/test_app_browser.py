@@ -292,8 +292,8 @@ def test_marks_move_by_hand_and_by_key(tab: Any) -> None:
     assert f"to t = {moved}" in label
     slider = page.locator("#t_edit input[type=range]")
     slider.focus()
-    edited(page, lambda: slider.press("PageUp"))
-    assert int(page.locator("#t_edit input[type=number]").input_value()) > moved
+    edited(page, lambda: slider.press("PageDown"))
+    assert int(page.locator("#t_edit input[type=number]").input_value()) < moved
     edited(page, lambda: page.get_by_role("button", name="Back to the directions").click())
     assert page.locator("#t_edit input[type=number]").input_value() == "500"
 

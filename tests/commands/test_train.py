@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import asyrp.commands.train as commands_train
-from asyrp.finders.training_run import Run
+from asyrp.finders.training_run import TrainingRun
 from asyrp.method.direction_file import load_direction, read_card
 from conftest import tiny_model
 from places import (
@@ -72,14 +72,14 @@ def test_a_training_that_was_stopped_continues(
     words = train_of(place, *QUICK)
     whole = place.root / "whole.safetensors"
     assert call(*words, "--out", whole) == 0
-    train_batch = Run.train_batch
+    train_batch = TrainingRun.train_batch
 
-    def stopping(self: Run, sources: Any, order: Any, at: Any) -> Any:
+    def stopping(self: TrainingRun, sources: Any, order: Any, at: Any) -> Any:
         if at.batch == 1:
             raise KeyboardInterrupt
         return train_batch(self, sources, order, at)
 
-    monkeypatch.setattr(Run, "train_batch", stopping)
+    monkeypatch.setattr(TrainingRun, "train_batch", stopping)
     assert call(*words) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "asyrp: stopped; run the same command again to continue"

@@ -96,6 +96,7 @@ def test_grey_becomes_rgb() -> None:
         (torch.full((3, 16, 16), 255.0), r"got float32 from 255 to 255"),
         (torch.full((3, 16, 16), float("nan")), "got float32 from nan"),
         (torch.zeros(3, 16, 16, dtype=torch.int64), "got int64"),
+        (np.zeros((16, 16, 3), np.uint16), "got uint16"),
         (torch.zeros(2, 16, 16), r"1, 3 or 4 channels; got \(2, 16, 16\)"),
         (torch.zeros(16, 16), "1, 3 or 4 channels"),
         ("a.png", "needed PIL pictures"),
@@ -122,6 +123,7 @@ def test_pictures_that_are_none_are_refused(given: Any, message: str) -> None:
         ({"generator": 7}, "generator must be a torch.Generator"),
         ({"generator": [None]}, "generator must be a torch.Generator"),
         ({"class_label": [1, 2]}, "class_label must be an integer .* the same for all images"),
+        ({"callback_on_step_end": 7}, "callback_on_step_end must be a function"),
         ({"output_type": "jpeg"}, "output_type must be one of pil, np, pt, latent"),
         ({"latents": np.zeros((1, 3, 16, 16))}, "latents must be a tensor"),
         ({"latents": torch.zeros(1, 3, 16, 16, dtype=torch.int64)}, "latents must be a tensor"),
@@ -131,6 +133,18 @@ def test_arguments_that_cannot_be_are_refused(given: dict[str, Any], message: st
     with pytest.raises(AsyrpError, match=message) as got:
         pipeline()(**{"num_inference_steps": STEPS, **given})
     assert "\n" not in str(got.value)
+
+
+def test_a_callback_may_only_look() -> None:
+    seen = list[int]()
+    looked = pipeline()(
+        num_inference_steps=STEPS,
+        generator=torch.Generator().manual_seed(0),
+        callback_on_step_end=lambda pipe, step, t, tensors: seen.append(step),
+    )
+    plain = pipeline()(num_inference_steps=STEPS, generator=torch.Generator().manual_seed(0))
+    assert len(seen) > 1
+    assert np.array_equal(looked.images[0], plain.images[0])
 
 
 def test_pictures_that_come_out_as_no_numbers_are_refused() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asyrp.domains.avatars import train_judge
 from asyrp.domains.avatars.avatars import FACTORS
-from asyrp.domains.avatars.judge import Judge, load_judge
+from asyrp.domains.avatars.judge import JudgeNetwork, load_judge
 from asyrp.domains.avatars.pictures import HIDDEN, labels, pictures
 from asyrp.domains.avatars.train_judge import (
     blurred,
@@ -30,7 +30,7 @@ COUNT = 150
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def judge() -> JudgeNetwork:
     return load_judge()
 
 
@@ -41,14 +41,14 @@ def faces() -> tuple[Tensor, np.ndarray]:
     return from_uint8(pictures("test", COUNT, None, 0.1, 1)), labels("test", COUNT, 0.1)
 
 
-def test_gives_logits_of_every_value_of_every_factor(judge: Judge) -> None:
+def test_gives_logits_of_every_value_of_every_factor(judge: JudgeNetwork) -> None:
     logits = judge(noise(2, 3, 64, 64))
     assert list(logits) == list(FACTORS)
     for factor, values in FACTORS.items():
         assert logits[factor].shape == (2, len(values))
 
 
-def test_decisions_are_the_likeliest_values(judge: Judge) -> None:
+def test_decisions_are_the_likeliest_values(judge: JudgeNetwork) -> None:
     images = noise(3, 3, 64, 64)
     decided, likely = judge.decide(images), judge.probabilities(images)
     assert decided.shape == (3, len(FACTORS))
@@ -59,30 +59,32 @@ def test_decisions_are_the_likeliest_values(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 1, 64, 64), (3, 64, 64)])
-def test_refuses_other_shapes(judge: Judge, shape: tuple[int, ...]) -> None:
+def test_refuses_other_shapes(judge: JudgeNetwork, shape: tuple[int, ...]) -> None:
     with pytest.raises(AsyrpError, match="64"):
         judge(torch.zeros(shape))
 
 
-def test_the_shipped_judge_is_frozen_and_float32(judge: Judge) -> None:
+def test_the_shipped_judge_is_frozen_and_float32(judge: JudgeNetwork) -> None:
     assert not judge.training
     assert all(not p.requires_grad and p.dtype == torch.float32 for p in judge.parameters())
 
 
-def test_the_shipped_judge_reads_faces(judge: Judge, faces: tuple[Tensor, np.ndarray]) -> None:
+def test_the_shipped_judge_reads_faces(
+    judge: JudgeNetwork, faces: tuple[Tensor, np.ndarray]
+) -> None:
     images, known = faces
     for shown in (images, blurred(images, 0.6)):
         for factor, measured in quality(judge.decide(shown).numpy(), known).items():
             assert measured.right > 0.96, factor
 
 
-def test_the_same_picture_gets_the_same_answer_in_any_batch(judge: Judge) -> None:
+def test_the_same_picture_gets_the_same_answer_in_any_batch(judge: JudgeNetwork) -> None:
     images = noise(4, 3, 64, 64)
     alone = torch.cat([judge(images[i : i + 1])["hair"] for i in range(4)])
     torch.testing.assert_close(judge(images)["hair"], alone, rtol=1e-4, atol=1e-4)
 
 
-def test_saved_weights_come_back(tmp_path: Path, judge: Judge) -> None:
+def test_saved_weights_come_back(tmp_path: Path, judge: JudgeNetwork) -> None:
     save_judge(judge, tmp_path / "judge.safetensors")
     again = load_judge(tmp_path / "judge.safetensors")
     for name, value in judge.state_dict().items():
@@ -142,7 +144,7 @@ def synthetic(count: int = 80) -> tuple[np.ndarray, np.ndarray]:
 def test_hidden_labels_teach_nothing() -> None:
     data, known = synthetic()
     known[:, 1:] = HIDDEN
-    judge = Judge()
+    judge = JudgeNetwork()
     loss = judge_loss(judge, data, known, 1)(0)
     loss.backward()
     last = judge.net[-1].bias.grad
@@ -169,7 +171,7 @@ def test_run_writes_weights_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(train_judge, "BATCH", 16)
     steps = [done.step for done in run(tmp_path, tmp_path, 2)]
     assert steps == [1, 2]
-    assert isinstance(load_judge(tmp_path / "judge.safetensors"), Judge)
+    assert isinstance(load_judge(tmp_path / "judge.safetensors"), JudgeNetwork)
     card = (tmp_path / "judge.md").read_text()
     assert all(f"| {factor} |" in card for factor in FACTORS)
     assert "MIT" in card

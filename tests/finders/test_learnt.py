@@ -19,7 +19,7 @@ from asyrp.editing_methods.diffusionclip import fine_tune, trainable
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import fit, new_direction
 from asyrp.finders.training_goal import TrainingGoal
-from asyrp.finders.training_run import Run
+from asyrp.finders.training_run import TrainingRun
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.clip_loss import EPSILON, directional_loss
 from asyrp.method.hspace import HSpaceUNet
@@ -94,7 +94,7 @@ def dh_of(direction: Any) -> Tensor:
 
 def loss_of(direction: nn.Module, settings: TrainSettings) -> float:
     """The loss of the images that were trained on, at the end of the interval."""
-    run = Run(wide(), [TrainingGoal(direction, tiny_guide(), WINDOW.grid)], settings)
+    run = TrainingRun(wide(), [TrainingGoal(direction, tiny_guide(), WINDOW.grid)], settings)
     return run.validate(sources_of(wide(), IMAGES, window=WINDOW), [0])[0].total.item()
 
 

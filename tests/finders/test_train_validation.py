@@ -10,7 +10,7 @@ from torch import nn
 
 from asyrp.finders.training_checkpoint import Outcome, outcomes_of
 from asyrp.finders.training_goal import TrainingGoal
-from asyrp.finders.training_run import Run, TrainStep
+from asyrp.finders.training_run import TrainingRun, TrainStep
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.clip_loss import Losses
 from asyrp.method.hspace import HSpaceUNet
@@ -28,10 +28,12 @@ def scripted(monkeypatch: pytest.MonkeyPatch, totals: list[float]) -> None:
     """Validations that come out as written."""
     script = iter(totals)
 
-    def validate(self: Run, sources: UneditedTrajectory, learning: list[int]) -> dict[int, Losses]:
+    def validate(
+        self: TrainingRun, sources: UneditedTrajectory, learning: list[int]
+    ) -> dict[int, Losses]:
         return {i: Losses(*torch.tensor([next(script), 1.0, 0.0])) for i in learning}
 
-    monkeypatch.setattr(Run, "validate", validate)
+    monkeypatch.setattr(TrainingRun, "validate", validate)
 
 
 def validations(job: Job, direction: nn.Module) -> list[tuple[TrainStep, State]]:
@@ -120,8 +122,10 @@ def test_validation_does_not_depend_on_the_batch_size(model: HSpaceUNet, size: i
     torch.testing.assert_close(found, torch.stack(alone).mean(0))
 
 
-def run_of(job: Job) -> Run:
-    return Run(job.model, [TrainingGoal(job.direction(), job.guide, WINDOW.grid)], job.settings)
+def run_of(job: Job) -> TrainingRun:
+    return TrainingRun(
+        job.model, [TrainingGoal(job.direction(), job.guide, WINDOW.grid)], job.settings
+    )
 
 
 def row_of(sources: UneditedTrajectory, i: int) -> UneditedTrajectory:

@@ -160,14 +160,17 @@ def test_networks_that_need_more_are_refused() -> None:
     for changes, message in (
         ({"class_embed_type": "timestep"}, "class_embed_type"),
         ({"addition_embed_type": "text", "cross_attention_dim": 16}, "addition_embed_type"),
-        ({"sample_size": 9}, "sides that 2 divides"),
     ):
         with pytest.raises(AsyrpError, match=message):
             FixedPrompt(tiny_condition_unet(**changes), hidden(1, 5))
     with pytest.raises(AsyrpError, match="needs 2 prompt"):
         FixedPrompt(tiny_condition_unet(), hidden(1, 5), 2.0)
-    with pytest.raises(AsyrpError, match="mid block"):
-        HSpaceUNet(FixedPrompt(tiny_condition_unet(mid_block_type=None), hidden(1, 5)), schedule())
+    for changes, message in (
+        ({"mid_block_type": None}, "mid block"),
+        ({"sample_size": 9}, "sample_size 9 does not divide by 2"),
+    ):
+        with pytest.raises(AsyrpError, match=message):
+            HSpaceUNet(FixedPrompt(tiny_condition_unet(**changes), hidden(1, 5)), schedule())
 
 
 class First(TinyEncoder):

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from asyrp.networks.presets import EVERY, Preset, Source
+from asyrp.networks.presets import EVERY, Preset, WeightSource
 from asyrp.runtime.download import is_url, parse_source
 
 HOSTS = {
@@ -28,7 +28,7 @@ SOURCES = [(preset, source) for preset in EVERY for source in preset.sources]
 
 
 @pytest.mark.parametrize(("preset", "source"), SOURCES, ids=lambda x: getattr(x, "name", None))
-def test_every_source_is_well_formed(preset: Preset, source: Source) -> None:
+def test_every_source_is_well_formed(preset: Preset, source: WeightSource) -> None:
     if source.kind == "url":
         url, digest = parse_source(source.place)
         assert is_url(url)

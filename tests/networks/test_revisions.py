@@ -3,7 +3,7 @@
 import ast
 import re
 import shutil
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +168,16 @@ def test_every_url_of_a_preset_that_is_not_told_apart_by_sha256_is_known_for_it(
     }
 
 
-def calls(name: str) -> Iterator[tuple[str, set[str]]]:
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(name):
-                yield f"{path.name}:{node.lineno}", {str(word.arg) for word in node.keywords}
+@cache
+def every_call() -> list[tuple[str, str, set[str]]]:
+    """What is called, where, and with which keywords."""
+    return [
+        (getattr(node.func, "attr", getattr(node.func, "id", "")), f"{path.name}:{node.lineno}",
+         {str(word.arg) for word in node.keywords})
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -181,6 +186,7 @@ def calls(name: str) -> Iterator[tuple[str, set[str]]]:
 )  # fmt: skip
 def test_every_call_that_may_fetch_says_which_revision(name: str) -> None:
     local = {"None", "revision", "local_files_only"}  # None: a dict that holds one
-    for place, words in calls(name):
+    found = [(place, words) for called, place, words in every_call() if called.endswith(name)]
+    for place, words in found:
         assert words & local, place
         assert "revision" in words or "None" in words or "latent_pipeline.py" in place, place

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.finders.clip_training import new_direction
 from asyrp.finders.training_goal import TrainingGoal
-from asyrp.finders.training_run import Run
+from asyrp.finders.training_run import TrainingRun
 from asyrp.method.editing import edit, invert, random_latents
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.unedited_trajectory import editing_window
@@ -164,7 +164,7 @@ def test_training_refuses_what_gradients_are_too_small_for() -> None:
     settings = TrainSettings(steps=8)
     goal = TrainingGoal(new_direction(model, window.grid, settings), guide, window.grid)
     with pytest.raises(AsyrpError, match="too small for float16; needed --dtype bfloat16, auto"):
-        Run(model, [goal], settings)
+        TrainingRun(model, [goal], settings)
 
 
 def test_the_record_of_a_run_says_what_auto_was() -> None:

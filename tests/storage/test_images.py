@@ -155,6 +155,13 @@ def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif", SIZE)
 
 
+@pytest.mark.parametrize("value", [70_000, -1])
+def test_whole_numbers_beyond_sixteen_bits_are_refused(tmp_path: Path, value: int) -> None:
+    Image.fromarray(np.full((16, 16), value, np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(AsyrpError, match="beyond 16 bits, of unknown range"):
+        read_image(tmp_path / "a.tif", SIZE)
+
+
 def test_cmyk_is_read(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16), (255, 0, 0, 0)).save(tmp_path / "a.jpg")
     assert read(tmp_path / "a.jpg")[5, 5] == pytest.approx([0, 255, 255], abs=2)

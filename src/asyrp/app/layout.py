@@ -201,13 +201,8 @@ def trainer() -> Trainer:
             faces = gr.Slider(FEWEST, MOST, job.faces, step=8, label="Random faces to train on")
             passes = gr.Slider(1, 10, job.passes, step=1, label="Passes over the faces")
             seed = gr.Number(job.seed, label="Seed of the faces", precision=0, minimum=0)
-            known = gr.Dropdown(
-                [],
-                label="Running and interrupted trainings",
-                elem_id="known",
-                filterable=False,
-                visible=False,
-            )
+            label = "Running and interrupted trainings"
+            known = gr.Dropdown([], label=label, elem_id="known", filterable=False, visible=False)
             with gr.Row():
                 start = gr.Button("Train", variant="primary", min_width=90, elem_id="train")
                 stop = gr.Button("Stop", variant="stop", min_width=90, interactive=False)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from asyrp.domains.base import built_in, source_of
-from asyrp.domains.shipped import shipped
+from asyrp.domains.shipped import shipped_directions
 from asyrp.method.direction_file import DirectionCard
 from asyrp.options import Directions
 
@@ -16,7 +16,7 @@ def run(options: Directions) -> dict[str, Any]:
     found = []
     domains = [source_of(options.domain).NAME] if options.domain else built_in()
     print(COLUMNS.format("domain", "name", "target", "success", "leakage"))
-    for path, card in shipped():
+    for path, card in shipped_directions():
         for domain in domains:
             if domain.startswith(f"{path.parts[-3]}-"):
                 print(COLUMNS.format(domain, path.stem, card.target, *_measured(card)))

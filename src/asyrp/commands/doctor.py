@@ -11,7 +11,7 @@ import torch
 from packaging.requirements import Requirement
 
 from asyrp.domains.base import built_in
-from asyrp.domains.shipped import shipped
+from asyrp.domains.shipped import shipped_directions
 from asyrp.options import Doctor
 from asyrp.runtime.download import cache_folder
 from asyrp.runtime.offline import is_offline
@@ -46,7 +46,7 @@ def facts(missing: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
     yield "cache", f"{cache_folder()}{offline}"
     for domain in built_in():
         folder = domain.rpartition("-")[0]
-        names = [path.stem for path, _ in shipped() if path.parts[-3] == folder]
+        names = [path.stem for path, _ in shipped_directions() if path.parts[-3] == folder]
         yield "domain", f"{domain}: {', '.join(names) or 'no directions'}"
     for name, lacks in missing.items():
         yield "not there", f"extra {name} ({', '.join(lacks)}): pip install 'asyrp[{name}]'"

@@ -1,6 +1,6 @@
 """asyrp edit."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from asyrp.commands.common import (
     shown,
     tell_others,
 )
+from asyrp.commands.enough import Enough, enough_of
 from asyrp.commands.forecast import editing_passes, foresee, inverting_passes
 from asyrp.commands.inverting import (
     folder_images,
@@ -31,7 +32,9 @@ from asyrp.commands.inverting import (
 )
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.editing import Report, edit
+from asyrp.method.enough import FACTORS
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import latents_from
 from asyrp.method.second_order import walk_second_order
@@ -60,34 +63,27 @@ def run(options: Edit) -> dict[str, Any]:
     """Write one PNG an input, same stem (one a factor of --strengths), a sheet, and run.json."""
     options = on_domain(options)
     check(options)
-    wanted = [
-        f"{stem}{ending}.png" for stem in stems_in(options.images) for ending in _endings(options)
-    ]
+    wanted = _pictures(stems_in(options.images), options)
     check_results(options.out, options.images, [*wanted, f"{SHEET}/sheet.png", "run.json"])
     model, processes = network(options.network), assemble(options.network.device)
     chosen, asked = applied(model, options.applying, options.steps), options
-    _foresee(model, chosen, options)
+    enough = enough_of(model, chosen, options)
+    _foresee(model, chosen, options, len(FACTORS) if enough else 1)
     if options.align:
         options = _on_aligned(model, options, options.align, processes)
     inputs = _inputs(model, options, processes)
-    notes = edit_notes(chosen)
-    cards = [asdict(one.card) for one in chosen.saved]
-    told = {"directions": cards, "t_boost": chosen.t_boost, **inputs.told}
+    told: dict[str, Any] = {"directions": [asdict(one.card) for one in chosen.saved]}
+    told |= {"t_boost": chosen.t_boost, **inputs.told}
+    names = _pictures([path.stem for path in inputs.paths], options)
     with atomic_folder(options.out) as out:
-        rows = _rows(inputs, options, processes)
-        overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
-        for name, image in _edited(model, chosen, inputs, options, processes):
-            write_png(out / name, image, notes)
-            if name in overview:
-                overview[name] = image
-        if rows:
-            sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
-            write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
+        edits = _edited(model, chosen, inputs, options, processes, enough)
+        _write(out, edits, _rows(inputs, options, processes), edit_notes(chosen))
+        if enough is not None:
+            told["strengths"] = dict(zip(names, processes.joined(enough.taken), strict=True))
         result = record("edit", asked, model, **told)
         if processes.rank == 0:
             write_json(out / "run.json", result)
         processes.wait()  # no picture is put in place before all are made
-    names = _names(inputs, options)
     say(f"wrote {len(names)} images and run.json to {options.out}")
     tell_others(options.out, names)
     if options.align and processes.rank == 0:
@@ -96,10 +92,27 @@ def run(options: Edit) -> dict[str, Any]:
     return {"out": options.out, "images": names, **result}
 
 
-def _foresee(model: HSpaceUNet, chosen: Applied, options: Edit) -> None:
-    """With --dry-run: end here, and say what would come."""
+def _write(
+    out: Path,
+    edits: Iterable[tuple[str, Tensor]],
+    rows: Sequence[Sequence[str]],
+    notes: dict[str, str],
+) -> None:
+    """One PNG an edit, and a sheet of those that rows name."""
+    overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
+    for name, image in edits:
+        write_png(out / name, image, notes)
+        if name in overview:
+            overview[name] = image
+    if rows:
+        sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
+        write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
+
+
+def _foresee(model: HSpaceUNet, chosen: Applied, options: Edit, tries: int) -> None:
+    """With --dry-run: end here, and say what would come. tries: at most, of each edit."""
     count, ways = len(find_images(options.images)), len(_endings(options))
-    passes = ways * editing_passes(model, count, options.steps, chosen.attributes)
+    passes = tries * ways * editing_passes(model, count, options.steps, chosen.attributes)
     passes += inverting_passes(count, options.steps, options.inverting, options.inversion)
     would = f"edit {count} images, {ways} each, into {options.out}"
     foresee(would, model, passes, options.network.at_once, kept=3 * count)
@@ -145,9 +158,9 @@ def _rows(inputs: Inputs, options: Edit, processes: ProcessGroup) -> list[list[s
     return [[f"{path.stem}{one}.png" for one in _endings(options)] for path in first]
 
 
-def _names(inputs: Inputs, options: Edit) -> list[str]:
+def _pictures(stems: Iterable[str], options: Edit) -> list[str]:
     """The file names of all edits, those of other processes too."""
-    return [f"{path.stem}{one}.png" for path in inputs.paths for one in _endings(options)]
+    return [f"{stem}{ending}.png" for stem in stems for ending in _endings(options)]
 
 
 def _endings(options: Edit) -> list[str]:
@@ -156,7 +169,12 @@ def _endings(options: Edit) -> list[str]:
 
 
 def _edited(
-    model: HSpaceUNet, chosen: Applied, inputs: Inputs, options: Edit, processes: ProcessGroup
+    model: HSpaceUNet,
+    chosen: Applied,
+    inputs: Inputs,
+    options: Edit,
+    processes: ProcessGroup,
+    enough: Enough | None,
 ) -> Iterator[tuple[str, Tensor]]:
     """This process's share, a batch at a time."""
     own, size = processes.share(len(inputs.paths)), options.network.at_once
@@ -168,7 +186,7 @@ def _edited(
                 each = total // (rows.stop - rows.start)
                 report((rows.start - own.start) * each + done, (own.stop - own.start) * each)
 
-            ways = _ways(model, chosen, inputs.latents(rows), options, first, within)
+            ways = _ways(model, chosen, inputs.latents(rows), options, first, within, enough)
             for ending, edited in ways.items():
                 names = [f"{path.stem}{ending}.png" for path in inputs.paths[rows]]
                 yield from zip(names, shown(model, edited), strict=True)
@@ -181,6 +199,7 @@ def _ways(
     options: Edit,
     first: int,
     report: Report,
+    enough: Enough | None,
 ) -> dict[str, Tensor]:
     """What is put behind a file's name -> its edits."""
     seed, size = options.applying.seed, options.network.at_once
@@ -189,8 +208,15 @@ def _ways(
     if not options.strengths:
         walker = walk_second_order if options.solver == "second-order" else None
         acting = chosen.attributes
-        walk = partial(edit, first=first, report=report, walker=walker, inversion=by)
-        return {"": walk(model, latents, acting, *how)}
+        walk = partial(edit, model, walker=walker, inversion=by)
+        if enough is None:
+            return {"": walk(latents, acting, *how, first=first, report=report)}
+
+        def alone(row: int, some: list[Attribute]) -> Tensor:
+            report(row, len(latents))
+            return walk(latents[row : row + 1], some, *how, first=first + row)
+
+        return {"": enough(alone, acting, len(latents))}
     edits = [
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
         for factor in options.strengths

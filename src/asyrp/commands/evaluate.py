@@ -81,24 +81,29 @@ def run(options: Evaluate) -> dict[str, Any]:
         _foresee(options, matched, scorers, wish)
     result = measure(options, matched, scorers, wish)
     notes = notes_of(options, matched, scorers, questions)
+    numbers = {**result._asdict(), "gaps": [gap._asdict() for gap in result.gaps], **notes}
     with atomic_folder(options.out) as out:
         write_text(out / "table.md", page(result, notes))
         write_text(out / "table.csv", csv_text(_rows(result)))
-        numbers = {**result._asdict(), "gaps": [gap._asdict() for gap in result.gaps], **notes}
         write_json(out / "table.json", numbers)
         write_text(out / look.FILE, look.page(options, matched))
-        if set(result.table) - {"fid", "kid"}:
-            save_figure(plot_table(result.table), out / "metrics.png")
-        if result.matrix:
-            save_figure(plot_leakage(result.matrix), out / "leakage.png")
-        if result.gaps:
-            save_figure(plot_audit(result), out / "audit.png")
+        _draw(out, result)
     if result.too_small:
         say(told_small(result.too_small))
     if matched.skipped:
         say(f"{len(matched.skipped)} unreadable: {'; '.join(matched.skipped[:3])}")
     say(f"measured {len(matched.names)} edits; wrote {options.out / 'table.md'}")
     return {"out": options.out, **numbers}
+
+
+def _draw(out: Path, result: Result) -> None:
+    """Figures of all metrics, leakage and the audit."""
+    if set(result.table) - {"fid", "kid"}:
+        save_figure(plot_table(result.table), out / "metrics.png")
+    if result.matrix:
+        save_figure(plot_leakage(result.matrix), out / "leakage.png")
+    if result.gaps:
+        save_figure(plot_audit(result), out / "audit.png")
 
 
 def _foresee(

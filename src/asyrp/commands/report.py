@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyrp.storage.files import atomic_path
+from asyrp.storage.json_files import write_text
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -32,8 +32,7 @@ def write_report(path: Path, content: Mapping[str, Any], figures: Mapping[str, P
     parts += ["<h2>Seconds</h2>", _table(seconds, ("stage", "seconds"))]
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
     page = f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>"
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _title(edit: Mapping[str, Any]) -> str:

@@ -40,17 +40,9 @@ def run(options: Sample) -> dict[str, Any]:
     would, size = f"draw {options.count} samples into {options.out}", options.network.at_once
     foresee(would, model, passes, size, kept=2 * options.count)
     latents = random_latents(model, options.count, options.applying.seed)
+    how = (chosen.attributes, options.steps, chosen.t_boost, options.applying.seed, size)
     with progress(f"drawing {options.count} samples") as report:
-        images = edit(
-            model,
-            latents,
-            chosen.attributes,
-            options.steps,
-            chosen.t_boost,
-            options.applying.seed,
-            size,
-            report=report,
-        )
+        images = edit(model, latents, *how, report=report)
     images = torch.stack([*shown(model, images)])
     notes = edit_notes(chosen)
     with atomic_folder(options.out) as out:

@@ -15,6 +15,7 @@ from asyrp.commands.outputs import check_direction
 from asyrp.commands.phases import MOST_MEASURED, phases_of
 from asyrp.commands.recipes import followed, tell
 from asyrp.commands.training_pictures import find_pictures
+from asyrp.commands.training_preview import preview
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
@@ -28,7 +29,6 @@ from asyrp.finders.prepare import (
     start_together,
 )
 from asyrp.finders.training_checkpoint import outcomes_of
-from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import edit, random_latents
@@ -41,12 +41,8 @@ from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options import Train
 from asyrp.runtime.distributed import assemble, is_first
 from asyrp.scorers.load import distance_for, encoder_for
-from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import find_images
-from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results
-
-MOST_PREVIEWED = 8
 
 
 class TrainingData(NamedTuple):
@@ -277,7 +273,7 @@ def _followed(
             bar.update(step.batch + (step.t is None) - bar.n)
             bar.set_postfix(t=step.t, loss=f"{step.total:.3f}", clip=f"{step.directional:.3f}")
             if step.best:
-                _preview(model, job, step.goal, data, options)
+                _show(model, job, step.goal, data, options)
         bar.update(max(0, (bar.total or 0) - bar.n))
     if not is_first():  # the checkpoint is the first process's, and only that one saves a card
         return [dict(about) for _ in job.goals]
@@ -296,17 +292,9 @@ def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> fl
     return found
 
 
-def _preview(
-    model: HSpaceUNet, job: Training, goal: int, data: TrainingData, options: Train
-) -> None:
-    """Held-out images, reconstructions above edits: latest.png, or for several NAME.png."""
-    if options.previews is None or not is_first():
-        return
-    few, phases = data.validation[:MOST_PREVIEWED], data.phases[goal]
-    direction, steps = cast(Direction, job.goals[goal].direction), options.training.steps
-    act = Attribute(direction, phases.t_edit, 1.0, steps, phases.t_start)
-    edits = edit(model, few.latents, [act], EDIT_STEPS, inversion=options.inversion)
-    sheet = contact_sheet([model.space.decode(row) for row in (few.images, edits)])
-    name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
-    with atomic_folder(options.previews) as out:
-        write_png(out / f"{name}.png", sheet)
+def _show(model: HSpaceUNet, job: Training, goal: int, data: TrainingData, options: Train) -> None:
+    """latest.png, or for several targets NAME.png, where previews are asked for."""
+    if options.previews is not None and is_first():
+        name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
+        path = options.previews / f"{name}.png"
+        preview(model, job.goals[goal], data.validation, data.phases[goal], options, path)

@@ -7,7 +7,6 @@ from typing import NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from asyrp.domains.base import Domain, Images, Split, Task
@@ -19,7 +18,7 @@ from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Timesteps, below, pairs, paper_grid
 from asyrp.runtime.batching import in_batches
-from asyrp.storage.files import atomic_path
+from asyrp.storage.files import save_tensors
 from asyrp.storage.untrusted.tensors import open_safetensors
 
 REFINEMENTS = 1  # of the inversion, as `asyrp edit` has by default
@@ -148,15 +147,10 @@ def edited(
 
 def save_inverted(path: Path, images: InvertedImages) -> None:
     """Write inverted images, whole or not at all."""
-    tensors = {
-        "images": images.images,
-        "latents": images.latents,
-        "reconstructions": images.reconstructions,
-    }
+    names = ("images", "latents", "reconstructions")
     header = {"split": images.split, "numbers": json.dumps(images.numbers)}
     header |= {"at": str(images.at), "steps": str(images.steps)}
-    with atomic_path(path) as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary, header)
+    save_tensors(path, {name: getattr(images, name) for name in names}, header)
 
 
 def load_inverted(path: Path, device: torch.device | str = "cpu") -> InvertedImages:

@@ -34,7 +34,10 @@ EVERY = 4  # without a folder of validation, every fourth training image is held
 
 @dataclass(frozen=True)
 class OwnDomain:
-    """Images of the user's; see `asyrp.domains.base.Domain`."""
+    """Images of the user's; see `asyrp.domains.base.Domain`.
+
+    gives: a condition for the edits, where every task names one.
+    """
 
     file: OwnFile
     model: HSpaceUNet
@@ -42,32 +45,11 @@ class OwnDomain:
     distance: PerceptualDistance
     scorers: Scorers
     fingerprint: str
-
-    @property
-    def name(self) -> str:
-        """As the file says."""
-        return self.file.name
-
-    @property
-    def noun(self) -> str:
-        """As the file says."""
-        return self.file.noun
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """As the file says."""
-        return self.file.tasks
-
-    @property
-    def gives(self) -> frozenset[str]:
-        """A condition for the edits, where every task names one."""
-        every = self.file.tasks.keys() <= self.file.conditions.keys()
-        return frozenset({"condition"} if every else ())
-
-    @property
-    def about(self) -> str:
-        """Its networks, and whether a network judges what it guided."""
-        return about(self.file)
+    name: str
+    noun: str
+    about: str
+    gives: frozenset[str]
+    tasks: Mapping[str, Task]
 
     def images(self, split: Split, count: int) -> Images:
         """The first images of a split, by name, cropped and resized to the network's size."""
@@ -126,7 +108,9 @@ class OwnSource:
         encoder, distance = encoder_for(model, names.encoder), distance_for(model, names.distance)
         scorers = scorers_of(file, str(model.device), model.space)
         mark = hashlib.sha256("\n".join([file.text, model.fingerprint(), *_listed(file)]).encode())
-        return OwnDomain(file, model, encoder, distance, scorers, mark.hexdigest())
+        gives = {"condition"} if file.tasks.keys() <= file.conditions.keys() else set[str]()
+        told = (file.name, file.noun, about(file), frozenset(gives), file.tasks)
+        return OwnDomain(file, model, encoder, distance, scorers, mark.hexdigest(), *told)
 
     def scorers(self, device: str = "cpu") -> Scorers:
         """What measures pictures."""
@@ -169,7 +153,7 @@ def scorers_of(file: OwnFile, device: str, space: Space) -> Scorers:
 
 
 def about(file: OwnFile) -> str:
-    """Its networks in sentences."""
+    """Its networks in sentences, and whether one judges what it guided."""
     names, asked = file.networks, file.questions
     told = f"Network {names.model}; S_dir: encoder {names.encoder}; LPIPS: {names.distance}."
     if asked is None:

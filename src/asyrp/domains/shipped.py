@@ -10,7 +10,7 @@ from asyrp.method.hspace import HSpaceUNet
 DOMAINS = Path(__file__).parent
 
 
-def shipped() -> Iterator[tuple[Path, DirectionCard]]:
+def shipped_directions() -> Iterator[tuple[Path, DirectionCard]]:
     """Every direction file of every built-in domain, by path, and its card."""
     for path in sorted(DOMAINS.glob("*/directions/*.safetensors")):
         yield path, read_card(path)
@@ -18,7 +18,9 @@ def shipped() -> Iterator[tuple[Path, DirectionCard]]:
 
 def shipped_for(fingerprint: str) -> dict[str, Path]:
     """Name -> file of the directions that were found on a network."""
-    return {path.stem: path for path, card in shipped() if card.fingerprint == fingerprint}
+    return {
+        path.stem: path for path, card in shipped_directions() if card.fingerprint == fingerprint
+    }
 
 
 def direction_file(path: Path, model: HSpaceUNet) -> Path:

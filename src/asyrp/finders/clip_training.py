@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.finders.training_checkpoint import Progress, TrainingCheckpoint
 from asyrp.finders.training_goal import TrainingGoal, TrainStep
-from asyrp.finders.training_run import Run
+from asyrp.finders.training_run import TrainingRun
 from asyrp.method.cached_trajectory import mark_of
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, TimestepDirection
 from asyrp.method.hspace import HSpaceUNet
@@ -128,7 +128,7 @@ def fit_together(
             `settings.along` needs.
     """
     _check_sources(sources, settings)
-    run = Run(model, goals, settings, processes)
+    run = TrainingRun(model, goals, settings, processes)
     best = copy.deepcopy(run.directions)
     kept = {"direction": run.directions, "best": best}
     identity = _identity(run, sources, validation, origin)
@@ -179,7 +179,10 @@ def judged(at: Progress, goal: int, loss: float) -> tuple[Progress, bool]:
 
 
 def _identity(
-    run: Run, sources: UneditedTrajectories, validation: UneditedTrajectory | None, origin: str
+    run: TrainingRun,
+    sources: UneditedTrajectories,
+    validation: UneditedTrajectory | None,
+    origin: str,
 ) -> dict[str, str]:
     """What a checkpoint must share with the run that continues from it."""
     taught = [([p.t for p in one.grid], _asked(one.guide)) for one in run.goals]

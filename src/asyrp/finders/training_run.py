@@ -31,7 +31,7 @@ class Taught(NamedTuple):
     gradients: Sequence[Tensor | None]
 
 
-class Run:
+class TrainingRun:
     """What stays the same over a training run; the optimiser moves the directions in place."""
 
     def __init__(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,20 +45,15 @@ def counted(model: HSpaceUNet) -> Iterator[Cost]:
     cost = Cost()
     weight = 2 if any(p.requires_grad for p in model.unet.parameters()) else 1
 
-    def entered(module: Any, inputs: Any, output: Tensor) -> None:
-        cost.encodes += len(output)
+    def passed(half: str, module: Any, inputs: Any, output: Tensor) -> None:
+        _add(cost, half, len(output))
         if output.requires_grad:
-            output.register_hook(lambda grad: _add(cost, "encodes_back", weight * len(grad)))
-
-    def left(module: Any, inputs: Any, output: Tensor) -> None:
-        cost.decodes += len(output)
-        if output.requires_grad:
-            output.register_hook(lambda grad: _add(cost, "decodes_back", weight * len(grad)))
+            output.register_hook(lambda grad: _add(cost, f"{half}_back", weight * len(grad)))
 
     unet = getattr(model.unet, "network", model.unet)  # behind a fixed prompt
     hooks = [
-        unet.conv_in.register_forward_hook(entered),
-        unet.conv_out.register_forward_hook(left),
+        unet.conv_in.register_forward_hook(partial(passed, "encodes")),
+        unet.conv_out.register_forward_hook(partial(passed, "decodes")),
     ]
     finish(model.device)
     started = time.perf_counter()

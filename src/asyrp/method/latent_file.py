@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import torch
 from torch import Tensor
 
-from asyrp.errors import AsyrpError
+from asyrp.errors import AsyrpError, first_line
 from asyrp.method.inversion.choose import Name, inversion_of
 from asyrp.storage.files import Kind, load_tensors, parse_json, save_tensors
+from asyrp.storage.finite import PRECISIONS
 
-PRECISIONS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 KIND = Kind("latent", "asyrp-latents", 1, "asyrp invert")
 
 
@@ -78,5 +77,6 @@ def load_latents(path: Path) -> Latents:
             cast(Name, header.get("inversion", "ddim")),  # of older files
         )
     except (KeyError, TypeError, ValueError) as error:
-        reason = str(error)[:300]
-        raise AsyrpError(f"{str(path)!r} is damaged: {reason}; invert the images again") from error
+        raise AsyrpError(
+            f"{str(path)!r} is damaged: {first_line(error)}; invert the images again"
+        ) from error

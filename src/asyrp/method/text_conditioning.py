@@ -156,13 +156,6 @@ def _check(config: Mapping[str, Any], context: Tensor, guidance: float) -> None:
             "needed a network as in Stable Diffusion 1.x or 2.x, with x, t and a prompt as its "
             f"only inputs; this one has {', '.join(foreign) or 'another first or last layer'}"
         )
-    size = config["sample_size"]
-    if size is None:
-        raise AsyrpError("needed the size of its latents: add sample_size to the network's config")
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    multiple = 2 ** (len(config["block_out_channels"]) - 1)
-    if any(side % multiple for side in sides):
-        raise AsyrpError(f"needed latents with sides that {multiple} divides; got {sides}")
     widths = config["cross_attention_dim"]
     wide = {widths} if isinstance(widths, int) else {*widths}
     if wide != {context.shape[-1]}:

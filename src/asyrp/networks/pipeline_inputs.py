@@ -50,6 +50,8 @@ def check_arguments(given: Mapping[str, Any]) -> None:
     if given.get("output_type", "pil") not in OUTPUTS:
         told = given["output_type"]
         raise AsyrpError(f"output_type must be one of {', '.join(OUTPUTS)}; got {told!r:.80}")
+    if not callable(given.get("callback_on_step_end") or str):
+        raise AsyrpError("callback_on_step_end must be a function of (pipe, step, t, tensors)")
     latents = given.get("latents")
     if latents is not None and not (isinstance(latents, Tensor) and latents.is_floating_point()):
         told = getattr(latents, "dtype", type(latents).__name__)
@@ -122,7 +124,8 @@ def _unit(batch: Tensor) -> Tensor:
     """Pixels in [0, 1], float32."""
     if batch.dtype == torch.uint8:
         return batch.float() / 255
-    low, high = (batch.min().item(), batch.max().item()) if batch.numel() else (np.nan, np.nan)
+    known = batch.numel() and batch.dtype not in (torch.uint16, torch.uint32, torch.uint64)
+    low, high = (batch.min().item(), batch.max().item()) if known else (np.nan, np.nan)
     if not batch.is_floating_point() or not (low >= 0 and high <= 1):
         kind = str(batch.dtype).removeprefix("torch.")
         raise AsyrpError(

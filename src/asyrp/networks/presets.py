@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from asyrp.errors import AsyrpError
 from asyrp.networks.convert.hyperparameters import Hyperparameters
-from asyrp.networks.released_networks import NETWORKS, Known
+from asyrp.networks.released_networks import NETWORKS, ReleasedNetwork
 from asyrp.networks.released_tables import released_intervals
 from asyrp.networks.released_texts import text_pairs
 from asyrp.storage.shipped import shipped_tables
@@ -15,7 +15,7 @@ LAMBDA_CLIP = 1.0  # of the scripts, where the paper gives none
 PAPER_CLIP = {"neanderthal": 1.2}  # of the paper's tables, where it is not 0.8
 
 
-class Source(NamedTuple):
+class WeightSource(NamedTuple):
     """A place that weights come from.
 
     place: a Hub id, a file of a Hub repository (owner/name/file), both with "@revision" where one
@@ -54,9 +54,9 @@ class Preset(NamedTuple):
     """
 
     name: str
-    network: Known
+    network: ReleasedNetwork
     files: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[WeightSource, ...]
     licence: str
     domain: str
     category: str | None = None
@@ -89,7 +89,7 @@ class Preset(NamedTuple):
 
 
 def _preset(name: str, table: Mapping[str, Any]) -> Preset:
-    sources = tuple(Source(**source) for source in table["sources"])
+    sources = tuple(WeightSource(**source) for source in table["sources"])
     own = {**table, "sources": sources, "network": NETWORKS[table["network"]]}
     return Preset(name=name, **own)
 

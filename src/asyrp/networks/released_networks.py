@@ -8,7 +8,7 @@ from asyrp.networks.convert.structure import Structure
 from asyrp.storage.shipped import shipped_tables
 
 
-class Known(NamedTuple):
+class ReleasedNetwork(NamedTuple):
     """A released network: its name, and its hyper-parameters.
 
     `said` holds what identifies the shape too: channels, blocks, attention, norm, resampling.
@@ -19,20 +19,20 @@ class Known(NamedTuple):
     said: Hyperparameters
 
 
-def _known(name: str, family: str, **said: Any) -> Known:
-    return Known(name, family, Hyperparameters(**said))
+def _known(name: str, family: str, **said: Any) -> ReleasedNetwork:
+    return ReleasedNetwork(name, family, Hyperparameters(**said))
 
 
 _TABLES = shipped_tables(__package__, "data", "networks.toml")
-NETWORKS: Mapping[str, Known] = {key: _known(**table) for key, table in _TABLES.items()}
+NETWORKS: Mapping[str, ReleasedNetwork] = {key: _known(**table) for key, table in _TABLES.items()}
 
 
-def known_network(structure: Structure) -> Known | None:
+def known_network(structure: Structure) -> ReleasedNetwork | None:
     """The released network of exactly these shapes, if there is one."""
     return next((known for known in NETWORKS.values() if _matches(known, structure)), None)
 
 
-def _matches(known: Known, structure: Structure) -> bool:
+def _matches(known: ReleasedNetwork, structure: Structure) -> bool:
     said, narrow = known.said, structure.widths[0]
     size, places = said.image_size or 0, said.attention_resolutions or ()
     found = (

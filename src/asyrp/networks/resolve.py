@@ -10,7 +10,7 @@ from asyrp.networks import latent_pipeline as latent
 from asyrp.networks.convert.convert import TORCH_SUFFIXES, convert, keep_folder
 from asyrp.networks.convert.detect import detect
 from asyrp.networks.convert.hyperparameters import Hyperparameters
-from asyrp.networks.presets import PRESETS, Preset, Source
+from asyrp.networks.presets import PRESETS, Preset, WeightSource
 from asyrp.runtime.download import (
     cache_folder,
     fetch,
@@ -111,7 +111,7 @@ def preset_folder(preset: Preset, said: Hyperparameters | None = None) -> Path:
     )
 
 
-def _from_source(source: Source, said: Hyperparameters) -> Path:
+def _from_source(source: WeightSource, said: Hyperparameters) -> Path:
     if source.kind == "hub":
         return hub_folder(source.place)
     if source.kind == "hub file":

@@ -148,6 +148,9 @@ class Edit:
     strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()
     """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png, and
     sheet/sheet.png with a row for each of the first images; what the edits share is made once."""
+    enough: bool = True
+    """Edit each image only as much as it needs, where the card of the direction says how much that
+    is and no strength is given; --no-enough gives all images the card's strength."""
     inversion: Inversion = "ddim"
     solver: Literal["ddim", "second-order"] = "ddim"
     """How a step is made; second-order is made for few --steps (8 to 20)."""

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError, first_line
 from asyrp.runtime.precision import autocast
-from asyrp.storage.files import atomic_path
+from asyrp.storage.files import save_tensors
 from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.tensors import open_safetensors
 
@@ -176,10 +175,9 @@ def _image_tower(widths: tuple[int, int, int, int]) -> nn.Sequential:
 
 def save_encoder(encoder: WordEncoder, path: Path) -> None:
     """Write weights in fp16 and the language in one safetensors file."""
-    tensors = {key: value.half().contiguous() for key, value in encoder.state_dict().items()}
+    tensors = {key: value.half() for key, value in encoder.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"language": json.dumps(asdict(encoder.language))})
+    save_tensors(path, tensors, {"language": json.dumps(asdict(encoder.language))})
 
 
 def shipped_encoder(domain: str) -> Path:

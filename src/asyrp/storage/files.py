@@ -177,14 +177,14 @@ class Kind(NamedTuple):
     maker: str
 
 
-class Loaded(NamedTuple):
+class LoadedTensors(NamedTuple):
     """The header and the tensors of a file."""
 
     header: dict[str, str]
     tensors: dict[str, Tensor]
 
 
-def load_tensors(path: Path, kind: Kind) -> Loaded:
+def load_tensors(path: Path, kind: Kind) -> LoadedTensors:
     """Read a safetensors file of a kind of our own.
 
     Raises:
@@ -205,7 +205,7 @@ def load_tensors(path: Path, kind: Kind) -> Loaded:
                     f"{str(path)!r} has format version {header.get('version')}; this asyrp reads "
                     f"version {kind.version}; update asyrp"
                 )
-            return Loaded(header, {key: file.get_tensor(key) for key in file.keys()})
+            return LoadedTensors(header, {key: file.get_tensor(key) for key in file.keys()})
     except SafetensorError as error:
         raise AsyrpError(
             f"{str(path)!r} is not a safetensors file or is cut short ({error}); "

@@ -149,6 +149,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     if not picture.mode.startswith("I"):
         return picture
     values, key = np.asarray(picture), picture.info.get("transparency")
+    if values.max() > 65535 or values.min() < 0:
+        raise ValueError("its pixels are whole numbers beyond 16 bits, of unknown range")
     grey = Image.fromarray((values / 257.0).round().clip(0, 255).astype(np.uint8))
     if key is None:
         return grey

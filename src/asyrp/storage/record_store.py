@@ -21,12 +21,12 @@ from torch import Tensor
 from asyrp.errors import AsyrpError
 from asyrp.storage.files import (
     Kind,
-    atomic_path,
     parse_json,
     reach_disk,
     read_object,
     save_tensors,
 )
+from asyrp.storage.json_files import write_json
 from asyrp.storage.unfinished import remove_abandoned
 from asyrp.storage.untrusted.tensors import open_safetensors
 
@@ -178,9 +178,7 @@ def _check_folder(folder: Path) -> None:
                 "holds something else; give another folder"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(marker) as temporary:
-            content = {"format": KIND.format, "version": KIND.version}
-            temporary.write_text(json.dumps(content) + "\n")
+        write_json(marker, {"format": KIND.format, "version": KIND.version})
     try:
         found = read_object(marker)
     except AsyrpError:

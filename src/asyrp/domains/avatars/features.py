@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from asyrp.domains.avatars.judge import Judge
+from asyrp.domains.avatars.judge import JudgeNetwork
 
 NAME = "avatars-64-judge"
-RESIDUAL, LAST = 14, 17  # places in Judge.net: after the residual block, before the heads
+RESIDUAL, LAST = 14, 17  # places in JudgeNetwork.net: after the residual block, before the heads
 
 
 class JudgeFeatures:
@@ -18,7 +18,7 @@ class JudgeFeatures:
             the heads.
     """
 
-    def __init__(self, judge: Judge, place: int, pooled: bool = False) -> None:
+    def __init__(self, judge: JudgeNetwork, place: int, pooled: bool = False) -> None:
         self.layers, self.pooled = judge.net[: place + 1], pooled
         self.name = NAME if place == RESIDUAL else f"{NAME}, before its heads"
 

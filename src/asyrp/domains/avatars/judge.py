@@ -14,7 +14,7 @@ from asyrp.storage.shipped import shipped
 SIZES = {factor: len(values) for factor, values in FACTORS.items()}
 
 
-class Judge(nn.Module):
+class JudgeNetwork(nn.Module):
     """A classifier with one softmax for each factor of FACTORS, unseen values included.
 
     BatchNorm, ReLU and max-pooling on purpose: the encoder that guides an edit has none of them,
@@ -80,11 +80,11 @@ def _layer(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def load_judge(path: Path | None = None) -> Judge:
+def load_judge(path: Path | None = None) -> JudgeNetwork:
     """The shipped judge (or one from a file), frozen, in eval mode and float32.
 
     Raises:
         AsyrpError: the file holds other weights.
     """
     path = path or shipped("asyrp.domains.avatars", "weights", "judge.safetensors")
-    return with_weights(Judge(), path, "a judge", "train one: asyrp world judge")
+    return with_weights(JudgeNetwork(), path, "a judge", "train one: asyrp world judge")

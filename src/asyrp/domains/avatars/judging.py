@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from asyrp.domains.avatars.avatars import FACTORS, visible
-from asyrp.domains.avatars.judge import Judge
+from asyrp.domains.avatars.judge import JudgeNetwork
 
 AUDITED = ("skin", "hair", "eyewear", "facial_hair")
 BATCH = 64
@@ -19,7 +19,7 @@ class AvatarJudge:
     values: Mapping[str, Sequence[str]] = {name: tuple(table) for name, table in FACTORS.items()}
     audited: Sequence[str] = AUDITED
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: JudgeNetwork) -> None:
         self.judge = judge
 
     @torch.no_grad()

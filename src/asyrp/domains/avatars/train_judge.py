@@ -8,17 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asyrp.domains.avatars.avatars import FACTORS, SIZE
-from asyrp.domains.avatars.judge import Judge, load_judge
+from asyrp.domains.avatars.judge import JudgeNetwork, load_judge
 from asyrp.domains.avatars.pictures import HIDDEN, labels, machine, pictures
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.errors import AsyrpError
 from asyrp.runtime.generators import seeded
-from asyrp.storage.files import atomic_path
+from asyrp.storage.files import save_tensors
 from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_text
 from asyrp.storage.shipped import shipped
@@ -75,7 +74,7 @@ def spoilt(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def judge_loss(
-    judge: Judge, data: np.ndarray, known: np.ndarray, seed: int
+    judge: JudgeNetwork, data: np.ndarray, known: np.ndarray, seed: int
 ) -> Callable[[int], Tensor]:
     """Mean over factors of the cross-entropy where the factor is visible.
 
@@ -105,7 +104,7 @@ def train(
     data: np.ndarray, known: np.ndarray, steps: int, checkpoint: Path | None = None
 ) -> Iterator[LoopStep]:
     """Train on pictures and their labels; the last step's `ema` is the judge."""
-    judge = seeded(1, Judge)
+    judge = seeded(1, JudgeNetwork)
     settings = LoopSettings(
         steps, LEARNING_RATE, decay_share=0.5, ema_decay=0.99, weight_decay=0.02
     )
@@ -113,7 +112,7 @@ def train(
 
 
 @torch.no_grad()
-def decisions(judge: Judge, images: Tensor) -> np.ndarray:
+def decisions(judge: JudgeNetwork, images: Tensor) -> np.ndarray:
     """(n, 3, 64, 64) -> (n, factors) indices, 250 pictures at a time."""
     return torch.cat([judge.decide(part) for part in torch.split(images, 250)]).numpy()
 
@@ -139,9 +138,7 @@ def _quality(decided: np.ndarray, known: np.ndarray, values: list[str]) -> Quali
 
 def save_judge(judge: nn.Module, path: Path) -> None:
     """Write the weights in fp16, whole or not at all."""
-    state = {name: value.half().contiguous() for name, value in judge.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary)
+    save_tensors(path, {name: value.half() for name, value in judge.state_dict().items()}, {})
 
 
 def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:

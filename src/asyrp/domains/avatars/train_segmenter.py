@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,7 +17,7 @@ from asyrp.domains.avatars.train_judge import blurred, gaussian_rows
 from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.metrics.structure import mean_iou
 from asyrp.runtime.generators import seeded
-from asyrp.storage.files import atomic_path
+from asyrp.storage.files import save_tensors
 from asyrp.storage.images import from_uint8
 from asyrp.storage.json_files import write_text
 from asyrp.storage.shipped import shipped
@@ -82,9 +81,8 @@ def run(cache: Path, out: Path, steps: int = STEPS) -> Iterator[LoopStep]:
     for step in train(data, steps, cache / "segmenter.checkpoint.safetensors"):
         yield step
         if step.step == steps:
-            state = {k: v.half().contiguous() for k, v in step.ema.state_dict().items()}
-            with atomic_path(out / "segmenter.safetensors") as temporary:
-                save_file(state, temporary)
+            state = {name: value.half() for name, value in step.ema.state_dict().items()}
+            save_tensors(out / "segmenter.safetensors", state, {})
             card = card_of(load_segmenter(out / "segmenter.safetensors"), cache, steps)
             write_text(out / "segmenter.md", card)
 
