@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import (
@@ -28,9 +28,17 @@ from asyrp.method.editing import inversion_grid
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace, scale_of
 from asyrp.method.schedule import Pair
-from asyrp.method.text_conditioning import FixedPrompt, prompt_states, text_states
+from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.networks.direction_model import DirectionModel
-from asyrp.networks.pipeline_inputs import PictureProcessor, check_arguments
+from asyrp.networks.latent_pipeline import Prompt, conditions
+from asyrp.networks.pipeline_inputs import (
+    TEXT_PARTS,
+    PictureProcessor,
+    check_arguments,
+    check_names,
+    generators_of,
+    text_parts_of,
+)
 from asyrp.networks.scheduler_config import read_scheduler
 from asyrp.networks.weights import check_part
 from asyrp.storage.finite import check_result
@@ -46,11 +54,12 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: of its noise schedule and kind of prediction; it takes no steps itself.
         direction: what the edit is; None reconstructs.
         vae, vqvae: the autoencoder of a network of latents, by the name that its pipeline has.
-        text_encoder, tokenizer: of a text-to-image network.
+        text_encoder, tokenizer: of a text-to-image network; text_encoder_2, tokenizer_2: the second
+            of Stable Diffusion XL, for which no prompt is zeros where it was trained so.
     """
 
-    model_cpu_offload_seq = "text_encoder->unet->vae->vqvae"
-    _optional_components = ["direction", "vae", "vqvae", "text_encoder", "tokenizer"]  # noqa: RUF012
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae->vqvae"
+    _optional_components = ["direction", "vae", "vqvae", *TEXT_PARTS]  # noqa: RUF012
     _exclude_from_cpu_offload = ["direction"]  # noqa: RUF012
     _callback_tensor_inputs = ["latents"]  # noqa: RUF012
 
@@ -63,6 +72,9 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         vqvae: VQModel | None = None,
         text_encoder: Any = None,
         tokenizer: Any = None,
+        text_encoder_2: Any = None,
+        tokenizer_2: Any = None,
+        force_zeros_for_empty_prompt: bool = True,
     ):
         super().__init__()
         coder = vae if vqvae is None else vqvae
@@ -76,7 +88,10 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             vqvae=vqvae,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
+            text_encoder_2=text_encoder_2,
+            tokenizer_2=tokenizer_2,
         )
+        self.register_to_config(force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
         self.image_processor = PictureProcessor(vae_scale_factor=1)
         self._interrupt = False
 
@@ -93,7 +108,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
                 "AsyrpPipeline.from_pretrained"
             )
         coder = model.space.coder if isinstance(model.space, LatentSpace) else None
-        parts = {"vqvae" if isinstance(coder, VQModel) else "vae": coder}
+        parts: dict[str, Any] = {"vqvae" if isinstance(coder, VQModel) else "vae": coder}
         given = None if direction is None else DirectionModel.of(direction).to(model.device)
         return cls(model.unet, scheduler_of(model), given, **parts)
 
@@ -162,11 +177,11 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         check_arguments({name: value for name, value in locals().items() if name != "self"})
         callback = callback_on_step_end or _keep
         names = callback_on_step_end_tensor_inputs
-        _check_names(names, self._callback_tensor_inputs)
+        check_names(names, self._callback_tensor_inputs)
         self._interrupt = False
         model = self._model(prompt, negative_prompt, guidance_scale, class_label)
         given = self._given(model, image, latents)
-        generators = _generators(generator, batch_size if given is None else len(given))
+        generators = generators_of(generator, batch_size if given is None else len(given))
         attributes = self._attributes(strength, t_edit, t_start)
         boost = self._boost(t_boost, attributes)
         grid = inversion_grid(model, num_inference_steps)
@@ -198,11 +213,12 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         space = None if coder is None else LatentSpace(coder)
         network: Any = self.unet
         if isinstance(network, UNet2DConditionModel):
-            if self.tokenizer is None or self.text_encoder is None:
-                raise AsyrpError("a text-to-image network needs its tokenizer and text_encoder")
-            encode = text_states(self.tokenizer, self.text_encoder)
-            context = prompt_states(encode, prompt, negative, guidance)
-            network = FixedPrompt(network, context.to(self._execution_device), guidance)
+            asked, device = Prompt(prompt, guidance, negative), self._execution_device
+            parts = text_parts_of(network, [getattr(self, name) for name in TEXT_PARTS])
+            zeros = self.config["force_zeros_for_empty_prompt"]
+            context, added = conditions(network, parts, asked, cast(LatentSpace, space), zeros)
+            pooled = () if added is None else (added.to(device),)
+            network = FixedPrompt(network, context.to(device), guidance, *pooled)
         elif prompt or guidance != 1.0:
             raise AsyrpError("this network takes no prompt: it is unconditional")
         noise = read_scheduler({**config, "_class_name": type(self.scheduler).__name__}, quiet=True)
@@ -279,22 +295,3 @@ def scheduler_of(model: HSpaceUNet) -> DDIMScheduler:
 
 def _keep(pipe: Any, step: int, t: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
-
-
-def _check_names(names: Sequence[str], known: Sequence[str]) -> None:
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise AsyrpError(f"a callback gets {', '.join(known)}; it asked for {', '.join(unknown)}")
-
-
-def _generators(
-    given: torch.Generator | Sequence[torch.Generator] | None, count: int
-) -> list[torch.Generator]:
-    """One an image; a single one, or torch's own, is drawn from in order."""
-    if given is None or isinstance(given, torch.Generator):
-        return [given or torch.default_generator] * count
-    if not isinstance(given, Sequence) or not all(isinstance(g, torch.Generator) for g in given):
-        raise AsyrpError(f"generator must be a torch.Generator, or one an image; got {given!r:.80}")
-    if len(given) != count:
-        raise AsyrpError(f"{count} images need {count} generators, one each; got {len(given)}")
-    return list(given)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from asyrp.diffusers_pipeline import AsyrpPipeline
 from asyrp.errors import AsyrpError
@@ -20,10 +20,12 @@ from pipelines import STEPS, assert_same, pictures, pipeline, saved
 from tiny_folders import (
     latent_scheduler,
     save_stable_diffusion,
+    save_stable_diffusion_xl,
     tiny_condition_unet,
     tiny_kl,
     tiny_latent_unet,
     tiny_vq,
+    tiny_xl_unet,
 )
 
 
@@ -85,6 +87,43 @@ def test_stable_diffusion_with_a_prompt(tmp_path: Path, guidance: float) -> None
     bare = pipeline(unet=tiny_condition_unet(), scheduler=latent_scheduler(), vae=tiny_kl())
     with pytest.raises(AsyrpError, match="needs its tokenizer and text_encoder"):
         bare(**options)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "negative"), [(1.0, ""), (3.0, ""), (3.0, "blurry")], ids=["plain", "zeros", "two"]
+)
+@torch.no_grad()
+def test_stable_diffusion_xl_with_a_direction(
+    tmp_path: Path, guidance: float, negative: str
+) -> None:
+    folder = save_stable_diffusion_xl(tmp_path / "xl")
+    prompt = Prompt("a face", guidance, negative)
+    model = load_latent(folder, prompt=prompt)
+    direction = latent_saved(model.h_channels)
+    pipe = pipeline(
+        DirectionModel.of(direction),
+        unet=tiny_xl_unet(),
+        scheduler=latent_scheduler(),
+        vae=tiny_kl(),
+        text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        text_encoder_2=CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2"),
+        tokenizer_2=CLIPTokenizer.from_pretrained(folder / "tokenizer_2"),
+    )
+    told = {"prompt": "a face", "negative_prompt": negative, "guidance_scale": guidance}
+    x = noise(2, 4, 8, 8)
+    options = {"num_inference_steps": STEPS, "output_type": "latent", "latents": x}
+    found = pipe(**told, **options).images
+    edited = edit(model, x, [direction.attribute()], STEPS)
+    torch.testing.assert_close(found, edited, atol=1e-4, rtol=1e-4)
+    assert (found - edit(model, x, (), STEPS)).abs().max() > 1e-3
+    pipe.save_pretrained(tmp_path / "saved")
+    again = AsyrpPipeline.from_pretrained(tmp_path / "saved")
+    again.set_progress_bar_config(disable=True)
+    torch.testing.assert_close(again(**told, **options).images, found)
+    pipe.register_modules(text_encoder_2=None)
+    with pytest.raises(AsyrpError, match="its tokenizer_2 and text_encoder_2; it has no text_enc"):
+        pipe(**told, **options)
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from shapes.domain import TASKS, Shapes, load
 FEW = ["--test-faces", "16", "--pool", "40", "--train-faces", "24", "--validation-faces", "12"]
 FEW += ["--rates", "1", "--steps", "4", "--train.steps", "4", "--train.epochs", "1"]
 FEW += ["--tasks", "red", "--workers", "1"]
+ON_SHAPES = [name for name in FINDER_METHODS if name != "amortised"]  # which needs three tasks
 SETTINGS = TrainSettings(steps=6, epochs=1, batch_size=4, validate_every=0)
 
 
@@ -47,8 +48,8 @@ def test_all_finders_run_on_shapes_and_go_on_where_they_were(tmp_path: Path) -> 
     assert call(*words) == 0
     table = json.loads((out / "table.json").read_text())
     ran = {name.removesuffix(" red") for name in table}
-    assert {"asyrp", *FINDER_METHODS} <= ran
-    for name in FINDER_METHODS:
+    assert {"asyrp", *ON_SHAPES} <= ran
+    for name in ON_SHAPES:
         cell = table[f"{name} red"]
         assert {"success", "success_2", "leakage", "clean", "lpips"} <= cell["values"].keys()
         assert cell["stored"] > 0
@@ -101,7 +102,7 @@ def test_of_several_directions_the_one_and_the_way_that_succeed_are_taken(
 
 def test_tasks_without_enough_labels_are_left_out(domain: Shapes) -> None:
     plan = with_finders(Plan("shapes.domain", train_images=24))
-    assert plan.methods == ("asyrp", *FINDER_METHODS)
+    assert plan.methods == ("asyrp", *ON_SHAPES)
     assert plan.tasks == ("square", "red")
     with pytest.raises(AsyrpError, match="no task has them among 3; raise --train-faces"):
         with_finders(Plan("shapes.domain", train_images=3))

@@ -91,6 +91,7 @@ class Method:
 
 def why_not(method: EditingMethod, domain: Domain) -> str:
     """Why a method does not run on a domain; "" where it does."""
-    judge = frozenset() if domain.scorers.judge is None else {"judge"}
-    lacking = sorted(method.needs - domain.gives - judge)
+    own = {"judge": domain.scorers.judge is not None, "third task": len(domain.tasks) > 2}
+    here = domain.gives | {name for name, there in own.items() if there}
+    lacking = sorted(method.needs - here)
     return f"{domain.name} gives no {', no '.join(lacking)}" if lacking else ""

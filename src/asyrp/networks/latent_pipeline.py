@@ -1,10 +1,12 @@
 """Pipelines of latent diffusion: a network, its autoencoder, and for Stable Diffusion the text."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
+from torch import Tensor
 
 from asyrp.errors import AsyrpError, need
 from asyrp.method.hspace import HSpaceUNet
@@ -135,22 +137,33 @@ def _part(folder: Path) -> Any:
 
 def _with_prompt(folder: Path, network: Any, prompt: Prompt, space: LatentSpace) -> FixedPrompt:
     need("transformers", "encoders")
-    parts = [_text_part(folder, "")]
-    if network.config.get("addition_embed_type") is None:
+    names = ("",) if network.config.get("addition_embed_type") is None else ("", "_2")
+    zeros = read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", True)
+    parts = [_text_part(folder, name) for name in names]
+    context, added = conditions(network, parts, prompt, space, bool(zeros))
+    return FixedPrompt(network, context, prompt.guidance, added)
+
+
+def conditions(
+    network: Any, parts: Sequence[tuple[Any, Any]], prompt: Prompt, space: LatentSpace, zeros: bool
+) -> tuple[Tensor, Tensor | None]:
+    """What a text-to-image network is told: states of texts, and pooled texts with the size.
+
+    Args:
+        parts: tokenizer and text encoder, of Stable Diffusion XL both. zeros: whether going without
+            a prompt is all zeros there.
+    """
+    if len(parts) == 1:
         encode = text_states(*parts[0])
-        context = prompt_states(encode, prompt.text, prompt.negative, prompt.guidance)
-        return FixedPrompt(network, context, prompt.guidance)
-    parts.append(_text_part(folder, "_2"))
+        return prompt_states(encode, prompt.text, prompt.negative, prompt.guidance), None
     texts = [prompt.text] if prompt.guidance == 1 else [prompt.negative, prompt.text]
     states, pooled = pooled_states(parts, texts)
-    index = read_json(folder / "model_index.json")
-    if len(texts) == 2 and not prompt.negative and index.get("force_zeros_for_empty_prompt", True):
+    if len(texts) == 2 and not prompt.negative and zeros:
         states[0], pooled[0] = 0, 0  # as it was trained to go without a prompt
     side = network.config["sample_size"]
     sides = (side, side) if isinstance(side, int) else tuple(side)
     _, *size = space.picture_shape((space.coder.config["latent_channels"], *sides))
-    added = text_and_sizes(network, pooled, (size[0], size[1]))
-    return FixedPrompt(network, states, prompt.guidance, added)
+    return states, text_and_sizes(network, pooled, (size[0], size[1]))
 
 
 def _text_part(folder: Path, suffix: str) -> tuple[Any, Any]:

@@ -150,3 +150,44 @@ def _fitted(picture: Tensor, size: tuple[int, int]) -> Tensor:
     planes: Sequence[Image.Image] = [Image.fromarray(plane.numpy()) for plane in picture]
     fitted = [np.asarray(ImageOps.fit(plane, (width, height), 3)) for plane in planes]
     return torch.from_numpy(np.stack(fitted)).clamp(0, 1)
+
+
+def check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise AsyrpError for what no callback gets."""
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise AsyrpError(f"a callback gets {', '.join(known)}; it asked for {', '.join(unknown)}")
+
+
+def generators_of(
+    given: torch.Generator | Sequence[torch.Generator] | None, count: int
+) -> list[torch.Generator]:
+    """One an image; a single one, or torch's own, is drawn from in order."""
+    if given is None or isinstance(given, torch.Generator):
+        return [given or torch.default_generator] * count
+    if not isinstance(given, Sequence) or not all(isinstance(g, torch.Generator) for g in given):
+        raise AsyrpError(f"generator must be a torch.Generator, or one an image; got {given!r:.80}")
+    if len(given) != count:
+        raise AsyrpError(f"{count} images need {count} generators, one each; got {len(given)}")
+    return list(given)
+
+
+TEXT_PARTS = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")
+
+
+def text_parts_of(network: Any, parts: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Tokenizer and text encoder; of Stable Diffusion XL both pairs.
+
+    Args:
+        parts: as TEXT_PARTS names them, None where there is none.
+
+    Raises:
+        AsyrpError: one is missing.
+    """
+    count = 2 if network.config.get("addition_embed_type") is None else 4
+    if missing := [
+        name for name, one in zip(TEXT_PARTS[:count], parts, strict=False) if one is None
+    ]:
+        needed = " and ".join(TEXT_PARTS[count - 2 : count])
+        raise AsyrpError(f"a text-to-image network needs its {needed}; it has no {missing[0]}")
+    return list(zip(parts[:count:2], parts[1:count:2], strict=True))
