@@ -115,8 +115,8 @@ def test_stable_diffusion_xl_with_a_direction(
     options = {"num_inference_steps": STEPS, "output_type": "latent", "latents": x}
     found = pipe(**told, **options).images
     edited = edit(model, x, [direction.attribute()], STEPS)
-    torch.testing.assert_close(found, edited, atol=1e-4, rtol=1e-4)
-    assert (found - edit(model, x, (), STEPS)).abs().max() > 1e-3
+    torch.testing.assert_close(found, edited, atol=5e-4, rtol=5e-4)
+    assert (found - edit(model, x, (), STEPS)).abs().max() > 5e-3
     pipe.save_pretrained(tmp_path / "saved")
     again = AsyrpPipeline.from_pretrained(tmp_path / "saved")
     again.set_progress_bar_config(disable=True)

@@ -76,14 +76,17 @@ def progress(what: str, unit: str = "step") -> Iterator[Report]:
         yield report
 
 
-def work(stages: Sequence[Stage], kept: Path, workers: int, model: HSpaceUNet) -> None:
+def work(
+    stages: Sequence[Stage], kept: Path, workers: int, model: HSpaceUNet | None = None
+) -> None:
     """Work the stages with a progress bar; a run that was stopped goes on where it was.
 
-    model: whose passes take most of the time.
+    model: whose passes take most of the time; without one there is no --dry-run.
     """
-    left = len(unworked(stages, kept))
-    would = f"work {left} of {len(stages)} stages, and keep them in {kept}"
-    foresee(would, model, left * STAGE, share=1 / workers)
+    if model is not None:
+        left = len(unworked(stages, kept))
+        would = f"work {left} of {len(stages)} stages, and keep them in {kept}"
+        foresee(would, model, left * STAGE, share=1 / workers)
     new_folder(kept)
     with tqdm(total=len(stages), unit="stage", dynamic_ncols=True) as bar:
         for done in recorded(run_stages(stages, kept, workers), kept):

@@ -1,6 +1,7 @@
 """asyrp edit."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -76,8 +77,8 @@ def run(options: Edit) -> dict[str, Any]:
     told |= {"t_boost": chosen.t_boost, **inputs.told}
     names = _pictures([path.stem for path in inputs.paths], options)
     with atomic_folder(options.out) as out:
-        edits = _edited(model, chosen, inputs, options, processes, enough)
-        _write(out, edits, _rows(inputs, options, processes), edit_notes(chosen))
+        with closing(_edited(model, chosen, inputs, options, processes, enough)) as edits:
+            _write(out, edits, _rows(inputs, options, processes), edit_notes(chosen))
         if enough is not None:
             told["strengths"] = dict(zip(names, processes.joined(enough.taken), strict=True))
         result = record("edit", asked, model, **told)
@@ -94,7 +95,7 @@ def run(options: Edit) -> dict[str, Any]:
 
 def _write(
     out: Path,
-    edits: Iterable[tuple[str, Tensor]],
+    edits: Iterator[tuple[str, Tensor]],
     rows: Sequence[Sequence[str]],
     notes: dict[str, str],
 ) -> None:
@@ -175,7 +176,7 @@ def _edited(
     options: Edit,
     processes: ProcessGroup,
     enough: Enough | None,
-) -> Iterator[tuple[str, Tensor]]:
+) -> Generator[tuple[str, Tensor], None, None]:
     """This process's share, a batch at a time."""
     own, size = processes.share(len(inputs.paths)), options.network.at_once
     with progress(f"editing {own.stop - own.start} images") as report:
