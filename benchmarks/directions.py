@@ -61,6 +61,7 @@ ALONG = {
 }
 SHARE = 0.9  # of validation images that show the value, at the strength that is kept
 BEYOND = 2  # strengths that are tried past it
+WORTH = (0.8, 0.15)  # least success and most leakage, on validation images, of one that ships
 SAMPLES, FACTORS = 8, (0.5, 1.0, 1.5)
 TRAIN = TrainSettings(
     along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
@@ -107,7 +108,7 @@ def main(options: Options) -> None:
             write_json(kept, work(domain, task_of(domain, name), options))
             print(kept.read_text(), flush=True)
     rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
-    missing = {row["task"]: sheet_of(domain, row["task"], options) for row in rows}
+    missing = {row["task"]: sheet_of(domain, row["task"], options) for row in rows if row["ships"]}
     missing = {name: path for name, path in missing.items() if not path.is_file()}
     if missing:
         sheets(domain, missing)
@@ -136,18 +137,21 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     told |= {"test": {"images": len(test.numbers), **shares}, "strengths": tried, "needed": needed}
     texts = (task.source, task.target)
     card = make_card(domain.model, texts, guide, interval, options.training, told, best)
-    place = DOMAINS / domain.name.rpartition("-")[0] / "directions"
-    place.mkdir(exist_ok=True)
-    path = place / f"{task.name}.safetensors"
-    save_direction(path, saved.direction, replace(card, enough=least))
+    success, leakage = needed or tried[best_of(looks)]
+    ships = success >= WORTH[0] and leakage <= WORTH[1]
+    if ships:
+        path = place_of(domain, task.name)
+        path.parent.mkdir(exist_ok=True)
+        save_direction(path, saved.direction, replace(card, enough=least))
     return {
         "task": task.name,
+        "ships": ships,
         "texts": f"{task.source} → {task.target}",
         "follows": task.follows,
         "interval": [interval.t_start, interval.t_edit],
         "strength": best,
         "enough": least,
-        "validation": {"one strength": tried[at_least(looks)], "as needed": needed},
+        "validation": {"one strength": tried[best_of(looks)], "as needed": needed},
         "images": len(test.numbers),
         **{name: value._asdict() for name, value in measured.items()},
     }
@@ -206,7 +210,7 @@ def enough(strengths: Sequence[float], shown: Sequence[float]) -> float:
     return round(strengths[after - 1] + part * (strengths[after] - strengths[after - 1]), 2)
 
 
-def at_least(looks: Sequence[Look]) -> float:
+def best_of(looks: Sequence[Look]) -> float:
     """The first of the tried strengths that is enough for SHARE of the images, else the best."""
     there = [look.strength for look in looks if look.success >= SHARE]
     return there[0] if there else max(looks, key=lambda look: look.success).strength
@@ -322,6 +326,11 @@ def edits(domain: Domain, images: InvertedImages, saved: SavedDirection, strengt
     return edited(domain.model, images, [saved.attribute(strength)]).float()
 
 
+def place_of(domain: Domain, task: str) -> Path:
+    """Where a direction ships."""
+    return DOMAINS / domain.name.rpartition("-")[0] / "directions" / f"{task}.safetensors"
+
+
 def sheet_of(domain: Domain, task: str, options: Options) -> Path:
     """Where the sheet of a direction lies."""
     return options.docs / "images" / f"{domain.name}-{task}.png"
@@ -356,8 +365,9 @@ with each image's own. The others are of test images that lack the value, measur
 %, 95 % intervals. *Leakage* is the
 share of the judge's other attributes that change, but for those that go with the value by the
 labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
-reconstruction changes. Products in {precision}. Machine: {threads} cores of a {machine} CPU,
-torch {torch}.
+reconstruction changes. Directions without a sheet below do not ship: they reach less than
+{worth[0]:.0%} or leak more than {worth[1]:.0%} on validation images. Products in {precision}.
+Machine: {threads} cores of a {machine} CPU, torch {torch}.
 
 | edit | [t_start, t_edit] | strength | enough | one strength | as needed | images | success \
 | leakage | all | back | clean |
@@ -378,6 +388,7 @@ def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> st
         train=options.train,
         share=SHARE,
         budget=options.budget,
+        worth=WORTH,
         validation=options.validation,
         precision=str(domain.model.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
@@ -396,7 +407,7 @@ def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> st
         cells += [row["images"], *(percent(Estimate(**row[name])) for name in shares)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
         told = row | {"follows": "".join(f"; with it goes {one}" for one in row["follows"])}
-        sheets.append(SHEET.format(domain=domain.name, **told))
+        sheets += [SHEET.format(domain=domain.name, **told)] if row["ships"] else []
     return head + "\n".join(lines) + "\n" + "".join(sheets)
 
 
