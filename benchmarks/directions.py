@@ -1,6 +1,9 @@
 """The directions that ship with a built-in domain: trained, given a strength, measured, shown.
 
 Run: ASYRP_PHOTOGRAPHS=DIR python benchmarks/directions.py --domain photographs-64 --tasks smiling
+or, as the drawn faces' were, --domain avatars-64 --budget 0.035 --train 128
+--training.along edited --training.epochs 2 --strengths 0.4 0.5 0.6 0.8 1.0 1.2 1.5 2.0
+
 A direction is trained on training images that lack its value. Its strength is that at which the
 judge, which guided nothing, sees the value on 90 % of validation images. Its card also has how
 much of the text an image has to show, by the guide, where each validation image takes the first of
@@ -15,13 +18,11 @@ import passive  # noqa: F401  # before torch loads
 # isort: split
 
 import json
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from safetensors.torch import load_file, save_file
@@ -44,24 +45,18 @@ from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, make_card, st
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval
-from asyrp.method.enough import edit_enough, first_enough, reading
+from asyrp.method.enough import edit_enough, reading
 from asyrp.method.strength_sweep import strip
 from asyrp.method.text_direction import TextDirection, new_text_direction
-from asyrp.reporting.statistics import Estimate, of_mean
-from asyrp.reporting.tables import percent
+from asyrp.reporting.statistics import of_mean
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
+from directions_page import WORTH, page
+from directions_strength import SHARE, Look, best_of, least_reading, means_at, strength_of
 
-ALONG = {
-    "noised": "on noised copies",
-    "edited": "along the edited walk",
-    "trajectory": "along the inverted walk",
-}
-SHARE = 0.9  # of validation images that show the value, at the strength that is kept
-BEYOND = 2  # strengths that are tried past it
-WORTH = (0.8, 0.15)  # least success and most leakage, on validation images, of one that ships
+BEYOND = 2  # strengths that are tried past the first that is enough
 SAMPLES, FACTORS = 8, (0.5, 1.0, 1.5)
 TRAIN = TrainSettings(
     along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
@@ -112,7 +107,7 @@ def main(options: Options) -> None:
     missing = {name: path for name, path in missing.items() if not path.is_file()}
     if missing:
         sheets(domain, missing)
-    write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows, options))
+    write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows))
 
 
 def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
@@ -123,7 +118,7 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     test = scene(domain, task, "test", options.test, interval, options)
     saved, told = trained(domain, task, guide, interval, options)
     looks = looked(domain, task, validation, saved, guide, options)
-    best = enough([look.strength for look in looks], [look.success for look in looks])
+    best = strength_of(looks)
     least = least_reading(looks, options.budget)
     final = as_needed(domain, test, saved, guide, best, least)
     found = judged(domain, task, test, final)
@@ -152,27 +147,11 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
         "strength": best,
         "enough": least,
         "validation": {"one strength": tried[best_of(looks)], "as needed": needed},
+        "trained": {"along": options.training.along, "images": told["images"]},
+        "looked": {"images": len(validation.numbers), "budget": options.budget},
         "images": len(test.numbers),
         **{name: value._asdict() for name, value in measured.items()},
     }
-
-
-class Look(NamedTuple):
-    """Validation images at a strength: the guide's readings, and the judge's answers, (n,) each."""
-
-    strength: float
-    readings: Tensor
-    values: Mapping[str, np.ndarray]
-
-    @property
-    def success(self) -> float:
-        """Share of images."""
-        return float(np.nanmean(self.values["success"]))
-
-    @property
-    def leakage(self) -> float:
-        """Mean over images."""
-        return float(np.nanmean(self.values["leakage"]))
 
 
 def looked(
@@ -196,50 +175,6 @@ def looked(
         if sum(one.success >= SHARE for one in looks) > BEYOND:
             break
     return looks
-
-
-def enough(strengths: Sequence[float], shown: Sequence[float]) -> float:
-    """The strength at which SHARE of the images show the value, on a line between two.
-
-    Where none reaches it, that of the most.
-    """
-    after = next((i for i, share in enumerate(shown) if share >= SHARE), None)
-    if not after:
-        return strengths[int(np.argmax(shown)) if after is None else 0]
-    part = (SHARE - shown[after - 1]) / (shown[after] - shown[after - 1])
-    return round(strengths[after - 1] + part * (strengths[after] - strengths[after - 1]), 2)
-
-
-def best_of(looks: Sequence[Look]) -> float:
-    """The first of the tried strengths that is enough for SHARE of the images, else the best."""
-    there = [look.strength for look in looks if look.success >= SHARE]
-    return there[0] if there else max(looks, key=lambda look: look.success).strength
-
-
-def least_reading(looks: Sequence[Look], budget: float) -> float | None:
-    """What the guide has to read; None where SHARE cannot be reached.
-
-    Of readings that lead to SHARE, that of most success within the budget of leakage, else that of
-    least leakage.
-    """
-    tried = (round(float(at), 2) for at in np.arange(-0.3, 0.4, 0.01))
-    found = {at: means_at(looks, at) for at in tried}
-    there = {at: means for at, means in found.items() if means[0] >= SHARE}
-    within = {at: means for at, means in there.items() if means[1] <= budget}
-    if within:
-        return max(within, key=lambda at: (within[at][0], -within[at][1]))
-    return min(there, key=lambda at: there[at][1]) if there else None
-
-
-def means_at(looks: Sequence[Look], least: float) -> tuple[float, float]:
-    """Success and leakage where each image takes the first strength that is read as enough."""
-    places = first_enough(torch.stack([look.readings for look in looks]), least).tolist()
-    names = ("success", "leakage")
-    success, leakage = (
-        float(np.nanmean([looks[k].values[name][n] for n, k in enumerate(places)]))
-        for name in names
-    )
-    return success, leakage
 
 
 def as_needed(
@@ -344,71 +279,10 @@ def sheets(domain: Domain, paths: Mapping[str, Path]) -> None:
     latents = latents_of(model, drawn, EDIT_STEPS)
     for name, path in paths.items():
         saved = load_named(Path(name), model)
-        doses = [saved.card.strength * factor for factor in FACTORS]
-        rows = strip(model, latents, [[saved.attribute(dose)] for dose in doses], EDIT_STEPS)
+        strengths = [saved.card.strength * factor for factor in FACTORS]
+        rows = strip(model, latents, [[saved.attribute(one)] for one in strengths], EDIT_STEPS)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, contact_sheet([row.float().clamp(-1, 1) for row in (drawn, *rows)]))
-
-
-HEAD = """# Directions of {domain}
-
-Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained {along}
-of at most {train} training images that lack its value, keeping what the domain's other tasks are
-about. Its strength is that at which the domain's judge, which guided nothing, sees the value on
-{share:.0%} of {validation} validation images, on a line between two that were tried; each image
-gets 0.5 to 1.5 times that, the first at which the text-image encoder reads the text in it as
-clearly as *enough* says (the cosine with the texts' direction): as much as leads to the most
-success within a leakage of {budget:.1%} on validation images, else to {share:.0%} with the least
-leakage. *One strength* and *as needed* are
-success and leakage on validation images: at the first tried strength that suffices {share:.0%}, and
-with each image's own. The others are of test images that lack the value, measured once: shares in
-%, 95 % intervals. *Leakage* is the
-share of the judge's other attributes that change, but for those that go with the value by the
-labels (at least 0.5 of correlation), *all* counts these too, and *back* is what the plain
-reconstruction changes. Directions without a sheet below do not ship: they reach less than
-{worth[0]:.0%} or leak more than {worth[1]:.0%} on validation images. Products in {precision}.
-Machine: {threads} cores of a {machine} CPU, torch {torch}.
-
-| edit | [t_start, t_edit] | strength | enough | one strength | as needed | images | success \
-| leakage | all | back | clean |
-|---|---|---|---|---|---|---|---|---|---|---|---|
-"""
-SHEET = """
-![Eight samples and their edits](images/{domain}-{task}.png)
-
-*{texts}*, on eight samples of the network that nobody chose: unedited, at 0.5, 1 and 1.5 times the
-strength{follows}.
-"""
-
-
-def page(domain: Domain, rows: Sequence[dict[str, Any]], options: Options) -> str:
-    """directions-DOMAIN.md."""
-    head = HEAD.format(
-        domain=domain.name,
-        train=options.train,
-        share=SHARE,
-        budget=options.budget,
-        worth=WORTH,
-        validation=options.validation,
-        precision=str(domain.model.dtype).removeprefix("torch."),
-        threads=torch.get_num_threads(),
-        along=ALONG[options.training.along],
-        machine=platform.machine(),
-        torch=torch.__version__,
-    )
-    lines, sheets = [], []
-    for row in rows:
-        shares = ("success", "leakage", "leakage_all", "leakage_back", "clean")
-        begin, end = row["interval"]
-        cells = [row["texts"], f"[{'T' if begin is None else begin}, {end}]"]
-        cells += [f"{row['strength']:g}", "none" if row["enough"] is None else f"{row['enough']:g}"]
-        pairs = (row["validation"][name] for name in ("one strength", "as needed"))
-        cells += ["" if pair is None else f"{pair[0]:.0%}, {pair[1]:.1%}" for pair in pairs]
-        cells += [row["images"], *(percent(Estimate(**row[name])) for name in shares)]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-        told = row | {"follows": "".join(f"; with it goes {one}" for one in row["follows"])}
-        sheets += [SHEET.format(domain=domain.name, **told)] if row["ships"] else []
-    return head + "\n".join(lines) + "\n" + "".join(sheets)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from asyrp.method.schedule import linear
 if TYPE_CHECKING:
     from asyrp.app.pictures import Picture
     from asyrp.app.studio import Studio
+    from places import Place
 
 settings.register_profile("asyrp", deadline=None, database=None, derandomize=True)
 settings.load_profile("asyrp")
@@ -52,6 +53,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data() -> Path:
     """The folder of files that tests compare with."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the places of a file's tests share."""
+    from places import furnished
+
+    return furnished(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Place":
+    """What the commands of a test work on."""
+    from places import place_in
+
+    return place_in(shared, tmp_path, monkeypatch)
 
 
 def tiny_unet(**changes: Any) -> UNet2DModel:

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from asyrp.scorers.face_detector import Face
 from asyrp.storage.images import notes_of, read_upright
-from places import Place, call, edit_of, furnished, picture, place_in, results, tree
+from places import Place, call, edit_of, picture, results, tree
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "docs" / "images" / "photographs"
 SEEN = ((30, 40), (70, 42), (35, 80), (66, 81))  # eyes and mouth, as the double below sees faces
@@ -271,16 +271,6 @@ def test_the_real_thing_without_a_network(
 
 
 # within edit
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
 
 
 def test_edit_aligns_edits_and_pastes(

@@ -12,18 +12,7 @@ from safetensors.torch import save_file
 
 from asyrp.method.direction_file import DirectionCard, save_direction
 from asyrp.method.directions import GlobalDirection
-from places import FEW, Place, call, edit_of, furnished, place_in, train_of, tree
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
-
+from places import FEW, Place, call, edit_of, train_of, tree
 
 Words = Callable[[Place], Sequence[object]]
 

@@ -22,22 +22,9 @@ from places import (
     Place,
     call,
     edit_of,
-    furnished,
-    place_in,
     train_of,
     tree,
 )
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
-
 
 # --help
 

@@ -7,19 +7,9 @@ import numpy as np
 import pytest
 
 from asyrp.method.latent_file import load_latents
-from places import FEW, QUICK, Place, call, edit_of, furnished, picture, place_in, train_of
+from places import FEW, QUICK, Place, call, edit_of, picture, train_of
 
 EXACT = ["belm", "bdia", "edict", "ddpm"]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("inversions"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", EXACT)

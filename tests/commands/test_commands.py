@@ -5,7 +5,6 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,22 +21,10 @@ from places import (
     Place,
     call,
     edit_of,
-    furnished,
     picture,
-    place_in,
     results,
     tree,
 )
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
 
 
 def test_invert_writes_latents_reconstructions_and_the_record(place: Place) -> None:

@@ -1,24 +1,12 @@
 """`asyrp edit` with several strengths at once, and with the second-order walk."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from asyrp.commands.common import network
 from asyrp.method.cost import counted
 from asyrp.options import Network
-from places import Place, call, edit_of, furnished, picture, place_in
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
+from places import Place, call, edit_of, picture
 
 
 def test_several_strengths_are_the_single_edits_for_less(place: Place) -> None:

@@ -2,23 +2,12 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from asyrp.method.direction_file import load_direction, save_direction
 from asyrp.method.enough import FACTORS
-from places import Place, cached_model, call, edit_of, furnished, picture, place_in
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
+from places import Place, cached_model, call, edit_of, picture
 
 
 def with_enough(p: Place, enough: float) -> Place:

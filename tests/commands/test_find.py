@@ -15,14 +15,9 @@ from asyrp.finders.base import FoundDirection
 from asyrp.method.direction_file import load_direction, read_card
 from asyrp.method.directions import GlobalDirection
 from asyrp.options.finding import finder_first
-from places import FEW, Place, cached_model, call, furnished, picture, place_in, results, tree
+from places import FEW, Place, cached_model, call, picture, place_in, results, tree
 
 INTERVAL = ["--t-start", 999, "--t-edit", 700, "--t-boost", 100, "--steps", 4, "--refinements", 0]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,17 +10,7 @@ import pytest
 from asyrp.cli import LONG, overview, read
 from asyrp.commands import forecast
 from asyrp.options import COMMANDS, GROUPS
-from places import Place, call, edit_of, furnished, place_in, tree
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
+from places import Place, call, edit_of, tree
 
 
 def test_the_overview_names_every_command_once_in_a_group(

@@ -18,17 +18,7 @@ from asyrp.storage.unfinished import alone
 from conftest import tiny_unet
 from leftovers import FORK
 from originals import Ddpm, ddpm_weights
-from places import FEW, QUICK, Place, call, edit_of, furnished, place_in, results, train_of, tree
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
+from places import FEW, QUICK, Place, call, edit_of, results, train_of, tree
 
 
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,18 +14,8 @@ from asyrp.method.latent_cache import latents_from
 from asyrp.method.latent_file import load_latents
 from asyrp.options import Network
 from asyrp.storage.record_store import RecordStore
-from places import FEW, QUICK, Place, call, edit_of, furnished, place_in, results, train_of
+from places import FEW, QUICK, Place, call, edit_of, results, train_of
 from places import picture as pixels
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -18,21 +18,9 @@ from places import (
     Place,
     cached_model,
     call,
-    furnished,
     picture,
-    place_in,
     train_of,
 )
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return furnished(tmp_path_factory.mktemp("shared"))
-
-
-@pytest.fixture
-def place(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return place_in(shared, tmp_path, monkeypatch)
 
 
 def test_train_on_samples(place: Place) -> None:

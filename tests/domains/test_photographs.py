@@ -1,11 +1,15 @@
 """Photographs: splits, captions, attacks, and a whole training on pictures that the test draws."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from asyrp.domains.augmentation import moved
+from asyrp.domains.avatars.diffusion import new_scheduler, v_loss
 from asyrp.domains.photographs import train_diffusion, train_encoder, train_judge
 from asyrp.domains.photographs.captions import (
     ALIASES,
@@ -159,6 +163,27 @@ def test_the_command_makes_a_domain_of_anybodys_pictures(tmp_path, monkeypatch) 
         text = (tmp_path / "out" / card).read_text()
         assert "non-commercial" in text
         assert "{" not in text
+
+
+def test_a_cap_weighs_grain_less_and_nothing_else() -> None:
+    class Silent:
+        """Says v = 0, and remembers at which timesteps."""
+
+        def __call__(self, x: torch.Tensor, t: torch.Tensor) -> SimpleNamespace:
+            self.t = t
+            return SimpleNamespace(sample=torch.zeros_like(x))
+
+    pictures, net, weights = np.zeros((4, 64, 64, 3), np.uint8), Silent(), []
+    plain, wide, capped = (
+        v_loss(net, pictures, 1, 0, cap)  # type: ignore[arg-type]
+        for cap in (math.inf, 1e9, 0.5)
+    )
+    for step in range(8):
+        assert plain(step) == wide(step)
+        weight = (1.5 * (1 - new_scheduler().alphas_cumprod[net.t])).clamp(0.1, 1)
+        assert torch.allclose(capped(step), plain(step) * weight)
+        weights.append(float(weight))
+    assert min(weights) < 0.9 < max(weights)
 
 
 def test_photographs_are_needed(tmp_path, capsys) -> None:

@@ -214,10 +214,9 @@ def _ways(
             return {"": walk(latents, acting, *how, first=first, report=report)}
 
         def alone(row: int, some: list[Attribute]) -> Tensor:
-            report(row, len(latents))
             return walk(latents[row : row + 1], some, *how, first=first + row)
 
-        return {"": enough(alone, acting, len(latents))}
+        return {"": enough(alone, acting, len(latents), report)}
     edits = [
         [replace(a, strength=a.strength * factor) for a in chosen.attributes]
         for factor in options.strengths

@@ -143,9 +143,10 @@ def _told_people(people: Mapping[str, Any]) -> str:
         f"{word}: people {percent(one)}, the judge {percent(people['of_judge'][word])}"
         for word, one in people["of_people"].items()
     )
+    kappa = "undefined" if people["kappa"] is None else f"{people['kappa']:.2f}"
     return (
         f"{people['answered']} answers of people about edits that nobody chose. The judge agrees "
-        f"on {percent(people['agreement'])} %; Cohen's kappa {people['kappa']:.2f} (0: by chance, "
+        f"on {percent(people['agreement'])} %; Cohen's kappa {kappa} (0: by chance, "
         f"1: always). Shares in %: {shares}."
     )
 

@@ -68,7 +68,8 @@ def compared(
     """What people answered in a file of that page, and how far the judge agrees.
 
     answered: how many count, all but the unsure. agreement: share of equal answers. kappa: Cohen's
-    (1960), 0 where they agree by chance alone. of_people, of_judge: answer -> share.
+    (1960), 0 where they agree by chance alone, None where all answers are one. of_people, of_judge:
+    answer -> share.
 
     Raises:
         AsyrpError: no judge, or a file of other edits.
@@ -90,7 +91,7 @@ def compared(
     return {
         "answered": len(people),
         "agreement": of_mean((np.array(people) == judge[faces]).astype(float)),
-        "kappa": kappa if np.isfinite(kappa) else 1.0,  # all answers are one and the same
+        "kappa": kappa if np.isfinite(kappa) else None,
         "of_people": _shares(np.array(people), known),
         "of_judge": _shares(judge[faces], known),
     }

@@ -45,7 +45,7 @@ def labels_suffice(domain: Domain, task: Task, x: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Found:
-    """A method of what a finder finds; settings: of the finder, texts: whether it needs a file."""
+    """The method that edits by what a finder finds."""
 
     finder: Finder
 

@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from asyrp.domains.base import Domain, Renderer, Task, task_of
 from asyrp.domains.inverted_images import InvertedImages
+from asyrp.editing_methods.finders import labels_of
 from asyrp.experiments import second_judge
 from asyrp.experiments.measure import as_saved, judged, measured
 from asyrp.experiments.plan import Plan, domain_of, images_kept, lacking_kept
 from asyrp.method.ddim import draw_noise, seeded_generators
 from asyrp.metrics.calibration import LINES
 from asyrp.metrics.frechet import LEAST_FID
-from asyrp.scorers.judge import answers, wanted
 
 GRAIN, SIGMA = 0.3, 1.5  # of the controls: noise in [-1, 1], blur in pixels
 REACH, PUSHES = 8 / 127.5, 10  # an adversary's: the largest change of a level, and its steps
@@ -41,11 +41,9 @@ def showing(plan: Plan, folder: Path, task: Task) -> Tensor | None:
 
 def seen_in(domain: Domain, task: Task, x: Tensor) -> tuple[Tensor, Tensor]:
     """The pictures in which the judge sees a task's value, and those in which it does not."""
-    judge = domain.scorers.judge
-    if judge is None or not task.attribute:
+    if domain.scorers.judge is None or not task.attribute:
         return x[:0], x[:0]
-    place = wanted(judge, task.attribute, task.value)
-    seen = torch.as_tensor(answers(judge, x)[task.attribute] == place)
+    seen = labels_of(domain, task, x).bool()
     return x[seen], x[~seen]
 
 

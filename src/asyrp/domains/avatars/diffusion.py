@@ -52,18 +52,19 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def v_loss(
-    unet: UNet2DModel, pictures: np.ndarray, batch: int, seed: int, most: float = float("inf")
+    unet: UNet2DModel, pictures: np.ndarray, batch: int, seed: int, snr_cap: float = float("inf")
 ) -> Callable[[int], Tensor]:
     """The loss of one step: w |v(x_t, t) - v|^2 with v = sqrt(abar) eps - sqrt(1 - abar) x0.
 
     Timesteps are stratified over the batch, which lowers the variance of the loss.
 
     Args:
-        most: |v|^2 weighs the error of x0 by its signal-to-noise ratio + 1; w lets that grow to
-            most + 1 (after Hang et al. 2023), and is never below a tenth. inf: w = 1.
+        pictures: (n, 64, 64, 3) uint8.
+        snr_cap: |v|^2 weighs the error of x0 by its signal-to-noise ratio + 1; w lets that grow to
+            snr_cap + 1 (after Hang et al. 2023), and is never below a tenth. inf: w = 1.
     """
     alpha_bar = new_scheduler().alphas_cumprod.double()
-    weights = ((most + 1) * (1 - alpha_bar)).clamp(0.1, 1).float()
+    weights = ((snr_cap + 1) * (1 - alpha_bar)).clamp(0.1, 1).float()
 
     def loss_at(step: int) -> Tensor:
         rng = np.random.default_rng([seed, step])

@@ -22,8 +22,8 @@ Diffusion network of photographs of faces: a diffusers `UNet2DModel` (64 x 64 RG
 {data}
 
 **Recipe.** {steps:,} steps of {batch} ({seen:,} pictures seen after the beginning): v-prediction
-loss, timesteps stratified over the batch, AdamW 4e-4, average of the weights (0.9995). Machine:
-{machine}, torch {torch}.
+loss, its weight on x0 capped at a signal-to-noise ratio of {snr_cap:g}, timesteps stratified over
+the batch, AdamW {rate:g}, average of the weights ({ema:g}). Machine: {machine}, torch {torch}.
 
 **Quality.** Inversion and reconstruction of {count} test photographs in 40 steps, one refinement:
 mean squared error {mse:.5f}, worst {worst:.5f}, of images in [-1, 1].

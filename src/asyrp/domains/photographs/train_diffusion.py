@@ -13,7 +13,7 @@ from asyrp.domains.training_loop import LoopSettings, LoopStep, optimise
 from asyrp.storage.untrusted.tensors import load_safetensors
 
 BATCH, STEPS = 32, 12_500  # 400 thousand pictures
-MOST = 5.0  # of the weight of the signal-to-noise ratio: less of grain, more of faces
+RATE, EMA, SNR_CAP = 3e-4, 0.998, 5.0  # see LoopSettings and v_loss
 
 
 def mirrored(pictures: np.ndarray) -> np.ndarray:
@@ -50,6 +50,6 @@ def train(
     if begun is not None:
         state = load_safetensors(begun / "diffusion_pytorch_model.safetensors")
         unet.load_state_dict({key: value.float() for key, value in state.items()})
-    loss: Callable[[int], Tensor] = v_loss(unet, mirrored(data), BATCH, 1, MOST)
-    settings = LoopSettings(steps, 3e-4, warmup_steps=50, decay_share=0.5, ema_decay=0.998)
+    loss: Callable[[int], Tensor] = v_loss(unet, mirrored(data), BATCH, 1, SNR_CAP)
+    settings = LoopSettings(steps, RATE, warmup_steps=50, decay_share=0.5, ema_decay=EMA)
     yield from optimise(unet, loss, settings, checkpoint)
