@@ -57,8 +57,9 @@ def page(options: Evaluate, matched: MatchedPictures) -> str:
     css, js = (files("asyrp.app").joinpath(f"page.{kind}").read_text() for kind in ("css", "js"))
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Edits by eye</title>"
-        f"<style>{css} body {{ font: 16px system-ui; max-width: 60rem; margin: 2rem auto; padding: 1rem; }}"
-        f"</style></head><body>{ballot_page(ballot, seed)}<script>{js}</script></body></html>"
+        f"<style>{css} body {{ font: 16px system-ui; max-width: 60rem; margin: 2rem auto; "
+        "padding: 1rem; }</style></head>"
+        f"<body>{ballot_page(ballot, seed)}<script>{js}</script></body></html>"
     )
 
 
