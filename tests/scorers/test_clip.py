@@ -186,6 +186,28 @@ def test_the_processor_file_of_a_folder_is_obeyed(folder: Path, tmp_path: Path) 
     assert load_clip(tmp_path).view == View(32, (32, 32), (0.1, 0.2, 0.3))
 
 
+@pytest.mark.parametrize("part", ["", "vision_config", "text_config"])
+def test_fields_that_no_encoder_reads_are_named(folder: Path, tmp_path: Path, part: str) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (config[part] if part else config)["window_size"] = 7
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    name = f"{part}.window_size".removeprefix(".")
+    with pytest.warns(UserWarning, match=f"passed over in .*: {name} = 7; CLIP"):
+        load_clip(tmp_path)
+
+
+def test_what_transformers_4_wrote_into_every_config_is_no_news(
+    folder: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["text_config"] |= {"num_beams": 1, "torchscript": False, "top_p": 1.0, "use_cache": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    load_clip(tmp_path)
+    assert not [one for one in recwarn if "passed over" in str(one.message)]
+
+
 def test_views_of_old_and_new_processor_files() -> None:
     assert view_of({}, 224) == View(224, (224, 224))
     assert view_of({"size": 336, "crop_size": 336}, 336) == View(336, (336, 336))

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -147,6 +148,23 @@ def test_sixteen_bit_colour_is_scaled(tmp_path: Path) -> None:
     row = b"\0" + bytes.fromhex("8080 4040 ffff") * 16
     (tmp_path / "a.png").write_bytes(png(16, 16, 16, 2, row * 16))
     assert read(tmp_path / "a.png")[3, 3].tolist() == [0x80, 0x40, 0xFF]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
+def test_of_several_pictures_the_first_is_read_and_that_is_said(
+    tmp_path: Path, suffix: str
+) -> None:
+    first, second = (Image.new("RGB", (16, 16), colour) for colour in ("red", "blue"))
+    path = tmp_path / f"moving.{suffix}"
+    first.save(path, save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match="holds several pictures; the first is read"):
+        red, _, blue = read_image(path, (16, 16)).mean((1, 2))
+    assert red > 0.9
+    assert blue < -0.9
+    first.save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(path, (16, 16))
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:

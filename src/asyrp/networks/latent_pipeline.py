@@ -34,6 +34,7 @@ from asyrp.runtime.offline import is_offline
 from asyrp.settings import Precision
 from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.configs import check_config, check_values
+from asyrp.storage.untrusted.encoder_configs import name_unread
 from asyrp.storage.untrusted.revisions import pinned
 
 _CODERS = ("vqvae", "vae")  # folders, as pipelines name them
@@ -188,6 +189,7 @@ def _text_part(folder: Path, suffix: str) -> tuple[Any, Any]:
             str(names), local_files_only=True, trust_remote_code=False
         )
         weights, told = read_weights(place), CLIPTextConfig(**config)
+        name_unread(config, told, str(place))
         stored = sum(value.numel() for value in weights.values())
         check_values(lambda: kind(told), stored, place)
         text_encoder = load_strictly(kind, None, str(place), config=told, state_dict=weights)

@@ -57,9 +57,13 @@ def fit(rgb: Image.Image, size: tuple[int, int]) -> Tensor:
 
 
 def read_upright(path: Path) -> Image.Image:
-    """One picture as RGB in its own size, read as `read_image` says."""
+    """One picture as RGB in its own size, read as `read_image` says; of several the first."""
     with _opened(path) as picture:
-        return upright(picture)
+        several = getattr(picture, "is_animated", False) and picture.format != "MPO"  # a preview
+        rgb = upright(picture)
+    if several:
+        warnings.warn(f"{str(path)!r} holds several pictures; the first is read", stacklevel=2)
+    return rgb
 
 
 @contextmanager

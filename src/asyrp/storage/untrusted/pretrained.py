@@ -6,6 +6,7 @@ from typing import Any
 from asyrp.storage.files import read_object
 from asyrp.storage.untrusted.bounds import MOST_NAMES
 from asyrp.storage.untrusted.configs import check_config, check_values, count_pickled, count_values
+from asyrp.storage.untrusted.encoder_configs import name_unread
 from asyrp.storage.untrusted.revisions import pinned, tell_revision
 from asyrp.storage.untrusted.tensors import read_checkpoint
 
@@ -29,7 +30,8 @@ def check_pretrained(kind: Any, source: str | Path, local: bool) -> None:
     place = find_file(source, "config.json", local)
     if place is None:
         return  # the library has a line of its own for that
-    check_config(read_object(place), source, MOST_NAMES)
+    told = read_object(place)
+    check_config(told, source, MOST_NAMES)
     stored = sum(
         count_values(path)
         if path.suffix == ".safetensors"
@@ -41,6 +43,7 @@ def check_pretrained(kind: Any, source: str | Path, local: bool) -> None:
     config = AutoConfig.from_pretrained(
         asked.name, revision=asked.revision, local_files_only=local, trust_remote_code=False
     )
+    name_unread(told, config, str(source))
     check_values(lambda: kind.from_config(config, trust_remote_code=False), stored, source)
 
 
