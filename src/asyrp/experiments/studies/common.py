@@ -93,12 +93,12 @@ class StudyContext:
         return self.validation.rows(rows)
 
     def showing(self) -> Tensor | None:
-        """Features of the images of all splits in which the judge sees the first task's value.
+        """Features of training and validation images that show the first task's value, (m, d).
 
-        What Frechet distances of edits are taken to, (m, d); None where there are too few.
+        The judge says which; Frechet distances of edits are taken to them. None for too few.
         """
         task, parts = self.first.task, []
-        for images in (self.train, self.validation, self.test):
+        for images in (self.train, self.validation):
             seen = answers(self.judge, images.images)[task.attribute]
             place = wanted(self.judge, task.attribute, task.value)
             parts.append(images.images[torch.as_tensor(seen == place)])
