@@ -86,7 +86,7 @@ def serving(
         AsyrpError: the port is taken, or see `rules_for`.
     """
     rules = rules_for(host, public, password)
-    before = os.environ.get("GRADIO_TEMP_DIR")
+    before = os.environ.get("GRADIO_TEMP_DIR"), gradio.routes.DEFAULT_TEMP_DIR
     with unfinished(Path(tempfile.gettempdir()), stale=0.0) as place, _gone_with_us(place):
         uploads = place / "uploads"
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
@@ -101,8 +101,9 @@ def serving(
             page.close(verbose=False)
             shutil.rmtree(uploads, ignore_errors=True)
             os.environ.pop("GRADIO_TEMP_DIR")
-            if before is not None:
-                os.environ["GRADIO_TEMP_DIR"] = before
+            if before[0] is not None:
+                os.environ["GRADIO_TEMP_DIR"] = before[0]
+            gradio.routes.DEFAULT_TEMP_DIR = before[1]
 
 
 class Guarded(App):  # type: ignore[misc]
