@@ -24,6 +24,7 @@ from asyrp.settings import Precision
 from asyrp.storage.config_fields import defaults_of, name_passed_over, refuse_others, said
 from asyrp.storage.files import read_object
 from asyrp.storage.untrusted.configs import check_config, check_sample_size, check_values
+from asyrp.storage.weight_files import name_others
 
 ONLY = {"quantization_config": None}
 WHY = {"quantization_config": "means weights in another form; needed: the folder before quantising"}
@@ -68,6 +69,8 @@ def unet_folder(folder: Path) -> Path:
             "for the weights of its last step",
             stacklevel=3,
         )
+    if root != folder:
+        name_others(folder, [root.name], repr(root.name))
     return root
 
 
