@@ -162,6 +162,18 @@ def test_a_message_names_the_tensor(tmp_path: Path) -> None:
             load_model(folder)
 
 
+@pytest.mark.parametrize("name", ["text encoder", "clip", "segmenter", "vision"])
+def test_a_tensor_of_another_shape_is_named_in_parts_of_transformers(
+    name: str, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Its own error speaks of a report above, which is not shown."""
+    _, pattern, load = LOADERS[name]
+    folder = shutil.copytree(folders(name), tmp_path / "spoilt")
+    changed(next(folder.glob(pattern)), of_another_shape)
+    with pytest.raises(AsyrpError, match="1 tensors have another shape in its weights, as '"):
+        load(folder)
+
+
 def test_a_classifier_s_head_is_left_aside_but_no_pooler_is_made_up(tmp_path: Path) -> None:
     folder = save_vit(tmp_path)
     with pytest.raises(AsyrpError, match=r"2 tensors are missing .* as '(vit\.)?pooler.dense.bias"):
