@@ -29,6 +29,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace, scale_of
 from asyrp.method.schedule import Pair
 from asyrp.method.text_conditioning import FixedPrompt
+from asyrp.networks.diffusers_folder import check_index
 from asyrp.networks.direction_model import DirectionModel
 from asyrp.networks.latent_pipeline import Prompt, conditions
 from asyrp.networks.pipeline_inputs import (
@@ -115,6 +116,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
     @classmethod
     def from_pretrained(cls, source: str | PathLike[str], **how: Any) -> "AsyrpPipeline":
         """As diffusers does; raises AsyrpError where a folder lacks weights of a part."""
+        check_index(Path(source))
         pipe: AsyrpPipeline = super().from_pretrained(source, trust_remote_code=False, **how)
         for name, part in pipe.components.items():
             if isinstance(part, nn.Module) and (folder := Path(source) / name).is_dir():

@@ -254,6 +254,7 @@ def test_folders_that_do_not_fit_are_refused_in_one_line(
         (mute, Prompt(), "needed a CLIP tokenizer and text encoder"),
         (ldm, Prompt("a face"), "takes no prompt"),
         (stable, Prompt("a very long prompt " * 9), "at most 40 tokens of a prompt"),
+        (stable, Prompt("a face", 7.5, "so ugly " * 9), "at most 40 tokens .*'so ugly so"),
     ):
         with pytest.raises(AsyrpError, match=message) as got:
             load_latent(folder, prompt=prompt)
