@@ -26,6 +26,7 @@ MOST_MODULES = 50_000
 # pictures
 MOST_PIXELS = 64_000_000
 MOST_SCANS = 100  # of a progressive JPEG, each of which decodes all pixels; encoders make 10
+LARGEST_PROFILE = 4_000_000  # bytes of a colour profile; those of printers have some 2 million
 
 # databases
 LARGEST_PICTURE = 256_000_000  # bytes of an entry
