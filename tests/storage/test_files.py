@@ -75,6 +75,14 @@ def test_a_folder_fills_at_once_and_keeps_what_it_had(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
 
+def test_a_link_that_leads_to_nothing_yet_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "out")
+    with atomic_folder(tmp_path / "link") as folder:
+        (folder / "a").write_text("a")
+    assert (tmp_path / "deep" / "out" / "a").read_text() == "a"
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_two_results_that_a_disk_takes_for_one_file_are_told(tmp_path: Path) -> None:
     """As A and a where case does not count; the second would be the only one left."""
     told = pytest.raises(AsyrpError, match="two results would be one file, 'a'")

@@ -205,6 +205,12 @@ def test_rows_of_a_csv_may_be_short(tmp_path: Path) -> None:
     assert [one.name for one in found.skipped] == ["line 3"]
 
 
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("file_name,age,age\n1.png,3,4\n")
+    with pytest.raises(AsyrpError, match=r"table.csv' has two columns 'age'"):
+        load(tmp_path / "table.csv")
+
+
 @pytest.mark.parametrize("content", [b"file_name\n\xff\xfe.png\n", b"file_name\n\x00\n"])
 def test_a_csv_that_is_no_text_is_told_in_a_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "table.csv").write_bytes(content)

@@ -23,7 +23,7 @@ from asyrp.storage.image_sources import (
     split_of,
     stream,
 )
-from asyrp.storage.images import write_png
+from asyrp.storage.images import LARGEST, SMALLEST, write_png
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
 
@@ -64,12 +64,18 @@ def size_of(options: Gather) -> tuple[int, int] | None:
     """(height, width) of the pictures; None for that of the first one.
 
     Raises:
-        AsyrpError: more than two numbers, or one below 1.
+        AsyrpError: more than two numbers, or a picture too small or too large to be read again.
     """
-    if len(options.size) > 2 or any(side < 1 for side in options.size):
+    if not options.size:
+        return None
+    size = options.size[0], options.size[-1]
+    if len(options.size) > 2 or min(size) < SMALLEST or size[0] * size[1] > LARGEST:
         told = " ".join(map(str, options.size))
-        raise AsyrpError(f"--size is one side, or height and width, of 1 or more; got {told}")
-    return (options.size[0], options.size[-1]) if options.size else None
+        raise AsyrpError(
+            f"--size is one side, or height and width, of {SMALLEST} or more, and at most "
+            f"{LARGEST:,} pixels; got {told}"
+        )
+    return size
 
 
 def _records(options: Gather, skipped: list[Skipped]) -> Iterator[Record]:
@@ -95,7 +101,8 @@ def _written(records: Iterator[Record], out: Path) -> list[Mapping[str, str]]:
                 f"outputs are named after inputs, and two of them would be {name!r}; rename one"
             )
         write_png(out / name, record.image)
-        rows[name] = {"file_name": name, **record.labels}
+        labels = {key: value for key, value in record.labels.items() if key != "file_name"}
+        rows[name] = {"file_name": name, **labels}
     return list(rows.values())
 
 

@@ -56,6 +56,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         AsyrpError: a folder stands where a file belongs, or the other way round; or a file that
             may not be replaced, see `outputs.check_targets`.
     """
+    if not path.exists():  # a link to what is not there yet is no folder to rename onto
+        path = Path(os.path.realpath(path))
     with unfinished(beside(path)) as place:
         temporary = place / "new"
         temporary.mkdir()

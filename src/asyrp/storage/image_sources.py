@@ -136,6 +136,8 @@ def csv_table(path: Path) -> Iterator[Item]:
 
 def _csv_rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[Item]:
     columns = reader.fieldnames or []
+    if twice := sorted({c for c in columns if columns.count(c) > 1}):
+        raise AsyrpError(f"{str(path)!r} has two columns {twice[0][:80]!r}; rename one")
     name = next((c for c in NAME_COLUMNS if c in columns), None)
     if name is None:
         raise AsyrpError(

@@ -20,8 +20,9 @@ def to_srgb(picture: Image.Image) -> Change | None:
     kind of pixels, as browsers do.
     """
     profile = picture.info.get("icc_profile")
-    known = isinstance(profile, bytes) and len(profile) <= LARGEST_PROFILE
-    if not known or not features.check("littlecms2"):
+    if not isinstance(profile, bytes) or len(profile) > LARGEST_PROFILE:
+        return None
+    if not features.check("littlecms2"):
         return None
     from PIL import ImageCms
 
