@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -259,6 +260,14 @@ def test_folders_that_do_not_fit_are_refused_in_one_line(
         with pytest.raises(AsyrpError, match=message) as got:
             load_latent(folder, prompt=prompt)
         assert "\n" not in str(got.value)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a face", Prompt(5), Prompt("a", float("nan")), Prompt("a", "7")]
+)
+def test_a_prompt_that_is_none_is_refused(prompt: Any, tmp_path: Path) -> None:
+    with pytest.raises(AsyrpError, match=r"a prompt is Prompt\(text, guidance, negative\)"):
+        load_latent(save_stable_diffusion(tmp_path), prompt=prompt)
 
 
 def test_weights_that_are_pickles_are_read_as_tensors(ldm: Path, tmp_path: Path) -> None:
