@@ -23,9 +23,10 @@ from asyrp.storage.image_sources import (
     split_of,
     stream,
 )
-from asyrp.storage.images import LARGEST, SMALLEST, write_png
+from asyrp.storage.images import SMALLEST, write_png
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
+from asyrp.storage.untrusted.bounds import MOST_PIXELS
 
 SHOWN = 3  # unreadable pictures that are named in the last line; gathered.json has all
 
@@ -69,11 +70,11 @@ def size_of(options: Gather) -> tuple[int, int] | None:
     if not options.size:
         return None
     size = options.size[0], options.size[-1]
-    if len(options.size) > 2 or min(size) < SMALLEST or size[0] * size[1] > LARGEST:
+    if len(options.size) > 2 or min(size) < SMALLEST or size[0] * size[1] > MOST_PIXELS:
         told = " ".join(map(str, options.size))
         raise AsyrpError(
             f"--size is one side, or height and width, of {SMALLEST} or more, and at most "
-            f"{LARGEST:,} pixels; got {told}"
+            f"{MOST_PIXELS:,} pixels; got {told}"
         )
     return size
 
