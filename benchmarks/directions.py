@@ -18,7 +18,6 @@ import passive  # noqa: F401  # before torch loads
 # isort: split
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,13 @@ from asyrp.domains.inverted_images import (
     load_inverted,
     save_inverted,
 )
-from asyrp.domains.shipped import DOMAINS, load_named
+from asyrp.domains.shipped import DOMAINS, strips
 from asyrp.experiments.measure import judged
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, make_card, start_training
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
-from asyrp.method.editing import edit, latents_of, random_latents
+from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.enough import edit_enough, reading
-from asyrp.method.strength_sweep import strip
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.reporting.statistics import of_mean
 from asyrp.runtime.cpu import set_up_torch
@@ -57,7 +55,7 @@ from directions_page import WORTH, page
 from directions_strength import SHARE, Look, best_of, least_reading, means_at, strength_of
 
 BEYOND = 2  # strengths that are tried past the first that is enough
-SAMPLES, FACTORS = 8, (0.5, 1.0, 1.5)
+SAMPLES = 8  # of a sheet
 TRAIN = TrainSettings(
     along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
 )
@@ -105,8 +103,9 @@ def main(options: Options) -> None:
     rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
     missing = {row["task"]: sheet_of(domain, row["task"], options) for row in rows if row["ships"]}
     missing = {name: path for name, path in missing.items() if not path.is_file()}
-    if missing:
-        sheets(domain, missing)
+    for name, strip in strips(domain.model, missing, SAMPLES) if missing else ():
+        missing[name].parent.mkdir(parents=True, exist_ok=True)
+        write_png(missing[name], contact_sheet([*strip]))
     write_text(options.docs / f"directions-{domain.name}.md", page(domain, rows))
 
 
@@ -269,20 +268,6 @@ def place_of(domain: Domain, task: str) -> Path:
 def sheet_of(domain: Domain, task: str, options: Options) -> Path:
     """Where the sheet of a direction lies."""
     return options.docs / "images" / f"{domain.name}-{task}.png"
-
-
-@torch.no_grad()
-def sheets(domain: Domain, paths: Mapping[str, Path]) -> None:
-    """Samples of the network, unchosen, and their edits at FACTORS of each card's strength."""
-    model, noise = domain.model, random_latents(domain.model, SAMPLES, 5)
-    drawn = edit(model, noise, steps=EDIT_STEPS, t_boost=model.t_top).clamp(-1, 1)
-    latents = latents_of(model, drawn, EDIT_STEPS)
-    for name, path in paths.items():
-        saved = load_named(Path(name), model)
-        strengths = [saved.card.strength * factor for factor in FACTORS]
-        rows = strip(model, latents, [[saved.attribute(one)] for one in strengths], EDIT_STEPS)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, contact_sheet([row.float().clamp(-1, 1) for row in (drawn, *rows)]))
 
 
 if __name__ == "__main__":

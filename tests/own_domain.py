@@ -43,7 +43,7 @@ t_boost = 5
 """
 
 
-def write_own(root: Path, text: str = FILE, train: int = 8, test: int = 18) -> Path:
+def write_own(root: Path, text: str = FILE, train: int = 8, test: int = 24) -> Path:
     """Everything that the file names, and the file."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(51)

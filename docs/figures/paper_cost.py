@@ -9,6 +9,7 @@ is the largest sum of tensors alive at once, on torch's meta device.
 import json
 import weakref
 from importlib.resources import files
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -166,7 +167,8 @@ def cost_of(config: dict[str, Any]) -> Cost:
 def network_of(config: dict[str, Any]) -> Any:
     """A network of random weights; with a prompt of 77 tokens where it takes one."""
     if "cross_attention_dim" not in config:
-        return UNet2DModel(**{k: v for k, v in config.items() if not k.startswith("_")})
+        known = signature(UNet2DModel).parameters  # older versions have no mid_block_type
+        return UNet2DModel(**{k: v for k, v in config.items() if k in known})
     context = torch.zeros(1, 77, config["cross_attention_dim"])
     return FixedPrompt(UNet2DConditionModel(**config), context)
 

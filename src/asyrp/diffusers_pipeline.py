@@ -31,7 +31,7 @@ from asyrp.method.schedule import Pair
 from asyrp.method.text_conditioning import FixedPrompt
 from asyrp.networks.diffusers_folder import check_index
 from asyrp.networks.direction_model import DirectionModel
-from asyrp.networks.latent_pipeline import Prompt, conditions
+from asyrp.networks.latent_pipeline import Prompt, prompted
 from asyrp.networks.pipeline_inputs import (
     TEXT_PARTS,
     PictureProcessor,
@@ -218,9 +218,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             asked, device = Prompt(prompt, guidance, negative), self._execution_device
             parts = text_parts_of(network, [getattr(self, name) for name in TEXT_PARTS])
             zeros = self.config["force_zeros_for_empty_prompt"]
-            context, added = conditions(network, parts, asked, cast(LatentSpace, space), zeros)
-            pooled = () if added is None else (added.to(device),)
-            network = FixedPrompt(network, context.to(device), guidance, *pooled)
+            network = prompted(network, parts, asked, cast(LatentSpace, space), zeros, device)
         elif prompt or guidance != 1.0:
             raise AsyrpError("this network takes no prompt: it is unconditional")
         noise = read_scheduler({**config, "_class_name": type(self.scheduler).__name__}, quiet=True)

@@ -180,7 +180,10 @@ def test_a_hostile_website_gets_nothing(
         page.wait_for_selector("role=tab[name='Train']")  # the person is in
         own = json.loads(page.evaluate("fetch('/config').then(answer => answer.text())"))
         assert own["title"] == "asyrp"
+        while not len(studio.sessions):  # the person's own
+            page.wait_for_timeout(100)
         page.goto("about:blank")
+        page.wait_for_timeout(3000)  # what the page has asked for has ended
         studio.sessions._open.clear()
         passed.clear()
         for site in (f"http://evil.example:{other}", f"http://{name}:{other}", "data:text/html,x"):

@@ -1,5 +1,6 @@
 """AsyrpPipeline as a citizen of diffusers: precisions, the Hub, enable_*, networks of our own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_to_a_lower_precision_comes_close(pipe: AsyrpPipeline) -> None:
 
 def test_from_pretrained_takes_a_precision(pipe: AsyrpPipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
-    known = "dtype" in DiffusionPipeline.from_pretrained.__doc__.replace("torch_dtype", "")
+    known = re.search(r"^\s*dtype \(", DiffusionPipeline.from_pretrained.__doc__, re.MULTILINE)
     how = {"dtype" if known else "torch_dtype": torch.bfloat16}
     again = quiet(AsyrpPipeline.from_pretrained(tmp_path, **how))
     assert again.unet.dtype == again.direction.dtype == torch.bfloat16

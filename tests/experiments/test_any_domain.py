@@ -17,7 +17,7 @@ from own_domain import FILE, write_own
 from places import call
 
 SOURCE = Path(__file__).parents[2] / "src" / "asyrp"
-FEW = ["--test-faces", "16", "--pool", "18", "--train-faces", "3", "--validation-faces", "4"]
+FEW = ["--test-faces", "16", "--pool", "24", "--train-faces", "3", "--validation-faces", "4"]
 FEW += ["--steps", "4", "--train.steps", "4", "--train.epochs", "1", "--train.batch-size", "2"]
 FEW += ["--rates", "1"]
 ALONE = ["--workers", "1"]
@@ -135,7 +135,7 @@ def test_the_demo_of_a_file(own: Path, tmp_path: Path) -> None:
 def test_what_a_file_lacks_is_told(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("domain", "check", str(own)) == 0
     told = capsys.readouterr().out
-    assert "images: train 6, validation 2, test 18" in told
+    assert "images: train 6, validation 2, test 24" in told
     assert "method sdedit does not run: own gives no rendered_target" in told
     assert "segmenter: missing; no SC" in told
     assert "studies that run: theorem1, homogeneity, linearity" in told

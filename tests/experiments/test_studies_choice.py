@@ -229,7 +229,7 @@ def test_the_luck_of_tuning_is_in_the_interval() -> None:
     assert sure.values["clean"][0] == 1
 
 
-def test_pictures_that_show_the_value_come_from_all_splits() -> None:
+def test_pictures_that_show_the_value_come_from_no_test_image() -> None:
     class Judge:
         values: ClassVar = {"mouth": ("neutral", "smiling")}
 
@@ -239,11 +239,11 @@ def test_pictures_that_show_the_value_come_from_all_splits() -> None:
 
     scorers = SimpleNamespace(judge=Judge(), features=lambda x: x.flatten(1))
     context = replace(context_of(), domain=cast(Any, SimpleNamespace(scorers=scorers)))
-    assert context.showing() is None  # 1, 2 and 3 of 3, 5 and 6
-    many = context.test._replace(images=torch.zeros(40, 3, 2, 2))
-    found = replace(context, test=many).showing()
+    assert context.showing() is None  # 1 and 2 of 3 and 5
+    many = context.validation._replace(images=torch.zeros(40, 3, 2, 2))
+    found = replace(context, validation=many).showing()
     assert found is not None
-    assert found.shape == (1 + 2 + 20, 12)
+    assert found.shape == (1 + 20, 12)
 
 
 def test_intervals_choose_the_best_cell_on_validation_faces(

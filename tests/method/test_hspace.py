@@ -3,8 +3,10 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from diffusers.configuration_utils import FrozenDict
 
 from asyrp.errors import AsyrpError
+from asyrp.method import hspace
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet, Prediction
@@ -175,6 +177,18 @@ def test_class_labels_must_match_the_network(model: HSpaceUNet) -> None:
         tiny_model(num_class_embeds=10).encode(x, 5)
 
 
+def test_versions_of_diffusers_with_more_fields_give_the_same_fingerprint() -> None:
+    model = tiny_model()
+    wanted, config = model.fingerprint(), dict(model.unet.config)
+    del config["mid_block_type"], config["time_embedding_dim"]  # diffusers 0.31 has neither
+    model.unet._internal_dict = FrozenDict(config)
+    model._hashed = ((), "")
+    assert model.fingerprint() == wanted
+    model.unet._internal_dict = FrozenDict(config | {"act_fn": "gelu"})
+    model._hashed = ((), "")
+    assert model.fingerprint() != wanted
+
+
 @torch.no_grad()
 def test_fingerprint_tells_one_weight() -> None:
     model = tiny_model()
@@ -194,7 +208,7 @@ def test_fingerprint_tells_one_weight() -> None:
 def test_a_fingerprint_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     before = model.fingerprint()
-    monkeypatch.setattr(HSpaceUNet, "_hash", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(hspace, "fingerprint_of", lambda *_: pytest.fail("computed again"))
     assert model.fingerprint() == before
 
 

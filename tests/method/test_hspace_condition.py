@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -154,6 +155,21 @@ def test_the_prompt_is_part_of_the_fingerprint_and_the_autoencoder_is_not(
     other = shutil.copytree(stable, tmp_path / "other")
     tiny_kl(norm_num_groups=2).save_pretrained(other / "vae")
     assert load_latent(other, prompt=prompts[1]).fingerprint() == prints[1]
+
+
+@torch.no_grad()
+def test_the_fingerprint_is_of_the_words_and_their_reader_and_not_of_rounded_states(
+    stable: Path, tmp_path: Path
+) -> None:
+    model = load_latent(stable, prompt=Prompt("a face"))
+    wanted = model.fingerprint()
+    cast(Any, model.unet).context.mul_(1 + 1e-6)  # as another processor computes them
+    assert model.fingerprint() == wanted
+    other = shutil.copytree(stable, tmp_path / "other")
+    encoder = CLIPTextModel.from_pretrained(other / "text_encoder")
+    next(encoder.parameters()).add_(0.1)
+    encoder.save_pretrained(other / "text_encoder")
+    assert load_latent(other, prompt=Prompt("a face")).fingerprint() != wanted
 
 
 def test_networks_that_need_more_are_refused() -> None:

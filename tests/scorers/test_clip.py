@@ -242,6 +242,7 @@ def test_a_processor_that_does_not_normalise_is_obeyed() -> None:
     assert (found.mean, found.std) == ((0.0,) * 3, (1.0,) * 3)
 
 
+@pytest.mark.filterwarnings("ignore:passed over .*projection_size")  # by older transformers
 @torch.no_grad()
 def test_siglip_works_as_well(tmp_path: Path) -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}

@@ -43,7 +43,8 @@ def run(options: App) -> None:
     with serving(studio, *where) as address:
         say(f"the page is at {address} (stop it with Ctrl-C)")
         if password:
-            say(f"others reach it by this machine's address; any name and {told(password)}")
+            way = "through your proxy" if is_local(options.host) else "by this machine's address"
+            say(f"others reach it {way}; any name and {told(password)}")
         threading.Event().wait()
 
 

@@ -37,7 +37,7 @@ def guarded(options: Any) -> Iterator[None]:
                     place = Path(os.path.realpath(getattr(options, name)))
                     with _tried(place), unfinished(place if place.is_dir() else beside(place)):
                         pass
-            if hasattr(options, "out"):
+            if isinstance(getattr(options, "out", None), Path):
                 place = Path(os.path.realpath(options.out))
                 held.enter_context(alone(place, beside(place)))
         yield

@@ -4,8 +4,6 @@
 network is arithmetic on `Encoded.h` between the two halves.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -15,6 +13,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
+from asyrp.method.fingerprint import fingerprint_of
 from asyrp.method.latent_space import Pixels, Space
 from asyrp.method.schedule import NoiseSchedule
 from asyrp.runtime.precision import REDUCED, autocast
@@ -209,22 +208,12 @@ class HSpaceUNet(nn.Module):
         """
         if self._origin is not None:
             return self._origin
-        weights = self.unet.state_dict()
-        state = tuple((value.data_ptr(), value._version) for value in weights.values())
+        weights = self.unet.state_dict().values()
+        state = tuple((value.data_ptr(), value._version) for value in weights)
         if state != self._hashed[0]:
-            self._hashed = (state, self._hash(weights))
+            told = (self.prediction, self.time_scale, self.class_label)
+            self._hashed = (state, fingerprint_of(self.unet, self.schedule.alpha_bars, *told))
         return self._hashed[1]
-
-    def _hash(self, weights: Mapping[str, Tensor]) -> str:
-        digest = hashlib.sha256()
-        settings = {k: v for k, v in sorted(self.config.items()) if not k.startswith("_")}
-        fixed = [settings, self.prediction, self.time_scale, self.schedule.alpha_bars]
-        fixed += [] if self.class_label is None else [self.class_label]
-        digest.update(json.dumps(fixed, default=str).encode())
-        for name, value in sorted(weights.items()):
-            digest.update(f"{name}{tuple(value.shape)}".encode())
-            digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
     def _embed(self, t: Tensor, class_labels: Tensor | None) -> Tensor:
         wanted = self.unet.class_embedding is not None

@@ -35,6 +35,8 @@ class FixedPrompt(nn.Module):
             prompt (2, tokens, d) for guidance other than 1.
         guidance: w; 1 is the prompt alone.
         added: of Stable Diffusion XL, `text_and_sizes` of each row of the context.
+        source: gives what context and added are computed from, as a hash for fingerprints, see
+            `asyrp.method.fingerprint`; without one they count themselves.
     """
 
     context: Tensor
@@ -47,6 +49,7 @@ class FixedPrompt(nn.Module):
         context: Tensor,
         guidance: float = 1.0,
         added: Tensor | None = None,
+        source: Callable[[], str] | None = None,
     ):
         super().__init__()
         _check(network.config, context, guidance)
@@ -54,6 +57,7 @@ class FixedPrompt(nn.Module):
         self.network: Any = network
         self.register_buffer("context", context.detach().to(network.dtype))
         self.register_buffer("added", None if added is None else added.detach().to(network.dtype))
+        self.source = source
         self.guidance = guidance  # the buffer is rounded with the weights; fingerprints see it
         self.register_buffer("weight", torch.tensor(guidance, dtype=torch.float64))
 

@@ -1,15 +1,17 @@
 """Pipelines of latent diffusion: a network, its autoencoder, and for Stable Diffusion the text."""
 
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
 from torch import Tensor
 
 from asyrp.errors import AsyrpError, need
+from asyrp.method.fingerprint import source_of
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
 from asyrp.method.text_conditioning import (
@@ -152,19 +154,36 @@ def _with_prompt(folder: Path, network: Any, prompt: Prompt, space: LatentSpace)
     names = ("",) if network.config.get("addition_embed_type") is None else ("", "_2")
     zeros = read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", True)
     parts = [_text_part(folder, name) for name in names]
-    context, added = conditions(network, parts, prompt, space, bool(zeros))
-    return FixedPrompt(network, context, prompt.guidance, added)
+    found = prompted(network, parts, prompt, space, bool(zeros))
+    digest = cast(Any, found.source)()
+    found.source = lambda: digest  # which lets go of the text encoders
+    return found
 
 
-def conditions(
-    network: Any, parts: Sequence[tuple[Any, Any]], prompt: Prompt, space: LatentSpace, zeros: bool
-) -> tuple[Tensor, Tensor | None]:
-    """What a text-to-image network is told: states of texts, and pooled texts with the size.
+def prompted(
+    network: Any,
+    parts: Sequence[tuple[Any, Any]],
+    prompt: Prompt,
+    space: LatentSpace,
+    zeros: bool,
+    device: torch.device | None = None,
+) -> FixedPrompt:
+    """A text-to-image network that is told a prompt: states of texts, pooled texts with the size.
 
     Args:
         parts: tokenizer and text encoder, of Stable Diffusion XL both. zeros: whether going without
-            a prompt is all zeros there.
+            a prompt is all zeros there. device: of the states.
     """
+    context, added = _conditions(network, parts, prompt, space, zeros)
+    told = (*prompt, zeros, _picture_size(network, space))
+    source = partial(source_of, [encoder for _, encoder in parts], *told)
+    added = None if added is None else added.to(device)
+    return FixedPrompt(network, context.to(device), prompt.guidance, added, source)
+
+
+def _conditions(
+    network: Any, parts: Sequence[tuple[Any, Any]], prompt: Prompt, space: LatentSpace, zeros: bool
+) -> tuple[Tensor, Tensor | None]:
     if len(parts) == 1:
         encode = text_states(*parts[0])
         return prompt_states(encode, prompt.text, prompt.negative, prompt.guidance), None
@@ -172,10 +191,14 @@ def conditions(
     states, pooled = pooled_states(parts, texts)
     if len(texts) == 2 and not prompt.negative and zeros:
         states[0], pooled[0] = 0, 0  # as it was trained to go without a prompt
+    return states, text_and_sizes(network, pooled, _picture_size(network, space))
+
+
+def _picture_size(network: Any, space: LatentSpace) -> tuple[int, int]:
     side = network.config["sample_size"]
     sides = (side, side) if isinstance(side, int) else tuple(side)
     _, *size = space.picture_shape((space.coder.config["latent_channels"], *sides))
-    return states, text_and_sizes(network, pooled, (size[0], size[1]))
+    return size[0], size[1]
 
 
 def _text_part(folder: Path, suffix: str) -> tuple[Any, Any]:

@@ -198,6 +198,9 @@ class Directions:
 
     domain: Annotated[str, unset("all", "NAME")] = ""
     """Those of one domain."""
+    out: Annotated[Path | None, unset("none", "PATH")] = None
+    """Folder for a strip of each: a sample unedited, and at 0.5, 1 and 1.5 times its strength."""
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import conv_flop_count, register_flop_formula
+from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
 from asyrp.runtime.fast_norm import FastGroupNorm, in_forward_mode
 from asyrp.runtime.precision import REDUCED
@@ -170,5 +170,7 @@ def _conv_flops(x: Sequence[int], w: Sequence[int], *_: Any, out_shape: Any, **_
     return int(conv_flop_count(list(x), list(w), out_shape))
 
 
-if AVAILABLE:  # so that torch's counter knows what it counts
+if AVAILABLE and _convolve is not None:  # so that torch's counter knows what it counts
     register_flop_formula(_convolve)(_conv_flops)
+    if _convolve not in flop_registry:  # torch 2.4 puts down its overloads, and looks for it
+        flop_registry[_convolve] = flop_registry[_convolve.default]

@@ -13,18 +13,27 @@ from asyrp.errors import AsyrpError, first_line
 from asyrp.storage.untrusted.bounds import DEEPEST_CHECKPOINT, LARGEST_HEADER, MOST_VIEWS
 from asyrp.storage.untrusted.pickles import foreign_names
 
+PRECISIONS = frozenset(
+    ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "C64", "BOOL"]
+    + [f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)]
+)
+
 
 def open_safetensors(path: Path | str) -> Any:
-    """`safe_open`, a context manager, after a look at how long the header is.
+    """`safe_open`, a context manager, after a look at how long the header is, and at precisions.
 
     Raises:
-        SafetensorError, OSError: as `safe_open` itself.
+        SafetensorError, OSError: as `safe_open` itself, and for a precision that torch 2.4 lacks.
     """
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_HEADER:
         raise SafetensorError(f"HeaderTooLarge: {length:,} bytes")
-    return safe_open(path, "pt")
+    found = safe_open(path, "pt")
+    strange = {str(found.get_slice(key).get_dtype()) for key in found.keys()} - PRECISIONS
+    if strange:
+        raise SafetensorError(f"a precision that is not read: {min(strange)}")
+    return found
 
 
 def load_safetensors(path: Path | str) -> dict[str, Tensor]:
