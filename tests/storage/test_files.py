@@ -17,6 +17,7 @@ from asyrp.storage.files import (
     atomic_path,
     header_of,
     load_tensors,
+    parse_json,
     save_tensors,
 )
 from places import results
@@ -163,3 +164,9 @@ def test_two_processes_that_end_at_once_both_put_their_files_in_place(
         "theirs.png": b"theirs",
     }
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "c": 0, "a": 1}}]'])
+def test_json_with_a_name_twice_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="it has 'a' twice"):
+        parse_json(text)
