@@ -11,6 +11,7 @@ from test_image_sources import in_celeba, in_csv, in_folder, in_hugging_face, in
 
 from asyrp.cli import main
 from asyrp.commands.gather import safe_stem
+from asyrp.storage.image_folders import LONGEST_STEM
 from asyrp.storage.image_sources import load, split_of
 from asyrp.storage.images import to_uint8
 
@@ -77,6 +78,9 @@ def test_names_become_files_and_do_not_meet() -> None:
     assert safe_stem("../../etc/x.png") == "etc_x"
     assert safe_stem("256-00001") == "256-00001"
     assert safe_stem("00000007") == "00000007"
+    long = [safe_stem(f"{'ü' * 200}{index}.jpg") for index in range(2)]
+    assert long[0] != long[1]
+    assert all(len(stem.encode()) <= LONGEST_STEM for stem in long)
 
 
 @pytest.mark.parametrize(

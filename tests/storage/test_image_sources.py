@@ -228,3 +228,9 @@ def test_a_row_without_a_picture_is_skipped(tmp_path: Path) -> None:
     found = load(f"hf:{tmp_path / 'faces'}")
     assert [record.name for record in found.records] == ["00000000"]
     assert [one.name for one in found.skipped] == ["00000001"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_split_that_a_dataset_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AsyrpError, match="has no split 'nope'; it has"):
+        load(f"{in_hugging_face(tmp_path)}:nope")

@@ -102,6 +102,11 @@ def test_files_named_after_tasks_stay_in_the_folder(tmp_path: Path, name: str) -
     assert list(read_own(path).tasks) == ["smile 笑"]
 
 
+def test_a_domain_that_windows_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "d.toml").write_text(TOML.format(name='"smile"'), encoding="utf-8-sig")
+    assert list(read_own(tmp_path / "d.toml").tasks) == ["smile"]
+
+
 def test_a_domain_nested_too_deeply_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.toml").write_text("a = " + "[" * 100_000)
     with pytest.raises(AsyrpError, match="does not read"):

@@ -1,5 +1,7 @@
 """asyrp gather: pictures of any source, one after the other, into a folder."""
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -13,7 +15,7 @@ from asyrp.errors import AsyrpError
 from asyrp.options.data import Gather
 from asyrp.reporting.tables import csv_text
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import passed_over
+from asyrp.storage.image_folders import LONGEST_STEM, passed_over
 from asyrp.storage.image_sources import (
     SHARES,
     Record,
@@ -108,11 +110,18 @@ def _written(records: Iterator[Record], out: Path) -> list[Mapping[str, str]]:
 
 
 def safe_stem(name: str) -> str:
-    """A name of a source as one of a file, its folders kept: 'a/b 1.jpg' -> 'a_b_1'."""
+    """A name of a source as one of a file, its folders kept: 'a/b 1.jpg' -> 'a_b_1'.
+
+    Of one that is too long for a file the beginning, and the beginning of its hash.
+    """
     path = PurePosixPath(name.replace("\\", "/"))
     known = path.suffix.lower().lstrip(".")
     stem = path.with_suffix("") if known.isalpha() else path
-    return re.sub(r"[^\w.-]+", "_", str(stem)).strip("._") or "image"
+    plain = re.sub(r"[^\w.-]+", "_", str(stem)).strip("._") or "image"
+    if len(os.fsencode(plain)) <= LONGEST_STEM:
+        return plain
+    mark = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:16]
+    return f"{plain[: LONGEST_STEM // 4 - len(mark)]}_{mark}"
 
 
 def _told(options: Gather, count: int, skipped: list[Skipped]) -> str:

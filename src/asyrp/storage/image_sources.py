@@ -171,7 +171,13 @@ def _table(spec: str, library: Any) -> Any:
         name, revision = pinned(name)
         return library.load_dataset(name, revision=revision, split=part or "train", streaming=True)
     table = library.load_from_disk(name)
-    return table[part or next(iter(table))] if hasattr(table, "keys") else table
+    if not hasattr(table, "keys"):
+        table = {str(table.split or ""): table}
+    if part and part not in table:
+        raise AsyrpError(
+            f"the dataset {name!r} has no split {part!r}; it has {', '.join(table) or 'none'}"
+        )
+    return table[part or next(iter(table))]
 
 
 def _rows(table: Any, spec: str, library: Any) -> Iterator[Item]:
