@@ -19,6 +19,8 @@ PATCHES = {**SIZES, "patch_size": 4}
 
 
 def saved(folder: Path, name: str, **config: Any) -> Path:
+    if not hasattr(transformers, f"{name}Model"):
+        pytest.skip(f"this transformers has no {name}")
     settings = getattr(transformers, f"{name}Config")(**config)
     getattr(transformers, f"{name}Model")(settings).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
