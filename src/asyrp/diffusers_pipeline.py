@@ -29,12 +29,15 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace, scale_of
 from asyrp.method.schedule import Pair
 from asyrp.method.text_conditioning import FixedPrompt
+from asyrp.networks.diffusers_folder import check_index
 from asyrp.networks.direction_model import DirectionModel
 from asyrp.networks.latent_pipeline import Prompt, prompted
 from asyrp.networks.pipeline_inputs import (
     TEXT_PARTS,
     PictureProcessor,
+    answered,
     check_arguments,
+    check_components,
     check_names,
     generators_of,
     text_parts_of,
@@ -115,6 +118,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
     @classmethod
     def from_pretrained(cls, source: str | PathLike[str], **how: Any) -> "AsyrpPipeline":
         """As diffusers does; raises AsyrpError where a folder lacks weights of a part."""
+        check_index(Path(source))
         pipe: AsyrpPipeline = super().from_pretrained(source, trust_remote_code=False, **how)
         for name, part in pipe.components.items():
             if isinstance(part, nn.Module) and (folder := Path(source) / name).is_dir():
@@ -176,7 +180,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         """
         check_arguments({name: value for name, value in locals().items() if name != "self"})
         callback = callback_on_step_end or _keep
-        names = callback_on_step_end_tensor_inputs
+        names = callback_on_step_end_tensor_inputs or ()
         check_names(names, self._callback_tensor_inputs)
         self._interrupt = False
         model = self._model(prompt, negative_prompt, guidance_scale, class_label)
@@ -195,8 +199,7 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
                 if self.interrupt:
                     continue
                 (done,) = reverse_process(model, x, grid[i : i + 1], attributes, boost, generators)
-                changed = callback(self, i, pair.t, dict.fromkeys(names, done.x)) or {}
-                x = changed.get("latents", done.x)
+                x = answered(callback(self, i, pair.t, dict.fromkeys(names, done.x)), done.x)
                 if callback is not _keep:  # it may have decoded, and sent the network away
                     self._bring()
                 bar.update()
@@ -208,12 +211,13 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
         self, prompt: str, negative: str, guidance: float, class_label: int | None
     ) -> HSpaceUNet:
         """The components as one network; cheap, since it copies nothing."""
+        check_components(self.components)
         config = self.scheduler.config
         coder = self.vae if self.vqvae is None else self.vqvae
         space = None if coder is None else LatentSpace(coder)
         network: Any = self.unet
         if isinstance(network, UNet2DConditionModel):
-            asked, device = Prompt(prompt, guidance, negative), self._execution_device
+            asked, device = Prompt(prompt or "", guidance, negative or ""), self._execution_device
             parts = text_parts_of(network, [getattr(self, name) for name in TEXT_PARTS])
             zeros = self.config["force_zeros_for_empty_prompt"]
             network = prompted(network, parts, asked, cast(LatentSpace, space), zeros, device)
@@ -236,10 +240,11 @@ class AsyrpPipeline(DiffusionPipeline):  # type: ignore[misc]
             _, height, width = model.picture_shape
             pictures = self.image_processor.preprocess(image, height, width)
             latents = model.space.encode(pictures.to(self._execution_device, torch.float32))
-        if latents is not None and tuple(latents.shape[1:]) != model.image_shape:
+        shape = None if latents is None else tuple(latents.shape)
+        if shape is not None and (shape[1:] != model.image_shape or not shape[0]):
             raise AsyrpError(
                 f"this network needs x of shape (n, {', '.join(map(str, model.image_shape))}); "
-                f"got {tuple(latents.shape)}"
+                f"got {shape}"
             )
         return None if latents is None else latents.to(self._execution_device, torch.float32)
 

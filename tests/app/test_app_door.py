@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import os
+import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from asyrp.app import http_guard as door
 from asyrp.app.http_guard import LOCAL, Door, Rules, is_local
 from asyrp.app.intake import FORM, SECONDS, TOGETHER, Intake, Refused, sweep_once, swept
-from asyrp.commands.app import check, is_alone, password_of
+from asyrp.commands.app import check, is_alone, password_of, run
 from asyrp.errors import AsyrpError
 from asyrp.options import App
 
@@ -379,3 +380,25 @@ def test_a_file_is_no_folder_of_directions(tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(AsyrpError, match="needs a folder"):
         check(App(directions=file))
+
+
+def test_what_people_send_steers_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gradio prints the traceback of a wrong request with the paths that it names."""
+
+    @contextmanager
+    def serving(*_: object) -> Iterator[str]:
+        print("Cannot move \x1b[31mOWNED\x9b2J\r", file=sys.stderr)
+        print("\x1b]0;OWNED\x07")
+        raise SystemExit(0)
+        yield ""
+
+    monkeypatch.setattr("asyrp.app.server.serving", serving)
+    monkeypatch.setattr("asyrp.commands.app.new_studio", lambda options: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit):
+        run(App())
+    said = capsys.readouterr()
+    assert said.err == "Cannot move \\x1b[31mOWNED\\x9b2J\\r\n"
+    assert said.out == "\\x1b]0;OWNED\\x07\n"

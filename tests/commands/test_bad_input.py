@@ -101,6 +101,10 @@ BAD: Mapping[str, tuple[Words, str]] = {
     ),
     "a folder that is no model": (lambda p: edit_of(p, "--model", p.root), "diffusers"),
     "an unknown device": (lambda p: edit_of(p, "--device", "abacus"), "no device 'abacus' here"),
+    "a device without values": (lambda p: edit_of(p, "--device", "meta"), "no device .meta. here"),
+    "a strength that is none": (
+        lambda p: edit_of(p, "--strengths", "1", "nan"), "--strengths are numbers; got"
+    ),
     "t_boost above t_edit": (
         lambda p: edit_of(p, "--t-boost", 401),
         "t_boost 401 > t_edit 400; lower t_boost or raise t_edit",

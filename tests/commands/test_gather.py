@@ -11,6 +11,7 @@ from test_image_sources import in_celeba, in_csv, in_folder, in_hugging_face, in
 
 from asyrp.cli import main
 from asyrp.commands.gather import safe_stem
+from asyrp.storage.image_folders import LONGEST_STEM
 from asyrp.storage.image_sources import load, split_of
 from asyrp.storage.images import to_uint8
 
@@ -63,17 +64,31 @@ def test_most_and_size(tmp_path: Path) -> None:
     assert to_uint8(load(out).records[0].image[None]).shape == (1, 10, 10, 3)
 
 
+def test_a_second_column_of_names_does_not_take_the_place_of_the_first(tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 1), tmp_path / "out"
+    table = source / "labels.csv"
+    table.write_text("image_id,file_name,age\n000.png,of/another.png,3\n")
+    assert main(["gather", "--images", str(table), "--out", str(out)]) == 0
+    (found,) = load(out / "labels.csv").records
+    assert (found.name, found.labels) == ("000.png", {"age": "3"})
+
+
 def test_names_become_files_and_do_not_meet() -> None:
     assert safe_stem("a/b 1.jpg") == "a_b_1"
     assert safe_stem("../../etc/x.png") == "etc_x"
     assert safe_stem("256-00001") == "256-00001"
     assert safe_stem("00000007") == "00000007"
+    long = [safe_stem(f"{'ü' * 200}{index}.jpg") for index in range(2)]
+    assert long[0] != long[1]
+    assert all(len(stem.encode()) <= LONGEST_STEM for stem in long)
 
 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
         (["--most", "0"], "--most must be 1"),
+        (["--size", "100000"], "at most 64,000,000 pixels; got 100000"),
+        (["--size", "64", "7"], "of 8 or more"),
         (["--images", "no/such"], "does not exist"),
         (["--images", "{broken}"], "at least one readable image"),
         (["--out", "{in}"], "holds the inputs"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -139,3 +140,19 @@ def test_nobody_who_reads_is_no_error(stopped: bool) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (READER_GONE if stopped else 0, b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--source", "face", "--target", "{}", "--random", 64, "--out", "x.safetensors"),
+        ("invert", "--images", "x", "--out", "y", "--prompt", "{}"),
+    ],
+)
+def test_texts_in_another_encoding_are_refused_before_the_work(
+    words: tuple[Any, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a terminal in Latin-1 gives them; a direction with one could not be read again."""
+    text = "sourire marqu\xe9".encode("latin-1").decode(errors="surrogateescape")
+    assert call(*(text if word == "{}" else word for word in words)) == 2
+    assert r"must be a text in UTF-8; got 'sourire marqu\udce9'" in capsys.readouterr().err

@@ -10,13 +10,22 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from asyrp import AsyrpError, AsyrpPipeline
 from asyrp.networks.pipeline_inputs import read_pictures
 from asyrp.storage.images import read_image
 from conftest import noise
 from pipelines import STEPS, pictures, pipeline
-from tiny_folders import latent_scheduler, tiny_kl, tiny_latent_unet, tiny_vq
+from tiny_folders import (
+    latent_scheduler,
+    save_tokenizer,
+    text_config,
+    tiny_condition_unet,
+    tiny_kl,
+    tiny_latent_unet,
+    tiny_vq,
+)
 
 SIZE = (16, 16)
 
@@ -97,6 +106,7 @@ def test_grey_becomes_rgb() -> None:
         (torch.full((3, 16, 16), float("nan")), "got float32 from nan"),
         (torch.zeros(3, 16, 16, dtype=torch.int64), "got int64"),
         (np.zeros((16, 16, 3), np.uint16), "got uint16"),
+        (torch.zeros(3, 16, 16, dtype=torch.complex64), "got complex64"),
         (torch.zeros(2, 16, 16), r"1, 3 or 4 channels; got \(2, 16, 16\)"),
         (torch.zeros(16, 16), "1, 3 or 4 channels"),
         ("a.png", "needed PIL pictures"),
@@ -127,12 +137,34 @@ def test_pictures_that_are_none_are_refused(given: Any, message: str) -> None:
         ({"output_type": "jpeg"}, "output_type must be one of pil, np, pt, latent"),
         ({"latents": np.zeros((1, 3, 16, 16))}, "latents must be a tensor"),
         ({"latents": torch.zeros(1, 3, 16, 16, dtype=torch.int64)}, "latents must be a tensor"),
+        ({"latents": torch.zeros(0, 3, 16, 16)}, r"needs x of shape .*; got \(0, 3, 16, 16\)"),
+        ({"callback_on_step_end": lambda *_: 5}, "a callback answers None, or .*; got 5"),
+        ({"callback_on_step_end": lambda *_: {"latents": torch.zeros(1)}}, "a callback answers"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(AsyrpError, match=message) as got:
         pipeline()(**{"num_inference_steps": STEPS, **given})
     assert "\n" not in str(got.value)
+
+
+def test_no_prompt_is_an_empty_one(tmp_path: Path) -> None:
+    """As in diffusers, whose pipelines take None."""
+    parts = (tiny_condition_unet(), latent_scheduler(), None, tiny_kl())
+    save_tokenizer(tmp_path)
+    texts: dict[str, Any] = {"tokenizer": CLIPTokenizer.from_pretrained(tmp_path)}
+    texts["text_encoder"] = CLIPTextModel(text_config())
+    pipe = AsyrpPipeline(*parts, **texts)
+    how = {"num_inference_steps": STEPS, "guidance_scale": 2.0, "output_type": "np"}
+    made = [
+        pipe(**how, **words, generator=torch.Generator().manual_seed(0)).images
+        for words in ({}, {"prompt": None, "negative_prompt": None})
+    ]
+    assert np.array_equal(*made)
+    with pytest.raises(AsyrpError, match="works in latents: it needs its vae"):
+        AsyrpPipeline(*parts[:2], **texts)(**how)
+    with pytest.raises(AsyrpError, match="needs its unet and its scheduler"):
+        AsyrpPipeline(parts[0], None)(**how)
 
 
 def test_a_callback_may_only_look() -> None:

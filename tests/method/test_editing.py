@@ -198,8 +198,23 @@ def test_images_of_another_shape_are_refused(model: HSpaceUNet, shape: tuple[int
             job(model, torch.zeros(shape))
 
 
-@pytest.mark.parametrize("steps", [-1, 0, 1, 1001])
-def test_a_number_of_steps_that_no_grid_has_is_refused(model: HSpaceUNet, steps: int) -> None:
+@pytest.mark.parametrize("make", [Tensor.numpy, list, Tensor.to_sparse])
+def test_images_that_are_no_tensor_are_refused(model: HSpaceUNet, make: Any) -> None:
+    for job in (invert, edit):
+        with pytest.raises(AsyrpError, match="needed images or latents as one dense tensor; got"):
+            job(model, make(images(2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn, torch.uint8])
+def test_images_of_another_kind_of_number_are_refused(
+    model: HSpaceUNet, dtype: torch.dtype
+) -> None:
+    with pytest.raises(AsyrpError, match="as floating-point numbers; got (complex|float8|uint8)"):
+        invert(model, images(1).abs().to(dtype))
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 1, 1001, 2.5])
+def test_a_number_of_steps_that_no_grid_has_is_refused(model: HSpaceUNet, steps: Any) -> None:
     with pytest.raises(AsyrpError, match=f"must lie in 2..1000; got {steps}"):
         invert(model, images(1), steps)
     with pytest.raises(AsyrpError, match=f"must lie in 2..1000; got {steps}"):

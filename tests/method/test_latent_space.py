@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -254,10 +255,19 @@ def test_folders_that_do_not_fit_are_refused_in_one_line(
         (mute, Prompt(), "needed a CLIP tokenizer and text encoder"),
         (ldm, Prompt("a face"), "takes no prompt"),
         (stable, Prompt("a very long prompt " * 9), "at most 40 tokens of a prompt"),
+        (stable, Prompt("a face", 7.5, "so ugly " * 9), "at most 40 tokens .*'so ugly so"),
     ):
         with pytest.raises(AsyrpError, match=message) as got:
             load_latent(folder, prompt=prompt)
         assert "\n" not in str(got.value)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a face", Prompt(5), Prompt("a", float("nan")), Prompt("a", "7")]
+)
+def test_a_prompt_that_is_none_is_refused(prompt: Any, tmp_path: Path) -> None:
+    with pytest.raises(AsyrpError, match=r"a prompt is Prompt\(text, guidance, negative\)"):
+        load_latent(save_stable_diffusion(tmp_path), prompt=prompt)
 
 
 def test_weights_that_are_pickles_are_read_as_tensors(ldm: Path, tmp_path: Path) -> None:

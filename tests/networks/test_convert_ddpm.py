@@ -163,13 +163,26 @@ def test_hyper_parameters_of_another_network_are_refused(
         converted(ddpm_weights(Ddpm()), "ddpm", **config)
 
 
-def test_the_averaged_weights_of_a_training_state_are_taken() -> None:
+def test_the_averaged_weights_of_a_training_state_are_taken_and_told() -> None:
     plain, averaged = ddpm_weights(Ddpm()), ddpm_weights(Ddpm(), seed=1)
     parallel = {f"module.{key}": value for key, value in plain.items()}
     state = [parallel, {"state": {}, "param_groups": []}, 3, 100, averaged]
-    found = detect(state, "the test")
+    with pytest.warns(UserWarning, match="'4' is taken, the average .*, and not '0/module'"):
+        found = detect(state, "the test")
     assert found.place == "4"
     assert_bit_for_bit(found.tensors, averaged)
     assert_bit_for_bit(detect(state[:4], "the test").tensors, plain)
-    named = {"model": plain, "ema": averaged, "step": 3}
-    assert_bit_for_bit(detect(named, "the test").tensors, averaged)
+
+
+@pytest.mark.parametrize("name", ["ema", "state_dict_EMA", "shadow", "averaged_model", "swa_model"])
+def test_an_average_is_known_by_many_names(name: str) -> None:
+    plain, averaged = ddpm_weights(Ddpm()), ddpm_weights(Ddpm(), seed=1)
+    named = {"model": plain, name: averaged, "step": 3}
+    with pytest.warns(UserWarning, match=f"'{name}' is taken, the average .*, and not 'model'"):
+        assert_bit_for_bit(detect(named, "the test").tensors, averaged)
+
+
+def test_of_networks_without_an_average_the_first_is_taken_and_told() -> None:
+    state = {"generator": ddpm_weights(Ddpm()), "teacher": ddpm_weights(Ddpm(), seed=1)}
+    with pytest.warns(UserWarning, match="'generator' is taken, the first, and not 'teacher'"):
+        assert_bit_for_bit(detect(state, "the test").tensors, state["generator"])

@@ -162,6 +162,18 @@ def test_a_message_names_the_tensor(tmp_path: Path) -> None:
             load_model(folder)
 
 
+@pytest.mark.parametrize("name", ["text encoder", "clip", "segmenter", "vision"])
+def test_a_tensor_of_another_shape_is_named_in_parts_of_transformers(
+    name: str, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Its own error speaks of a report above, which is not shown."""
+    _, pattern, load = LOADERS[name]
+    folder = shutil.copytree(folders(name), tmp_path / "spoilt")
+    changed(next(folder.glob(pattern)), of_another_shape)
+    with pytest.raises(AsyrpError, match="1 tensors have another shape in its weights, as '"):
+        load(folder)
+
+
 def test_a_classifier_s_head_is_left_aside_but_no_pooler_is_made_up(tmp_path: Path) -> None:
     folder = save_vit(tmp_path)
     with pytest.raises(AsyrpError, match=r"2 tensors are missing .* as '(vit\.)?pooler.dense.bias"):
@@ -202,13 +214,47 @@ def test_the_one_variant_is_taken_and_told(tmp_path: Path) -> None:
             assert load_model(folder).fingerprint() == plain.fingerprint()
 
 
-@pytest.mark.parametrize(
-    "name", ["diffusion_pytorch_model.ema.safetensors", "pytorch_lora_weights.safetensors"]
-)
+AVERAGES = ["diffusion_pytorch_model.ema.safetensors", "diffusion_pytorch_model_ema.safetensors"]
+AVERAGES += ["ema_0.9999_500000.pt", "diffusion_pytorch_model.EMA.safetensors"]
+ADAPTERS = ["pytorch_lora_weights.safetensors", "adapter_model.bin", "ip-adapter_sd15.safetensors"]
+
+
+@pytest.mark.parametrize("name", AVERAGES + ADAPTERS)
 def test_averages_and_adapters_beside_the_weights_are_named(tmp_path: Path, name: str) -> None:
     folder = saved(tmp_path)
-    (folder / "unet" / name).write_bytes(b"")
-    with pytest.warns(UserWarning, match=f"is taken, and nothing is made of '{name}'"):
+    for place in ("unet", "."):
+        (folder / place / name).write_bytes(b"")
+        with pytest.warns(UserWarning, match=f"is taken, and nothing is made of '{name}'"):
+            load_model(folder)
+        (folder / place / name).unlink()
+
+
+@pytest.mark.parametrize("name", ["ema_unet", "unet-EMA", "ema", "unet_lora"])
+def test_an_average_in_a_folder_of_another_name_is_named(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path)
+    shutil.copytree(folder / "unet", folder / name)
+    with pytest.warns(UserWarning, match=f"'unet' is taken, and nothing is made of '{name}'"):
+        load_model(folder)
+
+
+def test_names_that_hold_those_letters_are_no_news(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    folder = saved(tmp_path)
+    for name in ("v1-5-pruned-emaonly.ckpt", "schema.json", "flora.bin", "lora.md"):
+        (folder / name).write_bytes(b"")
+    load_model(folder)
+    assert not list(recwarn)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "diffusion_pytorch_model-00001-of-00009.safetensors"]
+)
+def test_weights_of_two_sets_are_not_mixed(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path, max_shard_size="30KB" if "-of-" in name else "1GB")
+    other = next((folder / "unet").glob("*.safetensors"))
+    save_file({key: 3 * value for key, value in load_file(other).items()}, folder / "unet" / name)
+    with pytest.raises(AsyrpError, match=f"unet': two sets of weights are there, .*'{name}'"):
         load_model(folder)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -206,3 +207,9 @@ def test_norms_that_train_and_other_formats_are_torch_s() -> None:
         plain = nn.GroupNorm(2, 4)
         assert torch.equal(layer(x), plain(x))
         assert layer(x).grad_fn.name() == plain(x).grad_fn.name()
+
+
+@pytest.mark.parametrize("name", ["float8", torch.float16, None])
+def test_a_precision_that_there_is_not_is_refused(name: Any) -> None:
+    with pytest.raises(AsyrpError, match="dtype must be one of 'float32', 'bfloat16', .*; got"):
+        precision_of(name, "cpu")

@@ -225,6 +225,11 @@ def test_views_of_old_and_new_processor_files() -> None:
         ({"do_resize": False}, "do_resize"),
         ({"do_rescale": False}, "do_rescale"),
         ({"image_mean": 3}, "image_mean"),
+        ({"image_mean": [0.5]}, "image_mean"),  # which would be spread over the channels
+        ({"image_mean": [0.5] * 4, "image_std": [0.5] * 4}, "image_mean"),
+        ({"size": [224], "do_center_crop": False}, "size"),
+        ({"size": {"height": True, "width": True}, "do_center_crop": False}, "size"),
+        ({"resample": [3]}, "resampling"),
     ],
 )
 def test_views_that_are_not_understood_are_refused(settings: dict[str, Any], message: str) -> None:

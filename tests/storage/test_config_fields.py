@@ -17,6 +17,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
 from torch import Tensor
 
+from asyrp import AsyrpPipeline
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import LatentSpace
@@ -28,7 +29,14 @@ from asyrp.scorers.clip import load_clip
 from asyrp.scorers.preprocessing import view_of
 from asyrp.storage.config_fields import defaults_of
 from conftest import TINY, noise, tiny_unet
-from tiny_folders import save_clip, tiny_condition_unet, tiny_kl, tiny_latent_unet, tiny_vq
+from tiny_folders import (
+    save_clip,
+    save_stable_diffusion,
+    tiny_condition_unet,
+    tiny_kl,
+    tiny_latent_unet,
+    tiny_vq,
+)
 
 OBEYED, REFUSED, NAMED, PASSED_OVER = "obeyed", "refused", "named", "passed over"
 
@@ -148,6 +156,12 @@ def test_another_process_is_refused(config: dict[str, Any], message: str) -> Non
     with pytest.raises(AsyrpError, match=message) as got:
         read_scheduler(config)
     assert "\n" not in str(got.value)
+
+
+def test_a_scheduler_without_a_class_is_spoken_of() -> None:
+    config = {"_class_name": None, "beta_schedule": "linear", "timestep_spacing": "leading"}
+    with pytest.warns(UserWarning, match="passed over in the scheduler: timestep_spacing"):
+        read_scheduler(config)
 
 
 def test_steps_that_are_not_taken_are_named_in_one_line() -> None:
@@ -522,3 +536,55 @@ def test_the_rest_of_a_processor_is_obeyed_or_named() -> None:
         plain = view_of({"feature_extractor_type": "ViTFeatureExtractor", "do_normalize": no}, 8)
         assert (plain.mean, plain.std) == ((0.0,) * 3, (1.0,) * 3)
     assert math.isclose(sum(view_of({}, 8).mean), 1.3475, abs_tol=1e-3)
+
+
+# a pipeline's index
+
+
+def indexed(folder: Path, **entries: Any) -> Path:
+    file = save_stable_diffusion(folder) / "model_index.json"
+    parts = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "scheduler": "DDIMScheduler"}
+    index: dict[str, Any] = {name: ["diffusers", kind] for name, kind in parts.items()}
+    index |= {"text_encoder": ["transformers", "CLIPTextModel"]}
+    index |= {"tokenizer": ["transformers", "CLIPTokenizer"]}
+    file.write_text(json.dumps({"_class_name": "StableDiffusionPipeline", **index, **entries}))
+    return folder
+
+
+PARTS = {
+    "controlnet": ["diffusers", "ControlNetModel"],
+    "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+    "motion_adapter": ["diffusers", "MotionAdapter"],
+    "is_cosxl_edit": True,
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_a_pipeline_that_are_not_taken_are_named(name: str, tmp_path: Path) -> None:
+    folder = indexed(tmp_path, **{name: PARTS[name]})
+    for load in (load_model, AsyrpPipeline.from_pretrained):
+        with pytest.warns(UserWarning, match=f"passed over in .*model_index.json: {name} = "):
+            load(folder)
+
+
+def test_what_pipelines_usually_are_made_of_is_no_news(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    load_model(
+        indexed(
+            tmp_path,
+            safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"],
+            feature_extractor=["transformers", "CLIPImageProcessor"],
+            image_encoder=[None, None],
+            requires_safety_checker=True,
+            requires_aesthetics_score=False,
+        )
+    )
+    assert not list(recwarn)
+
+
+def test_a_network_that_is_told_how_beautiful_pictures_are_is_refused(tmp_path: Path) -> None:
+    folder = indexed(tmp_path, requires_aesthetics_score=True)
+    for load in (load_model, AsyrpPipeline.from_pretrained):
+        with pytest.raises(AsyrpError, match="requires_aesthetics_score = True means .* refiner"):
+            load(folder)

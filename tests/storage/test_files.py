@@ -17,6 +17,7 @@ from asyrp.storage.files import (
     atomic_path,
     header_of,
     load_tensors,
+    parse_json,
     save_tensors,
 )
 from places import results
@@ -73,6 +74,14 @@ def test_a_folder_fills_at_once_and_keeps_what_it_had(tmp_path: Path) -> None:
         assert (out / "a").read_text() == "a"
     assert {name: (out / name).read_text() for name in results(out)} == {"a": "new", "mine": "kept"}
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
+def test_a_link_that_leads_to_nothing_yet_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "out")
+    with atomic_folder(tmp_path / "link") as folder:
+        (folder / "a").write_text("a")
+    assert (tmp_path / "deep" / "out" / "a").read_text() == "a"
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_two_results_that_a_disk_takes_for_one_file_are_told(tmp_path: Path) -> None:
@@ -155,3 +164,9 @@ def test_two_processes_that_end_at_once_both_put_their_files_in_place(
         "theirs.png": b"theirs",
     }
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "c": 0, "a": 1}}]'])
+def test_json_with_a_name_twice_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="it has 'a' twice"):
+        parse_json(text)

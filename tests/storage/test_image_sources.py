@@ -205,6 +205,12 @@ def test_rows_of_a_csv_may_be_short(tmp_path: Path) -> None:
     assert [one.name for one in found.skipped] == ["line 3"]
 
 
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("file_name,age,age\n1.png,3,4\n")
+    with pytest.raises(AsyrpError, match=r"table.csv' has two columns 'age'"):
+        load(tmp_path / "table.csv")
+
+
 @pytest.mark.parametrize("content", [b"file_name\n\xff\xfe.png\n", b"file_name\n\x00\n"])
 def test_a_csv_that_is_no_text_is_told_in_a_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "table.csv").write_bytes(content)
@@ -222,3 +228,9 @@ def test_a_row_without_a_picture_is_skipped(tmp_path: Path) -> None:
     found = load(f"hf:{tmp_path / 'faces'}")
     assert [record.name for record in found.records] == ["00000000"]
     assert [one.name for one in found.skipped] == ["00000001"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_split_that_a_dataset_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AsyrpError, match="has no split 'nope'; it has"):
+        load(f"{in_hugging_face(tmp_path)}:nope")

@@ -20,6 +20,7 @@ from asyrp.storage.images import (
     read_folder,
     read_image,
     to_uint8,
+    upright_shape,
     write_png,
 )  # fmt: skip
 
@@ -106,6 +107,16 @@ def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(np.ascontiguousarray(undo[orientation](upright))).save(path, exif=exif)
     assert np.array_equal(read(path), upright)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255])
+def test_an_orientation_that_is_none_turns_nothing(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels()[:8]).save(path, exif=exif)
+    assert np.array_equal(read(path, (8, 16)), pixels()[:8])
+    assert upright_shape(path) == (8, 16)
 
 
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:

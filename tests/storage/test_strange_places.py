@@ -12,11 +12,13 @@ from PIL import Image
 from asyrp.domains.own_file import read_own
 from asyrp.domains.photographs import pictures
 from asyrp.errors import AsyrpError
+from asyrp.finders.amortised import read_text_pairs
 from asyrp.storage.alignment_note import AlignmentNote, read_alignment
 from asyrp.storage.face_alignment import Square
-from asyrp.storage.files import read_object
+from asyrp.storage.files import header_of, read_object
 from asyrp.storage.image_sources import Skipped, open_source, stream
 from asyrp.storage.images import read_image, save_png
+from asyrp.storage.outputs import others
 from asyrp.storage.untrusted.texts import read_bounded
 
 TOML = """[model]
@@ -56,6 +58,33 @@ def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, kind: str) -> None
     assert "no ordinary file" in found.reason
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_what_is_no_ordinary_file_is_no_table_of_texts_and_no_tensors(
+    tmp_path: Path, kind: str
+) -> None:
+    path = endless(tmp_path / "a", kind)
+    for read in (read_text_pairs, header_of):
+        with pytest.raises(AsyrpError, match="no ordinary file"):
+            read(path)
+
+
+@pytest.mark.parametrize("name", ["00.png", ".asyrp-written"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_what_is_no_ordinary_file_in_an_output_is_somebody_s_own(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    endless(tmp_path / name, kind)
+    (tmp_path / "01.png").write_bytes(b"mine")
+    wanted = {"00.png", "01.png"} if name == "00.png" else {"01.png"}
+    assert {*others(tmp_path, ["00.png", "01.png"])} == wanted
+
+
+def test_a_list_of_what_was_written_may_be_nonsense(tmp_path: Path) -> None:
+    (tmp_path / "00.png").write_bytes(b"mine")
+    (tmp_path / ".asyrp-written").write_bytes(b"\xff " + b"[" * 100_000 + b"\n0 {}\n")
+    assert others(tmp_path, ["00.png"]) == ["00.png"]
+
+
 def test_a_text_has_a_bound(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     assert read_bounded(tmp_path / "a", 5) == b"12345"
@@ -71,6 +100,11 @@ def test_files_named_after_tasks_stay_in_the_folder(tmp_path: Path, name: str) -
         read_own(path)
     path.write_text(TOML.format(name='"smile, 笑"'.replace(",", "")))
     assert list(read_own(path).tasks) == ["smile 笑"]
+
+
+def test_a_domain_that_windows_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "d.toml").write_text(TOML.format(name='"smile"'), encoding="utf-8-sig")
+    assert list(read_own(tmp_path / "d.toml").tasks) == ["smile"]
 
 
 def test_a_domain_nested_too_deeply_is_refused(tmp_path: Path) -> None:

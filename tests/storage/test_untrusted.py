@@ -245,6 +245,21 @@ def test_pickled_weights_of_an_encoder_are_looked_at_as_well(tmp_path: Path) -> 
         load_vision(folder)
 
 
+def test_weights_of_a_variant_are_counted_and_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They counted as none: a large encoder was refused for them, and their pickle not read."""
+    monkeypatch.setattr(bounds, "SLACK", 0)
+    folder = save_vision(tmp_path / "net")
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    with pytest.warns(UserWarning, match="the variant 'fp16' alone"):
+        assert load_vision(folder).name == str(folder)
+    (folder / "model.fp16.safetensors").unlink()
+    torch.save({"x": nn.ReLU()}, folder / "pytorch_model.fp16.bin")
+    with pytest.raises(AsyrpError, match="asks to run"):
+        load_vision(folder)
+
+
 NESTED = {
     "transformer_layers_per_block": [[200_000], 1],
     "reverse_transformer_layers_per_block": [[[200_000]], [1]],

@@ -6,8 +6,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from asyrp.app.http_guard import is_local
 from asyrp.errors import AsyrpError, need, printable
@@ -40,7 +41,7 @@ def run(options: App) -> None:
     from asyrp.app.server import serving
 
     where = options.host, options.port, options.public_host, password, root
-    with serving(studio, *where) as address:
+    with plain_output(), serving(studio, *where) as address:
         say(f"the page is at {address} (stop it with Ctrl-C)")
         if password:
             way = "through your proxy" if is_local(options.host) else "by this machine's address"
@@ -51,6 +52,32 @@ def run(options: App) -> None:
 def say(line: str) -> None:
     """One line to the user."""
     print(printable(line), file=sys.stderr, flush=True)
+
+
+class Plain:
+    """A stream of text that steers no terminal: Gradio prints what people send to it."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text as it is shown."""
+        self._stream.write(printable(text))
+        return len(text)
+
+
+@contextmanager
+def plain_output() -> Iterator[None]:
+    """Have all that this process prints be plain."""
+    with ExitStack() as streams:
+        if sys.stdout is not None:
+            streams.enter_context(redirect_stdout(cast(TextIO, Plain(sys.stdout))))
+        if sys.stderr is not None:
+            streams.enter_context(redirect_stderr(cast(TextIO, Plain(sys.stderr))))
+        yield
 
 
 def _end(number: int, frame: object) -> None:

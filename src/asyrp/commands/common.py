@@ -154,7 +154,7 @@ def check_device(name: str) -> str:
         AsyrpError: it has none of that name.
     """
     try:
-        torch.empty(1, device=name)
+        torch.zeros(1, device=name).item()  # "meta" has no values
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise AsyrpError(f"no device {name!r} here ({reason}); try cpu") from error

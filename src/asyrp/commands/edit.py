@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,6 +139,8 @@ def check(options: Edit) -> None:
     """Refuse what cannot work before anything is loaded."""
     if not options.applying.direction:
         raise AsyrpError("needed at least one --direction FILE[:STRENGTH]; train one: asyrp train")
+    if not all(map(isfinite, options.strengths)):
+        raise AsyrpError(f"--strengths are numbers; got {options.strengths}")
     if len({_ending(factor + 0.0) for factor in options.strengths}) < len(options.strengths):
         raise AsyrpError(
             f"--strengths must differ from each other in six digits; got {options.strengths}"

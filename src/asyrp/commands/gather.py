@@ -1,5 +1,7 @@
 """asyrp gather: pictures of any source, one after the other, into a folder."""
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -13,7 +15,7 @@ from asyrp.errors import AsyrpError
 from asyrp.options.data import Gather
 from asyrp.reporting.tables import csv_text
 from asyrp.storage.files import atomic_folder
-from asyrp.storage.image_folders import passed_over
+from asyrp.storage.image_folders import LONGEST_STEM, passed_over
 from asyrp.storage.image_sources import (
     SHARES,
     Record,
@@ -23,9 +25,10 @@ from asyrp.storage.image_sources import (
     split_of,
     stream,
 )
-from asyrp.storage.images import write_png
+from asyrp.storage.images import SMALLEST, write_png
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
+from asyrp.storage.untrusted.bounds import MOST_PIXELS
 
 SHOWN = 3  # unreadable pictures that are named in the last line; gathered.json has all
 
@@ -64,12 +67,18 @@ def size_of(options: Gather) -> tuple[int, int] | None:
     """(height, width) of the pictures; None for that of the first one.
 
     Raises:
-        AsyrpError: more than two numbers, or one below 1.
+        AsyrpError: more than two numbers, or a picture too small or too large to be read again.
     """
-    if len(options.size) > 2 or any(side < 1 for side in options.size):
+    if not options.size:
+        return None
+    size = options.size[0], options.size[-1]
+    if len(options.size) > 2 or min(size) < SMALLEST or size[0] * size[1] > MOST_PIXELS:
         told = " ".join(map(str, options.size))
-        raise AsyrpError(f"--size is one side, or height and width, of 1 or more; got {told}")
-    return (options.size[0], options.size[-1]) if options.size else None
+        raise AsyrpError(
+            f"--size is one side, or height and width, of {SMALLEST} or more, and at most "
+            f"{MOST_PIXELS:,} pixels; got {told}"
+        )
+    return size
 
 
 def _records(options: Gather, skipped: list[Skipped]) -> Iterator[Record]:
@@ -95,16 +104,24 @@ def _written(records: Iterator[Record], out: Path) -> list[Mapping[str, str]]:
                 f"outputs are named after inputs, and two of them would be {name!r}; rename one"
             )
         write_png(out / name, record.image)
-        rows[name] = {"file_name": name, **record.labels}
+        labels = {key: value for key, value in record.labels.items() if key != "file_name"}
+        rows[name] = {"file_name": name, **labels}
     return list(rows.values())
 
 
 def safe_stem(name: str) -> str:
-    """A name of a source as one of a file, its folders kept: 'a/b 1.jpg' -> 'a_b_1'."""
+    """A name of a source as one of a file, its folders kept: 'a/b 1.jpg' -> 'a_b_1'.
+
+    Of one that is too long for a file the beginning, and the beginning of its hash.
+    """
     path = PurePosixPath(name.replace("\\", "/"))
     known = path.suffix.lower().lstrip(".")
     stem = path.with_suffix("") if known.isalpha() else path
-    return re.sub(r"[^\w.-]+", "_", str(stem)).strip("._") or "image"
+    plain = re.sub(r"[^\w.-]+", "_", str(stem)).strip("._") or "image"
+    if len(os.fsencode(plain)) <= LONGEST_STEM:
+        return plain
+    mark = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:16]
+    return f"{plain[: LONGEST_STEM // 4 - len(mark)]}_{mark}"
 
 
 def _told(options: Gather, count: int, skipped: list[Skipped]) -> str:

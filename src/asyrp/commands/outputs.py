@@ -44,8 +44,35 @@ def guarded(options: Any) -> Iterator[None]:
 
 
 def protected(options: Any) -> AbstractContextManager[None]:
-    """Have inputs, and files of others, stay as they are."""
+    """Have inputs, and files of others, stay as they are.
+
+    Raises:
+        AsyrpError: a text of the options is none.
+    """
+    check_texts(options)
     return protecting(inputs_of(options), getattr(options, "overwrite", False))
+
+
+def check_texts(options: Any) -> None:
+    """Refuse texts that hold bytes of another encoding, which no file could keep and no tokenizer
+    read; names of files may.
+
+    Raises:
+        AsyrpError: naming the option.
+    """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if is_dataclass(value):
+            check_texts(value)
+        for one in value if isinstance(value, tuple) else [value]:
+            if isinstance(one, str) and field.name not in NAMES and not _is_text(one):
+                raise AsyrpError(
+                    f"--{field.name.replace('_', '-')} must be a text in UTF-8; got {one!r:.80}"
+                )
+
+
+def _is_text(value: str) -> bool:
+    return value == value.encode("utf-8", "replace").decode("utf-8")
 
 
 def check_direction(path: Path) -> None:

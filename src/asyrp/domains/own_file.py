@@ -55,7 +55,7 @@ def read_own(path: Path) -> OwnFile:
         AsyrpError: no such file, no TOML, or something in it that cannot be.
     """
     try:
-        text = read_bounded(path).decode()
+        text = read_bounded(path).decode("utf-8-sig")
         content = tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise AsyrpError(

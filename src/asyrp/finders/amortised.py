@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, joined, prepare
 from asyrp.runtime.generators import seeded
 from asyrp.settings import TrainSettings
+from asyrp.storage.untrusted.texts import read_bounded
 
 Texts = tuple[str, str]  # source, target
 
@@ -175,9 +177,9 @@ def read_text_pairs(path: Path) -> list[Texts]:
         AsyrpError: no such file, other columns, or fewer than two pairs.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(row["source"].strip(), row["target"].strip()) for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
+        text = StringIO(read_bounded(path).decode("utf-8-sig"), newline="")
+        rows = [(row["source"].strip(), row["target"].strip()) for row in csv.DictReader(text)]
+    except (OSError, ValueError, csv.Error, KeyError, AttributeError) as error:
         raise AsyrpError(
             f"needed a CSV with the columns source and target; {str(path)!r} is none: {error}"
         ) from error

@@ -1,6 +1,7 @@
 """Direction files: safetensors with a JSON card in the header."""
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -15,8 +16,11 @@ from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, Layout, TimestepDirection
 from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.storage.config_fields import name_passed_over
 from asyrp.storage.files import Kind, load_tensors, parse_json, save_tensors
+from asyrp.storage.finite import check_finite
 
+_TIMESTEP = re.compile(r"0|[1-9][0-9]{0,6}")
 MOST = 10**6  # of a timestep, of steps, and of a strength
 KIND = Kind("direction", "asyrp-direction", 1, "asyrp train")
 
@@ -53,16 +57,19 @@ class DirectionCard:
                 raise AsyrpError(f"a direction's {name} must be {kind.__name__}")
         if not isinstance(self.t_start, int | None):
             raise AsyrpError("a direction's t_start must be int or null")
-        numbers = ("strength", "text_cosine", "t_edit", "t_boost", "t_start", "trained_steps")
-        for name in (*numbers, "enough"):
+        for name in ("strength", "text_cosine", "t_edit", "t_boost", "trained_steps"):
             _check_number(name, getattr(self, name))
+        for name in ("t_start", "enough"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name))
         if self.trained_steps < 1:
             raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")
         edit_interval(self.t_start, self.t_edit, self.t_boost)
 
 
 def _check_number(name: str, value: object) -> None:
-    if value is not None and not (isinstance(value, float | int) and abs(value) <= MOST):
+    usual = isinstance(value, float | int) and not isinstance(value, bool)
+    if not (usual and abs(cast(float, value)) <= MOST):
         raise AsyrpError(f"a direction's {name} must be a number of at most {MOST:,}")
 
 
@@ -108,6 +115,7 @@ def load_direction(path: Path | str, model: HSpaceUNet, force: bool = False) -> 
     header, tensors = load_tensors(Path(path), KIND)
     card = _card(path, header)
     try:
+        check_finite(tensors)
         direction = _rebuild(
             parse_json(header["layout"]), {k: v.float() for k, v in tensors.items()}
         )
@@ -138,6 +146,11 @@ def _card(path: Path | str, header: Mapping[str, str]) -> DirectionCard:
     try:
         content = dict(parse_json(header["card"]))
         known = {f.name for f in fields(DirectionCard)}
+        name_passed_over(
+            {k: v for k, v in content.items() if k not in known},
+            str(path),
+            "this asyrp's directions have no such fields",
+        )
         return DirectionCard(**{k: v for k, v in content.items() if k in known})
     except (KeyError, TypeError, ValueError) as error:
         raise AsyrpError(f"{str(path)!r} has no readable card: {first_line(error)}") from error
@@ -160,9 +173,14 @@ def _rebuild(layout: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     if layout["kind"] == "implicit":
         return restored(tensors, layout["layout"], bool(layout["use_time"]))
     if layout["kind"] == "timestep":
+        if odd := [name for name in tensors if not _TIMESTEP.fullmatch(name)]:
+            raise AsyrpError(f"{odd[0][:80]!r} is no timestep")
         return TimestepDirection({int(t): dh for t, dh in tensors.items()})
     if layout["kind"] == "global":
-        return GlobalDirection(tensors["dh"])
+        dh, odd = tensors["dh"], sorted(tensors.keys() - {"dh"})
+        if odd:
+            raise AsyrpError(f"{odd[0][:80]!r} is no part of it")
+        return GlobalDirection(dh)
     raise AsyrpError(f"unknown kind of direction {layout['kind']!r}")
 
 

@@ -20,7 +20,7 @@ from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import Timesteps, below, paper_grid
 from asyrp.runtime.batching import in_batches
 from asyrp.runtime.transfer import sent
-from asyrp.storage.finite import check_result, is_finite
+from asyrp.storage.finite import PRECISIONS, check_result, is_finite
 
 FARTHEST = 2.0  # of a pixel from grey; samples of a network may leave [-1, 1] by a little
 
@@ -221,6 +221,9 @@ def as_state(model: HSpaceUNet, x: Tensor) -> Tensor:
 
 def _check_images(model: HSpaceUNet, images: Tensor, parts: int = 1) -> None:
     """parts: x of each latent, side by side in channels."""
+    if not isinstance(images, Tensor) or images.layout != torch.strided:
+        kind = images.layout if isinstance(images, Tensor) else type(images).__name__
+        raise AsyrpError(f"needed images or latents as one dense tensor; got {kind}")
     channels, *sides = model.image_shape
     wanted = (parts * channels, *sides)
     if images.ndim != 4 or tuple(images.shape[1:]) != wanted or not len(images):
@@ -234,10 +237,10 @@ def _check_images(model: HSpaceUNet, images: Tensor, parts: int = 1) -> None:
 def _check_range(model: HSpaceUNet, images: Tensor) -> None:
     """Refuse bytes, and pixels in [0, 255] or without a value; latents may have any size."""
     pixels = isinstance(model.space, Pixels)
-    usual = images.is_floating_point() and is_finite(images)
-    if not usual or (pixels and images.abs().max().item() > FARTHEST):
+    kind = str(images.dtype).removeprefix("torch.")
+    needed = "this network needs images in [-1, 1], as floating-point numbers; got"
+    if images.dtype not in PRECISIONS:
+        raise AsyrpError(f"{needed} {kind}")
+    if not is_finite(images) or (pixels and images.abs().max().item() > FARTHEST):
         low, high = images.min().item(), images.max().item()
-        raise AsyrpError(
-            f"this network needs images in [-1, 1], as floating-point numbers; got "
-            f"{str(images.dtype).removeprefix('torch.')} from {low:.6g} to {high:.6g}"
-        )
+        raise AsyrpError(f"{needed} {kind} from {low:.6g} to {high:.6g}")

@@ -5,6 +5,7 @@ network is arithmetic on `Encoded.h` between the two halves.
 """
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
@@ -264,7 +265,7 @@ def _check_label(unet: UNet2DModel, label: int) -> None:
         raise AsyrpError(f"this network takes no class; got class_label {label}")
     if unet.config["class_embed_type"] == "identity":
         raise AsyrpError(f"{VECTORS}; got class_label {label}")
-    if label < 0 or (count is not None and label >= count):
+    if not isinstance(label, Integral) or label < 0 or (count is not None and label >= count):
         top = "0 or more" if count is None else f"0..{count - 1}"
         raise AsyrpError(f"a class of this network lies in {top}; got class_label {label}")
 

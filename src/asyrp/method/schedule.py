@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -208,5 +209,5 @@ def full_length(grid: Sequence[Pair]) -> int:
 
 def check_steps(steps: int, length: int) -> None:
     """Raise AsyrpError unless 2 <= steps <= length."""
-    if not 2 <= steps <= length:
+    if not isinstance(steps, Integral) or not 2 <= steps <= length:
         raise AsyrpError(f"the number of steps must lie in 2..{length}; got {steps}")

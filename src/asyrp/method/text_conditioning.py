@@ -221,14 +221,14 @@ def text_states(tokenizer: Any, text_encoder: Any) -> TextStates:
 def _tokens(tokenizer: Any, text_encoder: Any, texts: list[str]) -> Tensor:
     """(n, longest), where the text encoder is."""
     longest = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
-    tokens = tokenizer(texts, padding="max_length", max_length=longest, return_tensors="pt")
-    count = tokens.input_ids.shape[1]
+    rows = tokenizer(texts, padding="max_length", max_length=longest).input_ids
+    count, text = max((len(row), text) for row, text in zip(rows, texts, strict=True))
     if count > longest:
         raise AsyrpError(
-            f"this network reads at most {longest} tokens of a prompt; {texts[-1][:40]!r}... "
+            f"this network reads at most {longest} tokens of a prompt; {text[:40]!r}... "
             f"has {count}; shorten it"
         )
-    return cast(Tensor, tokens.input_ids.to(text_encoder.device))
+    return torch.tensor(rows, device=text_encoder.device)
 
 
 @torch.no_grad()

@@ -24,11 +24,21 @@ from asyrp.settings import Precision
 from asyrp.storage.config_fields import defaults_of, name_passed_over, refuse_others, said
 from asyrp.storage.files import read_object
 from asyrp.storage.untrusted.configs import check_config, check_sample_size, check_values
+from asyrp.storage.weight_files import name_others
 
 ONLY = {"quantization_config": None}
 WHY = {"quantization_config": "means weights in another form; needed: the folder before quantising"}
 # what diffusers before 0.32 builds without such a field
 ALWAYS = {"mid_block_type": "UNetMidBlock2D"}
+# What of model_index.json is read here, or changes no picture that is made here.
+INDEX = {"unet", "vae", "vqvae", "scheduler", "direction", "force_zeros_for_empty_prompt"}
+INDEX |= {"text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"}
+INDEX |= {"safety_checker", "requires_safety_checker", "feature_extractor"}
+ONLY_INDEX = {"requires_aesthetics_score": False}
+WHY_INDEX = {
+    "requires_aesthetics_score": "means a network that is told how beautiful pictures are, as the "
+    "refiner of Stable Diffusion XL is; needed: the base network"
+}
 # what an average over training keeps beside its network (diffusers' EMAModel)
 AVERAGE = {
     "decay",
@@ -50,6 +60,23 @@ def read_json(path: Path) -> Mapping[str, Any]:
     return read_object(path) if path.is_file() else {}
 
 
+def check_index(folder: Path) -> None:
+    """Look at what a pipeline is made of, by its model_index.json.
+
+    Raises:
+        AsyrpError: a pipeline whose network is told more than here.
+    """
+    index = read_json(folder / "model_index.json")
+    refuse_others(index, ONLY_INDEX, WHY_INDEX)
+    rest = {
+        name: "/".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in said(index).items()
+        if name not in INDEX | ONLY_INDEX.keys() and value not in (False, [None, None])
+    }
+    where = str(folder / "model_index.json")
+    name_passed_over(rest, where, "nothing here takes such a part of a pipeline")
+
+
 def unet_folder(folder: Path) -> Path:
     """Where the network of a pipeline's folder lies: its average where training left one.
 
@@ -68,6 +95,8 @@ def unet_folder(folder: Path) -> Path:
             "for the weights of its last step",
             stacklevel=3,
         )
+    if root != folder:
+        name_others(folder, [root.name], repr(root.name))
     return root
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -102,6 +103,7 @@ def load_latent(
         AsyrpError: a part is missing, broken or of a kind that has no h-space, or a prompt for a
             network that takes none.
     """
+    _check_prompt(prompt)
     coder = next(folder / name for name in _CODERS if (folder / name).is_dir())
     space = LatentSpace(tiled(_part(coder)))
     network = _part(unet_folder(folder))
@@ -114,6 +116,15 @@ def load_latent(
         raise AsyrpError(f"needed scheduler/scheduler_config.json in {str(folder)!r}")
     _check_fits(network, space, folder)
     return wrapped(network, read_scheduler(scheduler), device, dtype, space)
+
+
+def _check_prompt(prompt: Prompt) -> None:
+    usual = isinstance(prompt, Prompt) and isinstance(prompt.guidance, int | float)
+    texts = (prompt.text, prompt.negative) if usual else (None,)
+    if not all(isinstance(text, str) for text in texts) or not abs(prompt.guidance) < inf:
+        raise AsyrpError(
+            f"a prompt is Prompt(text, guidance, negative), guidance a number; got {prompt!r:.200}"
+        )
 
 
 def tiled(coder: Any) -> Any:

@@ -11,7 +11,13 @@ from asyrp.errors import AsyrpError
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import linear
 from asyrp.networks.convert.hyperparameters import read_hyperparameters
-from asyrp.networks.diffusers_folder import open_unet, scheduler_in, unet_folder, wrapped
+from asyrp.networks.diffusers_folder import (
+    check_index,
+    open_unet,
+    scheduler_in,
+    unet_folder,
+    wrapped,
+)
 from asyrp.networks.latent_pipeline import NO_PROMPT, Prompt, is_latent, load_latent
 from asyrp.networks.resolve import BUILT_IN, folder_of
 from asyrp.networks.scheduler_config import Noise, read_scheduler
@@ -48,6 +54,7 @@ def load_model(
     said = read_hyperparameters(config)[0] if config else None
     with hub():
         folder = folder_of(str(spec), said)
+    check_index(folder)
     if is_latent(folder):
         if class_label is not None:
             raise AsyrpError(f"{str(spec)!r} takes no class: it is a network of latents")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import UNet2DConditionModel
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -124,7 +125,8 @@ def _unit(batch: Tensor) -> Tensor:
     """Pixels in [0, 1], float32."""
     if batch.dtype == torch.uint8:
         return batch.float() / 255
-    known = batch.numel() and batch.dtype not in (torch.uint16, torch.uint32, torch.uint64)
+    known = batch.numel() and not batch.is_complex()
+    known = known and batch.dtype not in (torch.uint16, torch.uint32, torch.uint64)
     low, high = (batch.min().item(), batch.max().item()) if known else (np.nan, np.nan)
     if not batch.is_floating_point() or not (low >= 0 and high <= 1):
         kind = str(batch.dtype).removeprefix("torch.")
@@ -159,6 +161,22 @@ def check_names(names: Sequence[str], known: Sequence[str]) -> None:
         raise AsyrpError(f"a callback gets {', '.join(known)}; it asked for {', '.join(unknown)}")
 
 
+def answered(answer: Any, x: Tensor) -> Tensor:
+    """The latents of a callback's answer; x where it gives none.
+
+    Raises:
+        AsyrpError: it gives something else.
+    """
+    told = {} if answer is None else answer
+    found = told.get("latents", x) if isinstance(told, Mapping) else told
+    if not isinstance(found, Tensor) or found.shape != x.shape:
+        raise AsyrpError(
+            f"a callback answers None, or {{'latents': x}} with x of shape {tuple(x.shape)}; "
+            f"got {answer!r:.80}"
+        )
+    return found
+
+
 def generators_of(
     given: torch.Generator | Sequence[torch.Generator] | None, count: int
 ) -> list[torch.Generator]:
@@ -170,6 +188,15 @@ def generators_of(
     if len(given) != count:
         raise AsyrpError(f"{count} images need {count} generators, one each; got {len(given)}")
     return list(given)
+
+
+def check_components(parts: Mapping[str, Any]) -> None:
+    """Raise AsyrpError for a pipeline without a part that its network needs."""
+    latent = isinstance(parts["unet"], UNet2DConditionModel)
+    if parts["unet"] is None or parts["scheduler"] is None:
+        raise AsyrpError("a pipeline needs its unet and its scheduler")
+    if latent and parts["vae"] is None and parts["vqvae"] is None:
+        raise AsyrpError("a text-to-image network works in latents: it needs its vae")
 
 
 TEXT_PARTS = ("tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")

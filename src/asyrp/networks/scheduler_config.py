@@ -94,7 +94,7 @@ def read_scheduler(config: Mapping[str, Any], quiet: bool = False) -> Noise:
     refuse_others(config, ONLY, WHY)
     own = said(config)
     if not quiet:
-        _tell_passed_over(own, str(config.get("_class_name", "the scheduler")))
+        _tell_passed_over(own, str(config.get("_class_name") or "the scheduler"))
     noise = from_config({**betas._asdict(), **own})
     return Noise(noise, own.get("prediction_type", "epsilon"))
 

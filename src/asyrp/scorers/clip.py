@@ -11,7 +11,7 @@ from torch.nn import functional
 from asyrp.errors import AsyrpError
 from asyrp.runtime.precision import autocast
 from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
-from asyrp.scorers.pretrained import opening, pretrained
+from asyrp.scorers.pretrained import opening, pretrained, tried
 from asyrp.scorers.templates import imagenet_templates
 from asyrp.storage.untrusted.revisions import pinned
 
@@ -135,7 +135,11 @@ def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") 
             f"{str(source)!r} looks at pictures of {side} x {side}, and its processor's settings "
             f"make others ({view.crop or view.size}); get the folder from its source again"
         )
-    return ClipEncoder(model.to(device=device, dtype=torch.float32), tokenizer, view, str(source))
+    encoder = ClipEncoder(
+        model.to(device=device, dtype=torch.float32), tokenizer, view, str(source)
+    )
+    tried(lambda x: encoder.image_features(x) @ encoder.text_features(["a"]).T, source)
+    return encoder
 
 
 def _check_towers(model: Any, source: str | Path, told: bool) -> None:
@@ -144,6 +148,11 @@ def _check_towers(model: Any, source: str | Path, told: bool) -> None:
         raise AsyrpError(
             f"needed a CLIP-like encoder with an image and a text tower; {str(source)!r} is a "
             f"{type(model).__name__}"
+        )
+    if not isinstance(getattr(model.config.vision_config, "image_size", None), int):
+        raise AsyrpError(
+            f"needed an encoder of pictures of one size; the {type(model).__name__} of "
+            f"{str(source)!r} has no image_size in the vision_config of its config.json"
         )
     if not told and model.config.model_type != "clip":
         raise AsyrpError(

@@ -103,12 +103,11 @@ def view_of(settings: Mapping[str, Any], size: int) -> View:
         "preprocessor_config.json",
         "nothing here knows such a setting",
     )
-    mode = _MODES.get(settings.get("resample", 3))
+    resample = settings.get("resample", 3)
+    mode = _MODES.get(resample) if isinstance(resample, int) else None
     if mode is None:
         known = ", ".join(map(str, _MODES))
-        raise AsyrpError(
-            f"a processor's resampling must be one of {known}; got {settings['resample']}"
-        )
+        raise AsyrpError(f"a processor's resampling must be one of {known}; got {resample!r:.80}")
     try:
         return _checked(View(*_sides(settings, size), *_statistics(settings), mode))
     except (KeyError, TypeError, ValueError) as error:
@@ -147,11 +146,13 @@ def _statistics(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[f
 
 def _checked(view: View) -> View:
     """The view, if its crop lies within what is resized: a processor would fill up with black."""
-    sides = [view.size] if isinstance(view.size, int) else [*view.size]
-    if not all(
-        isinstance(side, int) and 0 < side <= MOST_SIDE for side in (*sides, *(view.crop or ()))
+    sides = (view.size, view.size) if isinstance(view.size, int) else view.size
+    if len(sides) != 2 or not all(
+        type(side) is int and 0 < side <= MOST_SIDE for side in (*sides, *(view.crop or ()))
     ):
         raise ValueError(f"sides from 1 to {MOST_SIDE} pixels are needed")
+    if len(view.mean) != 3 or len(view.std) != 3:
+        raise ValueError("a number for each of three channels is needed")
     if not all(isfinite(v) for v in view.mean) or not all(0 < v < inf for v in view.std):
         raise ValueError("no statistics of pictures")
     if view.crop is not None and not _fits(view.crop, view.size):

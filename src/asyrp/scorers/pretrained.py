@@ -1,12 +1,13 @@
 """Networks of transformers, opened with one line for whatever goes wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError, first_line, need
 from asyrp.runtime.offline import hub, network_hint
@@ -15,6 +16,7 @@ from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.pretrained import check_pretrained
 from asyrp.storage.untrusted.tensors import load_safetensors
 
+SAME = 1e-3  # relative difference of what is the same on a GPU, whose sums have no order
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -60,6 +62,32 @@ def pretrained(kind: Any, source: str | Path, local: bool, spare: tuple[str, ...
     """A network of a class of transformers, see `load_strictly`."""
     check_pretrained(kind, source, local)
     return load_strictly(kind, source, spare=spare, local_files_only=local)
+
+
+@torch.no_grad()
+def tried(see: Callable[[Tensor], Tensor], source: str | Path) -> None:
+    """What a network makes of a picture, so that a strange one fails before the long work.
+
+    Args:
+        see: pictures (1, 3, height, width) in [-1, 1] -> what is made of them.
+
+    Raises:
+        AsyrpError: nothing, or another thing each time.
+    """
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    try:
+        first, again = see(picture).float(), see(picture).float()
+    except AsyrpError:
+        raise
+    except Exception as error:  # a network that takes other inputs fails in any way
+        raise AsyrpError(
+            f"needed a network of RGB pictures; {str(source)!r} fails on one: {first_line(error)}"
+        ) from error
+    if torch.dist(first, again) > SAME * first.norm():
+        raise AsyrpError(
+            f"{str(source)!r} makes another thing of the same picture each time: it draws random "
+            "numbers, as masked autoencoders do (mask_ratio of their config.json, to be 0)"
+        )
 
 
 def with_weights(network: Network, path: Path, what: str, do: str) -> Network:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from asyrp.errors import AsyrpError
 from asyrp.runtime.batching import by_batches
 from asyrp.scorers.preprocessing import pixels_for, processor_settings, view_of
-from asyrp.scorers.pretrained import Frozen, opening, pretrained
+from asyrp.scorers.pretrained import Frozen, opening, pretrained, tried
 
 BATCH = 8  # pictures at a time
 
@@ -63,4 +63,6 @@ def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> Se
             "are and how they are normalised; add the one it was trained with"
         )
     view = view_of({**settings, "do_center_crop": settings.get("do_center_crop", False)}, 512)
-    return SemanticSegmenter(model.float().to(device), view, str(source))
+    network = SemanticSegmenter(model.float().to(device), view, str(source))
+    tried(network, source)
+    return network

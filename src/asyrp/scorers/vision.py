@@ -7,7 +7,7 @@ from torch import Tensor
 
 from asyrp.errors import AsyrpError
 from asyrp.scorers.preprocessing import pixels_for, processor_settings, view_of
-from asyrp.scorers.pretrained import Frozen, opening, pretrained
+from asyrp.scorers.pretrained import Frozen, opening, pretrained, tried
 
 HEADS = ("classifier.", "head.", "fc.")  # of what classifies, left aside for its features
 
@@ -46,4 +46,6 @@ def load_vision(source: str | Path, device: str | torch.device = "cpu") -> Visio
             f"{str(source)!r} is no image network with a preprocessor_config.json; for a CLIP-like "
             "model use --encoder with --features encoder"
         )
-    return VisionFeatures(model.float().to(device), view_of(settings, 224), str(source))
+    network = VisionFeatures(model.float().to(device), view_of(settings, 224), str(source))
+    tried(network, source)
+    return network

@@ -56,6 +56,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         AsyrpError: a folder stands where a file belongs, or the other way round; or a file that
             may not be replaced, see `outputs.check_targets`.
     """
+    if not path.exists():  # a link to what is not there yet is no folder to rename onto
+        path = Path(os.path.realpath(path))
     with unfinished(beside(path)) as place:
         temporary = place / "new"
         temporary.mkdir()
@@ -143,14 +145,25 @@ def parse_json(text: str | bytes) -> Any:
     """JSON that somebody else may have written; bytes may be any UTF, with or without its mark.
 
     Raises:
-        ValueError: no JSON, nested too deeply, or with text that cannot be written down.
+        ValueError: no JSON, nested too deeply, with a name twice in one object, or with text that
+            cannot be written down.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_once)
         json.dumps(content, ensure_ascii=False).encode()  # halves of a surrogate pair fail here
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a name that comes twice nobody knows which value is meant."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"it has {name[:80]!r} twice")
+        found[name] = value
+    return found
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -136,6 +136,8 @@ def csv_table(path: Path) -> Iterator[Item]:
 
 def _csv_rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[Item]:
     columns = reader.fieldnames or []
+    if twice := sorted({c for c in columns if columns.count(c) > 1}):
+        raise AsyrpError(f"{str(path)!r} has two columns {twice[0][:80]!r}; rename one")
     name = next((c for c in NAME_COLUMNS if c in columns), None)
     if name is None:
         raise AsyrpError(
@@ -169,7 +171,13 @@ def _table(spec: str, library: Any) -> Any:
         name, revision = pinned(name)
         return library.load_dataset(name, revision=revision, split=part or "train", streaming=True)
     table = library.load_from_disk(name)
-    return table[part or next(iter(table))] if hasattr(table, "keys") else table
+    if not hasattr(table, "keys"):
+        table = {str(table.split or ""): table}
+    if part and part not in table:
+        raise AsyrpError(
+            f"the dataset {name!r} has no split {part!r}; it has {', '.join(table) or 'none'}"
+        )
+    return table[part or next(iter(table))]
 
 
 def _rows(table: Any, spec: str, library: Any) -> Iterator[Item]:

@@ -17,6 +17,7 @@ from asyrp.storage.finite import check_result
 from asyrp.storage.image_folders import SUFFIXES, find_images
 from asyrp.storage.untrusted.bounds import MOST_PIXELS as LARGEST
 from asyrp.storage.untrusted.pictures import open_picture
+from asyrp.storage.untrusted.profiles import to_srgb
 
 KEYS = {"L;2": 85, "L;4": 17}  # what Pillow multiplies shallow greys with, but not their hidden one
 
@@ -35,7 +36,8 @@ class Picture(NamedTuple):
 def read_image(path: Path, size: tuple[int, int]) -> Tensor:
     """One picture, upright, centre-cropped to the shape of `size` and resized to it.
 
-    Transparency is laid on white, grey becomes RGB, 16 bits become 8, EXIF rotation is applied.
+    Transparency is laid on white, grey becomes RGB, 16 bits become 8, EXIF rotation is applied,
+    colours are those of the picture's ICC profile.
 
     Args:
         size: (height, width) of the network's images.
@@ -92,7 +94,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """A picture as it is seen: EXIF rotation applied, on white, RGB; the one given may be loaded.
+    """A picture as it is seen: EXIF rotation applied, on white, sRGB; the one given may be loaded.
 
     Raises:
         ValueError: its pixels are floating-point numbers.
@@ -115,7 +117,7 @@ def upright_shape(path: Path) -> tuple[int, int]:
     """
     with _opened(path) as picture:
         width, height = picture.size
-        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
         if picture.format == "TIFF":  # of which newer Pillows tell the size after rotation
             tags: Any = picture
             names = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
@@ -135,12 +137,15 @@ def _on_white(picture: Image.Image, key: Any) -> Image.Image:
     key: the colour that is transparent, as Pillow has it; None for none.
     """
     width, height = picture.size
-    rgb = Image.new("RGB", picture.size)
+    rgb, change = Image.new("RGB", picture.size), to_srgb(picture)
     for top in range(0, height, BAND):
         band = picture.crop((0, top, width, min(top + BAND, height)))
         if key is not None:
             band.info["transparency"] = key
-        rgba = _eight_bits(band).convert("RGBA")
+        shallow = _eight_bits(band)
+        rgba = shallow.convert("RGBA")
+        if change is not None:
+            rgba = Image.merge("RGBA", (*change(shallow).split(), rgba.getchannel("A")))
         white = Image.new("RGBA", rgba.size, "white")
         rgb.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
     return rgb

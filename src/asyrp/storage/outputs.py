@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
+from asyrp.storage.untrusted.bounds import LARGEST_LIST
+from asyrp.storage.untrusted.texts import read_bounded
 
 WRITTEN = ".asyrp-written"
 
@@ -139,7 +141,8 @@ def told(made: Path, names: Iterable[str]) -> str:
 
 def tell(folder: Path, lines: str) -> None:
     """Tell in a folder what stands there, or will in a moment: a kill between must not harm."""
-    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    how |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(folder / WRITTEN, how, 0o666), "w", encoding="ascii") as file:
         file.write(f"\n{lines}")  # at once, as processes of a group do at the same time
 
@@ -147,17 +150,21 @@ def tell(folder: Path, lines: str) -> None:
 def _told(folder: Path) -> set[tuple[str, str]]:
     """Names and digests."""
     found: set[tuple[str, str]] = set()
-    with suppress(OSError):
-        for line in (folder / WRITTEN).read_text("ascii", "replace").splitlines():
+    with suppress(OSError, ValueError):
+        for line in (
+            read_bounded(folder / WRITTEN, LARGEST_LIST).decode(errors="replace").split("\n")
+        ):
             digest, _, name = line.partition(" ")
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 found.add((str(json.loads(name)), digest))
     return found
 
 
 def _is_ours(folder: Path, name: str, known: set[tuple[str, str]]) -> bool:
     with suppress(OSError):
-        return not (folder / name).is_symlink() and (name, digest_of(folder / name)) in known
+        path = folder / name
+        ordinary = path.is_file() and not path.is_symlink()  # a pipe would be read for ever
+        return ordinary and (name, digest_of(path)) in known
     return False
 
 

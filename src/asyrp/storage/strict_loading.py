@@ -31,6 +31,7 @@ def load_strictly(
     name = None
     if source is not None:
         name, how["revision"] = pinned(source)
+    how["ignore_mismatched_sizes"] = True  # which are refused below, by name
     with _no_report():
         model, report = kind.from_pretrained(
             name, output_loading_info=True, trust_remote_code=False, **how

@@ -13,7 +13,9 @@ NAME = re.compile(
     r"(?:\.(?P<variant>[\w-]*?))?(?P<shard>-\d{5}-of-\d{5})?(?:\.(?P<behind>[\w-]+))?"
     r"\.(?P<kind>safetensors|bin)"
 )
-ADAPTERS = ("adapter_config.json", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+# what an average over training or an adapter is called, as a word of a name
+OTHER = re.compile(r"(?<![a-z])(ema|lora|adapter)(?![a-z])", re.IGNORECASE)
 _SAFE = ("diffusion_pytorch_model", "model")
 _PICKLED = ("diffusion_pytorch_model", "pytorch_model")
 # What to ask the Hub for, best first: whole files and shards, then pickles, then variants alone.
@@ -37,7 +39,8 @@ def choose(names: Collection[str]) -> Chosen | None:
     Plain goes before a variant, safetensors before pickles, a whole file before shards.
 
     Raises:
-        AsyrpError: only variants, and several of them.
+        AsyrpError: only variants, and several of them; or two sets of equal right, as shards of
+            two splits are.
     """
     sets: dict[tuple[bool, str, str, bool], list[str]] = {}
     for name in sorted(names):
@@ -55,7 +58,17 @@ def choose(names: Collection[str]) -> Chosen | None:
             f"only variants of the weights are there: {', '.join(variants)}; needed: one of them, "
             f"or a file without such a word, as {first[2]!r} renamed away from {sets[first][0]!r}"
         )
+    if len(kinds := {_set_of(name): name for name in sets[first]}) > 1:
+        raise AsyrpError(
+            f"two sets of weights are there, of {' and of '.join(map(repr, kinds.values()))}; "
+            "needed: one; move the files of the other away"
+        )
     return Chosen(tuple(sets[first]), first[2] or None)
+
+
+def _set_of(name: str) -> str:
+    """A name without the number of its shard."""
+    return re.sub(r"-\d{5}-of-", "-of-", name)
 
 
 def has_weights(folder: Path) -> bool:
@@ -86,19 +99,26 @@ def chosen_in(folder: Path) -> Chosen:
             "taken",
             stacklevel=3,
         )
-    left = [name for name in sorted(names) if name not in found.names and _changes_maths(name)]
-    if left:
-        warnings.warn(
-            f"{str(folder)!r}: {found.names[0]!r} is taken, and nothing is made of "
-            f"{', '.join(map(repr, left))}; averages have to be renamed, and adapters to be merged",
-            stacklevel=3,
-        )
+    name_others(folder, found.names, repr(found.names[0]))
     return found
 
 
-def _changes_maths(name: str) -> bool:
-    """Whether a file beside the weights means another network: an average, or an adapter."""
-    found = NAME.fullmatch(name)
-    return name in ADAPTERS or (
-        found is not None and "ema" in f"{found['variant']}{found['behind']}"
-    )
+def name_others(folder: Path, taken: Collection[str], what: str) -> None:
+    """Warn of what lies in a folder and means another network: averages, and adapters.
+
+    Args:
+        taken: names that are read. what: those, in the message.
+    """
+    left = [one.name for one in sorted(folder.iterdir()) if one.name not in taken and _other(one)]
+    if left:
+        warnings.warn(
+            f"{str(folder)!r}: {what} is taken, and nothing is made of "
+            f"{', '.join(map(repr, left)):.300}; averages have to be renamed, and adapters to be "
+            "merged",
+            stacklevel=4,
+        )
+
+
+def _other(path: Path) -> bool:
+    is_part = path.is_dir() or path.suffix in WEIGHTS or path.name == "adapter_config.json"
+    return is_part and OTHER.search(path.name) is not None

@@ -1,5 +1,7 @@
 """What a checkpoint holds, by its keys: a network's family, or a direction's layout."""
 
+import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +36,7 @@ REFUSED = {
 
 
 BESIDE = {"optimizer", "scheduler"}  # what the official code saves with a direction
+AVERAGED = re.compile("ema|averag|shadow|swa(?![a-z])", re.IGNORECASE)  # what an average is called
 MEANS = "means"  # place of a table whose entry 0 is the mean of the others
 
 
@@ -76,8 +79,16 @@ def detect(content: Any, what: str) -> Detected:
             f"{what} holds {len(blocks)} delta blocks ({', '.join(blocks)}); needed: one, as the "
             "released files have; save each in a file of its own"
         )
-    averaged = [one for one in found if "ema" in one.place.lower()]
-    return (averaged or found)[-1 if _is_list(found) else 0]
+    averaged = [one for one in found if AVERAGED.search(one.place)]
+    taken = (averaged or found)[-1 if _is_list(found) else 0]
+    if others := [repr(one.place) for one in found if one is not taken]:
+        kind = "the average over the training" if averaged or _is_list(found) else "the first"
+        warnings.warn(
+            f"{what} holds several networks: {taken.place!r} is taken, {kind}, and not "
+            f"{', '.join(others):.300}",
+            stacklevel=2,
+        )
+    return taken
 
 
 def _table(content: Any) -> Detected | None:

@@ -3,6 +3,7 @@
 # JSON and headers, in bytes: ours have some thousand, those of large networks a million; as Python
 # objects they take fifty times as much
 LARGEST_JSON = 16_000_000
+LARGEST_LIST = 256_000_000  # bytes of what tells of the files of a folder, some 100 each
 LARGEST_HEADER = 25_000_000  # of a safetensors file
 DEEPEST_JSON = 8  # dicts and lists of a config within each other; those of encoders have 3
 
@@ -26,6 +27,7 @@ MOST_MODULES = 50_000
 # pictures
 MOST_PIXELS = 64_000_000
 MOST_SCANS = 100  # of a progressive JPEG, each of which decodes all pixels; encoders make 10
+LARGEST_PROFILE = 4_000_000  # bytes of a colour profile; those of printers have some 2 million
 
 # databases
 LARGEST_PICTURE = 256_000_000  # bytes of an entry

@@ -9,6 +9,7 @@ from asyrp.storage.untrusted.configs import check_config, check_values, count_pi
 from asyrp.storage.untrusted.encoder_configs import name_unread
 from asyrp.storage.untrusted.revisions import pinned, tell_revision
 from asyrp.storage.untrusted.tensors import read_checkpoint
+from asyrp.storage.weight_files import choose
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the library's own order
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -64,6 +65,10 @@ def find_file(source: str | Path, name: str, local: bool) -> Path | None:
 
 
 def _weights(source: str | Path, local: bool) -> list[Path]:
+    folder = Path(source)
+    if folder.is_dir():
+        found = choose([path.name for path in folder.iterdir()])
+        return [folder / name for name in (found.names if found else ())]
     for name in (*WEIGHTS, *PICKLED):
         place = find_file(source, name, local)
         if place is None:

@@ -25,6 +25,8 @@ def open_safetensors(path: Path | str) -> Any:
     Raises:
         SafetensorError, OSError: as `safe_open` itself, and for a precision that torch 2.4 lacks.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        raise SafetensorError(f"{str(path)!r} is no ordinary file")
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_HEADER:
