@@ -380,6 +380,12 @@ def test_odd_urls_are_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None
         asyrp.load_model(f"https://[abc#sha256={'0' * 64}")
 
 
+def test_passwords_of_urls_are_not_shown() -> None:
+    with pytest.raises(asyrp.AsyrpError, match="no user and password") as refused:
+        asyrp.load_model(f"https://me:secret@example.org/x.ckpt#sha256={'0' * 64}")
+    assert "secret" not in str(refused.value)
+
+
 def test_other_schemes_are_refused() -> None:
     for scheme in ("http", "ftp", "s3"):
         with pytest.raises(asyrp.AsyrpError, match="needed an https or file URL"):

@@ -237,6 +237,16 @@ def test_an_average_in_a_folder_of_another_name_is_named(tmp_path: Path, name: s
         load_model(folder)
 
 
+def test_weights_within_a_file_of_weights_are_named(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    torch.save({**weights, "ema": weights}, folder / "unet" / "diffusion_pytorch_model.bin")
+    file.unlink()
+    with pytest.warns(UserWarning, match=r"passed over in .*model.bin': ema; the tensors beside"):
+        load_model(folder)
+
+
 def test_names_that_hold_those_letters_are_no_news(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
+from asyrp.storage.config_fields import name_passed_over
 from asyrp.storage.finite import check_finite
 from asyrp.storage.strict_loading import check_report
 from asyrp.storage.untrusted.tensors import read_checkpoint
@@ -32,6 +33,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         content = read_checkpoint(folder / name)
         if not isinstance(content, Mapping) or not all(isinstance(k, str) for k in content):
             raise AsyrpError(f"{str(folder / name)!r} holds no names and tensors")
+        inner = [key for key, value in content.items() if isinstance(value, Mapping)]
+        name_passed_over(inner, repr(str(folder / name)), "the tensors beside them are taken")
         weights |= {key: value for key, value in content.items() if isinstance(value, Tensor)}
     return weights
 

@@ -75,6 +75,8 @@ def fetch_url(spec: str) -> Path:
         url, fragment = urldefrag(spec)
     except ValueError as error:
         raise AsyrpError(f"{spec!r} is no URL: {error}") from error
+    if "@" in urlparse(url).netloc:  # and it is not shown
+        raise AsyrpError("a URL can hold no user and password here; download the file yourself")
     digest = _digest(fragment)
     if digest is None:
         raise AsyrpError(
