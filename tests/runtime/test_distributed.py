@@ -226,13 +226,13 @@ def test_a_process_of_a_team_looks_at_its_own_device_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A look at "cuda" would take memory of the first GPU in every process."""
-    looked, empty = list[object](), torch.empty
+    looked, zeros = list[object](), torch.zeros
 
     def watched(*size: int, device: object) -> torch.Tensor:
         looked.append(device)
-        return empty(*size, device="cpu")
+        return zeros(*size, device="cpu")
 
-    monkeypatch.setattr(torch, "empty", watched)
+    monkeypatch.setattr(torch, "zeros", watched)
     monkeypatch.setattr(common, "assemble", lambda device: ProcessGroup(1, 2, "cuda:1"))
     assert common.own_device("cuda") == "cuda:1"
     assert looked == ["cuda:1"]
