@@ -7,7 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -80,18 +82,20 @@ def _called(argv: list[str]) -> int:
     if argv[0] != "report":
         return main(argv)
     report.run = _report  # type: ignore[attr-defined]
-    return _guarded("report", argv[1])
+    return _guarded(
+        "report", SimpleNamespace(command=_Report(Path(argv[1])), json=False, dry_run=False)
+    )
 
 
-def _report(path: str) -> None:
+@dataclass(frozen=True)
+class _Report:
+    out: Path
+
+
+def _report(options: _Report) -> None:
     """The demo's report, without the demo."""
-    names = ("t_start t_edit t_boost strength text_cosine perceptual_distance reconstruction_mse "
-             "train_faces validation_faces test_faces success_before success_after leakage "
-             "leakage_reconstruction")  # fmt: skip
-    content: dict[str, Any] = dict.fromkeys(names.split(), 0.5)
-    content |= {"source": "face", "target": "x" * 100_000, "value": "smile", "seconds": {"a": 1.0}}
-    content |= {"leakage_by_factor": {}, "leakage_reconstruction_by_factor": {}}
-    report.write_report(Path(path), content, {})
+    content = {"domain": "x" * 100_000, "edits": []}
+    report.write_report(options.out, content, {})
 
 
 def run(argv: Sequence[object], log: Path, prepare: Callable[[], None] = nothing) -> Outcome:

@@ -24,7 +24,7 @@ LAYERS = (
     "depths",
 )
 SIDES = ("sample_size", "image_size")
-COUNTS = ("head_dim", "_heads")  # which divide
+COUNTS = ("head_dim", "_heads", "num_groups", "time_embed_dim")  # which divide
 
 NUMBERS = (  # diffusers builds the network with anything in these, and fails when it runs
     "freq_shift",
@@ -33,7 +33,10 @@ NUMBERS = (  # diffusers builds the network with anything in these, and fails wh
     "downsample_padding",
     "dropout",
     "scaling_factor",
+    "addition_time_embed_dim",
 )
+INTEGERS = ("downsample_padding", "addition_time_embed_dim")
+NULL = ("addition_time_embed_dim",)  # of a network without one
 _NUMBER = (int, float)
 
 
@@ -51,10 +54,9 @@ def check_config(
         AsyrpError: the first of them.
     """
     for name in NUMBERS:
-        wanted, kind = (
-            ((int,), "an integer") if name == "downsample_padding" else (_NUMBER, "a number")
-        )
-        if not isinstance(config.get(name, 0), wanted):
+        wanted, kind = ((int,), "an integer") if name in INTEGERS else (_NUMBER, "a number")
+        empty = name in NULL and config.get(name, 0) is None
+        if not empty and not isinstance(config.get(name, 0), wanted):
             raise AsyrpError(
                 f"{name} of {str(where)!r} must be {kind}; it is {str(config[name])[:80]}; get "
                 "another copy"
@@ -77,6 +79,8 @@ def _check(name: str, value: Any, where: str, entries: int, depth: int) -> None:
             _check(str(inner), one, where, entries, depth + 1)
     elif isinstance(value, int | float) and not abs(value) <= (most := _most(name)):
         raise AsyrpError(f"{name[:80]} of {where!r} must be at most {most:,}; get another copy")
+    elif isinstance(value, int | float) and name == "downsample_padding" and value < 0:
+        raise AsyrpError(f"{name} of {where!r} must be 0 or more; get another copy")
     elif isinstance(value, int | float) and name.endswith(COUNTS) and value < 1:
         raise AsyrpError(f"{name[:80]} of {where!r} must be 1 or more; get another copy")
     elif name.endswith("attn_implementation") and "/" in str(value):  # a program of the Hub
