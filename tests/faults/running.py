@@ -94,7 +94,7 @@ class _Report:
 
 def _report(options: _Report) -> None:
     """The demo's report, without the demo."""
-    content = {"domain": "x" * 100_000, "edits": []}
+    content = {"domain": "x" * 100_000, "edits": [], "seconds": {}}
     report.write_report(options.out, content, {})
 
 
