@@ -175,7 +175,10 @@ def test_a_released_direction_with_flat_weights_is_refused(model: HSpaceUNet) ->
         ({"freq_shift": None}, "freq_shift of .* must be a number; it is None"),
         ({"mid_block_scale_factor": "1"}, "mid_block_scale_factor of .* must be a number"),
         ({"downsample_padding": 0.5}, "downsample_padding of .* must be an integer; it is 0.5"),
-        ({"norm_num_groups": 0}, "does not load as a UNet2DModel"),
+        ({"downsample_padding": -1}, "downsample_padding of .* must be 0 or more"),
+        ({"norm_num_groups": 0}, "norm_num_groups of .* must be 1 or more"),
+        ({"norm_num_groups": -1}, "norm_num_groups of .* must be 1 or more"),
+        ({"attn_norm_num_groups": -1}, "attn_norm_num_groups of .* must be 1 or more"),
         ({"down_block_types": "DownBlock2D"}, "does not load as a UNet2DModel"),
         (
             {"quantization_config": {"quant_method": "x"}},
