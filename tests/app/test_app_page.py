@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,6 +185,15 @@ def test_a_direction_that_was_replaced_is_read_anew(studio: Studio, tmp_path: Pa
     shift = GlobalDirection(torch.zeros(studio.model.h_shape))
     save_direction(tmp_path / "own" / "odd.safetensors", shift, card)
     assert studio.gallery.listing().entries["own: odd"].title == "face → new"
+
+
+def test_directions_of_the_same_texts_are_told_apart(studio: Studio, tmp_path: Path) -> None:
+    (one, *_) = studio.gallery.listing().entries.values()
+    shutil.copy(one.path, one.path.with_name("zebra.safetensors"))
+    titles = [entry.title for entry in studio.gallery.listing().entries.values()]
+    assert titles[0] == one.title
+    assert titles[-1] == f"{one.title} (zebra)"
+    assert len({*titles}) == len(titles)
 
 
 def test_built_in_directions_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,9 @@ def test_a_hostile_website_gets_nothing(
         page.wait_for_selector("role=tab[name='Train']")  # the person is in
         own = json.loads(page.evaluate("fetch('/config').then(answer => answer.text())"))
         assert own["title"] == "asyrp"
-        while not len(studio.sessions):  # the person's own
+        for _ in range(PATIENCE // 100):
+            if len(studio.sessions):  # the person's own
+                break
             page.wait_for_timeout(100)
         page.goto("about:blank")
         page.wait_for_timeout(3000)  # what the page has asked for has ended

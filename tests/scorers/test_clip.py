@@ -10,7 +10,15 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import BertConfig, BertModel, CLIPImageProcessor, SiglipConfig, SiglipModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    SiglipConfig,
+    SiglipModel,
+    VisionTextDualEncoderConfig,
+)
 
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import TextImageEncoder, text_cosine, text_direction
@@ -19,6 +27,7 @@ from asyrp.scorers.clip import BATCH, ClipEncoder, load_clip
 from asyrp.scorers.preprocessing import View, prepare, view_of
 from asyrp.scorers.templates import imagenet_templates
 from asyrp.storage.images import from_uint8
+from asyrp.storage.untrusted.encoder_configs import unread
 from conftest import noise
 from tiny_folders import LONGEST, save_clip, save_tokenizer, text_config
 
@@ -195,6 +204,15 @@ def test_fields_that_no_encoder_reads_are_named(folder: Path, tmp_path: Path, pa
     name = f"{part}.window_size".removeprefix(".")
     with pytest.warns(UserWarning, match=f"passed over in .*: {name} = 7; CLIP"):
         load_clip(tmp_path)
+
+
+def test_two_encoders_of_any_kind_have_the_fields_of_each() -> None:
+    parts = CLIPVisionConfig(), BertConfig()
+    built = VisionTextDualEncoderConfig.from_vision_text_configs(*parts)
+    config = json.loads(built.to_json_string(use_diff=False))
+    assert dict(unread(config, built)) == {}
+    config["vision_config"]["window_size"] = 7
+    assert dict(unread(config, built)) == {"vision_config.window_size": 7}
 
 
 def test_what_transformers_4_wrote_into_every_config_is_no_news(

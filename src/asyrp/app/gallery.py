@@ -18,22 +18,22 @@ from asyrp.runtime.generators import Running
 
 
 class Entry(NamedTuple):
-    """A direction of the gallery. key: names it on the page, and says nothing of its folder."""
+    """A direction of the gallery.
+
+    key: names it on the page, and says nothing of its folder. title: source and target text, with
+    the name of the file where another direction has the same.
+    """
 
     key: str
     path: Path
     saved: SavedDirection
     built_in: bool
+    title: str
 
     @property
     def card(self) -> DirectionCard:
         """Its card."""
         return self.saved.card
-
-    @property
-    def title(self) -> str:
-        """Source and target text."""
-        return f"{self.card.source} → {self.card.target}"
 
 
 class Listing(NamedTuple):
@@ -60,7 +60,10 @@ class Gallery:
                 refused[path.name] = found
                 continue
             key = f"{'built-in' if built_in else 'own'}: {path.stem}"
-            entries[key] = Entry(key, path, found, built_in)
+            title = f"{found.card.source} → {found.card.target}"
+            if title in {entry.title for entry in entries.values()}:
+                title = f"{title} ({path.stem})"
+            entries[key] = Entry(key, path, found, built_in, title)
         return Listing(entries, refused)
 
     def _paths(self) -> Iterator[tuple[Path, bool]]:

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from math import inf
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -26,18 +28,17 @@ LAYERS = (
 SIDES = ("sample_size", "image_size")
 COUNTS = ("head_dim", "_heads", "num_groups", "time_embed_dim")  # which divide
 
-NUMBERS = (  # diffusers builds the network with anything in these, and fails when it runs
-    "freq_shift",
-    "norm_eps",
-    "mid_block_scale_factor",
-    "downsample_padding",
-    "dropout",
-    "scaling_factor",
-    "addition_time_embed_dim",
-)
-INTEGERS = ("downsample_padding", "addition_time_embed_dim")
-NULL = ("addition_time_embed_dim",)  # of a network without one
-_NUMBER = (int, float)
+_REAL = (int, float)
+# diffusers builds the network with anything in these, and fails when it runs
+NUMBERS: Mapping[str, tuple[type, ...]] = {
+    "freq_shift": _REAL,
+    "norm_eps": _REAL,
+    "mid_block_scale_factor": _REAL,
+    "dropout": _REAL,
+    "scaling_factor": _REAL,
+    "downsample_padding": (int,),
+    "addition_time_embed_dim": (int, NoneType),
+}
 
 
 def check_config(
@@ -53,10 +54,9 @@ def check_config(
     Raises:
         AsyrpError: the first of them.
     """
-    for name in NUMBERS:
-        wanted, kind = ((int,), "an integer") if name in INTEGERS else (_NUMBER, "a number")
-        empty = name in NULL and config.get(name, 0) is None
-        if not empty and not isinstance(config.get(name, 0), wanted):
+    for name, kinds in NUMBERS.items():
+        if not isinstance(config.get(name, 0), kinds):
+            kind = "a number" if float in kinds else "an integer"
             raise AsyrpError(
                 f"{name} of {str(where)!r} must be {kind}; it is {str(config[name])[:80]}; get "
                 "another copy"
@@ -79,10 +79,8 @@ def _check(name: str, value: Any, where: str, entries: int, depth: int) -> None:
             _check(str(inner), one, where, entries, depth + 1)
     elif isinstance(value, int | float) and not abs(value) <= (most := _most(name)):
         raise AsyrpError(f"{name[:80]} of {where!r} must be at most {most:,}; get another copy")
-    elif isinstance(value, int | float) and name == "downsample_padding" and value < 0:
-        raise AsyrpError(f"{name} of {where!r} must be 0 or more; get another copy")
-    elif isinstance(value, int | float) and name.endswith(COUNTS) and value < 1:
-        raise AsyrpError(f"{name[:80]} of {where!r} must be 1 or more; get another copy")
+    elif isinstance(value, int | float) and value < (least := _least(name)):
+        raise AsyrpError(f"{name[:80]} of {where!r} must be {least} or more; get another copy")
     elif name.endswith("attn_implementation") and "/" in str(value):  # a program of the Hub
         raise AsyrpError(f"{name} of {where!r} names a program to fetch; remove it")
 
@@ -91,6 +89,12 @@ def _most(name: str) -> int:
     if name.endswith(LAYERS):
         return bounds.MOST_LAYERS
     return bounds.MOST_SIDE if name in SIDES else bounds.MOST_NUMBER
+
+
+def _least(name: str) -> float:
+    if name == "downsample_padding":
+        return 0
+    return 1 if name.endswith(COUNTS) else -inf
 
 
 def check_sample_size(config: Mapping[str, Any], where: Path) -> None:
