@@ -41,8 +41,9 @@ bench: install
 gpu: install
 	PYTHON=$(BIN)/python sh tools/gpu.sh
 
+# A process a core, a file's tests in one of them.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # Lines that the default tests run: of the method and the finders nearly all, of every part most.
 coverage: install

@@ -4,13 +4,14 @@ Run: ASYRP_PHOTOGRAPHS=DIR python benchmarks/directions.py --domain photographs-
 or, as the drawn faces' were, --domain avatars-64 --budget 0.035 --train 128
 --training.along edited --training.epochs 2 --strengths 0.4 0.5 0.6 0.8 1.0 1.2 1.5 2.0
 
-A direction is trained on training images that lack its value. Its strength is that at which the
-judge, which guided nothing, sees the value on 90 % of validation images. Its card also has how
-much of the text an image has to show, by the guide, where each validation image takes the first of
-the tried strengths that shows it: as much as a budget of leakage allows, if that is 90 % of the
-images, else what leads to 90 % with the least leakage. Success and what else changed are measured
-once, on test images, and travel on the card. Directions go into the domain's folder,
-docs/directions-DOMAIN.md and a sheet of samples, unchosen, into docs.
+A direction is trained on training images that lack its value, and bound to where the value shows if
+the domain says so. Its strength is that at which the judge, which guided nothing, sees the value on
+90 % of validation images. Its card also has how much of the text an image has to show, by the
+guide, where each validation image takes the first of the tried strengths that shows it: as much as
+a budget of leakage allows, if that is 90 % of the images, else what leads to 90 % with the least
+leakage. Success and what else changed are measured once, on test images, and travel on the card.
+Directions go into the domain's folder, docs/directions-DOMAIN.md and a sheet of samples, unchosen,
+into docs.
 """
 
 import passive  # noqa: F401  # before torch loads
@@ -112,6 +113,7 @@ def main(options: Options) -> None:
 def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     """Train, choose strengths, measure and show one direction."""
     interval = cached_interval(domain, task, options)
+    options = replace(options, training=replace(options.training, region=task.region))
     guide = guide_with_keeps(domain, task)
     validation = scene(domain, task, "validation", options.validation, interval, options)
     test = scene(domain, task, "test", options.test, interval, options)
@@ -142,6 +144,7 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
         "ships": ships,
         "texts": f"{task.source} → {task.target}",
         "follows": task.follows,
+        "region": task.region,
         "interval": [interval.t_start, interval.t_edit],
         "strength": best,
         "enough": least,

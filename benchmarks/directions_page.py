@@ -20,8 +20,9 @@ WORTH = (0.8, 0.15)  # least success and most leakage, on validation images, of 
 HEAD = """# Directions of {domain}
 
 Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained on
-training images that lack its value, keeping what the domain's other tasks are about. Its strength
-is that at which the domain's judge, which guided nothing, sees the value on {share:.0%} of
+training images that lack its value, keeping what the domain's other tasks are about; those *bound
+to a region* change nothing outside of the part of the image where the value shows. Its strength is
+that at which the domain's judge, which guided nothing, sees the value on {share:.0%} of
 validation images, on a line between two that were tried. `asyrp edit` gives each image 0.5 to 1.5
 times that: the least at which the text-image encoder reads the text in it as clearly as *enough*
 says (the cosine with the texts' direction). *Enough* is what leads to the most success within a
@@ -64,7 +65,9 @@ def page(domain: Domain, rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         shares = ("success", "leakage", "leakage_all", "leakage_back", "clean")
         (begin, end), trained, looked = row["interval"], row["trained"], row["looked"]
-        cells = [row["texts"], f"{ALONG[trained['along']]}, {trained['images']} images"]
+        how = [ALONG[trained["along"]], f"{trained['images']} images"]
+        how += ["bound to a region"] if row["region"] else []
+        cells = [row["texts"], ", ".join(how)]
         cells += [f"[{'T' if begin is None else begin}, {end}]", f"{row['strength']:g}"]
         cells += ["none" if row["enough"] is None else f"{row['enough']:g}"]
         cells += [f"{looked['budget']:.1%} of {looked['images']}"]

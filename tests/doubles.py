@@ -82,5 +82,6 @@ def full_card(model: HSpaceUNet) -> DirectionCard:
         text_cosine=0.875,
         strength=1.25,
         t_start=900,
+        region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5),
         training={"epochs": 2, "learning_rate": 2e-3},
     )

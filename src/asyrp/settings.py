@@ -1,6 +1,6 @@
 """Settings of training, as data that every result carries. Imports nothing heavy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,6 +16,9 @@ Like = Literal["celeba", "celeba-hq", "ffhq"]  # whose cut an aligned face has
 Recipe = Literal["default", "paper", "official"]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]  # of products, see runtime.precision
 
+
+Region = tuple[float, ...]
+"""Corners of a polygon, x y of each, 0 to 1 from the left and from the top; () is everywhere."""
 
 RATES: dict[Kind, float] = {"implicit": 5e-3, "timestep": 5e-2, "global": 2e-2}
 LARGEST_SEED = 2**32 - 1  # a generator takes 64 bits, and epochs have seeds made of it
@@ -66,6 +69,9 @@ class TrainSettings:
     """Validations without improvement before training stops."""
     seed: int = 0
     """Seed of the order of the images and of f_t's initialisation."""
+    region: Region = ()
+    """Corners x y x y ..., 0 to 1 from the left and the top, of where the edit may show; none for
+    everywhere."""
     checkpointing: bool = field(default=False, repr=False)  # changes no result
     """Compute the decoder's activations twice instead of keeping them: less memory, the same
     direction."""
@@ -81,6 +87,7 @@ class TrainSettings:
         for name in ("lambda_clip", "lambda_recon", "lambda_keep", "floor", "validate_every"):
             if (getattr(self, name) or 0) < 0:
                 raise AsyrpError(f"{name} must be 0 or more; got {getattr(self, name)}")
+        checked_region(self.region)
         if not self.rate > 0:
             raise AsyrpError(f"learning_rate must be above 0; got {self.learning_rate}")
         if self.zero_init:
@@ -98,6 +105,21 @@ class TrainSettings:
                 "the paper's loss (floor 0) has no gradient where nothing is edited yet; needed a "
                 "floor above 0, or for a direction zero_init off (--train.no-zero-init)"
             )
+
+
+def checked_region(corners: Iterable[float]) -> Region:
+    """The corners as a region.
+
+    Raises:
+        AsyrpError: fewer than three, or one outside of the image.
+    """
+    region = tuple(corners)
+    if region and (len(region) < 6 or len(region) % 2):
+        raise AsyrpError(f"a region needs x y of three corners or more; got {len(region)} numbers")
+    for value in region:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise AsyrpError(f"the corners of a region lie in 0..1; got {region}")
+    return region
 
 
 def official(kind: Kind = "implicit", layout: FtLayout | None = None) -> TrainSettings:

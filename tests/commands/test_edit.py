@@ -43,9 +43,26 @@ def test_the_second_order_walk_is_another_edit_of_the_same_face(place: Place) ->
         assert 0 < np.abs(first - second).mean() < 40
 
 
+def test_an_edit_shows_in_its_region_most(place: Place) -> None:
+    left = ("--region", 0, 0, 0.5, 0, 0.5, 1, 0, 1)
+    everywhere = ("--region", 0, 0, 1, 0, 1, 1, 0, 1)
+    found = {}
+    for name, words in {"plain": (), "left": left, "all": everywhere, "none": None}.items():
+        more = ("--strength", 0) if words is None else ("--strength", 4, *words)
+        assert call(*edit_of(place, *more, "--out", place.root / name)) == 0
+        found[name] = picture(place.root / name / "face0.png").astype(int)
+    assert np.abs(found["all"] - found["plain"]).max() <= 1
+    far = {name: np.abs(found[name] - found["none"]).mean((0, 2)) for name in ("plain", "left")}
+    assert far["plain"][40:].mean() > 1
+    assert far["left"][40:].mean() < far["plain"][40:].mean() / 4
+    assert far["left"][:24].mean() > far["plain"][:24].mean() / 2
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
+        (["--region", "0", "0", "1", "1"], "three corners or more"),
+        (["--region", "0", "0", "2", "0", "1", "1"], "lie in 0..1"),
         (["--strengths", "1", "1"], "must differ"),
         (["--strengths", "0.1234567", "0.1234568"], "must differ"),
         (["--strengths", "1", "2", "--solver", "second-order"], "by ddim only"),

@@ -13,11 +13,12 @@ from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData, FoundDirection, last_of
 from asyrp.finders.catalogue import Compose
 from asyrp.finders.compose import complement, mean_table, slerp
-from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
+from asyrp.finders.masks import picture_mask, segment_mask
 from asyrp.method.direction_file import DirectionCard, SavedDirection
 from asyrp.method.directions import GlobalDirection, TimestepDirection
 from asyrp.method.editing import edit
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.region import polygon_mask
 from asyrp.method.unedited_trajectory import editing_window
 from conftest import noise
 from doubles import random_f_t

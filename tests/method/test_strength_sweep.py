@@ -19,6 +19,7 @@ from asyrp.method.strength_sweep import strip
 from asyrp.method.text_conditioning import FixedPrompt
 from conftest import noise, tiny_model
 
+LEFT, TOP = (0.0, 0, 0.5, 0, 0.5, 1, 0, 1), (0.0, 0, 1, 0, 1, 0.5, 0, 0.5)
 STEPS = 8  # 999, 856, 713, 570, 428, 285, 142, 0
 
 
@@ -64,6 +65,12 @@ def ways(model: HSpaceUNet, f_t: ImplicitDirection) -> dict[str, list[list[Attri
             [Attribute(f_t, 500), Attribute(fixed, 300, t_start=600)],
             [Attribute(f_t, 500), Attribute(f_t, 700, 0.25)],
         ],
+        "regions": [
+            [Attribute(fixed, 500)],
+            [Attribute(fixed, 500, region=LEFT)],
+            [Attribute(fixed, 500, region=LEFT), Attribute(f_t, 400)],
+            [Attribute(fixed, 500, region=LEFT), Attribute(other, 700, region=TOP)],
+        ],
         "training lengths": [[Attribute(f_t, 500, trained_steps=n)] for n in (10, 40)],
     }
 
@@ -71,7 +78,7 @@ def ways(model: HSpaceUNet, f_t: ImplicitDirection) -> dict[str, list[list[Attri
 NAMES = ["one", "none", "strengths", "late start", "directions", "intervals", "sums"]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "training lengths"])
+@pytest.mark.parametrize("name", [*NAMES, "regions", "training lengths"])
 @pytest.mark.parametrize("t_boost", [0, 250])
 def test_each_edit_of_a_strip_is_that_edit(
     model: HSpaceUNet, f_t: ImplicitDirection, name: str, t_boost: int

@@ -29,6 +29,7 @@ from asyrp.options.shared import Unasked
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.runtime.distributed import assemble, is_first
 from asyrp.runtime.resumable import Stage, recorded, run_stages, unworked
+from asyrp.settings import checked_region
 from asyrp.storage.image_folders import SUFFIXES
 from asyrp.storage.images import MARK
 from asyrp.storage.results import new_folder
@@ -203,13 +204,14 @@ def applied(model: HSpaceUNet, options: Applying, steps: int) -> Applied:
             timestep of the walk.
     """
     grid = paper_grid(steps, model.schedule.length)
+    region = None if options.region is None else checked_region(options.region)
     saved, attributes = [], []
     for text in options.direction:
         path, strength = parse_direction(text)
         one = load_named(path, model, options.force)
         saved.append(one)
         total = strength * options.strength * one.card.strength
-        attributes.append(one.attribute(total, options.t_edit, options.t_start))
+        attributes.append(one.attribute(total, options.t_edit, options.t_start, region))
     check_acts(attributes, grid)
     t_boost = boost_of(saved, options.t_boost)
     intervals_of(attributes, t_boost)

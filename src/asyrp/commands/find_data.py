@@ -19,7 +19,7 @@ from asyrp.finders.amortised import parsed, read_text_pairs, text_pairs_of
 from asyrp.finders.base import FinderData
 from asyrp.finders.catalogue import Amortised, Clip, Compose, Jacobian, Labels, Pairs
 from asyrp.finders.labels import checked
-from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
+from asyrp.finders.masks import picture_mask, segment_mask
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, parse_direction
 from asyrp.finders.unfinished import kept, key_of
 from asyrp.method.direction_file import SavedDirection
@@ -27,6 +27,7 @@ from asyrp.method.editing import edit, latents_of, random_latents
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, text_cosine
+from asyrp.method.region import polygon_mask
 from asyrp.method.text_direction import new_text_direction
 from asyrp.method.unedited_trajectory import editing_window
 from asyrp.metrics.structure import Segmenting

@@ -287,7 +287,7 @@ def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> fl
     one, checked = job.goals[goal], job.checked
     assert checked is not None
     parts = (one.guide, checked.until(len(one.grid)), one.grid, options.network.at_once)
-    found = saturating(model, cast(Direction, one.direction), *parts)
+    found = saturating(model, cast(Direction, one.direction), *parts, options.training.region)
     say(f"strength 1 of {options.target[goal]!r} stands for {found:g} times what was trained")
     return found
 

@@ -27,8 +27,9 @@ def preview(
 ) -> None:
     """Write reconstructions of held-out images above their edits into a new folder's path."""
     few = held[:MOST_PREVIEWED]
-    direction, steps = cast(Direction, goal.direction), options.training.steps
-    act = Attribute(direction, phases.t_edit, 1.0, steps, phases.t_start)
+    direction, training = cast(Direction, goal.direction), options.training
+    how = (training.steps, phases.t_start, training.region)
+    act = Attribute(direction, phases.t_edit, 1.0, *how)
     edits = edit(model, few.latents, [act], EDIT_STEPS, inversion=options.inversion)
     sheet = contact_sheet([model.space.decode(row) for row in (few.images, edits)])
     with atomic_folder(path.parent) as out:

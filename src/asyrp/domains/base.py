@@ -16,7 +16,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.metrics.table import Scorers
-from asyrp.settings import Precision
+from asyrp.settings import Precision, Region
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -29,7 +29,7 @@ class Task:
     unseen: whether the diffusion network never saw the value. of_colour: whether it is a colour,
     which can be reached by degrees. interval: when it edits; None reads it off LPIPS curves.
     follows: attributes that a picture changes with this one (a smile opens the mouth), which are no
-    leakage.
+    leakage. region: where the value shows; the directions that ship are bound to it.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Task:
     of_colour: bool = False
     interval: EditInterval | None = None
     follows: tuple[str, ...] = ()
+    region: Region = ()
 
 
 class Images(NamedTuple):

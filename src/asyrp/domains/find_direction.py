@@ -76,7 +76,7 @@ def saturated(
     window = editing_window(start, card.t_edit, steps, length, images.at)
     sources = joined(list(prepare(model, guide, images.latents, window, BATCH)))
     direction = cast(Direction, saved.direction)
-    return saturating(model, direction, guide, sources, window.grid)
+    return saturating(model, direction, guide, sources, window.grid, region=card.region)
 
 
 class DhRecorder:

@@ -3,38 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.metrics.structure import Segmenting
-from asyrp.storage.images import from_uint8, read_image
-
-FINE = 8  # points a side and pixel at which a polygon is looked at
-
-
-def polygon_mask(corners: Sequence[float], size: tuple[int, int]) -> Tensor:
-    """The share of each pixel that lies in a polygon, (height, width) in [0, 1].
-
-    Args:
-        corners: x y of each, 0 to 1 from the left and from the top.
-
-    Raises:
-        AsyrpError: corners outside of the image, or no area.
-    """
-    if not all(0 <= value <= 1 for value in corners):
-        raise AsyrpError(f"the corners of a polygon lie in 0..1; got {tuple(corners)}")
-    height, width = size
-    picture = Image.new("RGB", (width * FINE, height * FINE))
-    points = [
-        (x * width * FINE, y * height * FINE)
-        for x, y in zip(corners[::2], corners[1::2], strict=True)
-    ]
-    ImageDraw.Draw(picture).polygon(points, fill="white")
-    return checked(_light(from_uint8(np.asarray(picture)[None])[0], size), "the polygon")
+from asyrp.storage.images import read_image
 
 
 def picture_mask(path: Path, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """Names for directions that come without: the texts that move the encoder's features alike."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ def movement(
     Args:
         latents: x_T, (n, c, height, width).
     """
-    back = Attribute(act.direction, act.t_edit, -act.strength, act.trained_steps, act.t_start)
+    back = replace(act, strength=-act.strength)
     forwards, backwards = strip(model, latents, [[act], [back]], steps, batch_size=batch_size)
 
     def moved(edited: Tensor, other: Tensor) -> Tensor:

@@ -262,6 +262,7 @@ def make_card(
         encoder=guide.encoder.name,
         text_cosine=guide.cosine,
         strength=strength,
+        region=settings.region,
         training={
             **asdict(settings),
             "learning_rate": settings.rate,

@@ -103,7 +103,9 @@ class SideWalk:
         acting, images = [learning[r] for r in rows], x.shape[1]
         taught = [cast(Direction, self.directions[i]) for i in acting]
         whole = full_length(self.grid)
-        act = Attribute(SideBySide(taught, images), pair.t, trained_steps=whole)
+        act = Attribute(
+            SideBySide(taught, images), pair.t, trained_steps=whole, region=self.settings.region
+        )
         one = Timesteps((pair,), whole)
         (done,) = reverse_process(self.model, torch.cat([states[r] for r in rows]), one, [act])
         after = done.x.detach()

@@ -17,7 +17,9 @@ from asyrp.method.ddim import draw_noise, predict_x0, step
 from asyrp.method.directions import Direction
 from asyrp.method.editing_interval import EditInterval, edit_interval
 from asyrp.method.hspace import Encoded, HSpaceUNet
+from asyrp.method.region import confined
 from asyrp.method.schedule import Pair, full_length
+from asyrp.settings import Region
 
 Change = Callable[[Tensor], Tensor]
 Predictions = tuple[Tensor, Tensor]  # eps for P_t, eps for D_t
@@ -30,7 +32,7 @@ class Attribute:
 
     t_edit: the last timestep at which it acts. strength: factor on dh, negative to reverse.
     trained_steps: S, the length of the grid it was trained on. t_start: the first timestep at
-    which it acts; None is the paper's T.
+    which it acts; None is the paper's T. region: where P_t changes, () for everywhere.
     """
 
     direction: Direction
@@ -38,6 +40,7 @@ class Attribute:
     strength: float = 1.0
     trained_steps: int = 40
     t_start: int | None = None
+    region: Region = ()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.strength):
@@ -147,7 +150,8 @@ def predictions(
     def change(h: Tensor) -> Tensor:
         return sum((a.dh(h, encoded.emb, t, steps) for a in active), torch.zeros_like(h))
 
-    return shift(model, encoded, change)
+    eps_x0, eps = shift(model, encoded, change)
+    return confined(eps_x0, eps, [a.region for a in active]), eps
 
 
 def check_acts(attributes: Sequence[Attribute], grid: Sequence[Pair]) -> None:

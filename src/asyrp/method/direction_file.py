@@ -16,6 +16,7 @@ from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.directions import GlobalDirection, ImplicitDirection, Layout, TimestepDirection
 from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.settings import Region, checked_region
 from asyrp.storage.config_fields import name_passed_over
 from asyrp.storage.files import Kind, load_tensors, parse_json, save_tensors
 from asyrp.storage.finite import check_finite
@@ -33,7 +34,8 @@ class DirectionCard:
     trained_steps: S. fingerprint: of the network it was trained on, "" where a released file does
     not say. text_cosine: cos(source, target) by `encoder`. strength: the factor that `--strength 1`
     stands for. enough: the least E(x) . dT at which the target shows, where validation images told;
-    `edit` then gives each image as much as it needs. training: settings and outcome, free form.
+    `edit` then gives each image as much as it needs. region: where P_t changes, () for everywhere.
+    training: settings and outcome, free form.
     """
 
     source: str
@@ -47,6 +49,7 @@ class DirectionCard:
     strength: float = 1.0
     t_start: int | None = None
     enough: float | None = None
+    region: Region = ()
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,6 +68,9 @@ class DirectionCard:
         if self.trained_steps < 1:
             raise AsyrpError(f"trained_steps must be 1 or more; got {self.trained_steps}")
         edit_interval(self.t_start, self.t_edit, self.t_boost)
+        if not isinstance(self.region, list | tuple):
+            raise AsyrpError("a direction's region must be a list of numbers")
+        object.__setattr__(self, "region", checked_region(self.region))
 
 
 def _check_number(name: str, value: object) -> None:
@@ -84,14 +90,16 @@ class SavedDirection(NamedTuple):
         strength: float | None = None,
         t_edit: int | None = None,
         t_start: int | None = None,
+        region: Region | None = None,
     ) -> Attribute:
-        """As it is applied: the card's strength and interval unless others are given."""
+        """As it is applied: the card's strength, interval and region unless others are given."""
         return Attribute(
             cast(Any, self.direction),
             self.card.t_edit if t_edit is None else t_edit,
             self.card.strength if strength is None else strength,
             self.card.trained_steps,
             self.card.t_start if t_start is None else t_start,
+            self.card.region if region is None else region,
         )
 
 

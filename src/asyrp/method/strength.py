@@ -12,6 +12,7 @@ from asyrp.method.schedule import Pair, full_length
 from asyrp.method.text_direction import TextDirection
 from asyrp.method.unedited_trajectory import UneditedTrajectory
 from asyrp.runtime.batching import in_batches
+from asyrp.settings import Region
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 BATCH = 16  # images that are walked at a time
@@ -27,12 +28,14 @@ def response(
     sources: UneditedTrajectory,
     grid: Sequence[Pair],
     batch_size: int = BATCH,
+    region: Region = (),
 ) -> float:
     """Progress towards the text: the mean of (E(edited) - E(source)) . dT, in [-2, 2].
 
     Of P_t at the end of the editing interval.
     """
-    act = Attribute(direction, grid[-1].t, strength, trained_steps=full_length(grid))
+    steps = full_length(grid)
+    act = Attribute(direction, grid[-1].t, strength, trained_steps=steps, region=region)
 
     def made(rows: slice) -> Tensor:
         *_, last = reverse_process(model, sources.latents[rows], grid, [act])
@@ -49,9 +52,10 @@ def saturating(
     sources: UneditedTrajectory,
     grid: Sequence[Pair],
     batch_size: int = BATCH,
+    region: Region = (),
 ) -> float:
     """The strength at which images no longer respond."""
-    parts = (guide, sources, grid, batch_size)
+    parts = (guide, sources, grid, batch_size, region)
     return saturation(STRENGTHS, [response(model, direction, s, *parts) for s in STRENGTHS])
 
 

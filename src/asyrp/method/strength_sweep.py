@@ -16,6 +16,7 @@ from asyrp.method.asymmetric_process import Attribute, intervals_of
 from asyrp.method.ddim import draw_noise, seeded_generators, step
 from asyrp.method.editing import Report, as_state, inversion_grid, silent
 from asyrp.method.hspace import Encoded, HSpaceUNet
+from asyrp.method.region import confined
 from asyrp.method.schedule import Pair, full_length
 from asyrp.runtime.batching import in_batches
 
@@ -113,10 +114,14 @@ def _parted(
     for branch, members in enumerate(branches):
         for one in members:
             acting = tuple(a for a in ways[one] if a.acts(t) and a.strength)
-            same = (branch, *((id(a.direction), a.strength, a.trained_steps) for a in acting))
+            same = (branch, *(_said(a) for a in acting))
             group = groups.get(same, _Group((), branch, acting))
             groups[same] = group._replace(edits=(*group.edits, one))
     return tuple(groups.values())
+
+
+def _said(a: Attribute) -> tuple[object, ...]:
+    return id(a.direction), a.strength, a.trained_steps, a.region
 
 
 def _stepped(
@@ -136,7 +141,8 @@ def _stepped(
         acting = [groups[row] for row in edited]
         found = _edited(model, encoded, acting, state.shape[1], pair.t, steps)
         for row, own in zip(edited, found, strict=True):
-            eps_x0[row] = own
+            regions = [a.region for a in groups[row].acting]
+            eps_x0[row] = confined(own, eps[row], regions)
     drawn = None if noise is None else noise.expand_as(eps)
     x, eta = _chosen(state, branches), float(noise is not None)
     return step(x, torch.stack(eps_x0), eps, model.schedule, pair, drawn, eta).x

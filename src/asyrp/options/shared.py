@@ -132,6 +132,9 @@ class Applying:
     """Last timestep of editing, for every direction."""
     t_boost: Annotated[int | None, unset("the lowest of the files'", "INT")] = None
     """Timestep below which noise is added (quality boosting); 0 for none."""
+    region: Annotated[tuple[float, ...] | None, unset("each file's own", "[FLOAT ...]")] = None
+    """Corners x y x y ..., 0 to 1 from the left and the top, of where edits show: what lies outside
+    stays. 0 0 1 0 1 1 0 1 is the whole image."""
     seed: int = 0
     """Seed of the noise: one generator an image."""
     force: bool = False

@@ -27,7 +27,7 @@ from asyrp.metrics.table import Scorers
 from asyrp.networks import load_model
 from asyrp.runtime.download import cache_folder
 from asyrp.scorers.load import encoder_for, load_distance
-from asyrp.settings import Precision
+from asyrp.settings import Precision, Region
 from asyrp.storage.images import from_uint8
 from asyrp.storage.untrusted.pictures import open_picture
 
@@ -59,9 +59,46 @@ FOLLOWS: Mapping[str, tuple[str, ...]] = {
 """attribute -> those that go with it: a correlation of labels of at least 0.5 in size."""
 
 
+MOUTH = (0.2, 0.47, 0.8, 0.47, 0.8, 0.72, 0.65, 0.95, 0.35, 0.95, 0.2, 0.72)  # with the cheeks
+EYES = (0.1, 0.28, 0.9, 0.28, 0.9, 0.55, 0.1, 0.55)
+LIPS = (0.27, 0.6, 0.73, 0.6, 0.73, 0.84, 0.27, 0.84)
+FACE = (0.15, 0.28, 0.85, 0.28, 0.85, 0.7, 0.65, 0.95, 0.35, 0.95, 0.15, 0.7)
+LOWER = (0.12, 0.5, 0.88, 0.5, 0.88, 0.8, 0.7, 1.0, 0.3, 1.0, 0.12, 0.8)
+FOREHEAD = (0.05, 0.0, 0.95, 0.0, 0.95, 0.42, 0.05, 0.42)
+TOP = (0.0, 0.0, 1.0, 0.0, 1.0, 0.55, 0.8, 0.4, 0.2, 0.4, 0.0, 0.55)
+HAIR = (
+    *TOP[:4],
+    1.0,
+    1.0,
+    0.8,
+    1.0,
+    0.84,
+    0.5,
+    0.72,
+    0.3,
+    0.28,
+    0.3,
+    0.16,
+    0.5,
+    0.2,
+    1.0,
+    0.0,
+    1.0,
+)
+REGIONS: Mapping[str, Region] = {
+    "Smiling": MOUTH, "Eyeglasses": EYES, "Wearing_Lipstick": LIPS, "Heavy_Makeup": FACE,
+    "Rosy_Cheeks": FACE, "Blond_Hair": HAIR, "Black_Hair": HAIR, "Gray_Hair": HAIR,
+    "Bangs": FOREHEAD, "Wearing_Hat": TOP, "Bald": TOP, "Receding_Hairline": FOREHEAD,
+    "No_Beard": LOWER, "Goatee": LOWER, "5_o_Clock_Shadow": LOWER, "Mustache": LIPS,
+    "Sideburns": LOWER,
+}  # fmt: skip
+"""attribute -> where it shows on faces that are cut as CelebA's are."""
+
+
 def _task(name: str, source: str, target: str, attribute: str, value: str = "yes") -> Task:
-    follows = FOLLOWS.get(attribute, ())
-    return Task(name, source, target, attribute, value, interval=INTERVAL, follows=follows)
+    follows, region = FOLLOWS.get(attribute, ()), REGIONS.get(attribute, ())
+    texts = (name, source, target, attribute, value)
+    return Task(*texts, interval=INTERVAL, follows=follows, region=region)
 
 
 TASKS: Mapping[str, Task] = {
