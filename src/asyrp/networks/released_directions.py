@@ -93,11 +93,7 @@ def read_name(name: str) -> ReleasedName | None:
 
 
 def read_known(values: Mapping[str, Any]) -> Known:
-    """What a JSON object says about a direction; other entries are left alone.
-
-    Raises:
-        AsyrpError: a value of the wrong kind.
-    """
+    """What a JSON object says about a direction; AsyrpError for a value of the wrong kind."""
     kinds: dict[str, Callable[[Any], Any]] = {"source": str, "target": str, "cosine": float}
     kinds["ignore_timesteps"] = switch
     given = {f.name: values[f.name] for f in fields(Known) if values.get(f.name) is not None}
@@ -127,7 +123,8 @@ def convert_direction(
     """
     direction = to_direction(found, bool(known.ignore_timesteps))
     parsed = read_name(name)
-    preset = preset or _preset_of(parsed)
+    if parsed is not None and preset is None:
+        preset = next((one for one in EVERY if one.category == parsed.category), None)
     notes: list[str] = []
     known = _ended(known, direction, preset, notes)
     texts = _texts(parsed, known, name, notes)
@@ -157,11 +154,7 @@ def convert_direction(
 
 
 def to_direction(found: Detected, ignore_timesteps: bool = False) -> nn.Module:
-    """f_t under our names, or a table of dh.
-
-    Raises:
-        AsyrpError: missing or extra keys, or other shapes.
-    """
+    """f_t under our names, or a table of dh; AsyrpError for other keys or shapes."""
     if found.kind == "table direction":
         return to_table(found, ignore_timesteps)
     layout: Layout = "ddpm" if found.kind == "ddpm direction" else "adm"
@@ -218,12 +211,6 @@ def _names(layout: Layout) -> dict[str, str]:
     """Original key -> our key."""
     pairs = NAMES[layout].items()
     return {f"{old}.{kind}": f"{new}.{kind}" for old, new in pairs for kind in ("weight", "bias")}
-
-
-def _preset_of(parsed: ReleasedName | None) -> Preset | None:
-    if parsed is None:
-        return None
-    return next((preset for preset in EVERY if preset.category == parsed.category), None)
 
 
 def _texts(

@@ -19,11 +19,7 @@ class TextPair(NamedTuple):
 
 
 def text_pairs(domain: str) -> dict[str, TextPair]:
-    """Name -> text pair, for one of DOMAINS.
-
-    Raises:
-        AsyrpError: another domain.
-    """
+    """Name -> text pair, for one of DOMAINS; AsyrpError for another."""
     if domain not in DOMAINS:
         raise AsyrpError(f"text pairs are about {', '.join(DOMAINS)}; got {domain!r}")
     return {name: pair for name, pair in every_pair().items() if _domain_of(name) == domain}

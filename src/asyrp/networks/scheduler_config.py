@@ -30,40 +30,26 @@ class Betas(NamedTuple):
 
 _STABLE = Betas(0.00085, 0.012)
 _DISTILLED = Betas(0.00085, 0.012, "scaled_linear")
+_USUAL = """
+DDIM DDIMInverse DDIMParallel DDPM DDPMParallel DEISMultistep DPMSolverMultistep
+DPMSolverMultistepInverse DPMSolverSinglestep EulerAncestralDiscrete EulerDiscrete LMSDiscrete PNDM
+RePaint SASolver UniPCMultistep
+"""
 # The classes whose networks learnt q(x_t | x_0) of discrete betas (Ho et al. 2020, equation 4).
 CLASSES: dict[str, Betas] = {
-    "DDIMInverseScheduler": Betas(),
-    "DDIMParallelScheduler": Betas(),
-    "DDIMScheduler": Betas(),
-    "DDPMParallelScheduler": Betas(),
-    "DDPMScheduler": Betas(),
-    "DEISMultistepScheduler": Betas(),
-    "DPMSolverMultistepInverseScheduler": Betas(),
-    "DPMSolverMultistepScheduler": Betas(),
-    "DPMSolverSDEScheduler": _STABLE,
-    "DPMSolverSinglestepScheduler": Betas(),
-    "EulerAncestralDiscreteScheduler": Betas(),
-    "EulerDiscreteScheduler": Betas(),
-    "HeunDiscreteScheduler": _STABLE,
-    "KDPM2AncestralDiscreteScheduler": _STABLE,
-    "KDPM2DiscreteScheduler": _STABLE,
-    "LCMScheduler": _DISTILLED,
-    "LMSDiscreteScheduler": Betas(),
-    "PNDMScheduler": Betas(),
-    "RePaintScheduler": Betas(),
-    "SASolverScheduler": Betas(),
-    "TCDScheduler": _DISTILLED,
-    "UniPCMultistepScheduler": Betas(),
+    f"{name}Scheduler": betas
+    for names, betas in (
+        (_USUAL, Betas()),
+        ("DPMSolverSDE HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete", _STABLE),
+        ("LCM TCD", _DISTILLED),
+    )
+    for name in names.split()
 }
 # rescale_betas_zero_snr is refused with the betas
 _OTHERS = ("num_train_timesteps", "trained_betas", "prediction_type", "rescale_betas_zero_snr")
 OBEYED = (*Betas._fields, *_OTHERS)
 # field -> the only value that is computed here
-ONLY: dict[str, Any] = {
-    "timestep_type": "discrete",
-    "use_flow_sigmas": False,
-    "snr_shift_scale": 1.0,
-}
+ONLY = {"timestep_type": "discrete", "use_flow_sigmas": False, "snr_shift_scale": 1.0}
 WHY = {
     "timestep_type": "means a network that is told noise levels instead of timesteps; needed: "
     "discrete timesteps",

@@ -39,29 +39,20 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def fill(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
-    """Give a network the weights of its file, in place.
+def check_part(net: nn.Module, folder: Path) -> None:
+    """Refuse a part that somebody else loaded without all the weights of its file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a variant was asked for by name
+        weights = read_weights(folder)
+    fitting(net, weights, folder)
+
+
+def fitting(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
+    """The weights of a network's file under its own keys of today.
 
     Raises:
         AsyrpError: keys or shapes are not those of the network, or values are no finite numbers.
     """
-    net.load_state_dict(_checked(net, weights, where))
-
-
-def check_part(net: nn.Module, folder: Path) -> None:
-    """Refuse a part that somebody else loaded without all the weights of its file.
-
-    Raises:
-        AsyrpError: see `fill`.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variant was asked for by name
-        weights = read_weights(folder)
-    _checked(net, weights, folder)
-
-
-def _checked(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
-    """The weights under the network's own keys."""
     wanted = net.state_dict()
     found = {_renamed(key, wanted): value for key, value in weights.items()}
     report: dict[str, Any] = {

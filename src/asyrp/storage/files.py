@@ -112,11 +112,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 
 
 def reach_disk(path: Path) -> None:
-    """Wait until a file or folder would outlast a power cut.
-
-    Raises:
-        OSError: it does not fit on the disk.
-    """
+    """Wait until a file or folder would outlast a power cut; OSError where the disk is full."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -167,11 +163,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        AsyrpError: not a file, far too large, not JSON, or no object.
-    """
+    """A JSON object from a file; AsyrpError where it is none, or far too large."""
     try:
         content = parse_json(read_bounded(path))
     except (OSError, ValueError) as error:
@@ -205,37 +197,32 @@ def load_tensors(path: Path, kind: Kind) -> LoadedTensors:
     """
     if not path.is_file():
         raise AsyrpError(f"needed a {kind.name} file; {str(path)!r} does not exist")
-    try:
-        with open_safetensors(path) as file:
-            header = dict(file.metadata() or {})
-            if header.get("format") != kind.format:
-                raise AsyrpError(
-                    f"{str(path)!r} is a safetensors file but not an asyrp {kind.name}; "
-                    f"make one with: {kind.maker}"
-                )
-            if header.get("version") != str(kind.version):
-                raise AsyrpError(
-                    f"{str(path)!r} has format version {header.get('version')}; this asyrp reads "
-                    f"version {kind.version}; update asyrp"
-                )
-            return LoadedTensors(header, {key: file.get_tensor(key) for key in file.keys()})
-    except SafetensorError as error:
-        raise AsyrpError(
-            f"{str(path)!r} is not a safetensors file or is cut short ({error}); "
-            f"make it again with: {kind.maker}"
-        ) from error
+    with _opened(path, f"; make it again with: {kind.maker}") as file:
+        header = dict(file.metadata() or {})
+        if header.get("format") != kind.format:
+            raise AsyrpError(
+                f"{str(path)!r} is a safetensors file but not an asyrp {kind.name}; "
+                f"make one with: {kind.maker}"
+            )
+        if header.get("version") != str(kind.version):
+            raise AsyrpError(
+                f"{str(path)!r} has format version {header.get('version')}; this asyrp reads "
+                f"version {kind.version}; update asyrp"
+            )
+        return LoadedTensors(header, {key: file.get_tensor(key) for key in file.keys()})
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """The header of a safetensors file.
+    """The header of a safetensors file; AsyrpError where it is none, or cut short."""
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
 
-    Raises:
-        AsyrpError: it is none, or cut short.
-    """
+
+@contextmanager
+def _opened(path: Path, do: str = "") -> Iterator[Any]:
     try:
         with open_safetensors(path) as file:
-            return dict(file.metadata() or {})
+            yield file
     except SafetensorError as error:
-        raise AsyrpError(
-            f"{str(path)!r} is not a safetensors file or is cut short ({error})"
-        ) from error
+        told = f"{str(path)!r} is not a safetensors file or is cut short ({error}){do}"
+        raise AsyrpError(told) from error

@@ -93,18 +93,16 @@ def load(
 
 
 def open_source(spec: str | Path, size: tuple[int, int] | None = None) -> Iterator[Item]:
-    """The items of a folder, FILE.csv, an LMDB folder, or hf:NAME[:SPLIT]; nothing is decoded.
-
-    Raises:
-        AsyrpError: none of these.
-    """
+    """The items of a folder, FILE.csv, an LMDB folder, or hf:NAME[:SPLIT]; nothing is decoded."""
     text = str(spec)
     if text.startswith("hf:"):
         return hugging_face(text.removeprefix("hf:"))
     path = Path(text)
     if path.suffix.lower() == ".csv":
         return csv_table(path)
-    return folder(path) if is_folder(text) else lmdb_folder(path, size)
+    if is_folder(text):
+        return (Item(found.name, found, {}) for found in find_images(path))
+    return lmdb_folder(path, size)
 
 
 def is_folder(spec: str | Path) -> bool:
@@ -112,11 +110,6 @@ def is_folder(spec: str | Path) -> bool:
     path, text = Path(spec), str(spec)
     other = text.startswith("hf:") or path.suffix.lower() in (".csv", ".lmdb")
     return not other and not (path / "data.mdb").is_file()
-
-
-def folder(path: Path) -> Iterator[Item]:
-    """The pictures directly in a folder (or one picture), by name."""
-    return (Item(found.name, found, {}) for found in find_images(path))
 
 
 def csv_table(path: Path) -> Iterator[Item]:

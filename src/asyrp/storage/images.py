@@ -75,7 +75,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
             with open_picture(path) as opened:
-                _check_smallest(path, opened.size)
+                width, height = opened.size
+                if min(width, height) < SMALLEST:
+                    raise AsyrpError(
+                        f"an image must be at least {SMALLEST} pixels wide and high; {str(path)!r} "
+                        f"is {width} x {height}; remove it or use a larger one"
+                    )
                 yield opened
     except AsyrpError:
         raise
@@ -96,8 +101,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def upright(picture: Image.Image) -> Image.Image:
     """A picture as it is seen: EXIF rotation applied, on white, sRGB; the one given may be loaded.
 
-    Raises:
-        ValueError: its pixels are floating-point numbers.
+    ValueError where its pixels are floating-point numbers.
     """
     key, deep = picture.info.get("transparency"), _raw_mode(picture)
     if isinstance(key, int):
@@ -110,11 +114,7 @@ def upright(picture: Image.Image) -> Image.Image:
 
 
 def upright_shape(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture after EXIF rotation, from its header alone.
-
-    Raises:
-        AsyrpError: see `read_image`.
-    """
+    """(height, width) of a picture after EXIF rotation, from its header alone."""
     with _opened(path) as picture:
         width, height = picture.size
         turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
@@ -166,15 +166,6 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.merge("LA", (grey, Image.fromarray((values != key).astype(np.uint8) * 255)))
 
 
-def _check_smallest(path: Path, size: tuple[int, int]) -> None:
-    width, height = size
-    if min(width, height) < SMALLEST:
-        raise AsyrpError(
-            f"an image must be at least {SMALLEST} pixels wide and high; {str(path)!r} is "
-            f"{width} x {height}; remove it or use a larger one"
-        )
-
-
 def read_folder(folder: Path, size: tuple[int, int], most: int | None = None) -> list[Picture]:
     """The pictures of a folder (or one file), in the order of their names."""
     return [Picture(path, read_image(path, size)) for path in find_images(folder)[:most]]
@@ -189,12 +180,10 @@ def from_uint8(pictures: np.ndarray) -> Tensor:
 def to_uint8(images: Tensor) -> np.ndarray:
     """(b, c, height, width) -> (b, height, width, c) uint8; values outside [-1, 1] are clipped.
 
-    Raises:
-        AsyrpError: a pixel is no finite number.
+    AsyrpError where a pixel is no finite number.
     """
-    scaled = (
-        check_result(images.detach(), "a picture").float().add(1).mul(127.5).round().clamp(0, 255)
-    )
+    finite = check_result(images.detach(), "a picture").float()
+    scaled = finite.add(1).mul(127.5).round().clamp(0, 255)
     return scaled.byte().permute(0, 2, 3, 1).cpu().numpy()
 
 

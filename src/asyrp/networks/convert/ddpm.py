@@ -34,13 +34,7 @@ RESNET = {
     "conv2": "conv2",
     "nin_shortcut": "conv_shortcut",
 }
-ATTENTION = {
-    "norm": "group_norm",
-    "q": "to_q",
-    "k": "to_k",
-    "v": "to_v",
-    "proj_out": "to_out.0",
-}
+ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
 
 
 def structure_of(weights: Weights) -> Structure:

@@ -166,11 +166,7 @@ def _larger(wanted: str, stored: int, where: Path | str) -> AsyrpError:
 
 
 def count_values(path: Path) -> int:
-    """The values in a safetensors file, read off its header.
-
-    Raises:
-        SafetensorError, OSError: it is damaged.
-    """
+    """The values in a safetensors file, by its header; SafetensorError where it is damaged."""
     with open_safetensors(path) as file:
         shapes = [file.get_slice(key).get_shape() for key in file.keys()]
     return sum(torch.Size(shape).numel() for shape in shapes)

@@ -39,11 +39,7 @@ def open_safetensors(path: Path | str) -> Any:
 
 
 def load_safetensors(path: Path | str) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file.
-
-    Raises:
-        SafetensorError, OSError: it is damaged.
-    """
+    """Every tensor of a safetensors file; SafetensorError or OSError where it is damaged."""
     with open_safetensors(path) as file:
         return {key: file.get_tensor(key) for key in file.keys()}
 
@@ -65,7 +61,13 @@ def read_checkpoint(path: Path) -> Any:
         _check_zip(path)
         return _checked(path, _torch(path, mmap=True))
     if head[8:9] == b"{":
-        return _checked(path, _safetensors(path))
+        try:
+            found = load_safetensors(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise AsyrpError(
+                f"{str(path)!r} is no whole safetensors file ({error}); download it again"
+            ) from error
+        return _checked(path, found)
     if head[:1] == b"\x80":  # torch before 1.6
         return _checked(path, _torch(path, mmap=False))
     raise AsyrpError(
@@ -118,38 +120,21 @@ def _check_zip(path: Path) -> None:
 
 
 def _torch(path: Path, mmap: bool) -> Any:
-    _check_pickle(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # the restricted reader has no common base for its errors
-        raise AsyrpError(_damaged(path, error)) from error
-
-
-def _check_pickle(path: Path) -> None:
-    """Refuse a checkpoint that would call anything but what builds tensors."""
+    """The content of a checkpoint that would call nothing but what builds tensors."""
     try:
         foreign = foreign_names(path)
+        if not foreign:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a damaged pickle fails in any way
-        raise AsyrpError(_damaged(path, error)) from error
-    if foreign:
-        code = foreign[0].replace(" ", ".")
+        told = first_line(error, 120)
         raise AsyrpError(
-            f"{str(path)!r} was not opened: it asks to run {code}, and only plain tensors are read "
-            "here; ask its authors for the bare state dict or a safetensors file"
-        )
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return f"{str(path)!r} is cut short or damaged ({first_line(error, 120)}); download it again"
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_safetensors(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise AsyrpError(
-            f"{str(path)!r} is no whole safetensors file ({error}); download it again"
+            f"{str(path)!r} is cut short or damaged ({told}); download it again"
         ) from error
+    code = foreign[0].replace(" ", ".")
+    raise AsyrpError(
+        f"{str(path)!r} was not opened: it asks to run {code}, and only plain tensors are read "
+        "here; ask its authors for the bare state dict or a safetensors file"
+    )
 
 
 def _checked(path: Path, content: Any) -> Any:
