@@ -92,11 +92,7 @@ def scheduler_in(folder: Path) -> Mapping[str, Any]:
 
 
 def open_unet(root: Path) -> UNet2DModel:
-    """The network of a folder with config.json and weights, every tensor accounted for.
-
-    Raises:
-        AsyrpError: no UNet2DModel, or weights that do not fit the config.
-    """
+    """The network of a folder; AsyrpError where it is no UNet2DModel, or its weights do not fit."""
     config = read_json(root / "config.json")
     if config.get("attention_legacy_order"):
         with refusing(root, "UNet2DModel"):

@@ -70,11 +70,7 @@ def is_latent(folder: Path) -> bool:
 
 
 def download(spec: str) -> Path | None:
-    """The folder of a Hub id's pipeline with an autoencoder; None where the Hub shows none.
-
-    Raises:
-        AsyrpError: there is one, and it does not download.
-    """
+    """The folder of a Hub id's pipeline with an autoencoder; None where the Hub shows none."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 

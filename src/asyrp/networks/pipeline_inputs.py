@@ -25,14 +25,7 @@ LEAST = {"batch_size": 1} | dict.fromkeys(
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Refuse an argument of a pipeline that is of another kind or size than it can be.
-
-    Args:
-        given: the arguments of a call by their names; None stands for one that was not given.
-
-    Raises:
-        AsyrpError: naming the first of them.
-    """
+    """Raise AsyrpError for the first argument of a call, by name, of a wrong kind or size."""
     for name, value in given.items():
         if value is None:
             continue

@@ -16,7 +16,6 @@ from asyrp.networks.convert.hyperparameters import switch
 from asyrp.networks.presets import EVERY, AttributePreset, Preset
 from asyrp.networks.released_dh_tables import to_entries, to_table
 from asyrp.networks.released_tables import implied_cosine, released_intervals
-from asyrp.networks.released_texts import bare_name
 from asyrp.storage.files import load_tensors, parse_json
 from asyrp.storage.finite import check_finite
 
@@ -72,8 +71,11 @@ class ReleasedName(NamedTuple):
 
     @property
     def texts(self) -> str:
-        """The name of its text pair (see `find_pair`)."""
-        return bare_name(self.attribute)
+        """The name of its text pair.
+
+        zombie_new was trained anew and random_noise_man on samples, as zombie and man are.
+        """
+        return self.attribute.removesuffix("_new").removeprefix("random_noise_")
 
 
 class ConvertedDirection(NamedTuple):

@@ -33,14 +33,6 @@ def every_pair() -> Mapping[str, TextPair]:
     return MappingProxyType({name: TextPair(*texts) for name, *texts in rows})
 
 
-def bare_name(name: str) -> str:
-    """The name of the texts that a released file was trained with.
-
-    zombie_new was trained anew and random_noise_man on samples, with the texts of zombie and man.
-    """
-    return name.removesuffix("_new").removeprefix("random_noise_")
-
-
 def _domain_of(name: str) -> str:
     first = name.split("_")[0]
     if first in ("dog", "church", "bedroom", "metface"):

@@ -30,14 +30,7 @@ CONVERTER = 1  # raised when a converter changes what it writes, so that old cop
 
 
 def folder_of(spec: str, said: Hyperparameters | None = None) -> Path:
-    """A diffusers folder for any spec that `load_model` takes.
-
-    Args:
-        said: hyper-parameters of an original file.
-
-    Raises:
-        AsyrpError: nothing by that name, or it cannot be fetched or converted.
-    """
+    """A diffusers folder for any spec of `load_model`; said: hyper-parameters of a file."""
     if spec in BUILT_IN:
         return shipped(f"asyrp.domains.{BUILT_IN[spec]}", "weights", spec)
     path = Path(spec)

@@ -23,11 +23,7 @@ OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a folder's weights, by their keys.
-
-    Raises:
-        AsyrpError: no weights, a damaged or unsafe file, or one that is no flat dict of tensors.
-    """
+    """The tensors of a folder's weights; AsyrpError for damaged or unsafe files."""
     weights: dict[str, Tensor] = {}
     for name in chosen_in(folder).names:
         content = read_checkpoint(folder / name)

@@ -35,12 +35,8 @@ Watch = Callable[[str, int | None], AbstractContextManager[Came]]
 """From a file's name and its bytes, None where nobody said: a context that is told what came."""
 
 
-def unwatched(name: str, total: int | None) -> AbstractContextManager[Came]:
-    """Nobody looks."""
-    return nullcontext(lambda count: None)
-
-
-watch: ContextVar[Watch] = ContextVar("watch", default=unwatched)
+_UNWATCHED = nullcontext(lambda count: None)
+watch: ContextVar[Watch] = ContextVar("watch", default=lambda name, total: _UNWATCHED)
 
 
 class Digest(NamedTuple):
@@ -87,11 +83,7 @@ def fetch_url(spec: str) -> Path:
 
 
 def fetch(url: str, digest: Digest | None) -> Path:
-    """The file behind a URL, checked; without a SHA-256 https alone vouches for it, which is told.
-
-    Raises:
-        AsyrpError: see `fetch_url`.
-    """
+    """The file behind a URL, checked; a warning tells where https alone vouches for it."""
     parts = urlparse(url)
     if parts.scheme == "file":
         path = Path(urllib.request.url2pathname(parts.path))
@@ -101,7 +93,8 @@ def fetch(url: str, digest: Digest | None) -> Path:
         return path
     if parts.scheme != "https":
         raise AsyrpError(f"needed an https or file URL; got {parts.scheme!r} in {url}")
-    kept = cache_folder() / "downloads" / _name(url, digest)
+    key = digest.value if digest else hashlib.sha256(url.encode()).hexdigest()
+    kept = cache_folder() / "downloads" / f"{key[:16]}-{Path(parts.path).name or 'file'}"
     if kept.is_file():
         return kept
     if is_offline():
@@ -110,7 +103,14 @@ def fetch(url: str, digest: Digest | None) -> Path:
     with atomic_path(kept) as temporary:
         _download(url, temporary)
         _check(temporary, digest, url)
-        _check_kind(temporary, url)
+        with temporary.open("rb") as file:
+            head = file.read(9)
+        # a page that says why there is no file must not stay in the cache in its place
+        if head[:2] != b"PK" and head[:1] != b"\x80" and head[8:] != b"{":
+            raise AsyrpError(
+                f"{url} gave no checkpoint but something that begins with {head!r}; it may want a "
+                "login"
+            )
     if digest is None or digest.kind != "sha256":
         warnings.warn(
             f"nobody is known to have published the SHA-256 of {url}; what came has "
@@ -132,12 +132,6 @@ def parse_source(place: str) -> tuple[str, Digest | None]:
     """A preset's URL and its digest, if one was published."""
     url, fragment = urldefrag(place)
     return url, _digest(fragment)
-
-
-def _name(url: str, digest: Digest | None) -> str:
-    key = digest.value if digest else hashlib.sha256(url.encode()).hexdigest()
-    last = Path(urlparse(url).path).name or "file"
-    return f"{key[:16]}-{last}"
 
 
 def _download(url: str, path: Path) -> None:
@@ -168,16 +162,6 @@ def _check(path: Path, digest: Digest | None, url: str) -> None:
         )
 
 
-def _check_kind(path: Path, url: str) -> None:
-    """A page that says why there is no file must not stay in the cache in its place."""
-    with path.open("rb") as file:
-        head = file.read(9)
-    if head[:2] != b"PK" and head[:1] != b"\x80" and head[8:] != b"{":
-        raise AsyrpError(
-            f"{url} gave no checkpoint but something that begins with {head!r}; it may want a login"
-        )
-
-
 def hub_folder(
     repository: str, files: Sequence[str] = FOLDER_FILES, parts: Sequence[str] = ("", "unet")
 ) -> Path:
@@ -200,11 +184,7 @@ def hub_folder(
 
 
 def hub_file(place: str) -> Path:
-    """One file of a Hub repository, from "owner/name/file" or "owner/name/file@revision".
-
-    Raises:
-        AsyrpError: see `hub_folder`.
-    """
+    """One file of a Hub repository, from "owner/name/file" or "owner/name/file@revision"."""
     from huggingface_hub import hf_hub_download
 
     place, at, revision = place.partition("@")

@@ -20,11 +20,7 @@ REDUCED = (torch.bfloat16, torch.float16)
 
 
 def precision_of(asked: Precision, device: str | torch.device) -> torch.dtype:
-    """The precision of products on a device; "auto" is bfloat16 where it pays, else float32.
-
-    Raises:
-        AsyrpError: another name than those.
-    """
+    """The precision of products on a device; "auto" is bfloat16 where it pays, else float32."""
     if asked not in get_args(Precision):
         known = ", ".join(map(repr, get_args(Precision)))
         raise AsyrpError(f"dtype must be one of {known}; got {asked!r:.80}")

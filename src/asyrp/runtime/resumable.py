@@ -44,11 +44,7 @@ class Run(NamedTuple):
 
 
 def run_stages(stages: Sequence[Stage], folder: Path, workers: int = 1) -> Iterator[Done]:
-    """Work whatever has no fitting result yet, by several processes of one thread each.
-
-    Raises:
-        AsyrpError: a stage needs one that is not there, or its work failed so.
-    """
+    """Work what has no fitting result yet, by one process or several of one thread each."""
     _check(stages)
     marks = identities(stages)
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,8 +52,11 @@ def run_stages(stages: Sequence[Stage], folder: Path, workers: int = 1) -> Itera
     for stage in stages:
         if stage not in waiting:
             yield Done(stage.name, float(_read(folder, stage.name)["seconds"]), False)
-    runner = _alone if workers == 1 else _together
-    yield from runner(waiting, folder, marks, workers)
+    if workers > 1:
+        yield from _together(waiting, folder, marks, workers)
+        return
+    for stage in waiting:
+        yield _worked(stage, folder, marks[stage.name])
 
 
 def unworked(stages: Sequence[Stage], folder: Path) -> list[Stage]:
@@ -67,11 +66,7 @@ def unworked(stages: Sequence[Stage], folder: Path) -> list[Stage]:
 
 
 def result_of(folder: Path, name: str) -> dict[str, Any]:
-    """The result of a stage.
-
-    Raises:
-        AsyrpError: it was not worked yet.
-    """
+    """The result of a stage; AsyrpError where it was not worked yet."""
     kept = _read(folder, name)
     if "result" not in kept:
         raise AsyrpError(f"needed the stage {name!r} in {str(folder)!r}; it was not worked yet")
@@ -119,13 +114,6 @@ def _check(stages: Sequence[Stage]) -> None:
                 "before it"
             )
         seen.add(stage.name)
-
-
-def _alone(
-    stages: Sequence[Stage], folder: Path, marks: Mapping[str, str], workers: int
-) -> Iterator[Done]:
-    for stage in stages:
-        yield _worked(stage, folder, marks[stage.name])
 
 
 def _together(

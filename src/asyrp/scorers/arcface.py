@@ -66,11 +66,7 @@ def cropped(images: Tensor, crop: Crop) -> Tensor:
 def load_identity(
     path: Path, crop: Crop = ALIGNED, providers: Sequence[str] = ("CPUExecutionProvider",)
 ) -> ArcFace:
-    """A face-recognition network from an ONNX file (extra `identity`).
-
-    Raises:
-        AsyrpError: no such file, no ONNX network, or one that does not take 112 x 112 RGB.
-    """
+    """A face-recognition network from an ONNX file (extra `identity`); else AsyrpError."""
     need("onnxruntime", "identity")
     if not path.is_file():
         raise AsyrpError(f"needed an ONNX file of a face-recognition network; no {str(path)!r}")

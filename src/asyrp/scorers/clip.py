@@ -111,11 +111,7 @@ def check_is_transformers(source: str | Path) -> None:
 
 
 def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> ClipEncoder:
-    """A CLIP-like encoder from a local folder, the Hub's cache or the Hub.
-
-    Raises:
-        AsyrpError: it cannot be found or reached, or is no text-image encoder.
-    """
+    """A CLIP-like encoder from a folder or the Hub; AsyrpError where there is none."""
     check_is_transformers(source)
     give = f"a local folder or a Hub id such as {DEFAULT}"
     with opening(source, "a CLIP-like encoder", give) as local:

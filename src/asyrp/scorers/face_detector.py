@@ -79,11 +79,7 @@ def face_of(shape: Any, score: float, zoom: float) -> Face:
 
 
 def load_face_detector() -> DlibFaces:
-    """The detector of the extra `align`; its weights come with the packages, nothing is downloaded.
-
-    Raises:
-        MissingExtra: the packages are not installed.
-    """
+    """The detector of the extra `align`, with its weights; MissingExtra where it is missing."""
     dlib = need("dlib", "align")
     weights = _weights() / POINTS
     return DlibFaces(dlib.get_frontal_face_detector(), dlib.shape_predictor(str(weights)))

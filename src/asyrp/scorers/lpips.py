@@ -117,11 +117,7 @@ def difference(head: Tensor, f: Tensor, g: Tensor) -> Tensor:
 
 
 def check_pictures(a: Tensor, b: Tensor, smallest: int, name: str) -> None:
-    """What any distance needs of its two batches.
-
-    Raises:
-        AsyrpError: shapes that differ, or sides below the smallest.
-    """
+    """Refuse batches of two shapes, or with sides below the smallest (AsyrpError)."""
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
         raise AsyrpError(
             f"a distance needs two batches (b, 3, height, width) of one shape; "

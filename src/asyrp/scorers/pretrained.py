@@ -91,11 +91,7 @@ def tried(see: Callable[[Tensor], Tensor], source: str | Path) -> None:
 
 
 def with_weights(network: Network, path: Path, what: str, do: str) -> Network:
-    """A small network of ours with the weights of a file, frozen, in eval mode and float32.
-
-    Raises:
-        AsyrpError: the file holds other weights.
-    """
+    """A small network of ours, frozen, in eval mode and float32; AsyrpError for other weights."""
     try:
         network.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -100,11 +100,7 @@ def _unit(h: Tensor) -> Tensor:
 
 
 def load_perceptual(path: Path | None = None) -> ShiftTolerantLPIPS:
-    """The shipped distance (or one from a file), frozen, in float32.
-
-    Raises:
-        AsyrpError: the file holds other weights.
-    """
+    """The shipped distance or one from a file, frozen, in float32; AsyrpError for other weights."""
     path = path or shipped("asyrp.scorers", "data", "stlpips_alex.safetensors")
     do = "write them with tools/convert_stlpips.py"
     network = with_weights(ShiftTolerantLPIPS(), path, NAME, do)

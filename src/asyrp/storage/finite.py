@@ -40,11 +40,7 @@ def check_finite(weights: Mapping[str, Tensor], where: str = "") -> None:
 
 
 def check_result(values: Tensor, what: str) -> Tensor:
-    """The values, if all of them are numbers.
-
-    Raises:
-        AsyrpError: one is not; such a network or picture gives nothing that could be shown.
-    """
+    """The values; AsyrpError where one is no finite number, as then nothing can be shown."""
     if not is_finite(values):
         raise AsyrpError(
             f"{what} came out with values that are no finite numbers: the network overflows on "

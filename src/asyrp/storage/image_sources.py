@@ -113,11 +113,7 @@ def is_folder(spec: str | Path) -> bool:
 
 
 def csv_table(path: Path) -> Iterator[Item]:
-    """A CSV with a column of file names (relative to it) and one column an attribute.
-
-    Raises:
-        AsyrpError: no such file, no text, or no column of names.
-    """
+    """A CSV with a column of file names (relative to it) and one column an attribute."""
     if not path.is_file():
         raise AsyrpError(f"needed a CSV of attributes; {str(path)!r} does not exist")
     try:
@@ -144,11 +140,7 @@ def _csv_rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[Item]:
 
 
 def hugging_face(spec: str) -> Iterator[Item]:
-    """A dataset of the Hub or on disk, NAME[:SPLIT]; its first image column, the rest as labels.
-
-    Raises:
-        AsyrpError: it cannot be loaded, or has no image column.
-    """
+    """A dataset of the Hub or on disk, NAME[:SPLIT]; its first image column, the rest as labels."""
     library: Any = need("datasets", "data")
     try:
         yield from _rows(_table(spec, library), spec, library)
@@ -251,11 +243,7 @@ SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
 def split_of(name: str, shares: Mapping[str, float] = SHARES, seed: int = 0) -> str:
-    """The split of a picture, by the hash of its stem: the same on every machine and order.
-
-    Raises:
-        AsyrpError: shares that do not sum to 1.
-    """
+    """The split of a picture, by the hash of its stem: the same on every machine and order."""
     if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
         raise AsyrpError(
             f"the shares of a split must be 0 or more and sum to 1; got {dict(shares)}"

@@ -101,7 +101,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def upright(picture: Image.Image) -> Image.Image:
     """A picture as it is seen: EXIF rotation applied, on white, sRGB; the one given may be loaded.
 
-    ValueError where its pixels are floating-point numbers.
+    Raises:
+        ValueError: its pixels are floating-point numbers.
     """
     key, deep = picture.info.get("transparency"), _raw_mode(picture)
     if isinstance(key, int):
@@ -180,7 +181,8 @@ def from_uint8(pictures: np.ndarray) -> Tensor:
 def to_uint8(images: Tensor) -> np.ndarray:
     """(b, c, height, width) -> (b, height, width, c) uint8; values outside [-1, 1] are clipped.
 
-    AsyrpError where a pixel is no finite number.
+    Raises:
+        AsyrpError: a pixel is no finite number.
     """
     finite = check_result(images.detach(), "a picture").float()
     scaled = finite.add(1).mul(127.5).round().clamp(0, 255)

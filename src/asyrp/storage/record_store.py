@@ -122,11 +122,7 @@ class RecordStore:
         self._pending, self._pending_bytes = {}, 0
 
     def read(self, key: str) -> Record:
-        """A record, compared with the SHA-256 that its shard gives for it.
-
-        Raises:
-            AsyrpError: no such record, or its bytes have changed.
-        """
+        """A record; AsyrpError where there is none, or its bytes are not its shard's any more."""
         if key in self._pending:
             return dict(self._pending[key])
         path = self._index.get(bytes.fromhex(key))

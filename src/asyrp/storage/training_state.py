@@ -35,11 +35,7 @@ def save_state(
 def load_state(
     path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer
 ) -> LoadedTensors:
-    """Read what `save_state` wrote into modules and optimiser; returns the rest.
-
-    Raises:
-        AsyrpError: the file is broken, or of other networks.
-    """
+    """Read what `save_state` wrote; returns the rest. AsyrpError for a file of other networks."""
     try:
         with open_safetensors(path) as file:
             header = dict(file.metadata() or {})

@@ -78,11 +78,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def chosen_in(folder: Path) -> Chosen:
-    """`choose` for a folder on this machine; a variant is told, and weights that are not taken.
-
-    Raises:
-        AsyrpError: no weights, or several variants.
-    """
+    """`choose` for a folder, telling of a variant and of what is left; AsyrpError for none."""
     names = [path.name for path in folder.iterdir() if path.is_file()]
     try:
         found = choose(names)

@@ -48,11 +48,7 @@ IMPROVED = ("iddpm", "improved-diffusion", "improved_diffusion")
 
 
 def structure_of(weights: Weights) -> Structure:
-    """Everything about the network that its keys and shapes tell.
-
-    Raises:
-        AsyrpError: keys that are missing, or a network that diffusers cannot express.
-    """
+    """What keys and shapes tell; AsyrpError where keys lack or diffusers has no such network."""
     levels, blocks = _sizes(weights)
     samplers = _samplers(weights)
     resample: Resample = "conv" if samplers or levels == 1 else "none"  # conv_resample off

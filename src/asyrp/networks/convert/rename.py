@@ -17,11 +17,7 @@ LONGEST = 100  # letters of a key in an error
 def to_diffusers(
     weights: Weights, structure: Structure, config: Mapping[str, Any], new_order: bool
 ) -> dict[str, Tensor]:
-    """A state dict for the network of `config`, complete and of the right shapes.
-
-    Raises:
-        AsyrpError: keys that are missing, too many, or of other shapes.
-    """
+    """A whole state dict for the network of `config`; AsyrpError for other keys or shapes."""
     names = dict(_pairs(structure))
     _refuse_extra(set(weights) - set(names))
     renamed = {names[key]: value for key, value in weights.items()}

@@ -36,11 +36,7 @@ class Proof(NamedTuple):
 
 @torch.no_grad()
 def prove(weights: Weights, structure: Structure, resolved: Resolved, unet: Any) -> Proof:
-    """Compare both networks on random images, small ones: size changes nothing in either.
-
-    Raises:
-        AsyrpError: they differ by more than 1e-4 of the largest value.
-    """
+    """Compare both networks on small random images; AsyrpError above 1e-4 of the largest value."""
     unit, length = 1 << (structure.levels - 1), resolved.timesteps
     height = unit * max(2, SMALLEST // unit)
     t, labels = torch.tensor([0, length // 3, length - 1]), _labels(structure)

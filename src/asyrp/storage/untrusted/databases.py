@@ -43,11 +43,7 @@ class Meta(NamedTuple):
 
 
 class Database:
-    """The main table of an LMDB folder, in the order of its keys.
-
-    Raises:
-        AsyrpError: no LMDB, of another version, cut short, or damaged (also while it is read).
-    """
+    """The main table of an LMDB folder, by key; AsyrpError where it is damaged, also later."""
 
     def __init__(self, folder: Path):
         self.path = folder / "data.mdb"

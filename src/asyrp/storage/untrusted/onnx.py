@@ -8,9 +8,5 @@ from asyrp.errors import need
 
 
 def open_onnx(path: Path, providers: Sequence[str]) -> Any:
-    """A session of onnxruntime (extra `identity`).
-
-    Raises:
-        Exception: of any kind, for what is no network.
-    """
+    """A session of onnxruntime (extra `identity`); any Exception for what is no network."""
     return need("onnxruntime", "identity").InferenceSession(str(path), providers=list(providers))
