@@ -95,8 +95,7 @@ def load_latent(
     the autoencoder, which a direction does not depend on.
 
     Raises:
-        AsyrpError: a part is missing, broken or of a kind that has no h-space, or a prompt for a
-            network that takes none.
+        AsyrpError: a part is missing, broken or without h-space, or a prompt has no use.
     """
     usual = isinstance(prompt, Prompt) and isinstance(prompt.guidance, int | float)
     texts = (prompt.text, prompt.negative) if usual else (None,)
@@ -171,7 +170,9 @@ def prompted(
             a prompt is all zeros there. device: of the states.
     """
     text, guidance, negative = prompt
-    size, added = _picture_size(network, space), None
+    side, added = network.config["sample_size"], None
+    sides = (side, side) if isinstance(side, int) else tuple(side)
+    _, *size = space.picture_shape((space.coder.config["latent_channels"], *sides))
     if len(parts) == 1:
         states = prompt_states(text_states(*parts[0]), text, negative, guidance)
     else:
@@ -179,16 +180,9 @@ def prompted(
         states, pooled = pooled_states(parts, texts)
         if len(texts) == 2 and not negative and zeros:
             states[0], pooled[0] = 0, 0  # as it was trained to go without a prompt
-        added = text_and_sizes(network, pooled, size).to(device)
-    source = partial(source_of, [encoder for _, encoder in parts], *prompt, zeros, size)
+        added = text_and_sizes(network, pooled, (size[0], size[1])).to(device)
+    source = partial(source_of, [encoder for _, encoder in parts], *prompt, zeros, tuple(size))
     return FixedPrompt(network, states.to(device), guidance, added, source)
-
-
-def _picture_size(network: Any, space: LatentSpace) -> tuple[int, int]:
-    side = network.config["sample_size"]
-    sides = (side, side) if isinstance(side, int) else tuple(side)
-    _, *size = space.picture_shape((space.coder.config["latent_channels"], *sides))
-    return size[0], size[1]
 
 
 def _text_part(folder: Path, suffix: str) -> tuple[Any, Any]:

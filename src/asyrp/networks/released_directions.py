@@ -116,9 +116,8 @@ def convert_direction(
     """A released direction with a card filled in from its file name and the presets.
 
     Args:
-        name: of the file.
-        fingerprint: of the network it belongs to; empty where that is not available.
-        preset: instead of the dataset that the name tells.
+        name: of the file. fingerprint: of the network it belongs to; empty where that is not
+            available. preset: instead of the dataset that the name tells.
 
     Raises:
         AsyrpError: no direction, or tensors of other shapes.

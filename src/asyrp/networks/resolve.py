@@ -73,11 +73,7 @@ def converted(file: Path, said: Hyperparameters) -> Path:
 
 
 def preset_folder(preset: Preset, said: Hyperparameters | None = None) -> Path:
-    """The network of a preset: a file in the cache folder, or the first source that works.
-
-    Raises:
-        AsyrpError: none works; says why for each, and what a person can do.
-    """
+    """The network of a preset: a file in the cache folder, or the first source that works."""
     whole = (said or Hyperparameters()).over(preset.said)
     by_hand = cache_folder() / "originals"
     for name in preset.files:

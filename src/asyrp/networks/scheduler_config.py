@@ -76,20 +76,11 @@ def read_scheduler(config: Mapping[str, Any], quiet: bool = False) -> Noise:
     Raises:
         AsyrpError: a class or a value with which a network means something else.
     """
-    betas = _betas_of(config)
-    refuse_others(config, ONLY, WHY)
-    own = said(config)
-    if not quiet:
-        _tell_passed_over(own, str(config.get("_class_name") or "the scheduler"))
-    noise = from_config({**betas._asdict(), **own})
-    return Noise(noise, own.get("prediction_type", "epsilon"))
-
-
-def _betas_of(config: Mapping[str, Any]) -> Betas:
-    name = config.get("_class_name")
-    if name is None and said(config).keys() & {"beta_schedule", "trained_betas"}:
-        return Betas()
-    if not isinstance(name, str) or name not in CLASSES:
+    own, name = said(config), config.get("_class_name")
+    betas = CLASSES.get(name) if isinstance(name, str) else None
+    if name is None and own.keys() & {"beta_schedule", "trained_betas"}:
+        betas = Betas()
+    if betas is None:
         told = "a config without _class_name and beta_schedule" if name is None else f"{name!r:.80}"
         raise AsyrpError(
             "needed a scheduler of discrete betas, such as DDPMScheduler or DDIMScheduler; got "
@@ -97,7 +88,11 @@ def _betas_of(config: Mapping[str, Any]) -> Betas:
             "consistency have no such noise, and others need their betas as trained_betas of a "
             "DDIMScheduler"
         )
-    return CLASSES[name]
+    refuse_others(config, ONLY, WHY)
+    if not quiet:
+        _tell_passed_over(own, str(name or "the scheduler"))
+    noise = from_config({**betas._asdict(), **own})
+    return Noise(noise, own.get("prediction_type", "epsilon"))
 
 
 def _tell_passed_over(own: Mapping[str, Any], name: str) -> None:

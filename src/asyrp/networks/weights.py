@@ -44,11 +44,7 @@ def check_part(net: nn.Module, folder: Path) -> None:
 
 
 def fitting(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
-    """The weights of a network's file under its own keys of today.
-
-    Raises:
-        AsyrpError: keys or shapes are not those of the network, or values are no finite numbers.
-    """
+    """A file's weights under the keys of a network; AsyrpError where they do not fit or are NaN."""
     wanted = net.state_dict()
     found = {_renamed(key, wanted): value for key, value in weights.items()}
     report: dict[str, Any] = {

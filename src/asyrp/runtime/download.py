@@ -61,12 +61,7 @@ def is_url(spec: str) -> bool:
 
 
 def fetch_url(spec: str) -> Path:
-    """The file of "URL#sha256=HEX", downloaded once.
-
-    Raises:
-        AsyrpError: another scheme than https or file, no digest or a wrong one, a dead link, or
-            offline.
-    """
+    """The file of "URL#sha256=HEX", downloaded once; AsyrpError for any other, or a dead link."""
     try:
         url, fragment = urldefrag(spec)
     except ValueError as error:
@@ -103,14 +98,7 @@ def fetch(url: str, digest: Digest | None) -> Path:
     with atomic_path(kept) as temporary:
         _download(url, temporary)
         _check(temporary, digest, url)
-        with temporary.open("rb") as file:
-            head = file.read(9)
-        # a page that says why there is no file must not stay in the cache in its place
-        if head[:2] != b"PK" and head[:1] != b"\x80" and head[8:] != b"{":
-            raise AsyrpError(
-                f"{url} gave no checkpoint but something that begins with {head!r}; it may want a "
-                "login"
-            )
+        _check_kind(temporary, url)
     if digest is None or digest.kind != "sha256":
         warnings.warn(
             f"nobody is known to have published the SHA-256 of {url}; what came has "
@@ -159,6 +147,16 @@ def _check(path: Path, digest: Digest | None, url: str) -> None:
         raise AsyrpError(
             f"the file at {url} is not the one asked for: {digest.kind} {digest.value} was needed, "
             f"{found} came; it was not opened"
+        )
+
+
+def _check_kind(path: Path, url: str) -> None:
+    """A page that says why there is no file must not stay in the cache in its place."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[:2] != b"PK" and head[:1] != b"\x80" and head[8:] != b"{":
+        raise AsyrpError(
+            f"{url} gave no checkpoint but something that begins with {head!r}; it may want a login"
         )
 
 

@@ -45,7 +45,6 @@ class Run(NamedTuple):
 
 def run_stages(stages: Sequence[Stage], folder: Path, workers: int = 1) -> Iterator[Done]:
     """Work what has no fitting result yet, by one process or several of one thread each."""
-    _check(stages)
     marks = identities(stages)
     folder.mkdir(parents=True, exist_ok=True)
     waiting = unworked(stages, folder)
@@ -99,21 +98,15 @@ def identities(stages: Sequence[Stage]) -> dict[str, str]:
     """A mark for each stage that changes with its work and with everything it needs."""
     marks: dict[str, str] = {}
     for stage in stages:
-        told = [stage.name, repr(stage.work), *(marks[need] for need in stage.needs)]
-        marks[stage.name] = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    return marks
-
-
-def _check(stages: Sequence[Stage]) -> None:
-    seen: set[str] = set()
-    for stage in stages:
-        missing = [need for need in stage.needs if need not in seen]
-        if missing or stage.name in seen:
+        missing = [need for need in stage.needs if need not in marks]
+        if missing or stage.name in marks:
             raise AsyrpError(
                 f"the stage {stage.name!r} needs {', '.join(missing) or 'a name of its own'} "
                 "before it"
             )
-        seen.add(stage.name)
+        told = [stage.name, repr(stage.work), *(marks[need] for need in stage.needs)]
+        marks[stage.name] = hashlib.sha256("\n".join(told).encode()).hexdigest()
+    return marks
 
 
 def _together(

@@ -79,14 +79,7 @@ def load_distance(name: str, device: str | torch.device = "cpu") -> PerceptualDi
 
 
 def check_rgb(model: HSpaceUNet, also: tuple[int, ...] = ()) -> None:
-    """Refuse a network whose pictures have other channels than red, green and blue.
-
-    Args:
-        also: other numbers of channels that will do.
-
-    Raises:
-        AsyrpError: saying how many it has.
-    """
+    """Raise AsyrpError for a network whose pictures have neither 3 channels nor one of `also`."""
     channels = model.picture_shape[0]
     if channels not in (3, *also):
         greys = " or one of greys" if 1 in also else ""

@@ -65,7 +65,10 @@ def prepare(images: Tensor, view: View) -> Tensor:
         images: (b, 3, height, width) in [-1, 1].
     """
     height, width = images.shape[-2:]
-    size = _scaled(height, width, view.size) if isinstance(view.size, int) else view.size
+    size = view.size
+    if isinstance(size, int):  # of the shorter side
+        wide = height <= width
+        size = (size, int(size * width / height)) if wide else (int(size * height / width), size)
     pictures = (images + 1) / 2
     if size != (height, width):
         pictures = functional.interpolate(
@@ -84,18 +87,8 @@ def pixels_for(model: Any, images: Tensor, view: View) -> Tensor:
     return prepare(images.to(weight.device, torch.float32), view).to(weight.dtype)
 
 
-def _scaled(height: int, width: int, shorter: int) -> tuple[int, int]:
-    if height <= width:
-        return shorter, int(shorter * width / height)
-    return int(shorter * height / width), shorter
-
-
 def view_of(settings: Mapping[str, Any], size: int) -> View:
-    """The view that a preprocessor_config.json describes; CLIP's of a size where it says nothing.
-
-    Raises:
-        AsyrpError: a resampling other than bilinear or bicubic, or what else is not known here.
-    """
+    """The view that a preprocessor_config.json describes; AsyrpError where it is not known here."""
     refuse_others(settings, ONLY, dict.fromkeys(ONLY, WHY))
     name_passed_over(
         {k: v for k, v in said(settings).items() if k not in (*OBEYED, *ONLY, *SILENT)},

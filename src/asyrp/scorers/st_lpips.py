@@ -79,7 +79,8 @@ class ShiftTolerantLPIPS(nn.Module):
                 h = halve(functional.max_pool2d(h, 3, stride=1))
             h = conv(h)
             h = functional.relu(h if index else halve(h))
-            maps.append(_unit(h))
+            # 1e-20: finite gradient at h = 0
+            maps.append(h / (h.square().sum(1, keepdim=True) + 1e-20).sqrt())
         return maps
 
 
@@ -93,10 +94,6 @@ def halve(h: Tensor) -> Tensor:
     kernel = torch.outer(line, line).expand(h.shape[1], 1, 3, 3)
     padded = functional.pad(h, (2, 2, 2, 2), mode="reflect")
     return functional.conv2d(padded, kernel, stride=2, groups=h.shape[1])
-
-
-def _unit(h: Tensor) -> Tensor:
-    return h / (h.square().sum(1, keepdim=True) + 1e-20).sqrt()  # finite gradient at h = 0
 
 
 def load_perceptual(path: Path | None = None) -> ShiftTolerantLPIPS:

@@ -121,11 +121,7 @@ def reach_disk(path: Path) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write tensors and a header of strings as safetensors, whole or not at all.
-
-    Raises:
-        OSError: they cannot be written (safetensors itself raises an error of its own).
-    """
+    """Write tensors and a header as safetensors, whole or not at all; else OSError."""
     own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     try:
         with atomic_path(path) as temporary:
@@ -141,8 +137,7 @@ def parse_json(text: str | bytes) -> Any:
     """JSON that somebody else may have written; bytes may be any UTF, with or without its mark.
 
     Raises:
-        ValueError: no JSON, nested too deeply, with a name twice in one object, or with text that
-            cannot be written down.
+        ValueError: no JSON, too deep, with a name twice in an object, or with halves of letters.
     """
     try:
         content = json.loads(text, object_pairs_hook=_once)
@@ -190,11 +185,7 @@ class LoadedTensors(NamedTuple):
 
 
 def load_tensors(path: Path, kind: Kind) -> LoadedTensors:
-    """Read a safetensors file of a kind of our own.
-
-    Raises:
-        AsyrpError: no such file, no safetensors, cut short, or of another kind or version.
-    """
+    """A safetensors file of a kind of our own; AsyrpError for any other file, or one cut short."""
     if not path.is_file():
         raise AsyrpError(f"needed a {kind.name} file; {str(path)!r} does not exist")
     with _opened(path, f"; make it again with: {kind.maker}") as file:

@@ -183,9 +183,6 @@ def lmdb_folder(path: Path, size: tuple[int, int] | None = None) -> Iterator[Ite
     """An LMDB of encoded pictures: LSUN's (any keys), or CelebA-HQ's keys RESOLUTION-INDEX.
 
     Of several resolutions the smallest that covers `size` is read, or the largest there is.
-
-    Raises:
-        AsyrpError: it is no LMDB, or damaged.
     """
     with Database(path) as database:
         prefix = _resolution(database, size)

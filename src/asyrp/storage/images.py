@@ -104,7 +104,9 @@ def upright(picture: Image.Image) -> Image.Image:
     Raises:
         ValueError: its pixels are floating-point numbers.
     """
-    key, deep = picture.info.get("transparency"), _raw_mode(picture)
+    key, tiles = picture.info.get("transparency"), getattr(picture, "tile", None)
+    # how the pixels lie in the file, as in "RGB;16B"; "" once they were read
+    deep = str(tiles[0][3]) if tiles and isinstance(tiles[0][3], str) else ""
     if isinstance(key, int):
         key *= KEYS.get(deep, 1)
     elif isinstance(key, tuple) and deep.startswith("RGB;16"):
@@ -124,12 +126,6 @@ def upright_shape(path: Path) -> tuple[int, int]:
             names = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
             width, height = (int(tags.tag_v2[name]) for name in names)
     return (width, height) if turned else (height, width)
-
-
-def _raw_mode(picture: Image.Image) -> str:
-    """How the pixels lie in the file, as in "RGB;16B"; "" once they were read."""
-    tiles = getattr(picture, "tile", None)
-    return str(tiles[0][3]) if tiles and isinstance(tiles[0][3], str) else ""
 
 
 def _on_white(picture: Image.Image, key: Any) -> Image.Image:

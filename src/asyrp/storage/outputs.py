@@ -114,9 +114,6 @@ def check_file(path: Path, ours: bool) -> None:
 
     Args:
         ours: whether what stands there is of a kind that asyrp writes.
-
-    Raises:
-        AsyrpError: it may not be replaced.
     """
     check_input(path)
     rules = _rules.get()

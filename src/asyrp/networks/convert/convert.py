@@ -53,11 +53,10 @@ class Converted(NamedTuple):
 
 
 def convert(found: Detected, said: Hyperparameters) -> Converted:
-    """The network of a checkpoint in diffusers' form, proved equal.
+    """The network of a checkpoint in diffusers' form, proved equal to 1e-4.
 
     Raises:
-        AsyrpError: no network, hyper-parameters that are missing or contradict the shapes,
-            missing or extra keys, or a difference above 1e-4.
+        AsyrpError: no network, unfitting hyper-parameters or keys, or a larger difference.
     """
     if found.kind not in FAMILIES:
         raise AsyrpError(

@@ -56,8 +56,7 @@ def detect(content: Any, what: str) -> Detected:
     """The network or direction in a checkpoint; of several, the averaged (EMA) one.
 
     Args:
-        content: as `read_checkpoint` gives it.
-        what: the file's name, for errors.
+        content: as `read_checkpoint` gives it. what: the file's name, for errors.
 
     Raises:
         AsyrpError: nothing that can be converted, and what it seems to be instead.

@@ -150,9 +150,6 @@ def read_hyperparameters(values: Mapping[str, Any]) -> tuple[Hyperparameters, tu
 
     Sections ("model", "data", "diffusion" of a DDPM yml) are read as if they were flat, except
     that a number of channels in "data" is that of the pictures.
-
-    Raises:
-        AsyrpError: a value of the wrong kind.
     """
     flat = dict(_flat(values))
     said: dict[str, Any] = {}

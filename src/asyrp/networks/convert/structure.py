@@ -118,14 +118,11 @@ def has(weights: Iterable[str], *prefixes: str) -> bool:
 def check(
     structure: Structure, sinusoid: int, first: int, conditioned: tuple[int, ...] = ()
 ) -> Structure:
-    """The structure, if `UNet2DModel` can express it.
+    """The structure; AsyrpError, and why, where `UNet2DModel` cannot express it.
 
     Args:
         sinusoid: channels of the timestep's sinusoid. first: of the first convolution.
         conditioned: channels that another image takes part of.
-
-    Raises:
-        AsyrpError: it cannot, and why.
     """
     if structure.levels > MOST_LEVELS or structure.blocks > MOST_BLOCKS:
         raise AsyrpError(

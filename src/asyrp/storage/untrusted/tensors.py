@@ -20,11 +20,7 @@ PRECISIONS = frozenset(
 
 
 def open_safetensors(path: Path | str) -> Any:
-    """`safe_open`, a context manager, after a look at how long the header is, and at precisions.
-
-    Raises:
-        SafetensorError, OSError: as `safe_open` itself, and for a precision that torch 2.4 lacks.
-    """
+    """`safe_open` after a look at the header's length and at precisions; it raises the same."""
     if Path(path).exists() and not Path(path).is_file():
         raise SafetensorError(f"{str(path)!r} is no ordinary file")
     with Path(path).open("rb") as file:
@@ -138,28 +134,29 @@ def _torch(path: Path, mmap: bool) -> Any:
 
 
 def _checked(path: Path, content: Any) -> Any:
-    """The content, if every tensor has the values it claims, and the file has them."""
+    """The content, if every tensor has the values it claims, and the file has them.
+
+    Storages are no larger than the file that they came from, and not read many times over.
+    """
+    stored: dict[int, int] = {}
+    claimed = 0
     for place, tensors in tensor_dicts(content):
         for key, value in tensors.items():
-            name = f"{place}/{key}".lstrip("/")
+            name, size = f"{place}/{key}".lstrip("/"), value.numel() * value.element_size()
             if value.layout != torch.strided or value.is_quantized:
                 raise AsyrpError(f"{str(path)!r} holds no plain tensor at {name!r}; needed: dense")
-            if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            storage = value.untyped_storage()
+            if size > storage.nbytes():
                 raise AsyrpError(
                     f"{str(path)!r} was not opened: {name!r} claims {value.numel():,} values and "
-                    f"stores {value.untyped_storage().nbytes():,} bytes; get it from its source"
+                    f"stores {storage.nbytes():,} bytes; get it from its source"
                 )
-    _check_bytes(path, [value for _, found in tensor_dicts(content) for value in found.values()])
-    return content
-
-
-def _check_bytes(path: Path, tensors: list[Tensor]) -> None:
-    """Refuse storages larger than the file that they came from, and values read many times over."""
+            stored[storage.data_ptr()] = storage.nbytes()
+            claimed += size
     size = path.stat().st_size
-    stored = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-    claimed = sum(t.numel() * t.element_size() for t in tensors)
     if sum(stored.values()) > size or claimed > MOST_VIEWS * size:
         raise AsyrpError(
             f"{str(path)!r} was not opened: its {size:,} bytes would become {claimed:,}; get it "
             "from its source"
         )
+    return content
