@@ -7,7 +7,7 @@ once, and autocast rounds what they are multiplied with.
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import nn
@@ -26,8 +26,7 @@ def precision_of(asked: Precision, device: str | torch.device) -> torch.dtype:
         raise AsyrpError(f"dtype must be one of {known}; got {asked!r:.80}")
     if asked == "auto":
         return torch.bfloat16 if bfloat16_pays(torch.device(device)) else torch.float32
-    found: torch.dtype = getattr(torch, asked)
-    return found
+    return cast(torch.dtype, getattr(torch, asked))
 
 
 def round_products(network: nn.Module, dtype: torch.dtype) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -69,8 +69,7 @@ def result_of(folder: Path, name: str) -> dict[str, Any]:
     kept = _read(folder, name)
     if "result" not in kept:
         raise AsyrpError(f"needed the stage {name!r} in {str(folder)!r}; it was not worked yet")
-    result: dict[str, Any] = kept["result"]
-    return result
+    return cast(dict[str, Any], kept["result"])
 
 
 def seconds_of(folder: Path, name: str) -> float:

@@ -54,35 +54,18 @@ class Loaded(NamedTuple):
     skipped: list[Skipped]
 
 
-def load(
-    spec: str | Path,
-    size: tuple[int, int] | None = None,
-    most: int | None = None,
-    split: str | None = None,
-    shares: Mapping[str, float] | None = None,
-) -> Loaded:
+def load(spec: str | Path, size: tuple[int, int] | None = None) -> Loaded:
     """The pictures of a source, see `open_source` for `spec`.
 
     Args:
         size: (height, width) to crop and resize to; None for the size of the first picture.
-        most: stop after so many readable pictures.
-        split: keep the names that `split_of` puts there, with `shares`.
 
     Raises:
         AsyrpError: no source by that name, or nothing readable in it.
     """
-    records: list[Record] = []
-    skipped: list[Skipped] = []
-    items = open_source(spec, size)
-    if split is not None:
-        items = (item for item in items if split_of(item.name, shares or SHARES) == split)
-    for found in stream(items, size):
-        if isinstance(found, Skipped):
-            skipped.append(found)
-        else:
-            records.append(found)
-        if most is not None and len(records) >= most:
-            break
+    found = [*stream(open_source(spec, size), size)]
+    records = [one for one in found if isinstance(one, Record)]
+    skipped = [one for one in found if isinstance(one, Skipped)]
     if not records:
         first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
         raise AsyrpError(
@@ -239,16 +222,12 @@ def _as_path(item: Item) -> Path:
 SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def split_of(name: str, shares: Mapping[str, float] = SHARES, seed: int = 0) -> str:
+def split_of(name: str) -> str:
     """The split of a picture, by the hash of its stem: the same on every machine and order."""
-    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
-        raise AsyrpError(
-            f"the shares of a split must be 0 or more and sum to 1; got {dict(shares)}"
-        )
-    digest = hashlib.sha256(f"{seed}:{Path(name).stem}".encode()).digest()
+    digest = hashlib.sha256(f"0:{Path(name).stem}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
-    for split, share in shares.items():
+    for split, share in SHARES.items():
         place -= share
         if place < 0:
             return split
-    return list(shares)[-1]
+    return list(SHARES)[-1]
