@@ -87,7 +87,6 @@ def test_sums_and_gathers_of_processes(size: int) -> None:
         return {
             "total": processes.total(own.sum(0)).tolist(),
             "whole": processes.whole(own, 7).tolist(),
-            "columns": processes.whole(own.T, 7, dim=1).tolist(),
             "joined": processes.joined([processes.rank]),
             "same": processes.same(f"from {processes.rank}"),
             "mean": mean.item(),
@@ -100,7 +99,6 @@ def test_sums_and_gathers_of_processes(size: int) -> None:
     for rank, one in enumerate(found):
         assert one["total"] == rows.sum(0).tolist()
         assert one["whole"] == rows.tolist()
-        assert one["columns"] == rows.T.tolist()
         assert one["joined"] == list(range(size))
         assert one["same"] == "from 0"
         assert one["mean"] == pytest.approx(mean)

@@ -17,7 +17,7 @@ from asyrp.method.latent_space import LatentSpace, Space
 from asyrp.networks.convert.adm import split
 from asyrp.networks.original_unet import OriginalUNet2DModel
 from asyrp.networks.scheduler_config import CLASSES, Noise
-from asyrp.networks.weights import fill, read_weights
+from asyrp.networks.weights import fitting, read_weights
 from asyrp.runtime.fast_blocks import use_fast_blocks
 from asyrp.runtime.precision import REDUCED, precision_of, round_products
 from asyrp.settings import Precision
@@ -40,32 +40,17 @@ WHY_INDEX = {
     "refiner of Stable Diffusion XL is; needed: the base network"
 }
 # what an average over training keeps beside its network (diffusers' EMAModel)
-AVERAGE = {
-    "decay",
-    "inv_gamma",
-    "min_decay",
-    "optimization_step",
-    "power",
-    "update_after_step",
-    "use_ema_warmup",
-}
+AVERAGE = {"decay", "inv_gamma", "min_decay", "optimization_step", "power"}
+AVERAGE |= {"update_after_step", "use_ema_warmup"}
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON object; empty where there is no file.
-
-    Raises:
-        AsyrpError: a file that is no JSON object.
-    """
+    """A JSON object; empty where there is no file."""
     return read_object(path) if path.is_file() else {}
 
 
 def check_index(folder: Path) -> None:
-    """Look at what a pipeline is made of, by its model_index.json.
-
-    Raises:
-        AsyrpError: a pipeline whose network is told more than here.
-    """
+    """Refuse a pipeline whose network is told more than here, by its model_index.json."""
     index = read_json(folder / "model_index.json")
     refuse_others(index, ONLY_INDEX, WHY_INDEX)
     rest = {
@@ -78,11 +63,7 @@ def check_index(folder: Path) -> None:
 
 
 def unet_folder(folder: Path) -> Path:
-    """Where the network of a pipeline's folder lies: its average where training left one.
-
-    Raises:
-        AsyrpError: nowhere.
-    """
+    """Where the network of a pipeline's folder lies: its average where training left one."""
     places = [folder / name for name in ("unet_ema", "unet")] + [folder]
     root = next((place for place in places if (place / "config.json").is_file()), None)
     if root is None:
@@ -111,26 +92,18 @@ def scheduler_in(folder: Path) -> Mapping[str, Any]:
 
 
 def open_unet(root: Path) -> UNet2DModel:
-    """The network of a folder with config.json and weights, every tensor accounted for.
-
-    Raises:
-        AsyrpError: no UNet2DModel, or weights that do not fit the config.
-    """
+    """The network of a folder; AsyrpError where it is no UNet2DModel, or its weights do not fit."""
     config = read_json(root / "config.json")
     if config.get("attention_legacy_order"):
         with refusing(root, "UNet2DModel"):
             return _of_the_fork(root, config)
-    return open_part(root, config, _kind_of(root, config))
-
-
-def _kind_of(root: Path, config: Mapping[str, Any]) -> type[UNet2DModel]:
     name = config.get("_class_name", "UNet2DModel")
     if name not in ("UNet2DModel", "OriginalUNet2DModel"):
         part = "; give the folder of its whole pipeline, with vae/, text_encoder/ and tokenizer/"
         more = part if name == "UNet2DConditionModel" else ""
         raise AsyrpError(f"needed a UNet2DModel in {str(root)!r}; it holds a {name!s:.80}{more}")
     original = isinstance(config.get("attention_head_dim"), list) and "time_scale" in config
-    return OriginalUNet2DModel if original else UNet2DModel
+    return open_part(root, config, OriginalUNet2DModel if original else UNet2DModel)
 
 
 def open_part(root: Path, config: Mapping[str, Any], kind: Any) -> Any:
@@ -144,7 +117,7 @@ def open_part(root: Path, config: Mapping[str, Any], kind: Any) -> Any:
     check_config(known, root)
     if "UNet" in kind.__name__:
         check_sample_size(known, root)
-    rest = {k: v for k, v in said(config).items() if k not in known and k not in AVERAGE}
+    rest = said({k: v for k, v in config.items() if k not in known and k not in AVERAGE})
     rest = {k: v for k, v in rest.items() if ALWAYS.get(k) != v}
     version = f"{kind.__name__} of diffusers {diffusers.__version__} has no such fields"
     name_passed_over(rest, str(root / "config.json"), version)
@@ -156,7 +129,7 @@ def _filled(root: Path, build: Callable[[], Any], weights: Mapping[str, Tensor])
     """The network, built only where its weights are as large as its config says."""
     check_values(build, sum(value.numel() for value in weights.values()), root)
     net = build()
-    fill(net, weights, root)
+    net.load_state_dict(fitting(net, weights, root))
     return net.eval()
 
 
@@ -188,9 +161,8 @@ def _of_the_fork(root: Path, config: Mapping[str, Any]) -> UNet2DModel:
     unet: Any = _filled(root, lambda: UNet2DModel.from_config(plain), state)
     with torch.no_grad():
         for layer in (one for one in unet.modules() if hasattr(one, "to_q")):
-            projections = (layer.to_q, layer.to_k, layer.to_v)
             for kind in ("weight", "bias"):
-                thirds = [getattr(one, kind) for one in projections]
+                thirds = [getattr(one, kind) for one in (layer.to_q, layer.to_k, layer.to_v)]
                 parts = split(torch.cat(thirds), layer.heads, new_order=False)
                 for third, part in zip(thirds, parts, strict=True):
                     third.copy_(part)

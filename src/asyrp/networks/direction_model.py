@@ -55,11 +55,7 @@ class DirectionModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def card(self) -> DirectionCard:
-        """What travels with it.
-
-        Raises:
-            AsyrpError: the config has none, or a broken one.
-        """
+        """What travels with it; AsyrpError where the config has no card, or a broken one."""
         known = {field.name for field in fields(DirectionCard)}
         try:
             return DirectionCard(**{k: v for k, v in self.config["card"].items() if k in known})

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, VQModel
-from torch import Tensor
 
 from asyrp.errors import AsyrpError, need
 from asyrp.method.fingerprint import source_of
@@ -71,11 +70,7 @@ def is_latent(folder: Path) -> bool:
 
 
 def download(spec: str) -> Path | None:
-    """The folder of a Hub id's pipeline with an autoencoder; None where the Hub shows none.
-
-    Raises:
-        AsyrpError: there is one, and it does not download.
-    """
+    """The folder of a Hub id's pipeline with an autoencoder; None where the Hub shows none."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
@@ -100,10 +95,14 @@ def load_latent(
     the autoencoder, which a direction does not depend on.
 
     Raises:
-        AsyrpError: a part is missing, broken or of a kind that has no h-space, or a prompt for a
-            network that takes none.
+        AsyrpError: a part is missing, broken or without h-space, or a prompt has no use.
     """
-    _check_prompt(prompt)
+    usual = isinstance(prompt, Prompt) and isinstance(prompt.guidance, int | float)
+    texts = (prompt.text, prompt.negative) if usual else (None,)
+    if not all(isinstance(text, str) for text in texts) or not abs(prompt.guidance) < inf:
+        raise AsyrpError(
+            f"a prompt is Prompt(text, guidance, negative), guidance a number; got {prompt!r:.200}"
+        )
     coder = next(folder / name for name in _CODERS if (folder / name).is_dir())
     space = LatentSpace(tiled(_part(coder)))
     network = _part(unet_folder(folder))
@@ -114,17 +113,13 @@ def load_latent(
     scheduler = scheduler_in(folder)
     if not scheduler:
         raise AsyrpError(f"needed scheduler/scheduler_config.json in {str(folder)!r}")
-    _check_fits(network, space, folder)
-    return wrapped(network, read_scheduler(scheduler), device, dtype, space)
-
-
-def _check_prompt(prompt: Prompt) -> None:
-    usual = isinstance(prompt, Prompt) and isinstance(prompt.guidance, int | float)
-    texts = (prompt.text, prompt.negative) if usual else (None,)
-    if not all(isinstance(text, str) for text in texts) or not abs(prompt.guidance) < inf:
+    wanted, has = network.config["in_channels"], int(space.coder.config["latent_channels"])
+    if wanted != has:
         raise AsyrpError(
-            f"a prompt is Prompt(text, guidance, negative), guidance a number; got {prompt!r:.200}"
+            f"the network of {str(folder)!r} takes {wanted} channels and its autoencoder makes "
+            f"{has}; needed a text-to-image or unconditional pipeline, not one for inpainting"
         )
+    return wrapped(network, read_scheduler(scheduler), device, dtype, space)
 
 
 def tiled(coder: Any) -> Any:
@@ -174,44 +169,28 @@ def prompted(
         parts: tokenizer and text encoder, of Stable Diffusion XL both. zeros: whether going without
             a prompt is all zeros there. device: of the states.
     """
-    context, added = _conditions(network, parts, prompt, space, zeros)
-    told = (*prompt, zeros, _picture_size(network, space))
-    source = partial(source_of, [encoder for _, encoder in parts], *told)
-    added = None if added is None else added.to(device)
-    return FixedPrompt(network, context.to(device), prompt.guidance, added, source)
-
-
-def _conditions(
-    network: Any, parts: Sequence[tuple[Any, Any]], prompt: Prompt, space: LatentSpace, zeros: bool
-) -> tuple[Tensor, Tensor | None]:
-    if len(parts) == 1:
-        encode = text_states(*parts[0])
-        return prompt_states(encode, prompt.text, prompt.negative, prompt.guidance), None
-    texts = [prompt.text] if prompt.guidance == 1 else [prompt.negative, prompt.text]
-    states, pooled = pooled_states(parts, texts)
-    if len(texts) == 2 and not prompt.negative and zeros:
-        states[0], pooled[0] = 0, 0  # as it was trained to go without a prompt
-    return states, text_and_sizes(network, pooled, _picture_size(network, space))
-
-
-def _picture_size(network: Any, space: LatentSpace) -> tuple[int, int]:
-    side = network.config["sample_size"]
+    text, guidance, negative = prompt
+    side, added = network.config["sample_size"], None
     sides = (side, side) if isinstance(side, int) else tuple(side)
     _, *size = space.picture_shape((space.coder.config["latent_channels"], *sides))
-    return size[0], size[1]
+    if len(parts) == 1:
+        states = prompt_states(text_states(*parts[0]), text, negative, guidance)
+    else:
+        texts = [text] if guidance == 1 else [negative, text]
+        states, pooled = pooled_states(parts, texts)
+        if len(texts) == 2 and not negative and zeros:
+            states[0], pooled[0] = 0, 0  # as it was trained to go without a prompt
+        added = text_and_sizes(network, pooled, (size[0], size[1])).to(device)
+    source = partial(source_of, [encoder for _, encoder in parts], *prompt, zeros, tuple(size))
+    return FixedPrompt(network, states.to(device), guidance, added, source)
 
 
 def _text_part(folder: Path, suffix: str) -> tuple[Any, Any]:
     """Tokenizer and text encoder of a pipeline; the second of Stable Diffusion XL is "_2"."""
-    from transformers import (
-        CLIPTextConfig,
-        CLIPTextModel,
-        CLIPTextModelWithProjection,
-        CLIPTokenizer,
-    )
+    import transformers
 
     place, names = folder / f"text_encoder{suffix}", folder / f"tokenizer{suffix}"
-    kind: Any = CLIPTextModelWithProjection if suffix else CLIPTextModel
+    kind: Any = transformers.CLIPTextModelWithProjection if suffix else transformers.CLIPTextModel
     if not (place / "config.json").is_file():
         raise AsyrpError(
             f"needed a CLIP tokenizer and text encoder in {str(folder)!r}; it has no {place.name}"
@@ -219,21 +198,12 @@ def _text_part(folder: Path, suffix: str) -> tuple[Any, Any]:
     config = read_json(place / "config.json")
     check_config(config, place)
     with refusing(folder, "CLIP tokenizer and text encoder"):
-        tokenizer = CLIPTokenizer.from_pretrained(
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(
             str(names), local_files_only=True, trust_remote_code=False
         )
-        weights, told = read_weights(place), CLIPTextConfig(**config)
+        weights, told = read_weights(place), transformers.CLIPTextConfig(**config)
         name_unread(config, told, str(place))
         stored = sum(value.numel() for value in weights.values())
         check_values(lambda: kind(told), stored, place)
         text_encoder = load_strictly(kind, None, str(place), config=told, state_dict=weights)
     return tokenizer, text_encoder.float().eval()
-
-
-def _check_fits(network: Any, space: LatentSpace, folder: Path) -> None:
-    wanted, has = network.config["in_channels"], int(space.coder.config["latent_channels"])
-    if wanted != has:
-        raise AsyrpError(
-            f"the network of {str(folder)!r} takes {wanted} channels and its autoencoder makes "
-            f"{has}; needed a text-to-image or unconditional pipeline, not one for inpainting"
-        )

@@ -61,23 +61,13 @@ def load_model(
         return load_latent(folder, device, dtype, prompt)
     if prompt != NO_PROMPT:
         raise AsyrpError(f"{str(spec)!r} takes no prompt: its network is unconditional")
-    return _from_folder(folder, device, dtype, class_label, quiet=str(spec) in BUILT_IN)
-
-
-def _from_folder(
-    folder: Path,
-    device: str | torch.device,
-    dtype: Precision,
-    class_label: int | None,
-    quiet: bool = False,
-) -> HSpaceUNet:
-    root = unet_folder(folder)
-    scheduler = scheduler_in(folder)
-    if not scheduler:
+    root, noise = unet_folder(folder), Noise(linear(), "epsilon")
+    if scheduler := scheduler_in(folder):
+        noise = read_scheduler(scheduler, quiet=str(spec) in BUILT_IN)
+    else:
         warnings.warn(
             f"{str(folder)!r} has no scheduler_config.json: linear betas and epsilon prediction "
             "are assumed; a network of another kind will draw noise",
             stacklevel=2,
         )
-    noise = read_scheduler(scheduler, quiet) if scheduler else Noise(linear(), "epsilon")
     return wrapped(open_unet(root), noise, device, dtype, class_label=class_label)

@@ -15,39 +15,31 @@ from asyrp.errors import AsyrpError
 from asyrp.storage.images import fit, upright
 
 OUTPUTS = ("pil", "np", "pt", "latent")
-# argument -> its kind, and the smallest value that it may have
-NUMBERS: Mapping[str, tuple[Any, float | None]] = {
-    "num_inference_steps": (Integral, None),
-    "batch_size": (Integral, 1),
-    "refinements": (Integral, 0),
-    "guidance_scale": (Real, None),
-    "strength": (Real, None),
-    "class_label": (Integral, 0),
-    "t_edit": (Integral, 0),
-    "t_start": (Integral, 0),
-    "t_boost": (Integral, 0),
-}
-_WORDS: Mapping[Any, str] = {Integral: "an integer", Real: "a number"}
+TEXTS = ("prompt", "negative_prompt")
+REAL = ("guidance_scale", "strength")
+_NUMBER: Any = Real
+_INTEGER: Any = Integral
+LEAST = {"batch_size": 1} | dict.fromkeys(
+    ("refinements", "class_label", "t_edit", "t_start", "t_boost"), 0
+)
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Refuse an argument of a pipeline that is of another kind or size than it can be.
-
-    Args:
-        given: the arguments of a call by their names; None stands for one that was not given.
-
-    Raises:
-        AsyrpError: naming the first of them.
-    """
+    """Raise AsyrpError for the first argument of a call, by name, of a wrong kind or size."""
     for name, value in given.items():
-        if value is not None and name in NUMBERS:
-            _check_number(name, value)
-        elif (
-            value is not None
-            and name in ("prompt", "negative_prompt")
-            and not isinstance(value, str)
-        ):
+        if value is None:
+            continue
+        if name in TEXTS and not isinstance(value, str):
             raise AsyrpError(f"{name} must be one text for all images; got {value!r:.80}")
+        if name in REAL and not (isinstance(value, _NUMBER) and abs(value) < np.inf):
+            raise AsyrpError(f"{name} must be a number; got {value!r:.80}")
+        if name == "num_inference_steps" and not isinstance(value, _INTEGER):
+            raise AsyrpError(f"{name} must be an integer; got {value!r:.80}")
+        if name in LEAST and not (isinstance(value, _INTEGER) and value >= LEAST[name]):
+            raise AsyrpError(
+                f"{name} must be an integer of {LEAST[name]} or more, the same for all images; "
+                f"got {value!r:.80}"
+            )
     if given.get("output_type", "pil") not in OUTPUTS:
         told = given["output_type"]
         raise AsyrpError(f"output_type must be one of {', '.join(OUTPUTS)}; got {told!r:.80}")
@@ -57,17 +49,6 @@ def check_arguments(given: Mapping[str, Any]) -> None:
     if latents is not None and not (isinstance(latents, Tensor) and latents.is_floating_point()):
         told = getattr(latents, "dtype", type(latents).__name__)
         raise AsyrpError(f"latents must be a tensor of floating-point numbers; got {told}")
-
-
-def _check_number(name: str, value: Any) -> None:
-    kind, least = NUMBERS[name]
-    if (
-        not isinstance(value, kind)
-        or not abs(value) < np.inf
-        or (least is not None and value < least)
-    ):
-        more = "" if least is None else f" of {least:g} or more, the same for all images"
-        raise AsyrpError(f"{name} must be {_WORDS[kind]}{more}; got {value!r:.80}")
 
 
 class PictureProcessor(VaeImageProcessor):  # type: ignore[misc]
@@ -162,11 +143,7 @@ def check_names(names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def answered(answer: Any, x: Tensor) -> Tensor:
-    """The latents of a callback's answer; x where it gives none.
-
-    Raises:
-        AsyrpError: it gives something else.
-    """
+    """The latents of a callback's answer; x where it gives none, AsyrpError for anything else."""
     told = {} if answer is None else answer
     found = told.get("latents", x) if isinstance(told, Mapping) else told
     if not isinstance(found, Tensor) or found.shape != x.shape:
@@ -206,15 +183,11 @@ def text_parts_of(network: Any, parts: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Tokenizer and text encoder; of Stable Diffusion XL both pairs.
 
     Args:
-        parts: as TEXT_PARTS names them, None where there is none.
-
-    Raises:
-        AsyrpError: one is missing.
+        parts: as TEXT_PARTS names them; AsyrpError where one that is needed is None.
     """
     count = 2 if network.config.get("addition_embed_type") is None else 4
-    if missing := [
-        name for name, one in zip(TEXT_PARTS[:count], parts, strict=False) if one is None
-    ]:
+    missing = [name for name, one in zip(TEXT_PARTS[:count], parts, strict=False) if one is None]
+    if missing:
         needed = " and ".join(TEXT_PARTS[count - 2 : count])
         raise AsyrpError(f"a text-to-image network needs its {needed}; it has no {missing[0]}")
     return list(zip(parts[:count:2], parts[1:count:2], strict=True))

@@ -73,14 +73,12 @@ class Preset(NamedTuple):
     @property
     def attributes(self) -> dict[str, AttributePreset]:
         """Name -> texts and settings."""
-        return {n: self._attribute(n, *pair) for n, pair in text_pairs(self.domain).items()}
-
-    def _attribute(self, name: str, source: str, target: str) -> AttributePreset:
-        published = {**self.seen, **self.unseen}
-        if name not in published:
-            return AttributePreset(source, target)
-        settings = (PAPER_CLIP.get(name, 0.8), LAMBDA_RECON, published[name], name in self.unseen)
-        return AttributePreset(source, target, *settings)
+        found = {name: AttributePreset(*pair) for name, pair in text_pairs(self.domain).items()}
+        for name, t_edit in {**self.seen, **self.unseen}.items():
+            found[name] = found[name]._replace(
+                lambda_clip=PAPER_CLIP.get(name, 0.8), t_edit=t_edit, unseen=name in self.unseen
+            )
+        return found
 
     @property
     def t_boost(self) -> int | None:
@@ -100,11 +98,7 @@ EVERY = tuple(PRESETS.values())
 
 
 def find_preset(name: str) -> Preset:
-    """A preset by name.
-
-    Raises:
-        AsyrpError: no such preset.
-    """
+    """A preset by name; AsyrpError where there is no such preset."""
     if name not in PRESETS:
         raise AsyrpError(f"unknown preset {name!r}; needed one of: {', '.join(PRESETS)}")
     return PRESETS[name]

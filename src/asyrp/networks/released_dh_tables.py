@@ -10,17 +10,16 @@ from asyrp.networks.convert.detect import MEANS, Detected
 
 
 def to_table(found: Detected, one_for_all: bool) -> TimestepDirection | GlobalDirection:
-    """A table of dh, or the single dh of `ignore_timesteps`.
+    """A table of dh, or the single dh of `ignore_timesteps`; AsyrpError where it is neither.
 
     Of a file of means (`num_mean_of_delta_hs`) entry 0 is the mean over timesteps, not a timestep.
 
     Args:
         one_for_all: whether entry 0 is meant, for all timesteps.
-
-    Raises:
-        AsyrpError: shapes that are no dh or differ, or no such entry.
     """
-    table = {int(t): _plain(dh) for t, dh in found.tensors.items()}
+    # means are kept with a batch of one
+    single = {t: dh[0] if dh.shape[:-3] == (1,) else dh for t, dh in found.tensors.items()}
+    table = {int(t): dh.float() for t, dh in single.items()}
     shapes = sorted({tuple(dh.shape) for dh in table.values()})
     if len(shapes) > 1 or len(shapes[0]) != 3:
         few = ", ".join(map(str, shapes[:3]))
@@ -34,16 +33,8 @@ def to_table(found: Detected, one_for_all: bool) -> TimestepDirection | GlobalDi
     return TimestepDirection(table).requires_grad_(False)
 
 
-def _plain(dh: Tensor) -> Tensor:
-    """Means are kept with a batch of one."""
-    return (dh[0] if dh.ndim == 4 and len(dh) == 1 else dh).float()
-
-
 def to_entries(kind: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries of a table under the official code's names.
-
-    Args:
-        kind: "timestep" or "global", as direction files name it.
+    """The entries of a table ("timestep" or "global") under the official code's names.
 
     Raises:
         AsyrpError: a dh that is the same at all places, which the official code does not have.

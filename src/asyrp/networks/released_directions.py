@@ -16,7 +16,6 @@ from asyrp.networks.convert.hyperparameters import switch
 from asyrp.networks.presets import EVERY, AttributePreset, Preset
 from asyrp.networks.released_dh_tables import to_entries, to_table
 from asyrp.networks.released_tables import implied_cosine, released_intervals
-from asyrp.networks.released_texts import bare_name
 from asyrp.storage.files import load_tensors, parse_json
 from asyrp.storage.finite import check_finite
 
@@ -72,8 +71,11 @@ class ReleasedName(NamedTuple):
 
     @property
     def texts(self) -> str:
-        """The name of its text pair (see `find_pair`)."""
-        return bare_name(self.attribute)
+        """The name of its text pair.
+
+        zombie_new was trained anew and random_noise_man on samples, as zombie and man are.
+        """
+        return self.attribute.removesuffix("_new").removeprefix("random_noise_")
 
 
 class ConvertedDirection(NamedTuple):
@@ -93,11 +95,7 @@ def read_name(name: str) -> ReleasedName | None:
 
 
 def read_known(values: Mapping[str, Any]) -> Known:
-    """What a JSON object says about a direction; other entries are left alone.
-
-    Raises:
-        AsyrpError: a value of the wrong kind.
-    """
+    """What a JSON object says about a direction; AsyrpError for a value of the wrong kind."""
     kinds: dict[str, Callable[[Any], Any]] = {"source": str, "target": str, "cosine": float}
     kinds["ignore_timesteps"] = switch
     given = {f.name: values[f.name] for f in fields(Known) if values.get(f.name) is not None}
@@ -118,16 +116,16 @@ def convert_direction(
     """A released direction with a card filled in from its file name and the presets.
 
     Args:
-        name: of the file.
-        fingerprint: of the network it belongs to; empty where that is not available.
-        preset: instead of the dataset that the name tells.
+        name: of the file. fingerprint: of the network it belongs to; empty where that is not
+            available. preset: instead of the dataset that the name tells.
 
     Raises:
         AsyrpError: no direction, or tensors of other shapes.
     """
     direction = to_direction(found, bool(known.ignore_timesteps))
     parsed = read_name(name)
-    preset = preset or _preset_of(parsed)
+    if parsed is not None and preset is None:
+        preset = next((one for one in EVERY if one.category == parsed.category), None)
     notes: list[str] = []
     known = _ended(known, direction, preset, notes)
     texts = _texts(parsed, known, name, notes)
@@ -157,11 +155,7 @@ def convert_direction(
 
 
 def to_direction(found: Detected, ignore_timesteps: bool = False) -> nn.Module:
-    """f_t under our names, or a table of dh.
-
-    Raises:
-        AsyrpError: missing or extra keys, or other shapes.
-    """
+    """f_t under our names, or a table of dh; AsyrpError for other keys or shapes."""
     if found.kind == "table direction":
         return to_table(found, ignore_timesteps)
     layout: Layout = "ddpm" if found.kind == "ddpm direction" else "adm"
@@ -218,12 +212,6 @@ def _names(layout: Layout) -> dict[str, str]:
     """Original key -> our key."""
     pairs = NAMES[layout].items()
     return {f"{old}.{kind}": f"{new}.{kind}" for old, new in pairs for kind in ("weight", "bias")}
-
-
-def _preset_of(parsed: ReleasedName | None) -> Preset | None:
-    if parsed is None:
-        return None
-    return next((preset for preset in EVERY if preset.category == parsed.category), None)
 
 
 def _texts(

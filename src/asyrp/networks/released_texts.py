@@ -19,11 +19,7 @@ class TextPair(NamedTuple):
 
 
 def text_pairs(domain: str) -> dict[str, TextPair]:
-    """Name -> text pair, for one of DOMAINS.
-
-    Raises:
-        AsyrpError: another domain.
-    """
+    """Name -> text pair, for one of DOMAINS; AsyrpError for another."""
     if domain not in DOMAINS:
         raise AsyrpError(f"text pairs are about {', '.join(DOMAINS)}; got {domain!r}")
     return {name: pair for name, pair in every_pair().items() if _domain_of(name) == domain}
@@ -35,14 +31,6 @@ def every_pair() -> Mapping[str, TextPair]:
     path = shipped("asyrp.networks", "data", "text_pairs.tsv")
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
     return MappingProxyType({name: TextPair(*texts) for name, *texts in rows})
-
-
-def bare_name(name: str) -> str:
-    """The name of the texts that a released file was trained with.
-
-    zombie_new was trained anew and random_noise_man on samples, with the texts of zombie and man.
-    """
-    return name.removesuffix("_new").removeprefix("random_noise_")
 
 
 def _domain_of(name: str) -> str:

@@ -30,14 +30,7 @@ CONVERTER = 1  # raised when a converter changes what it writes, so that old cop
 
 
 def folder_of(spec: str, said: Hyperparameters | None = None) -> Path:
-    """A diffusers folder for any spec that `load_model` takes.
-
-    Args:
-        said: hyper-parameters of an original file.
-
-    Raises:
-        AsyrpError: nothing by that name, or it cannot be fetched or converted.
-    """
+    """A diffusers folder for any spec of `load_model`; said: hyper-parameters of a file."""
     if spec in BUILT_IN:
         return shipped(f"asyrp.domains.{BUILT_IN[spec]}", "weights", spec)
     path = Path(spec)
@@ -80,11 +73,7 @@ def converted(file: Path, said: Hyperparameters) -> Path:
 
 
 def preset_folder(preset: Preset, said: Hyperparameters | None = None) -> Path:
-    """The network of a preset: a file in the cache folder, or the first source that works.
-
-    Raises:
-        AsyrpError: none works; says why for each, and what a person can do.
-    """
+    """The network of a preset: a file in the cache folder, or the first source that works."""
     whole = (said or Hyperparameters()).over(preset.said)
     by_hand = cache_folder() / "originals"
     for name in preset.files:

@@ -30,40 +30,26 @@ class Betas(NamedTuple):
 
 _STABLE = Betas(0.00085, 0.012)
 _DISTILLED = Betas(0.00085, 0.012, "scaled_linear")
+_USUAL = """
+DDIM DDIMInverse DDIMParallel DDPM DDPMParallel DEISMultistep DPMSolverMultistep
+DPMSolverMultistepInverse DPMSolverSinglestep EulerAncestralDiscrete EulerDiscrete LMSDiscrete PNDM
+RePaint SASolver UniPCMultistep
+"""
 # The classes whose networks learnt q(x_t | x_0) of discrete betas (Ho et al. 2020, equation 4).
 CLASSES: dict[str, Betas] = {
-    "DDIMInverseScheduler": Betas(),
-    "DDIMParallelScheduler": Betas(),
-    "DDIMScheduler": Betas(),
-    "DDPMParallelScheduler": Betas(),
-    "DDPMScheduler": Betas(),
-    "DEISMultistepScheduler": Betas(),
-    "DPMSolverMultistepInverseScheduler": Betas(),
-    "DPMSolverMultistepScheduler": Betas(),
-    "DPMSolverSDEScheduler": _STABLE,
-    "DPMSolverSinglestepScheduler": Betas(),
-    "EulerAncestralDiscreteScheduler": Betas(),
-    "EulerDiscreteScheduler": Betas(),
-    "HeunDiscreteScheduler": _STABLE,
-    "KDPM2AncestralDiscreteScheduler": _STABLE,
-    "KDPM2DiscreteScheduler": _STABLE,
-    "LCMScheduler": _DISTILLED,
-    "LMSDiscreteScheduler": Betas(),
-    "PNDMScheduler": Betas(),
-    "RePaintScheduler": Betas(),
-    "SASolverScheduler": Betas(),
-    "TCDScheduler": _DISTILLED,
-    "UniPCMultistepScheduler": Betas(),
+    f"{name}Scheduler": betas
+    for names, betas in (
+        (_USUAL, Betas()),
+        ("DPMSolverSDE HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete", _STABLE),
+        ("LCM TCD", _DISTILLED),
+    )
+    for name in names.split()
 }
 # rescale_betas_zero_snr is refused with the betas
 _OTHERS = ("num_train_timesteps", "trained_betas", "prediction_type", "rescale_betas_zero_snr")
 OBEYED = (*Betas._fields, *_OTHERS)
 # field -> the only value that is computed here
-ONLY: dict[str, Any] = {
-    "timestep_type": "discrete",
-    "use_flow_sigmas": False,
-    "snr_shift_scale": 1.0,
-}
+ONLY = {"timestep_type": "discrete", "use_flow_sigmas": False, "snr_shift_scale": 1.0}
 WHY = {
     "timestep_type": "means a network that is told noise levels instead of timesteps; needed: "
     "discrete timesteps",
@@ -90,20 +76,11 @@ def read_scheduler(config: Mapping[str, Any], quiet: bool = False) -> Noise:
     Raises:
         AsyrpError: a class or a value with which a network means something else.
     """
-    betas = _betas_of(config)
-    refuse_others(config, ONLY, WHY)
-    own = said(config)
-    if not quiet:
-        _tell_passed_over(own, str(config.get("_class_name") or "the scheduler"))
-    noise = from_config({**betas._asdict(), **own})
-    return Noise(noise, own.get("prediction_type", "epsilon"))
-
-
-def _betas_of(config: Mapping[str, Any]) -> Betas:
-    name = config.get("_class_name")
-    if name is None and said(config).keys() & {"beta_schedule", "trained_betas"}:
-        return Betas()
-    if not isinstance(name, str) or name not in CLASSES:
+    own, name = said(config), config.get("_class_name")
+    betas = CLASSES.get(name) if isinstance(name, str) else None
+    if name is None and own.keys() & {"beta_schedule", "trained_betas"}:
+        betas = Betas()
+    if betas is None:
         told = "a config without _class_name and beta_schedule" if name is None else f"{name!r:.80}"
         raise AsyrpError(
             "needed a scheduler of discrete betas, such as DDPMScheduler or DDIMScheduler; got "
@@ -111,7 +88,11 @@ def _betas_of(config: Mapping[str, Any]) -> Betas:
             "consistency have no such noise, and others need their betas as trained_betas of a "
             "DDIMScheduler"
         )
-    return CLASSES[name]
+    refuse_others(config, ONLY, WHY)
+    if not quiet:
+        _tell_passed_over(own, str(name or "the scheduler"))
+    noise = from_config({**betas._asdict(), **own})
+    return Noise(noise, own.get("prediction_type", "epsilon"))
 
 
 def _tell_passed_over(own: Mapping[str, Any], name: str) -> None:

@@ -23,11 +23,7 @@ OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a folder's weights, by their keys.
-
-    Raises:
-        AsyrpError: no weights, a damaged or unsafe file, or one that is no flat dict of tensors.
-    """
+    """The tensors of a folder's weights; AsyrpError for damaged or unsafe files."""
     weights: dict[str, Tensor] = {}
     for name in chosen_in(folder).names:
         content = read_checkpoint(folder / name)
@@ -39,29 +35,16 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def fill(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
-    """Give a network the weights of its file, in place.
-
-    Raises:
-        AsyrpError: keys or shapes are not those of the network, or values are no finite numbers.
-    """
-    net.load_state_dict(_checked(net, weights, where))
-
-
 def check_part(net: nn.Module, folder: Path) -> None:
-    """Refuse a part that somebody else loaded without all the weights of its file.
-
-    Raises:
-        AsyrpError: see `fill`.
-    """
+    """Refuse a part that somebody else loaded without all the weights of its file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a variant was asked for by name
         weights = read_weights(folder)
-    _checked(net, weights, folder)
+    fitting(net, weights, folder)
 
 
-def _checked(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
-    """The weights under the network's own keys."""
+def fitting(net: nn.Module, weights: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
+    """A file's weights under the keys of a network; AsyrpError where they do not fit or are NaN."""
     wanted = net.state_dict()
     found = {_renamed(key, wanted): value for key, value in weights.items()}
     report: dict[str, Any] = {

@@ -26,11 +26,12 @@ def in_batches(count: int, size: int, work: Callable[[slice], Done]) -> Iterator
         raise AsyrpError(f"batch_size must be 1 or more; got {size}")
     start = 0
     while start < count:
-        wanted = min(size, count - start)
-        fits = wanted
+        fits = wanted = min(size, count - start)
         while not (done := _tried(work, slice(start, start + fits))):
+            from accelerate.utils.memory import clear_device_cache
+
             fits //= 2
-            _free()
+            clear_device_cache(garbage_collection=True)
         if fits < wanted:
             size = fits
             warnings.warn(
@@ -43,11 +44,8 @@ def in_batches(count: int, size: int, work: Callable[[slice], Done]) -> Iterator
 
 def by_batches(work: Callable[..., Tensor], size: int, *given: Tensor, dim: int = 0) -> Tensor:
     """`work` on rows of tensors, at most `size` at a time; its answers joined along `dim`."""
-
-    def some(rows: slice) -> Tensor:
-        return work(*(one[rows] for one in given))
-
-    return torch.cat(list(in_batches(len(given[0]), size, some)), dim)
+    parts = in_batches(len(given[0]), size, lambda rows: work(*(one[rows] for one in given)))
+    return torch.cat(list(parts), dim)
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -65,9 +63,3 @@ def _tried(work: Callable[[slice], Done], rows: slice) -> list[Done]:
         if rows.stop - rows.start == 1 or not out_of_memory(error):
             raise
         return []
-
-
-def _free() -> None:
-    from accelerate.utils.memory import clear_device_cache
-
-    clear_device_cache(garbage_collection=True)

@@ -47,13 +47,12 @@ class ProcessGroup:
 
         return cast(Tensor, reduce(values.detach().clone(), "sum"))
 
-    def whole(self, own: Tensor, count: int, dim: int = 0) -> Tensor:
-        """All rows, from the share (along `dim`) that each process has of them."""
+    def whole(self, own: Tensor, count: int) -> Tensor:
+        """All rows, from the share that each process has of them."""
         if self.size == 1:
             return own
-        shape = [*own.shape[:dim], count, *own.shape[dim + 1 :]]
-        rows, every = self.share(count), own.new_zeros(shape)
-        every.narrow(dim, rows.start, rows.stop - rows.start).copy_(own)
+        every = own.new_zeros((count, *own.shape[1:]))
+        every[self.share(count)] = own
         return self.total(every)
 
     def mean(self, own: Tensor, weight: float) -> Tensor:

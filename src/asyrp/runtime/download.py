@@ -35,12 +35,8 @@ Watch = Callable[[str, int | None], AbstractContextManager[Came]]
 """From a file's name and its bytes, None where nobody said: a context that is told what came."""
 
 
-def unwatched(name: str, total: int | None) -> AbstractContextManager[Came]:
-    """Nobody looks."""
-    return nullcontext(lambda count: None)
-
-
-watch: ContextVar[Watch] = ContextVar("watch", default=unwatched)
+_UNWATCHED = nullcontext(lambda count: None)
+watch: ContextVar[Watch] = ContextVar("watch", default=lambda name, total: _UNWATCHED)
 
 
 class Digest(NamedTuple):
@@ -65,12 +61,7 @@ def is_url(spec: str) -> bool:
 
 
 def fetch_url(spec: str) -> Path:
-    """The file of "URL#sha256=HEX", downloaded once.
-
-    Raises:
-        AsyrpError: another scheme than https or file, no digest or a wrong one, a dead link, or
-            offline.
-    """
+    """The file of "URL#sha256=HEX", downloaded once; AsyrpError for any other, or a dead link."""
     try:
         url, fragment = urldefrag(spec)
     except ValueError as error:
@@ -87,11 +78,7 @@ def fetch_url(spec: str) -> Path:
 
 
 def fetch(url: str, digest: Digest | None) -> Path:
-    """The file behind a URL, checked; without a SHA-256 https alone vouches for it, which is told.
-
-    Raises:
-        AsyrpError: see `fetch_url`.
-    """
+    """The file behind a URL, checked; a warning tells where https alone vouches for it."""
     parts = urlparse(url)
     if parts.scheme == "file":
         path = Path(urllib.request.url2pathname(parts.path))
@@ -101,7 +88,8 @@ def fetch(url: str, digest: Digest | None) -> Path:
         return path
     if parts.scheme != "https":
         raise AsyrpError(f"needed an https or file URL; got {parts.scheme!r} in {url}")
-    kept = cache_folder() / "downloads" / _name(url, digest)
+    key = digest.value if digest else hashlib.sha256(url.encode()).hexdigest()
+    kept = cache_folder() / "downloads" / f"{key[:16]}-{Path(parts.path).name or 'file'}"
     if kept.is_file():
         return kept
     if is_offline():
@@ -132,12 +120,6 @@ def parse_source(place: str) -> tuple[str, Digest | None]:
     """A preset's URL and its digest, if one was published."""
     url, fragment = urldefrag(place)
     return url, _digest(fragment)
-
-
-def _name(url: str, digest: Digest | None) -> str:
-    key = digest.value if digest else hashlib.sha256(url.encode()).hexdigest()
-    last = Path(urlparse(url).path).name or "file"
-    return f"{key[:16]}-{last}"
 
 
 def _download(url: str, path: Path) -> None:
@@ -200,11 +182,7 @@ def hub_folder(
 
 
 def hub_file(place: str) -> Path:
-    """One file of a Hub repository, from "owner/name/file" or "owner/name/file@revision".
-
-    Raises:
-        AsyrpError: see `hub_folder`.
-    """
+    """One file of a Hub repository, from "owner/name/file" or "owner/name/file@revision"."""
     from huggingface_hub import hf_hub_download
 
     place, at, revision = place.partition("@")

@@ -67,17 +67,13 @@ class PackedConv2d(nn.Conv2d):
         if not self._packable(x) or _needs_gradient(self, x):
             return cast(Tensor, super()._conv_forward(x, weight, bias))
         if self._packed is None or not self._packed.serves(weight, x.shape):
-            self._packed = self._packed_for(x)
+            packed = _pack(weight.detach(), *self._layout, list(x.shape))  # type: ignore[misc]
+            self._packed = Packed(packed, x.shape, weight.detach(), weight._version)
         return cast(Tensor, _convolve(x, self._packed.weight, bias, *self._layout, "none", [], ""))  # type: ignore[misc]
 
     @property
     def _layout(self) -> tuple[Any, ...]:
         return self.padding, self.stride, self.dilation, self.groups
-
-    def _packed_for(self, x: Tensor) -> Packed:
-        source = self.weight.detach()
-        weight = _pack(source, *self._layout, list(x.shape))  # type: ignore[misc]
-        return Packed(weight, x.shape, source, self.weight._version)
 
     def _packable(self, x: Tensor) -> bool:
         """Whether the library takes it: plain numbers on the CPU, zeros around, nothing to cast."""

@@ -7,7 +7,7 @@ once, and autocast rounds what they are multiplied with.
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import nn
@@ -20,18 +20,13 @@ REDUCED = (torch.bfloat16, torch.float16)
 
 
 def precision_of(asked: Precision, device: str | torch.device) -> torch.dtype:
-    """The precision of products on a device; "auto" is bfloat16 where it pays, else float32.
-
-    Raises:
-        AsyrpError: another name than those.
-    """
+    """The precision of products on a device; "auto" is bfloat16 where it pays, else float32."""
     if asked not in get_args(Precision):
         known = ", ".join(map(repr, get_args(Precision)))
         raise AsyrpError(f"dtype must be one of {known}; got {asked!r:.80}")
     if asked == "auto":
         return torch.bfloat16 if bfloat16_pays(torch.device(device)) else torch.float32
-    found: torch.dtype = getattr(torch, asked)
-    return found
+    return cast(torch.dtype, getattr(torch, asked))
 
 
 def round_products(network: nn.Module, dtype: torch.dtype) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -44,20 +44,18 @@ class Run(NamedTuple):
 
 
 def run_stages(stages: Sequence[Stage], folder: Path, workers: int = 1) -> Iterator[Done]:
-    """Work whatever has no fitting result yet, by several processes of one thread each.
-
-    Raises:
-        AsyrpError: a stage needs one that is not there, or its work failed so.
-    """
-    _check(stages)
+    """Work what has no fitting result yet, by one process or several of one thread each."""
     marks = identities(stages)
     folder.mkdir(parents=True, exist_ok=True)
     waiting = unworked(stages, folder)
     for stage in stages:
         if stage not in waiting:
             yield Done(stage.name, float(_read(folder, stage.name)["seconds"]), False)
-    runner = _alone if workers == 1 else _together
-    yield from runner(waiting, folder, marks, workers)
+    if workers > 1:
+        yield from _together(waiting, folder, marks, workers)
+        return
+    for stage in waiting:
+        yield _worked(stage, folder, marks[stage.name])
 
 
 def unworked(stages: Sequence[Stage], folder: Path) -> list[Stage]:
@@ -67,16 +65,11 @@ def unworked(stages: Sequence[Stage], folder: Path) -> list[Stage]:
 
 
 def result_of(folder: Path, name: str) -> dict[str, Any]:
-    """The result of a stage.
-
-    Raises:
-        AsyrpError: it was not worked yet.
-    """
+    """The result of a stage; AsyrpError where it was not worked yet."""
     kept = _read(folder, name)
     if "result" not in kept:
         raise AsyrpError(f"needed the stage {name!r} in {str(folder)!r}; it was not worked yet")
-    result: dict[str, Any] = kept["result"]
-    return result
+    return cast(dict[str, Any], kept["result"])
 
 
 def seconds_of(folder: Path, name: str) -> float:
@@ -104,28 +97,15 @@ def identities(stages: Sequence[Stage]) -> dict[str, str]:
     """A mark for each stage that changes with its work and with everything it needs."""
     marks: dict[str, str] = {}
     for stage in stages:
-        told = [stage.name, repr(stage.work), *(marks[need] for need in stage.needs)]
-        marks[stage.name] = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    return marks
-
-
-def _check(stages: Sequence[Stage]) -> None:
-    seen: set[str] = set()
-    for stage in stages:
-        missing = [need for need in stage.needs if need not in seen]
-        if missing or stage.name in seen:
+        missing = [need for need in stage.needs if need not in marks]
+        if missing or stage.name in marks:
             raise AsyrpError(
                 f"the stage {stage.name!r} needs {', '.join(missing) or 'a name of its own'} "
                 "before it"
             )
-        seen.add(stage.name)
-
-
-def _alone(
-    stages: Sequence[Stage], folder: Path, marks: Mapping[str, str], workers: int
-) -> Iterator[Done]:
-    for stage in stages:
-        yield _worked(stage, folder, marks[stage.name])
+        told = [stage.name, repr(stage.work), *(marks[need] for need in stage.needs)]
+        marks[stage.name] = hashlib.sha256("\n".join(told).encode()).hexdigest()
+    return marks
 
 
 def _together(

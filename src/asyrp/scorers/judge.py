@@ -65,11 +65,7 @@ def wanted(judge: Judge, attribute: str, value: str) -> int:
 
 
 def place_of(values: Mapping[str, Sequence[str]], attribute: str, value: str) -> int:
-    """The index of a value among those of an attribute.
-
-    Raises:
-        AsyrpError: no such attribute or value.
-    """
+    """The index of a value among those of an attribute; AsyrpError where there is none such."""
     if attribute not in values:
         known = ", ".join(values)
         raise AsyrpError(f"the judge has no question about {attribute!r}; it answers for: {known}")

@@ -33,20 +33,17 @@ def load_encoder(
     Raises:
         AsyrpError: unknown name, or an encoder that does not load.
     """
-    encoder = _encoder(name, device)
-    encoder.precision = precision
-    return encoder
-
-
-def _encoder(name: str, device: str | torch.device) -> WordEncoder | ClipEncoder:
     if name in BUILT_IN:
-        return load_words(shipped_encoder(BUILT_IN[name])).to(device)
-    if name != ENCODERS[-1] and "/" not in name and not Path(name).is_dir():
+        encoder: WordEncoder | ClipEncoder = load_words(shipped_encoder(BUILT_IN[name])).to(device)
+    elif name == ENCODERS[-1] or "/" in name or Path(name).is_dir():
+        encoder = load_clip(DEFAULT if name == ENCODERS[-1] else name, device)
+    else:
         raise AsyrpError(
             f"unknown encoder {name!r}; needed one of: {', '.join(ENCODERS)}, a folder that "
             f"exists, or a Hub id such as {DEFAULT}"
         )
-    return load_clip(DEFAULT if name == ENCODERS[-1] else name, device)
+    encoder.precision = precision
+    return encoder
 
 
 def same_encoder(a: str, b: str) -> bool:
@@ -82,14 +79,7 @@ def load_distance(name: str, device: str | torch.device = "cpu") -> PerceptualDi
 
 
 def check_rgb(model: HSpaceUNet, also: tuple[int, ...] = ()) -> None:
-    """Refuse a network whose pictures have other channels than red, green and blue.
-
-    Args:
-        also: other numbers of channels that will do.
-
-    Raises:
-        AsyrpError: saying how many it has.
-    """
+    """Raise AsyrpError for a network whose pictures have neither 3 channels nor one of `also`."""
     channels = model.picture_shape[0]
     if channels not in (3, *also):
         greys = " or one of greys" if 1 in also else ""
@@ -117,18 +107,13 @@ def distance_for(model: HSpaceUNet, name: str) -> PerceptualDistance:
     """
     check_rgb(model)
     distance = load_distance(name, model.device)
-    _try(distance, model)
-    return cast(PerceptualDistance, decoded(distance, model.space))
-
-
-@torch.no_grad()
-def _try(distance: PerceptualDistance, model: HSpaceUNet) -> None:
-    """Fail before the long work rather than after it."""
     blank = torch.zeros(1, *model.picture_shape, device=model.device)
     try:
-        distance(blank, blank)
+        with torch.no_grad():
+            distance(blank, blank)  # to fail before the long work rather than after it
     except AsyrpError as error:
         raise AsyrpError(
             f"{distance.name} cannot compare the pictures of this network ({error}); set t_start, "
             "t_edit and t_boost yourself, or name another distance"
         ) from error
+    return cast(PerceptualDistance, decoded(distance, model.space))

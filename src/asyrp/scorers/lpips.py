@@ -102,13 +102,9 @@ class LPIPS(nn.Module):
         for index, layer in enumerate(self.features):
             h = layer(h)
             if index in self.trunk.taps:
-                found.append(_unit(h))
+                # 1e-20: finite gradient at h = 0
+                found.append(h / ((h.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10))
         return found
-
-
-def _unit(h: Tensor) -> Tensor:
-    norm = (h.square().sum(1, keepdim=True) + 1e-20).sqrt()  # 1e-20: finite gradient at h = 0
-    return h / (norm + 1e-10)
 
 
 def difference(head: Tensor, f: Tensor, g: Tensor) -> Tensor:
@@ -117,11 +113,7 @@ def difference(head: Tensor, f: Tensor, g: Tensor) -> Tensor:
 
 
 def check_pictures(a: Tensor, b: Tensor, smallest: int, name: str) -> None:
-    """What any distance needs of its two batches.
-
-    Raises:
-        AsyrpError: shapes that differ, or sides below the smallest.
-    """
+    """Refuse batches of two shapes, or with sides below the smallest (AsyrpError)."""
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
         raise AsyrpError(
             f"a distance needs two batches (b, 3, height, width) of one shape; "
@@ -149,7 +141,8 @@ def load_lpips(
         AsyrpError: the weights cannot be had, or are of another network.
     """
     source = path or _downloaded(net)
-    tensors = renamed(_read(source))
+    top = next((own for place, own in tensor_dicts(read_checkpoint(source)) if not place), {})
+    tensors = renamed(top)
     kernel = tensors.get("features.0.weight", torch.empty(0)).shape
     found = _KERNELS.get(tuple(kernel))
     if found is None:
@@ -157,9 +150,11 @@ def load_lpips(
             f"needed the weights of AlexNet or VGG16 under torchvision's names; {str(source)!r} "
             f"has {', '.join(sorted(tensors)[:3]) or 'none of them'}"
         )
-    network = LPIPS(found)
+    network, prefix = LPIPS(found), f"{found}."
+    heads = load_safetensors(shipped("asyrp.scorers", "data", "lpips_lin.safetensors"))
+    own = renamed({k.removeprefix(prefix): v for k, v in heads.items() if k.startswith(prefix)})
     try:
-        network.load_state_dict({**_shipped_heads(network.net), **tensors})
+        network.load_state_dict({**own, **tensors})
         check_finite(network.state_dict(), repr(str(source)))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
@@ -176,18 +171,6 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif match := re.fullmatch(r"lin(?:s\.)?(\d)\.model\.1\.weight|heads\.(\d)", key):
             found[f"heads.{match[1] or match[2]}"] = value.flatten()
     return found
-
-
-def _shipped_heads(net: Net) -> dict[str, Tensor]:
-    path = shipped("asyrp.scorers", "data", "lpips_lin.safetensors")
-    prefix = f"{net}."
-    state = load_safetensors(path).items()
-    return renamed({k.removeprefix(prefix): v for k, v in state if k.startswith(prefix)})
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """The tensors at the top of a file."""
-    return next((found for place, found in tensor_dicts(read_checkpoint(path)) if not place), {})
 
 
 def _downloaded(net: Net) -> Path:

@@ -20,7 +20,6 @@ from asyrp.storage.untrusted.pretrained import find_file
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP
 _MODES = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
 
-
 OBEYED = {"size", "crop_size", "do_center_crop", "resample"}
 OBEYED |= {"do_normalize", "image_mean", "image_std"}
 ONLY: dict[str, Any] = {
@@ -66,7 +65,10 @@ def prepare(images: Tensor, view: View) -> Tensor:
         images: (b, 3, height, width) in [-1, 1].
     """
     height, width = images.shape[-2:]
-    size = _scaled(height, width, view.size) if isinstance(view.size, int) else view.size
+    size = view.size
+    if isinstance(size, int):  # of the shorter side
+        wide = height <= width
+        size = (size, int(size * width / height)) if wide else (int(size * height / width), size)
     pictures = (images + 1) / 2
     if size != (height, width):
         pictures = functional.interpolate(
@@ -85,18 +87,8 @@ def pixels_for(model: Any, images: Tensor, view: View) -> Tensor:
     return prepare(images.to(weight.device, torch.float32), view).to(weight.dtype)
 
 
-def _scaled(height: int, width: int, shorter: int) -> tuple[int, int]:
-    if height <= width:
-        return shorter, int(shorter * width / height)
-    return int(shorter * height / width), shorter
-
-
 def view_of(settings: Mapping[str, Any], size: int) -> View:
-    """The view that a preprocessor_config.json describes; CLIP's of a size where it says nothing.
-
-    Raises:
-        AsyrpError: a resampling other than bilinear or bicubic, or what else is not known here.
-    """
+    """The view that a preprocessor_config.json describes; AsyrpError where it is not known here."""
     refuse_others(settings, ONLY, dict.fromkeys(ONLY, WHY))
     name_passed_over(
         {k: v for k, v in said(settings).items() if k not in (*OBEYED, *ONLY, *SILENT)},
@@ -146,23 +138,18 @@ def _statistics(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[f
 
 def _checked(view: View) -> View:
     """The view, if its crop lies within what is resized: a processor would fill up with black."""
-    sides = (view.size, view.size) if isinstance(view.size, int) else view.size
-    if len(sides) != 2 or not all(
-        type(side) is int and 0 < side <= MOST_SIDE for side in (*sides, *(view.crop or ()))
-    ):
+    height, width = (view.size, view.size) if isinstance(view.size, int) else view.size
+    crop = view.crop or (1, 1)
+    sides = (height, width, *crop)
+    if not all(type(side) is int and 0 < side <= MOST_SIDE for side in sides):
         raise ValueError(f"sides from 1 to {MOST_SIDE} pixels are needed")
     if len(view.mean) != 3 or len(view.std) != 3:
         raise ValueError("a number for each of three channels is needed")
     if not all(isfinite(v) for v in view.mean) or not all(0 < v < inf for v in view.std):
         raise ValueError("no statistics of pictures")
-    if view.crop is not None and not _fits(view.crop, view.size):
+    if crop[0] > height or crop[1] > width:
         raise ValueError("a crop larger than the picture")
     return view
-
-
-def _fits(crop: tuple[int, int], size: int | tuple[int, int]) -> bool:
-    height, width = (size, size) if isinstance(size, int) else size
-    return crop[0] <= height and crop[1] <= width
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -41,8 +41,7 @@ def opening(source: str | Path, needed: str, give: str) -> Iterator[bool]:
         needed: what the source should be. give: what to give in its place.
 
     Raises:
-        MissingExtra: transformers is not installed.
-        AsyrpError: the source cannot be found or reached, or is damaged.
+        MissingExtra, AsyrpError: without transformers; a source that is not there, or damaged.
     """
     need("transformers", "encoders")
     try:
@@ -66,13 +65,10 @@ def pretrained(kind: Any, source: str | Path, local: bool, spare: tuple[str, ...
 
 @torch.no_grad()
 def tried(see: Callable[[Tensor], Tensor], source: str | Path) -> None:
-    """What a network makes of a picture, so that a strange one fails before the long work.
+    """Raise AsyrpError, before the long work, where a network fails or answers anew each time.
 
     Args:
         see: pictures (1, 3, height, width) in [-1, 1] -> what is made of them.
-
-    Raises:
-        AsyrpError: nothing, or another thing each time.
     """
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     try:
@@ -91,11 +87,7 @@ def tried(see: Callable[[Tensor], Tensor], source: str | Path) -> None:
 
 
 def with_weights(network: Network, path: Path, what: str, do: str) -> Network:
-    """A small network of ours with the weights of a file, frozen, in eval mode and float32.
-
-    Raises:
-        AsyrpError: the file holds other weights.
-    """
+    """A small network of ours, frozen, in eval mode and float32; AsyrpError for other weights."""
     try:
         network.load_state_dict({k: v.float() for k, v in load_safetensors(path).items()})
     except (OSError, SafetensorError, RuntimeError) as error:

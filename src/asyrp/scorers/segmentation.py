@@ -44,12 +44,9 @@ class SemanticSegmenter(Frozen):
 
 
 def load_segmenter(source: str | Path, device: str | torch.device = "cpu") -> SemanticSegmenter:
-    """A segmentation network from a local folder, the Hub's cache or the Hub.
+    """A segmentation network from a folder or the Hub; AsyrpError where there is none.
 
     For faces: `jonathandinu/face-parsing` (SegFormer; classes of CelebAMask-HQ).
-
-    Raises:
-        AsyrpError: it cannot be found or reached, or segments nothing.
     """
     what, give = "a semantic segmentation network", "a local folder or a Hub id"
     with opening(source, what, give) as local:

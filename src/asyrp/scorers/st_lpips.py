@@ -79,7 +79,8 @@ class ShiftTolerantLPIPS(nn.Module):
                 h = halve(functional.max_pool2d(h, 3, stride=1))
             h = conv(h)
             h = functional.relu(h if index else halve(h))
-            maps.append(_unit(h))
+            # 1e-20: finite gradient at h = 0
+            maps.append(h / (h.square().sum(1, keepdim=True) + 1e-20).sqrt())
         return maps
 
 
@@ -95,16 +96,8 @@ def halve(h: Tensor) -> Tensor:
     return functional.conv2d(padded, kernel, stride=2, groups=h.shape[1])
 
 
-def _unit(h: Tensor) -> Tensor:
-    return h / (h.square().sum(1, keepdim=True) + 1e-20).sqrt()  # finite gradient at h = 0
-
-
 def load_perceptual(path: Path | None = None) -> ShiftTolerantLPIPS:
-    """The shipped distance (or one from a file), frozen, in float32.
-
-    Raises:
-        AsyrpError: the file holds other weights.
-    """
+    """The shipped distance or one from a file, frozen, in float32; AsyrpError for other weights."""
     path = path or shipped("asyrp.scorers", "data", "stlpips_alex.safetensors")
     do = "write them with tools/convert_stlpips.py"
     network = with_weights(ShiftTolerantLPIPS(), path, NAME, do)

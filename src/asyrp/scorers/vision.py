@@ -28,12 +28,9 @@ class VisionFeatures(Frozen):
 
 
 def load_vision(source: str | Path, device: str | torch.device = "cpu") -> VisionFeatures:
-    """An image network from a local folder, the Hub's cache or the Hub.
+    """An image network from a folder or the Hub; AsyrpError where there is none.
 
     `facebook/dinov2-base` is what Stein et al. (2023) recommend for Frechet distances.
-
-    Raises:
-        AsyrpError: it cannot be found or reached, or is no image network with a processor's file.
     """
     give = "judge, encoder, a local folder or a Hub id such as facebook/dinov2-base"
     with opening(source, "an image network for FID and KID", give) as local:

@@ -186,11 +186,7 @@ def shipped_encoder(domain: str) -> Path:
 
 
 def load_encoder(path: Path) -> WordEncoder:
-    """An encoder from a file, frozen, in eval mode and float32.
-
-    Raises:
-        AsyrpError: there is no such file, or it holds something else.
-    """
+    """An encoder from a file, frozen, in eval mode and float32; AsyrpError for any other file."""
     try:
         with open_safetensors(path) as file:
             told = json.loads((file.metadata() or {}).get("language", "null"))

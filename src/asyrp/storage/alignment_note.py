@@ -39,11 +39,7 @@ class AlignmentNote:
 
 
 def read_alignment(path: Path) -> AlignmentNote:
-    """The note of a picture that `asyrp align` wrote.
-
-    Raises:
-        AsyrpError: it has none, or one that cannot be.
-    """
+    """The note of a picture that `asyrp align` wrote; AsyrpError where it has none that can be."""
     try:
         return _checked(parse_json(notes_of(path)[KEY]))
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:

@@ -35,14 +35,11 @@ def _plain(value: object) -> object:
 def refuse_others(
     config: Mapping[str, Any], only: Mapping[str, Any], why: Mapping[str, str]
 ) -> None:
-    """Refuse a field that has another value than the one that is computed here.
+    """Raise AsyrpError for the first field of another value than the one that is computed here.
 
     Args:
         only: field -> the value that it may have, besides null and absence.
         why: field -> what the other value means, and what to do.
-
-    Raises:
-        AsyrpError: the first such field.
     """
     for name, value in said(config).items():
         if name in only and differs(value, only[name]):

@@ -5,7 +5,6 @@ halves. Turning, scaling and shifting is then z -> a z + b (a similarity).
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -108,21 +107,12 @@ def put_back(
     return _added(photo, square, moved)
 
 
-class _Box(NamedTuple):
-    """Whole pixels of a photograph: left, top, right, bottom."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
-def _around(square: Square) -> _Box:
-    """The box that a square lies in, with room for bicubic interpolation."""
+def _around(square: Square) -> list[int]:
+    """Left, top, right, bottom of the pixels of a square, with room for bicubic interpolation."""
     corners = square.at(np.array([0, 1, 1j, 1 + 1j]))
     low = np.floor([corners.real.min(), corners.imag.min()]).astype(int) - 2
     high = np.ceil([corners.real.max(), corners.imag.max()]).astype(int) + 2
-    return _Box(*low.tolist(), *high.tolist())
+    return [*low.tolist(), *high.tolist()]
 
 
 def _mirrored(begin: int, end: int, length: int) -> np.ndarray:
@@ -133,10 +123,10 @@ def _mirrored(begin: int, end: int, length: int) -> np.ndarray:
 
 def _straight(photo: Image.Image, square: Square) -> Image.Image:
     """The square turned upright, in about as many pixels as it has in the photograph."""
-    box, side = _around(square), max(1, round(square.side))
-    rows = _mirrored(box.top, box.bottom, photo.height)
-    part = np.asarray(photo)[rows][:, _mirrored(box.left, box.right, photo.width)]
-    step, start = square.edge / side, square.corner - complex(box.left, box.top)
+    (left, top, right, bottom), side = _around(square), max(1, round(square.side))
+    rows = _mirrored(top, bottom, photo.height)
+    part = np.asarray(photo)[rows][:, _mirrored(left, right, photo.width)]
+    step, start = square.edge / side, square.corner - complex(left, top)
     return Image.fromarray(part).transform(
         (side, side), Image.Transform.AFFINE, _affine(step, start), Image.Resampling.BICUBIC
     )
@@ -176,9 +166,9 @@ def _faded(side: int) -> np.ndarray:
 
 def _added(photo: Image.Image, square: Square, moved: np.ndarray) -> Image.Image:
     """A photograph plus (side, side, 3) of the upright square, turned back."""
-    box, side = _around(square), moved.shape[0]
-    left, top = max(box.left, 0), max(box.top, 0)
-    width, height = min(box.right, photo.width) - left, min(box.bottom, photo.height) - top
+    (left, top, right, bottom), side = _around(square), moved.shape[0]
+    left, top = max(left, 0), max(top, 0)
+    width, height = min(right, photo.width) - left, min(bottom, photo.height) - top
     step = side / square.edge
     back = _affine(step, step * (complex(left, top) - square.corner))
     maps = [

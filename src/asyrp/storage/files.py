@@ -112,11 +112,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 
 
 def reach_disk(path: Path) -> None:
-    """Wait until a file or folder would outlast a power cut.
-
-    Raises:
-        OSError: it does not fit on the disk.
-    """
+    """Wait until a file or folder would outlast a power cut; OSError where the disk is full."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -125,11 +121,7 @@ def reach_disk(path: Path) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write tensors and a header of strings as safetensors, whole or not at all.
-
-    Raises:
-        OSError: they cannot be written (safetensors itself raises an error of its own).
-    """
+    """Write tensors and a header as safetensors, whole or not at all; else OSError."""
     own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     try:
         with atomic_path(path) as temporary:
@@ -145,8 +137,7 @@ def parse_json(text: str | bytes) -> Any:
     """JSON that somebody else may have written; bytes may be any UTF, with or without its mark.
 
     Raises:
-        ValueError: no JSON, nested too deeply, with a name twice in one object, or with text that
-            cannot be written down.
+        ValueError: no JSON, too deep, with a name twice in an object, or with halves of letters.
     """
     try:
         content = json.loads(text, object_pairs_hook=_once)
@@ -167,11 +158,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        AsyrpError: not a file, far too large, not JSON, or no object.
-    """
+    """A JSON object from a file; AsyrpError where it is none, or far too large."""
     try:
         content = parse_json(read_bounded(path))
     except (OSError, ValueError) as error:
@@ -198,44 +185,35 @@ class LoadedTensors(NamedTuple):
 
 
 def load_tensors(path: Path, kind: Kind) -> LoadedTensors:
-    """Read a safetensors file of a kind of our own.
-
-    Raises:
-        AsyrpError: no such file, no safetensors, cut short, or of another kind or version.
-    """
+    """A safetensors file of a kind of our own; AsyrpError for any other file, or one cut short."""
     if not path.is_file():
         raise AsyrpError(f"needed a {kind.name} file; {str(path)!r} does not exist")
-    try:
-        with open_safetensors(path) as file:
-            header = dict(file.metadata() or {})
-            if header.get("format") != kind.format:
-                raise AsyrpError(
-                    f"{str(path)!r} is a safetensors file but not an asyrp {kind.name}; "
-                    f"make one with: {kind.maker}"
-                )
-            if header.get("version") != str(kind.version):
-                raise AsyrpError(
-                    f"{str(path)!r} has format version {header.get('version')}; this asyrp reads "
-                    f"version {kind.version}; update asyrp"
-                )
-            return LoadedTensors(header, {key: file.get_tensor(key) for key in file.keys()})
-    except SafetensorError as error:
-        raise AsyrpError(
-            f"{str(path)!r} is not a safetensors file or is cut short ({error}); "
-            f"make it again with: {kind.maker}"
-        ) from error
+    with _opened(path, f"; make it again with: {kind.maker}") as file:
+        header = dict(file.metadata() or {})
+        if header.get("format") != kind.format:
+            raise AsyrpError(
+                f"{str(path)!r} is a safetensors file but not an asyrp {kind.name}; "
+                f"make one with: {kind.maker}"
+            )
+        if header.get("version") != str(kind.version):
+            raise AsyrpError(
+                f"{str(path)!r} has format version {header.get('version')}; this asyrp reads "
+                f"version {kind.version}; update asyrp"
+            )
+        return LoadedTensors(header, {key: file.get_tensor(key) for key in file.keys()})
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """The header of a safetensors file.
+    """The header of a safetensors file; AsyrpError where it is none, or cut short."""
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
 
-    Raises:
-        AsyrpError: it is none, or cut short.
-    """
+
+@contextmanager
+def _opened(path: Path, do: str = "") -> Iterator[Any]:
     try:
         with open_safetensors(path) as file:
-            return dict(file.metadata() or {})
+            yield file
     except SafetensorError as error:
-        raise AsyrpError(
-            f"{str(path)!r} is not a safetensors file or is cut short ({error})"
-        ) from error
+        told = f"{str(path)!r} is not a safetensors file or is cut short ({error}){do}"
+        raise AsyrpError(told) from error

@@ -16,13 +16,10 @@ def is_finite(values: Tensor) -> bool:
 
 
 def check_finite(weights: Mapping[str, Tensor], where: str = "") -> None:
-    """Refuse tensors that are no weights, or that hold a NaN or an infinity.
+    """Raise AsyrpError for the first tensor that is no weight, or holds a NaN or an infinity.
 
     Args:
         where: the file or folder that holds them.
-
-    Raises:
-        AsyrpError: naming the first of them.
     """
     place = f" of {where}" if where else ""
     odd = next((k for k, v in weights.items() if v.dtype not in PRECISIONS or not v.numel()), None)
@@ -40,11 +37,7 @@ def check_finite(weights: Mapping[str, Tensor], where: str = "") -> None:
 
 
 def check_result(values: Tensor, what: str) -> Tensor:
-    """The values, if all of them are numbers.
-
-    Raises:
-        AsyrpError: one is not; such a network or picture gives nothing that could be shown.
-    """
+    """The values; AsyrpError where one is no finite number, as then nothing can be shown."""
     if not is_finite(values):
         raise AsyrpError(
             f"{what} came out with values that are no finite numbers: the network overflows on "

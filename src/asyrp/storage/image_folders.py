@@ -19,8 +19,7 @@ def find_images(folder: Path) -> list[Path]:
     """The picture files directly in a folder, sorted by name; a warning names what else it holds.
 
     Raises:
-        AsyrpError: no such folder, no picture in it, two pictures of one stem, or a name that is
-            too long for outputs.
+        AsyrpError: no such folder, no picture, two of one stem, or a name too long for outputs.
     """
     if folder.is_file():
         return [folder]

@@ -54,35 +54,18 @@ class Loaded(NamedTuple):
     skipped: list[Skipped]
 
 
-def load(
-    spec: str | Path,
-    size: tuple[int, int] | None = None,
-    most: int | None = None,
-    split: str | None = None,
-    shares: Mapping[str, float] | None = None,
-) -> Loaded:
+def load(spec: str | Path, size: tuple[int, int] | None = None) -> Loaded:
     """The pictures of a source, see `open_source` for `spec`.
 
     Args:
         size: (height, width) to crop and resize to; None for the size of the first picture.
-        most: stop after so many readable pictures.
-        split: keep the names that `split_of` puts there, with `shares`.
 
     Raises:
         AsyrpError: no source by that name, or nothing readable in it.
     """
-    records: list[Record] = []
-    skipped: list[Skipped] = []
-    items = open_source(spec, size)
-    if split is not None:
-        items = (item for item in items if split_of(item.name, shares or SHARES) == split)
-    for found in stream(items, size):
-        if isinstance(found, Skipped):
-            skipped.append(found)
-        else:
-            records.append(found)
-        if most is not None and len(records) >= most:
-            break
+    found = [*stream(open_source(spec, size), size)]
+    records = [one for one in found if isinstance(one, Record)]
+    skipped = [one for one in found if isinstance(one, Skipped)]
     if not records:
         first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
         raise AsyrpError(
@@ -93,18 +76,16 @@ def load(
 
 
 def open_source(spec: str | Path, size: tuple[int, int] | None = None) -> Iterator[Item]:
-    """The items of a folder, FILE.csv, an LMDB folder, or hf:NAME[:SPLIT]; nothing is decoded.
-
-    Raises:
-        AsyrpError: none of these.
-    """
+    """The items of a folder, FILE.csv, an LMDB folder, or hf:NAME[:SPLIT]; nothing is decoded."""
     text = str(spec)
     if text.startswith("hf:"):
         return hugging_face(text.removeprefix("hf:"))
     path = Path(text)
     if path.suffix.lower() == ".csv":
         return csv_table(path)
-    return folder(path) if is_folder(text) else lmdb_folder(path, size)
+    if is_folder(text):
+        return (Item(found.name, found, {}) for found in find_images(path))
+    return lmdb_folder(path, size)
 
 
 def is_folder(spec: str | Path) -> bool:
@@ -114,17 +95,8 @@ def is_folder(spec: str | Path) -> bool:
     return not other and not (path / "data.mdb").is_file()
 
 
-def folder(path: Path) -> Iterator[Item]:
-    """The pictures directly in a folder (or one picture), by name."""
-    return (Item(found.name, found, {}) for found in find_images(path))
-
-
 def csv_table(path: Path) -> Iterator[Item]:
-    """A CSV with a column of file names (relative to it) and one column an attribute.
-
-    Raises:
-        AsyrpError: no such file, no text, or no column of names.
-    """
+    """A CSV with a column of file names (relative to it) and one column an attribute."""
     if not path.is_file():
         raise AsyrpError(f"needed a CSV of attributes; {str(path)!r} does not exist")
     try:
@@ -151,11 +123,7 @@ def _csv_rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[Item]:
 
 
 def hugging_face(spec: str) -> Iterator[Item]:
-    """A dataset of the Hub or on disk, NAME[:SPLIT]; its first image column, the rest as labels.
-
-    Raises:
-        AsyrpError: it cannot be loaded, or has no image column.
-    """
+    """A dataset of the Hub or on disk, NAME[:SPLIT]; its first image column, the rest as labels."""
     library: Any = need("datasets", "data")
     try:
         yield from _rows(_table(spec, library), spec, library)
@@ -198,9 +166,6 @@ def lmdb_folder(path: Path, size: tuple[int, int] | None = None) -> Iterator[Ite
     """An LMDB of encoded pictures: LSUN's (any keys), or CelebA-HQ's keys RESOLUTION-INDEX.
 
     Of several resolutions the smallest that covers `size` is read, or the largest there is.
-
-    Raises:
-        AsyrpError: it is no LMDB, or damaged.
     """
     with Database(path) as database:
         prefix = _resolution(database, size)
@@ -257,20 +222,12 @@ def _as_path(item: Item) -> Path:
 SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def split_of(name: str, shares: Mapping[str, float] = SHARES, seed: int = 0) -> str:
-    """The split of a picture, by the hash of its stem: the same on every machine and order.
-
-    Raises:
-        AsyrpError: shares that do not sum to 1.
-    """
-    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
-        raise AsyrpError(
-            f"the shares of a split must be 0 or more and sum to 1; got {dict(shares)}"
-        )
-    digest = hashlib.sha256(f"{seed}:{Path(name).stem}".encode()).digest()
+def split_of(name: str) -> str:
+    """The split of a picture, by the hash of its stem: the same on every machine and order."""
+    digest = hashlib.sha256(f"0:{Path(name).stem}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
-    for split, share in shares.items():
+    for split, share in SHARES.items():
         place -= share
         if place < 0:
             return split
-    return list(shares)[-1]
+    return list(SHARES)[-1]

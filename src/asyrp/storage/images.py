@@ -75,7 +75,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of large or slightly damaged files
             with open_picture(path) as opened:
-                _check_smallest(path, opened.size)
+                width, height = opened.size
+                if min(width, height) < SMALLEST:
+                    raise AsyrpError(
+                        f"an image must be at least {SMALLEST} pixels wide and high; {str(path)!r} "
+                        f"is {width} x {height}; remove it or use a larger one"
+                    )
                 yield opened
     except AsyrpError:
         raise
@@ -99,7 +104,9 @@ def upright(picture: Image.Image) -> Image.Image:
     Raises:
         ValueError: its pixels are floating-point numbers.
     """
-    key, deep = picture.info.get("transparency"), _raw_mode(picture)
+    key, tiles = picture.info.get("transparency"), getattr(picture, "tile", None)
+    # how the pixels lie in the file, as in "RGB;16B"; "" once they were read
+    deep = str(tiles[0][3]) if tiles and isinstance(tiles[0][3], str) else ""
     if isinstance(key, int):
         key *= KEYS.get(deep, 1)
     elif isinstance(key, tuple) and deep.startswith("RGB;16"):
@@ -110,11 +117,7 @@ def upright(picture: Image.Image) -> Image.Image:
 
 
 def upright_shape(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture after EXIF rotation, from its header alone.
-
-    Raises:
-        AsyrpError: see `read_image`.
-    """
+    """(height, width) of a picture after EXIF rotation, from its header alone."""
     with _opened(path) as picture:
         width, height = picture.size
         turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
@@ -123,12 +126,6 @@ def upright_shape(path: Path) -> tuple[int, int]:
             names = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
             width, height = (int(tags.tag_v2[name]) for name in names)
     return (width, height) if turned else (height, width)
-
-
-def _raw_mode(picture: Image.Image) -> str:
-    """How the pixels lie in the file, as in "RGB;16B"; "" once they were read."""
-    tiles = getattr(picture, "tile", None)
-    return str(tiles[0][3]) if tiles and isinstance(tiles[0][3], str) else ""
 
 
 def _on_white(picture: Image.Image, key: Any) -> Image.Image:
@@ -166,15 +163,6 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.merge("LA", (grey, Image.fromarray((values != key).astype(np.uint8) * 255)))
 
 
-def _check_smallest(path: Path, size: tuple[int, int]) -> None:
-    width, height = size
-    if min(width, height) < SMALLEST:
-        raise AsyrpError(
-            f"an image must be at least {SMALLEST} pixels wide and high; {str(path)!r} is "
-            f"{width} x {height}; remove it or use a larger one"
-        )
-
-
 def read_folder(folder: Path, size: tuple[int, int], most: int | None = None) -> list[Picture]:
     """The pictures of a folder (or one file), in the order of their names."""
     return [Picture(path, read_image(path, size)) for path in find_images(folder)[:most]]
@@ -192,9 +180,8 @@ def to_uint8(images: Tensor) -> np.ndarray:
     Raises:
         AsyrpError: a pixel is no finite number.
     """
-    scaled = (
-        check_result(images.detach(), "a picture").float().add(1).mul(127.5).round().clamp(0, 255)
-    )
+    finite = check_result(images.detach(), "a picture").float()
+    scaled = finite.add(1).mul(127.5).round().clamp(0, 255)
     return scaled.byte().permute(0, 2, 3, 1).cpu().numpy()
 
 

@@ -19,14 +19,14 @@ from asyrp.storage.untrusted.texts import read_bounded
 
 WRITTEN = ".asyrp-written"
 
-Identity = tuple[int, int]
-"""A file whatever it is called: its device and number."""
-
 
 class Rules(NamedTuple):
-    """What may not be replaced: inputs never, files of others only where that was asked for."""
+    """What may not be replaced: inputs never, files of others only where that was asked for.
 
-    inputs: set[Identity]
+    inputs: files whatever they are called, each by its device and number.
+    """
+
+    inputs: set[tuple[int, int]]
     overwrite: bool
 
 
@@ -72,11 +72,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def check_targets(folder: Path, names: Iterable[str]) -> None:
-    """Refuse to replace files of a folder that are inputs, or that were not written here.
-
-    Raises:
-        AsyrpError: naming the first of them.
-    """
+    """Raise AsyrpError for files of a folder that are inputs, or that were not written here."""
     rules = _rules.get()
     if rules is None or not folder.is_dir():
         return
@@ -103,11 +99,7 @@ def others(folder: Path, names: Iterable[str]) -> list[str]:
 
 
 def check_input(target: Path) -> None:
-    """Refuse to replace an input of this command, under whatever name.
-
-    Raises:
-        AsyrpError: it is one.
-    """
+    """Raise AsyrpError for a target that is an input of this command, under whatever name."""
     rules = _rules.get()
     with suppress(OSError):
         told = target.stat()
@@ -122,9 +114,6 @@ def check_file(path: Path, ours: bool) -> None:
 
     Args:
         ours: whether what stands there is of a kind that asyrp writes.
-
-    Raises:
-        AsyrpError: it may not be replaced.
     """
     check_input(path)
     rules = _rules.get()

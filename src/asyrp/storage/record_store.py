@@ -19,13 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.storage.files import (
-    Kind,
-    parse_json,
-    reach_disk,
-    read_object,
-    save_tensors,
-)
+from asyrp.storage.files import Kind, parse_json, reach_disk, read_object, save_tensors
 from asyrp.storage.json_files import write_json
 from asyrp.storage.unfinished import remove_abandoned
 from asyrp.storage.untrusted.tensors import open_safetensors
@@ -85,11 +79,7 @@ class RecordStore:
         yield from self._pending
 
     def refresh(self) -> int:
-        """See what others have added since; returns the number of new records.
-
-        Raises:
-            AsyrpError: a shard is damaged.
-        """
+        """See what others have added since; returns the number of new records."""
         before = len(self._index)
         for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
             if path not in self._shards:
@@ -132,11 +122,7 @@ class RecordStore:
         self._pending, self._pending_bytes = {}, 0
 
     def read(self, key: str) -> Record:
-        """A record, compared with the SHA-256 that its shard gives for it.
-
-        Raises:
-            AsyrpError: no such record, or its bytes have changed.
-        """
+        """A record; AsyrpError where there is none, or its bytes are not its shard's any more."""
         if key in self._pending:
             return dict(self._pending[key])
         path = self._index.get(bytes.fromhex(key))
@@ -198,21 +184,12 @@ def _opened(path: Path) -> Shard:
         file = open_safetensors(path).__enter__()
         for key, _, name in (full.partition(".") for full in file.keys()):
             names.setdefault(key, []).append(name)
-        return Shard(file, _digests(file), names)
+        digests = parse_json((file.metadata() or {}).get("records", "{}"))
+        if not isinstance(digests, dict) or {len(bytes.fromhex(key)) for key in digests} - {32}:
+            raise ValueError("its records have no proper keys")
+        return Shard(file, digests, names)
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
-
-
-def _digests(file: Any) -> dict[str, str]:
-    """SHA-256 (hex) of each record, by its key.
-
-    Raises:
-        ValueError: the header of the shard says something else.
-    """
-    found: dict[str, str] = parse_json((file.metadata() or {}).get("records", "{}"))
-    if not isinstance(found, dict) or not all(len(bytes.fromhex(key)) == 32 for key in found):
-        raise ValueError("its records have no proper keys")
-    return found
 
 
 def _damaged(path: Path, reason: str) -> AsyrpError:

@@ -6,26 +6,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from asyrp.errors import AsyrpError
 from asyrp.storage.outputs import check_targets
-
-
-class Fingerprinted(Protocol):
-    """A network that a record of a run names."""
-
-    @property
-    def prediction(self) -> str:
-        """What the network predicts: epsilon, v_prediction or sample."""
-
-    @property
-    def dtype(self) -> object:
-        """Of its products, as in torch.float32."""
-        ...
-
-    def fingerprint(self) -> str:
-        """SHA-256 of its weights."""
 
 
 def new_folder(path: Path) -> Path:
@@ -60,12 +44,16 @@ def check_results(path: Path, inputs: Path | None = None, names: Iterable[str] =
     check_targets(path, names)
 
 
-def record(command: str, options: object, model: Fingerprinted, **more: Any) -> dict[str, Any]:
-    """What is needed to repeat a run exactly: the options, versions and fingerprints."""
+def record(command: str, options: Any, model: Any, **more: Any) -> dict[str, Any]:
+    """What is needed to repeat a run exactly: the options, versions and fingerprints.
+
+    Args:
+        options: a dataclass. model: an `HSpaceUNet`.
+    """
     packages = ("asyrp", "torch", "diffusers", "numpy", "pillow")
     return {
         "command": command,
-        "options": asdict(options),  # type: ignore[call-overload]
+        "options": asdict(options),
         "network": {
             "fingerprint": model.fingerprint(),
             "prediction": model.prediction,

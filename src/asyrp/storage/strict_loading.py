@@ -43,14 +43,11 @@ def load_strictly(
 
 
 def check_report(report: Mapping[str, Any], where: str, spare: tuple[str, ...] = ()) -> None:
-    """Refuse what a library filled with random numbers, or left aside.
+    """Raise AsyrpError for the first key that a library filled with random numbers, or left aside.
 
     Args:
         report: with missing_keys, unexpected_keys and mismatched_keys, each of names or of tuples
             that begin with one.
-
-    Raises:
-        AsyrpError: naming the first key of the first kind.
     """
     for kind, told in (
         ("missing_keys", "are missing from its weights"),

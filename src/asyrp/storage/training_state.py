@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError, first_line
-from asyrp.storage.files import save_tensors
+from asyrp.storage.files import LoadedTensors, save_tensors
 from asyrp.storage.untrusted.tensors import open_safetensors
 
 
@@ -33,21 +32,10 @@ def save_state(
     save_tensors(path, tensors | dict(more or {}), header)
 
 
-class Rest(NamedTuple):
-    """What a state holds beside modules and optimiser."""
-
-    header: dict[str, str]
-    tensors: dict[str, Tensor]
-
-
 def load_state(
     path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer
-) -> Rest:
-    """Read what `save_state` wrote into modules and optimiser; returns the rest.
-
-    Raises:
-        AsyrpError: the file is broken, or of other networks.
-    """
+) -> LoadedTensors:
+    """Read what `save_state` wrote; returns the rest. AsyrpError for a file of other networks."""
     try:
         with open_safetensors(path) as file:
             header = dict(file.metadata() or {})
@@ -61,7 +49,7 @@ def load_state(
             f"{str(path)!r} is not a checkpoint of this run ({first_line(error)}); delete it "
             "to start anew"
         ) from error
-    return Rest(header, {key: value for key, value in tensors.items() if "." not in key})
+    return LoadedTensors(header, {key: value for key, value in tensors.items() if "." not in key})
 
 
 def _optimiser_state(

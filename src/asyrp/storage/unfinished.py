@@ -35,9 +35,6 @@ def unfinished(folder: Path, stale: float = STALE_SECONDS) -> Iterator[Path]:
 
     Args:
         stale: seconds without a change before others there may have lost their writers.
-
-    Raises:
-        OSError: `folder` is missing or cannot be written to.
     """
     remove_abandoned(folder, stale)
     place = folder / f".asyrp-{secrets.token_hex(8)}"

@@ -39,8 +39,7 @@ def choose(names: Collection[str]) -> Chosen | None:
     Plain goes before a variant, safetensors before pickles, a whole file before shards.
 
     Raises:
-        AsyrpError: only variants, and several of them; or two sets of equal right, as shards of
-            two splits are.
+        AsyrpError: several variants alone, or two sets of equal right, as shards of two splits.
     """
     sets: dict[tuple[bool, str, str, bool], list[str]] = {}
     for name in sorted(names):
@@ -58,17 +57,13 @@ def choose(names: Collection[str]) -> Chosen | None:
             f"only variants of the weights are there: {', '.join(variants)}; needed: one of them, "
             f"or a file without such a word, as {first[2]!r} renamed away from {sets[first][0]!r}"
         )
-    if len(kinds := {_set_of(name): name for name in sets[first]}) > 1:
+    kinds = {re.sub(r"-\d{5}-of-", "-of-", name): name for name in sets[first]}
+    if len(kinds) > 1:
         raise AsyrpError(
             f"two sets of weights are there, of {' and of '.join(map(repr, kinds.values()))}; "
             "needed: one; move the files of the other away"
         )
     return Chosen(tuple(sets[first]), first[2] or None)
-
-
-def _set_of(name: str) -> str:
-    """A name without the number of its shard."""
-    return re.sub(r"-\d{5}-of-", "-of-", name)
 
 
 def has_weights(folder: Path) -> bool:
@@ -78,11 +73,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def chosen_in(folder: Path) -> Chosen:
-    """`choose` for a folder on this machine; a variant is told, and weights that are not taken.
-
-    Raises:
-        AsyrpError: no weights, or several variants.
-    """
+    """`choose` for a folder, telling of a variant and of what is left; AsyrpError for none."""
     names = [path.name for path in folder.iterdir() if path.is_file()]
     try:
         found = choose(names)

@@ -44,15 +44,16 @@ RESNET = {
     "skip_connection": "conv_shortcut",
 }
 ATTENTION = {"norm": "group_norm", "qkv": "qkv", "proj_out": "to_out.0"}
+IMPROVED = ("iddpm", "improved-diffusion", "improved_diffusion")
 
 
 def structure_of(weights: Weights) -> Structure:
-    """Everything about the network that its keys and shapes tell.
-
-    Raises:
-        AsyrpError: keys that are missing, or a network that diffusers cannot express.
-    """
+    """What keys and shapes tell; AsyrpError where keys lack or diffusers has no such network."""
     levels, blocks = _sizes(weights)
+    samplers = _samplers(weights)
+    resample: Resample = "conv" if samplers or levels == 1 else "none"  # conv_resample off
+    if any("out_layers" in key for key in samplers):
+        resample = "resnet"
     first = [f"input_blocks.{1 + i * (blocks + 1)}" for i in range(levels)]
     widths = tuple(rows(weights, f"{name}.0.out_layers.3.weight") for name in first)
     found = Structure(
@@ -63,7 +64,7 @@ def structure_of(weights: Weights) -> Structure:
         in_channels=columns(weights, "input_blocks.0.0.weight"),
         out_channels=rows(weights, "out.2.weight"),
         emb_channels=rows(weights, "time_embed.2.weight"),
-        resample=_resample(weights, levels),
+        resample=resample,
         scale_shift=rows(weights, f"{first[0]}.0.emb_layers.1.weight") == 2 * widths[0],
         classes=rows(weights, "label_emb.weight") if "label_emb.weight" in weights else None,
     )
@@ -97,13 +98,6 @@ def _sizes(weights: Weights) -> tuple[int, int]:
     return levels, blocks
 
 
-def _resample(weights: Weights, levels: int) -> Resample:
-    samplers = _samplers(weights)
-    if any("out_layers" in key for key in samplers):
-        return "resnet"
-    return "conv" if samplers or levels == 1 else "none"  # conv_resample off
-
-
 def _samplers(weights: Weights) -> list[str]:
     """Keys of the upsamplers: the last module of an output block, neither resnet nor attention."""
     parts = [(key, key.split(".")) for key in weights if key.startswith("output_blocks.")]
@@ -127,9 +121,8 @@ def _down(structure: Structure) -> Iterator[Module]:
         for j in range(structure.blocks):
             yield Module(f"input_blocks.{k}.0", f"down_blocks.{level}.resnets.{j}", RESNET)
             if attends:
-                yield Module(
-                    f"input_blocks.{k}.1", f"down_blocks.{level}.attentions.{j}", ATTENTION
-                )
+                target = f"down_blocks.{level}.attentions.{j}"
+                yield Module(f"input_blocks.{k}.1", target, ATTENTION)
             k += 1
         target = f"down_blocks.{level}.downsamplers.0"
         if structure.resample == "resnet":
@@ -215,10 +208,7 @@ def forward(
 
 ADM = Family(
     name="adm",
-    aliases=(
-        *("adm", "iddpm", "improved-diffusion", "improved_diffusion"),
-        *("guided-diffusion", "p2", "ilvr"),
-    ),
+    aliases=("adm", *IMPROVED, "guided-diffusion", "p2", "ilvr"),
     signature=("time_embed.0.weight", "input_blocks.0.0.weight"),
     constants={
         "norm_eps": 1e-5,
@@ -233,4 +223,4 @@ ADM = Family(
     to_original=to_original,
     forward=forward,
     openai=True,
-)  # fmt: skip
+)

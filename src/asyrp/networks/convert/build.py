@@ -1,6 +1,6 @@
 """A diffusers network from a structure and its hyper-parameters, and the way back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -83,11 +83,7 @@ def head_counts(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def structure_of_config(config: Mapping[str, Any]) -> Structure:
-    """The structure of a diffusers network that came from one of the families.
-
-    Raises:
-        AsyrpError: a network that neither family has.
-    """
+    """The structure of a diffusers network; AsyrpError for one that neither family has."""
     families = FAMILIES.values()
     family = next((one for one in families if _fits(config, one.constants)), None)
     types = [*config["down_block_types"], *config["up_block_types"]]
@@ -96,12 +92,15 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
             "this network has no original form: needed the sinusoid, norm_eps and padding of the "
             "DDPM or ADM family; networks that diffusers trained itself have others"
         )
-    _check_blocks(types, config.get("norm_num_groups"))
+    groups, kinds = config.get("norm_num_groups"), {kind[:4] for kind in types}
+    if not kinds <= {"Attn", "Down", "UpBl", "Resn"} or groups != 32:
+        raise AsyrpError(
+            "this network has no original form: needed plain, attention or resnet blocks and 32 "
+            f"groups of normalisation; it has {', '.join(types)} and {groups} groups"
+        )
     widths = tuple(config["block_out_channels"])
-    resnet = any(kind.startswith("Resnet") for kind in types)
-    all_attend = all(kind.startswith("Attn") for kind in types)
-    resnet = resnet or (all_attend and config.get("downsample_type") == "resnet")
-    resample: Resample = "resnet" if resnet else "conv"
+    all_attend = kinds == {"Attn"} and config.get("downsample_type") == "resnet"
+    resample: Resample = "resnet" if "Resn" in kinds or all_attend else "conv"
     return Structure(
         family=family.name,
         widths=widths,
@@ -116,17 +115,7 @@ def structure_of_config(config: Mapping[str, Any]) -> Structure:
     )
 
 
-def _check_blocks(types: Sequence[str], groups: object) -> None:
-    known = {"Attn", "Down", "UpBl", "Resn"}
-    if any(kind[:4] not in known for kind in types) or groups != 32:
-        raise AsyrpError(
-            "this network has no original form: needed plain, attention or resnet blocks and 32 "
-            f"groups of normalisation; it has {', '.join(types)} and {groups} groups"
-        )
-
-
 def _fits(config: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
     """Whether a config has a family's constants; the padding of resnet resampling is not used."""
-    told = {"norm_eps": 1e-5, "downsample_padding": 1, "flip_sin_to_cos": True, "freq_shift": 0}
-    names = ("norm_eps", "flip_sin_to_cos", "freq_shift", "downsample_padding")
-    return all(config.get(name, told[name]) == fixed[name] for name in names)
+    usual = {"norm_eps": 1e-5, "downsample_padding": 1, "flip_sin_to_cos": True, "freq_shift": 0}
+    return all(config.get(name, value) == fixed[name] for name, value in usual.items())

@@ -1,10 +1,10 @@
 """Original checkpoints to diffusers folders and back, each conversion proved before it is kept."""
 
 import errno
-import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from asyrp.networks.convert.structure import Structure
 from asyrp.networks.convert.verify import Proof, noise_left, prove, scheduler_config
 from asyrp.storage.files import atomic_path, read_object, save_tensors
 from asyrp.storage.finite import check_finite
+from asyrp.storage.json_files import write_json
 from asyrp.storage.unfinished import unfinished
 from asyrp.storage.untrusted.configs import check_config, check_values, count_pickled
 from asyrp.storage.untrusted.tensors import read_checkpoint
@@ -52,11 +53,10 @@ class Converted(NamedTuple):
 
 
 def convert(found: Detected, said: Hyperparameters) -> Converted:
-    """The network of a checkpoint in diffusers' form, proved equal.
+    """The network of a checkpoint in diffusers' form, proved equal to 1e-4.
 
     Raises:
-        AsyrpError: no network, hyper-parameters that are missing or contradict the shapes,
-            missing or extra keys, or a difference above 1e-4.
+        AsyrpError: no network, unfitting hyper-parameters or keys, or a larger difference.
     """
     if found.kind not in FAMILIES:
         raise AsyrpError(
@@ -98,31 +98,45 @@ def write_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) 
     Raises:
         AsyrpError: the folder holds something else.
     """
-    _check_free(folder)
-    _write(folder, converted, record, _put_in_place)
+    if folder.is_file():
+        raise AsyrpError(f"needed a folder to write to; {str(folder)!r} is a file")
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held and not {RECORD} <= held <= PARTS:
+        raise AsyrpError(
+            f"{str(folder)!r} holds something else; name a new folder, or empty this one"
+        )
+    with _written(folder, converted, record) as new:
+        _put_in_place(new, folder)
 
 
 def keep_folder(folder: Path, converted: Converted, record: Mapping[str, Any]) -> None:
     """`write_folder` for a cache: of processes that write the same, the first one's stays."""
-    _write(folder, converted, record, _put_first)
+    with _written(folder, converted, record) as new:
+        try:
+            new.rename(folder)
+        except OSError:
+            if not (folder / CONFIG).is_file():
+                raise
 
 
-def _write(
-    folder: Path,
-    converted: Converted,
-    record: Mapping[str, Any],
-    put: Callable[[Path, Path], None],
-) -> None:
+@contextmanager
+def _written(folder: Path, converted: Converted, record: Mapping[str, Any]) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
+    described = {
+        "family": converted.structure.family,
+        "hyper_parameters": converted.resolved._asdict(),
+        "assumed": converted.assumed,
+        "largest_difference": converted.proof.difference,
+        "at_timesteps": converted.proof.timesteps,
+    }
     with unfinished(folder.parent) as place:
         temporary = place / "new"
         temporary.mkdir()
         converted.unet.save_config(temporary)
-        tensors = {key: value.contiguous() for key, value in converted.state.items()}
-        write_weights(temporary / WEIGHTS, tensors)
-        _write_json(temporary / SCHEDULER, scheduler_config(converted.resolved))
-        _write_json(temporary / RECORD, {**_described(converted), **record})
-        put(temporary, folder)
+        write_weights(temporary / WEIGHTS, converted.state)
+        write_json(temporary / SCHEDULER, scheduler_config(converted.resolved))
+        write_json(temporary / RECORD, {**described, **record})
+        yield temporary
 
 
 def _put_in_place(new: Path, folder: Path) -> None:
@@ -140,39 +154,6 @@ def _put_in_place(new: Path, folder: Path) -> None:
         old.rmdir()
         raise
     shutil.rmtree(old)
-
-
-def _put_first(new: Path, folder: Path) -> None:
-    """`new` becomes `folder` unless a whole one has come in the meantime."""
-    try:
-        new.rename(folder)
-    except OSError:
-        if not (folder / CONFIG).is_file():
-            raise
-
-
-def _check_free(folder: Path) -> None:
-    if folder.is_file():
-        raise AsyrpError(f"needed a folder to write to; {str(folder)!r} is a file")
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held and not {RECORD} <= held <= PARTS:
-        raise AsyrpError(
-            f"{str(folder)!r} holds something else; name a new folder, or empty this one"
-        )
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _described(converted: Converted) -> dict[str, Any]:
-    return {
-        "family": converted.structure.family,
-        "hyper_parameters": converted.resolved._asdict(),
-        "assumed": list(converted.assumed),
-        "largest_difference": converted.proof.difference,
-        "at_timesteps": list(converted.proof.timesteps),
-    }
 
 
 class Restored(NamedTuple):
@@ -243,17 +224,10 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], place: str = "") ->
     if path.suffix not in TORCH_SUFFIXES:
         save_tensors(path, weights, {"format": "pt"})
         return
+    content = {place: dict(weights)} if place else dict(weights)
     with atomic_path(path) as temporary:  # the original repositories read nothing else
-        save_torch(temporary, {place: dict(weights)} if place else dict(weights))
-
-
-def save_torch(path: Path, content: Mapping[str, Any]) -> None:
-    """torch.save, which has an error of its own for a disk that is full.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    try:
-        torch.save(dict(content), path)
-    except RuntimeError as error:  # tensors in a dict give it no other reason
-        raise OSError(errno.ENOSPC, "the file cannot be written to its end", str(path)) from error
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # of a full disk; tensors in a dict give it no other reason
+            told = "the file cannot be written to its end"
+            raise OSError(errno.ENOSPC, told, str(temporary)) from error

@@ -34,21 +34,11 @@ RESNET = {
     "conv2": "conv2",
     "nin_shortcut": "conv_shortcut",
 }
-ATTENTION = {
-    "norm": "group_norm",
-    "q": "to_q",
-    "k": "to_k",
-    "v": "to_v",
-    "proj_out": "to_out.0",
-}
+ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
 
 
 def structure_of(weights: Weights) -> Structure:
-    """Everything about the network that its keys and shapes tell.
-
-    Raises:
-        AsyrpError: keys that are missing, or a network that diffusers cannot express.
-    """
+    """What keys and shapes tell; AsyrpError where keys lack or diffusers has no such network."""
     if not has(weights, "mid."):
         raise AsyrpError("h-space is the output of the mid block, and this network has none (mid.)")
     levels, blocks = count(weights, r"down\."), count(weights, r"down\.0\.block\.")

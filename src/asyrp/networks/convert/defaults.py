@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from asyrp.errors import AsyrpError
+from asyrp.networks.convert.adm import IMPROVED
 from asyrp.networks.convert.families import family_of
-from asyrp.networks.convert.hyperparameters import IMPROVED, Hyperparameters, Resolved, compare
+from asyrp.networks.convert.hyperparameters import Hyperparameters, Resolved, compare
 from asyrp.networks.convert.structure import Structure
 from asyrp.networks.released_networks import known_network
 
@@ -46,10 +47,10 @@ def resolve(structure: Structure, given: Hyperparameters) -> Decision:
     notes += _lent(said, whole, structure)
     if not family_of(structure).openai:  # always one head, whatever a list of flags says
         whole = replace(whole, heads=1, head_channels=None, heads_up=None, new_order=False)
-    return Decision(_resolved(whole), tuple(notes))
+    return Decision(_checked(whole), tuple(notes))
 
 
-def _resolved(said: Hyperparameters) -> Resolved:
+def _checked(said: Hyperparameters) -> Resolved:
     values = said.values()
     name = values["schedule"]
     if name not in SCHEDULES:
@@ -77,17 +78,13 @@ def _defaults(structure: Structure, said: Hyperparameters) -> Hyperparameters:
     )
     if said.heads or said.head_channels:
         return defaults
-    return replace(defaults, heads=_default_heads(said) if family_of(structure).openai else 1)
-
-
-def _default_heads(said: Hyperparameters) -> int:
-    if not said.values():
+    if family_of(structure).openai and not said.values():
         raise AsyrpError(
             "the number of attention heads cannot be read off a checkpoint, and the shapes are of "
             "no released network; give --config FILE.json with num_heads or num_head_channels to "
             "asyrp convert, and use the folder that it makes"
         )
-    return 4
+    return replace(defaults, heads=4 if family_of(structure).openai else 1)
 
 
 def _is_improved(structure: Structure, said: Hyperparameters) -> bool:

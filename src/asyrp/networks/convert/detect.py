@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,21 +56,21 @@ def detect(content: Any, what: str) -> Detected:
     """The network or direction in a checkpoint; of several, the averaged (EMA) one.
 
     Args:
-        content: as `read_checkpoint` gives it.
-        what: the file's name, for errors.
+        content: as `read_checkpoint` gives it. what: the file's name, for errors.
 
     Raises:
         AsyrpError: nothing that can be converted, and what it seems to be instead.
     """
-    table = _table(content)
-    if table is not None:
+    if table := _table(content):
         return table
     found, keys = [], []
     for place, tensors in tensor_dicts(content):
         keys += list(tensors)
         kind, prefix = _kind(tensors)
         if kind:
-            found.append(Detected(kind, _unprefixed(tensors, prefix), _joined(place, prefix)))
+            own = {key.removeprefix(prefix): value for key, value in tensors.items()}
+            where = "/".join(part for part in (place, prefix.rstrip(".")) if part)
+            found.append(Detected(kind, own, where))
     if not found:
         raise AsyrpError(f"{what} {_explained(keys)}")
     blocks = [one.place for one in found if one.kind.endswith("direction")]
@@ -80,9 +80,11 @@ def detect(content: Any, what: str) -> Detected:
             "released files have; save each in a file of its own"
         )
     averaged = [one for one in found if AVERAGED.search(one.place)]
-    taken = (averaged or found)[-1 if _is_list(found) else 0]
+    # ermongroup's training state is a list with the averaged weights last
+    is_list = all(one.place[:1].isdigit() for one in found) and len(found) > 1
+    taken = (averaged or found)[-1 if is_list else 0]
     if others := [repr(one.place) for one in found if one is not taken]:
-        kind = "the average over the training" if averaged or _is_list(found) else "the first"
+        kind = "the average over the training" if averaged or is_list else "the first"
         warnings.warn(
             f"{what} holds several networks: {taken.place!r} is taken, {kind}, and not "
             f"{', '.join(others):.300}",
@@ -109,15 +111,6 @@ def _table(content: Any) -> Detected | None:
     return Detected("table direction", detached, MEANS if numbered else "")
 
 
-def _is_list(found: list[Detected]) -> bool:
-    """ermongroup's training state is a list with the averaged weights last."""
-    return all(one.place[:1].isdigit() for one in found) and len(found) > 1
-
-
-def _joined(place: str, prefix: str) -> str:
-    return "/".join(part for part in (place, prefix.rstrip(".")) if part)
-
-
 def is_original(path: Path) -> bool:
     """Whether a file is a torch checkpoint, or safetensors with the names of a family."""
     with path.open("rb") as file:
@@ -134,30 +127,23 @@ def is_original(path: Path) -> bool:
 
 
 def _kind(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
-    """The kind, "" for none, and what stands before its keys."""
+    """The kind, "" for none, and what stands before its keys.
+
+    A direction is one block of ten tensors at most; networks have blocks of the same names.
+    """
     networks = {family.name: family.signature for family in FAMILIES.values()}
     for kind, (first, *rest) in (networks | DIRECTIONS).items():
         for key in tensors:
-            if key == first or key.endswith(f".{first}"):
-                prefix = key.removesuffix(first)
-                if all(prefix + other in tensors for other in rest):
-                    if kind.endswith("direction") and not _is_direction(tensors, prefix):
-                        continue
-                    return kind, prefix
+            prefix = key.removesuffix(first)
+            if prefix == key or prefix[-1:] not in ("", "."):
+                continue
+            one_block = len(tensors) <= 10 and all(other.startswith(prefix) for other in tensors)
+            if all(prefix + other in tensors for other in rest) and (kind in networks or one_block):
+                return kind, prefix
     return "", ""
 
 
-def _is_direction(tensors: Mapping[str, Tensor], prefix: str) -> bool:
-    """A direction is one block of ten tensors at most; networks have blocks of the same names."""
-    return len(tensors) <= 10 and all(key.startswith(prefix) for key in tensors)
-
-
-def _unprefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items()}
-
-
-def _explained(keys: Iterable[str]) -> str:
-    keys = list(keys)
+def _explained(keys: Sequence[str]) -> str:
     for part, reason in REFUSED.items():
         if any(part in key for key in keys):
             return f"holds {reason}"

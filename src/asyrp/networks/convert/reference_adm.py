@@ -5,6 +5,7 @@ Written from guided-diffusion and improved-diffusion (Dhariwal and Nichol 2021; 
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -40,16 +41,16 @@ def forward(
     emb = _time(net, t)
     if class_labels is not None:
         emb = emb + net.weights["label_emb.weight"][class_labels]
-    count = _count(net.weights)
-    shrinking = {count - 1 - k for k in range(count) if _grows(net.weights, k)}
-    stack = [_conv(net.weights, "input_blocks.0.0", x)]
+    count = sum(bool(re.match(r"output_blocks\.\d+\.0\.in_layers\.0\.w", k)) for k in net.weights)
+    growers = _growers(net.weights, count)
+    stack = [conv(net.weights, "input_blocks.0.0", x)]
     for k in range(1, count):
         name = f"input_blocks.{k}"
-        h = _down(net, name, stack[-1], emb) if k in shrinking else None
-        if h is None:
+        if count - 1 - k in growers:  # the way down mirrors the way up
+            stack.append(_down(net, name, stack[-1], emb))
+        else:
             h = _resnet(net, f"{name}.0", stack[-1], emb)
-            h = _attend_if_there(net, f"{name}.1", h, up=False)
-        stack.append(h)
+            stack.append(_attend_if_there(net, f"{name}.1", h, up=False))
     h = _resnet(net, "middle_block.0", stack[-1], emb)
     h = _attend_if_there(net, "middle_block.1", h, up=False)
     bottleneck = h = _resnet(net, "middle_block.2", h, emb)
@@ -57,53 +58,44 @@ def forward(
         h = torch.cat([h, stack.pop()], dim=1)
         h = _resnet(net, f"output_blocks.{k}.0", h, emb)
         h = _attend_if_there(net, f"output_blocks.{k}.1", h, up=True)
-        h = _up(net, k, h, emb)
-    return bottleneck, _conv(net.weights, "out.2", functional.silu(_norm(net, "out.0", h)))
+        if k in growers:
+            h = _up(net, growers[k], h, emb)
+    return bottleneck, conv(net.weights, "out.2", functional.silu(_norm(net, "out.0", h)))
 
 
-def _count(weights: Weights) -> int:
-    count = 0
-    while f"output_blocks.{count}.0.in_layers.0.weight" in weights:
-        count += 1
-    return count
+def _growers(weights: Weights, count: int) -> dict[int, str | None]:
+    """Output blocks that enlarge -> their upsampler; None where they only repeat, as the block
+    that mirrors them only averages and has no weights."""
+    found: dict[int, str | None] = {}
+    for k in range(count):
+        places = (f"output_blocks.{k}.1", f"output_blocks.{k}.2")
+        kinds = ("conv.weight", "in_layers.0.weight")
+        place = next((p for p in places if any(f"{p}.{kind}" in weights for kind in kinds)), None)
+        if place or not _has(weights, f"input_blocks.{count - 1 - k}"):
+            found[k] = place
+    return found
 
 
-def _grower(weights: Weights, name: str) -> str | None:
-    """The upsampler of an output block, if it has one."""
-    for place in (f"{name}.1", f"{name}.2"):
-        if f"{place}.conv.weight" in weights or f"{place}.in_layers.0.weight" in weights:
-            return place
-    return None
-
-
-def _grows(weights: Weights, k: int) -> bool:
-    """The way down mirrors the way up: block k up pops what block count - 1 - k down pushed."""
-    return _grower(weights, f"output_blocks.{k}") is not None or _is_bare(weights, k)
-
-
-def _is_bare(weights: Weights, k: int) -> bool:
-    """Whether the block of the way down that mirrors k has no weights: it only averages."""
-    mirror = f"input_blocks.{_count(weights) - 1 - k}."
-    return not any(key.startswith(mirror) for key in weights)
+def _has(weights: Weights, name: str) -> bool:
+    return any(key.startswith(f"{name}.") for key in weights)
 
 
 def _down(net: Net, name: str, x: Tensor, emb: Tensor) -> Tensor:
-    if not any(key.startswith(f"{name}.") for key in net.weights):
+    if not _has(net.weights, name):
         return functional.avg_pool2d(x, 2)
     if f"{name}.0.op.weight" in net.weights:
-        return _conv(net.weights, f"{name}.0.op", x, stride=2)
+        return conv(net.weights, f"{name}.0.op", x, stride=2)
     return _resnet(net, f"{name}.0", x, emb, lambda image: functional.avg_pool2d(image, 2))
 
 
-def _up(net: Net, k: int, x: Tensor, emb: Tensor) -> Tensor:
+def _up(net: Net, place: str | None, x: Tensor, emb: Tensor) -> Tensor:
     def double(image: Tensor) -> Tensor:
         return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
-    place = _grower(net.weights, f"output_blocks.{k}")
     if place is None:
-        return double(x) if _is_bare(net.weights, k) else x
+        return double(x)
     if f"{place}.conv.weight" in net.weights:
-        return _conv(net.weights, f"{place}.conv", double(x))
+        return conv(net.weights, f"{place}.conv", double(x))
     return _resnet(net, place, x, emb, double)
 
 
@@ -113,8 +105,8 @@ def _time(net: Net, t: Tensor) -> Tensor:
     rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
     angles = (t.float() * net.time_scale)[:, None] * rates[None]
     emb = torch.cat([angles.cos(), angles.sin()], dim=-1).to(first.dtype)
-    hidden = functional.silu(_linear(net.weights, "time_embed.0", emb))
-    return _linear(net.weights, "time_embed.2", hidden)
+    hidden = functional.silu(linear(net.weights, "time_embed.0", emb))
+    return linear(net.weights, "time_embed.2", hidden)
 
 
 def _resnet(
@@ -123,16 +115,16 @@ def _resnet(
     h = functional.silu(_norm(net, f"{name}.in_layers.0", x))
     if resize is not None:
         h, x = resize(h), resize(x)
-    h = _conv(net.weights, f"{name}.in_layers.2", h)
-    shift = _linear(net.weights, f"{name}.emb_layers.1", functional.silu(emb))[..., None, None]
+    h = conv(net.weights, f"{name}.in_layers.2", h)
+    shift = linear(net.weights, f"{name}.emb_layers.1", functional.silu(emb))[..., None, None]
     if shift.shape[1] == 2 * h.shape[1]:
         scale, shift = shift[:, : h.shape[1]], shift[:, h.shape[1] :]
         h = _norm(net, f"{name}.out_layers.0", h) * (1 + scale) + shift
     else:
         h = _norm(net, f"{name}.out_layers.0", h + shift)
-    h = _conv(net.weights, f"{name}.out_layers.3", functional.silu(h))
+    h = conv(net.weights, f"{name}.out_layers.3", functional.silu(h))
     skip = f"{name}.skip_connection"
-    return h + (_conv(net.weights, skip, x, padding=0) if f"{skip}.weight" in net.weights else x)
+    return h + (conv(net.weights, skip, x, padding=0) if f"{skip}.weight" in net.weights else x)
 
 
 def _attend_if_there(net: Net, name: str, x: Tensor, up: bool) -> Tensor:
@@ -155,12 +147,14 @@ def _conv1(weights: Weights, name: str, x: Tensor) -> Tensor:
     return functional.conv1d(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
-def _conv(weights: Weights, name: str, x: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
+def conv(weights: Weights, name: str, x: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
+    """A layer by its name, as `linear` is."""
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     return functional.conv2d(x, weight, bias, stride, padding)
 
 
-def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
+def linear(weights: Weights, name: str, x: Tensor) -> Tensor:
+    """x W^T + b."""
     return functional.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 

@@ -1,6 +1,6 @@
 """State dicts between a family's names and diffusers' names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from torch import Tensor
@@ -17,22 +17,21 @@ LONGEST = 100  # letters of a key in an error
 def to_diffusers(
     weights: Weights, structure: Structure, config: Mapping[str, Any], new_order: bool
 ) -> dict[str, Tensor]:
-    """A state dict for the network of `config`, complete and of the right shapes.
-
-    Raises:
-        AsyrpError: keys that are missing, too many, or of other shapes.
-    """
+    """A whole state dict for the network of `config`; AsyrpError for other keys or shapes."""
     names = dict(_pairs(structure))
-    extra = sorted(set(weights) - set(names))
-    if extra:
-        raise AsyrpError(
-            f"the checkpoint has {len(extra)} keys that such a network does not: {_few(extra)}; it "
-            "is of a network that was changed, or of several networks"
-        )
+    _refuse_extra(set(weights) - set(names))
     renamed = {names[key]: value for key, value in weights.items()}
     state = family_of(structure).to_diffusers(renamed, head_counts(config), new_order)
     _check(state, unet_shapes(config), structure)
     return state
+
+
+def _refuse_extra(keys: Set[str]) -> None:
+    if keys:
+        raise AsyrpError(
+            f"the checkpoint has {len(keys)} keys that such a network does not: {_few(keys)}; it "
+            "is of a network that was changed, or of several networks"
+        )
 
 
 def to_original(
@@ -62,17 +61,12 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, Any], structure: St
         joined = key.replace("to_q", "qkv").replace("to_k", "qkv").replace("to_v", "qkv")
         return originals.get(key) or originals.get(joined) or key
 
-    missing = sorted({named(key) for key in set(shapes) - set(state)})
-    if missing:
+    if missing := {named(key) for key in set(shapes) - set(state)}:
         raise AsyrpError(
             f"the checkpoint lacks {len(missing)} keys of its network: {_few(missing)}; "
             "download it again"
         )
-    extra = sorted({named(key) for key in set(state) - set(shapes)})
-    if extra:
-        raise AsyrpError(
-            f"the checkpoint has {len(extra)} keys that such a network does not: {_few(extra)}"
-        )
+    _refuse_extra({named(key) for key in set(state) - set(shapes)})
     wrong = sorted(key for key, value in state.items() if value.shape != shapes[key])
     if wrong:
         raise AsyrpError(
@@ -81,5 +75,6 @@ def _check(state: Mapping[str, Tensor], shapes: Mapping[str, Any], structure: St
         )
 
 
-def _few(keys: list[str]) -> str:
-    return ", ".join(key[:LONGEST] for key in keys[:FEW]) + (", ..." if len(keys) > FEW else "")
+def _few(keys: Set[str]) -> str:
+    first = ", ".join(key[:LONGEST] for key in sorted(keys)[:FEW])
+    return first + (", ..." if len(keys) > FEW else "")

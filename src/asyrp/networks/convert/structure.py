@@ -88,24 +88,12 @@ class Family(NamedTuple):
 
 
 def rows(weights: Weights, key: str) -> int:
-    """Length of a tensor's first axis.
-
-    Raises:
-        AsyrpError: the checkpoint lacks it.
-    """
-    return _axis(weights, key, 0)
+    """Length of a tensor's first axis; AsyrpError where the checkpoint lacks it."""
+    return columns(weights, key, 0)
 
 
-def columns(weights: Weights, key: str) -> int:
-    """Length of a tensor's second axis.
-
-    Raises:
-        AsyrpError: the checkpoint lacks it.
-    """
-    return _axis(weights, key, 1)
-
-
-def _axis(weights: Weights, key: str, axis: int) -> int:
+def columns(weights: Weights, key: str, axis: int = 1) -> int:
+    """Length of a tensor's second axis, or another."""
     if key not in weights:
         raise AsyrpError(f"the checkpoint lacks {key!r}; download it again")
     shape = weights[key].shape
@@ -115,11 +103,7 @@ def _axis(weights: Weights, key: str, axis: int) -> int:
 
 
 def count(weights: Iterable[str], pattern: str) -> int:
-    """One more than the largest index that follows `pattern` (a regex) in the keys; 0 for none.
-
-    Raises:
-        AsyrpError: an index with more than four digits.
-    """
+    """One more than the largest index that follows `pattern` (a regex) in the keys; 0 for none."""
     found = [m[1] for key in weights if (m := re.match(rf"{pattern}([0-9]+)\.", key))]
     if any(len(index) > 4 for index in found):
         raise AsyrpError(f"no network has as many parts as a key of this file says ({pattern})")
@@ -134,14 +118,11 @@ def has(weights: Iterable[str], *prefixes: str) -> bool:
 def check(
     structure: Structure, sinusoid: int, first: int, conditioned: tuple[int, ...] = ()
 ) -> Structure:
-    """The structure, if `UNet2DModel` can express it.
+    """The structure; AsyrpError, and why, where `UNet2DModel` cannot express it.
 
     Args:
         sinusoid: channels of the timestep's sinusoid. first: of the first convolution.
         conditioned: channels that another image takes part of.
-
-    Raises:
-        AsyrpError: it cannot, and why.
     """
     if structure.levels > MOST_LEVELS or structure.blocks > MOST_BLOCKS:
         raise AsyrpError(

@@ -36,12 +36,12 @@ class Proof(NamedTuple):
 
 @torch.no_grad()
 def prove(weights: Weights, structure: Structure, resolved: Resolved, unet: Any) -> Proof:
-    """Compare both networks on random images, small ones: size changes nothing in either.
-
-    Raises:
-        AsyrpError: they differ by more than 1e-4 of the largest value.
-    """
-    x, t, labels = _inputs(structure, resolved.timesteps)
+    """Compare both networks on small random images; AsyrpError above 1e-4 of the largest value."""
+    unit, length = 1 << (structure.levels - 1), resolved.timesteps
+    height = unit * max(2, SMALLEST // unit)
+    t, labels = torch.tensor([0, length // 3, length - 1]), _labels(structure)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn((3, structure.in_channels, height, height + unit), generator=generator)
     full = {key: value.float() for key, value in weights.items()}
     wanted = family_of(structure).forward(full, resolved, x, t, labels)
     model = HSpaceUNet(unet, linear())
@@ -70,7 +70,7 @@ class NoiseLeft(NamedTuple):
 
     @property
     def doubt(self) -> str:
-        """What is told where the network knows its noise better by the other reading; "" else."""
+        """What to tell where the network knows its noise better by the other reading; else ""."""
         if not (self.other < LEFT and self.other * BETTER < self.resolved):
             return ""
         return (
@@ -108,7 +108,7 @@ def noise_left(unet: Any, structure: Structure, resolved: Resolved) -> NoiseLeft
 
 
 def scheduler_config(resolved: Resolved) -> dict[str, Any]:
-    """As diffusers' DDIMScheduler reads it."""
+    """The config of a DDIMScheduler."""
     return {
         "_class_name": "DDIMScheduler",
         "num_train_timesteps": resolved.timesteps,
@@ -118,16 +118,6 @@ def scheduler_config(resolved: Resolved) -> dict[str, Any]:
         "prediction_type": resolved.prediction,
         "clip_sample": False,
     }
-
-
-def _inputs(structure: Structure, timesteps: int) -> tuple[Tensor, Tensor, Tensor | None]:
-    unit = 1 << (structure.levels - 1)
-    height = unit * max(2, SMALLEST // unit)
-    generator = torch.Generator().manual_seed(0)
-    t = torch.tensor([0, timesteps // 3, timesteps - 1])
-    shape = (len(t), structure.in_channels, height, height + unit)
-    x = torch.randn(shape, generator=generator)
-    return x, t, _labels(structure)
 
 
 def _labels(structure: Structure) -> Tensor | None:

@@ -44,15 +44,9 @@ NUMBERS: Mapping[str, tuple[type, ...]] = {
 def check_config(
     config: Mapping[str, Any], where: Path | str, entries: int = bounds.MOST_ENTRIES
 ) -> None:
-    """Refuse numbers that no network has, and what is no number where one is needed.
+    """Raise AsyrpError for numbers that no network has, and what is no number where one is needed.
 
-    Lists and configs within the config are looked into.
-
-    Args:
-        entries: the most of a list.
-
-    Raises:
-        AsyrpError: the first of them.
+    Lists (of at most `entries`) and configs within the config are looked into.
     """
     for name, kinds in NUMBERS.items():
         if not isinstance(config.get(name, 0), kinds):
@@ -106,14 +100,11 @@ def check_sample_size(config: Mapping[str, Any], where: Path) -> None:
 
 
 def check_values(build: Callable[[], nn.Module], stored: int, where: Path | str) -> None:
-    """Compare the number of values that a network would have with those that its files hold.
+    """Raise AsyrpError where a network would have far more values than its files hold.
 
     Args:
         build: makes it; runs on the meta device, which takes no memory, and no further than a
             network of so many values could go.
-
-    Raises:
-        AsyrpError: it would have far more. A tensor that is missing is named by whoever loads it.
     """
     most = 2 * stored + bounds.SLACK
     with torch.device("meta"), _Rates(), _budget(2 * most, stored, where):
@@ -166,11 +157,7 @@ def _larger(wanted: str, stored: int, where: Path | str) -> AsyrpError:
 
 
 def count_values(path: Path) -> int:
-    """The values in a safetensors file, read off its header.
-
-    Raises:
-        SafetensorError, OSError: it is damaged.
-    """
+    """The values in a safetensors file, by its header; SafetensorError where it is damaged."""
     with open_safetensors(path) as file:
         shapes = [file.get_slice(key).get_shape() for key in file.keys()]
     return sum(torch.Size(shape).numel() for shape in shapes)

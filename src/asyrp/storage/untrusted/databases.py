@@ -33,21 +33,8 @@ class Node(NamedTuple):
     size: int
 
 
-class Meta(NamedTuple):
-    """What a meta page tells: bytes of a page, the root of the tree, the last page, and its age."""
-
-    page_size: int
-    root: int
-    last: int
-    transaction: int
-
-
 class Database:
-    """The main table of an LMDB folder, in the order of its keys.
-
-    Raises:
-        AsyrpError: no LMDB, of another version, cut short, or damaged (also while it is read).
-    """
+    """The main table of an LMDB folder, by key; AsyrpError where it is damaged, also later."""
 
     def __init__(self, folder: Path):
         self.path = folder / "data.mdb"
@@ -59,7 +46,7 @@ class Database:
             ) from caught
         try:
             self._size = self.path.stat().st_size
-            self.page_size, self._root, self._last, _ = self._newest()
+            _, self.page_size, self._last, self._root = self._newest()
         except BaseException:
             self._file.close()
             raise
@@ -81,18 +68,19 @@ class Database:
     def __contains__(self, key: bytes) -> bool:
         return any(node.key == key for node in self._nodes(key))
 
-    def _newest(self) -> Meta:
+    def _newest(self) -> tuple[int, int, int, int]:
         first = self._read_meta(0)
-        second = self._read_meta(first.page_size)
-        if first.page_size != second.page_size:
+        second = self._read_meta(first[1])
+        if first[1] != second[1]:
             raise self._damaged("its two meta pages disagree")
-        found = max(first, second, key=lambda meta: meta.transaction)
-        told = (found.last + 1) * found.page_size
+        _, page_size, last, _ = found = max(first, second)
+        told = (last + 1) * page_size
         if self._size < told:
             raise self._damaged(f"it has {self._size:,} of the {told:,} bytes that it tells of")
         return found
 
-    def _read_meta(self, start: int) -> Meta:
+    def _read_meta(self, start: int) -> tuple[int, int, int, int]:
+        """The number of its transaction, bytes of a page, the last page, the root of the tree."""
         head = self._bytes(start + HEAD, META.size + 2 * TREE.size + ENDS.size)
         magic, version, *_ = META.unpack_from(head)
         if magic != MAGIC:
@@ -103,7 +91,8 @@ class Database:
         _, flags, _, _, _, _, _, root = TREE.unpack_from(head, META.size + TREE.size)
         if page_size not in (2**n for n in range(8, 17)) or flags:
             raise self._damaged(f"its pages have {page_size} bytes and the kind {flags}")
-        return Meta(page_size, root, *ENDS.unpack_from(head, META.size + 2 * TREE.size))
+        last, transaction = ENDS.unpack_from(head, META.size + 2 * TREE.size)
+        return transaction, page_size, last, root
 
     def _nodes(self, only: bytes | None = None) -> Iterator[Node]:
         """The nodes of all leaves; with `only` those of the one leaf that can hold that key."""

@@ -1,16 +1,12 @@
 """ONNX files. They run no programs and reach no other files, but what they compute has no bound."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from asyrp.errors import need
 
 
-def open_onnx(path: Path, providers: Sequence[str]) -> Any:
-    """A session of onnxruntime (extra `identity`).
-
-    Raises:
-        Exception: of any kind, for what is no network.
-    """
-    return need("onnxruntime", "identity").InferenceSession(str(path), providers=list(providers))
+def open_onnx(path: Path) -> Any:
+    """A session of onnxruntime (extra `identity`); any Exception for what is no network."""
+    providers = ["CPUExecutionProvider"]
+    return need("onnxruntime", "identity").InferenceSession(str(path), providers=providers)

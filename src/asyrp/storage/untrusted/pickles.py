@@ -40,8 +40,7 @@ def foreign_names(path: Path) -> list[str]:
     """The functions and classes beyond tensors that a checkpoint asks for, as "module name".
 
     Raises:
-        ValueError: no pickle, or cut short.
-        OverflowError: an index larger than any checkpoint's.
+        ValueError, OverflowError: no pickle, or cut short; an index larger than any checkpoint's.
     """
     return sorted({name for name in _names(path) if not _is_harmless(name)})
 

@@ -19,11 +19,8 @@ SCAN = b"\xff\xda"  # where a scan of a JPEG begins; within one a zero follows e
 def open_picture(source: Path | IO[bytes], most: int = MOST_PIXELS) -> Image.Image:
     """A picture as Pillow opens it, undecoded; close it, or use it in a `with`.
 
-    Args:
-        most: pixels.
-
     Raises:
-        AsyrpError: more pixels than that, or a JPEG that would be decoded without end.
+        AsyrpError: more pixels than `most`, or a JPEG that would be decoded without end.
         Exception: of any kind, for a damaged file.
     """
     if isinstance(source, Path) and source.exists() and not source.is_file():

@@ -16,14 +16,12 @@ PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def check_pretrained(kind: Any, source: str | Path, local: bool) -> None:
-    """Refuse a network whose config says more than its weights hold, or whose pickle would run.
+    """Raise AsyrpError where a config says more than the weights hold, or a pickle would run.
 
     Args:
-        kind: the auto class of transformers that is to load it.
-        local: whether the Hub must not be asked.
+        kind: the auto class of transformers. local: whether the Hub must not be asked.
 
     Raises:
-        AsyrpError: it is such a one.
         Exception: any of transformers, for what it cannot load anyway.
     """
     from transformers import AutoConfig

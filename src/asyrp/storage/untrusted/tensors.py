@@ -20,11 +20,7 @@ PRECISIONS = frozenset(
 
 
 def open_safetensors(path: Path | str) -> Any:
-    """`safe_open`, a context manager, after a look at how long the header is, and at precisions.
-
-    Raises:
-        SafetensorError, OSError: as `safe_open` itself, and for a precision that torch 2.4 lacks.
-    """
+    """`safe_open` after a look at the header's length and at precisions; it raises the same."""
     if Path(path).exists() and not Path(path).is_file():
         raise SafetensorError(f"{str(path)!r} is no ordinary file")
     with Path(path).open("rb") as file:
@@ -39,11 +35,7 @@ def open_safetensors(path: Path | str) -> Any:
 
 
 def load_safetensors(path: Path | str) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file.
-
-    Raises:
-        SafetensorError, OSError: it is damaged.
-    """
+    """Every tensor of a safetensors file; SafetensorError or OSError where it is damaged."""
     with open_safetensors(path) as file:
         return {key: file.get_tensor(key) for key in file.keys()}
 
@@ -65,7 +57,13 @@ def read_checkpoint(path: Path) -> Any:
         _check_zip(path)
         return _checked(path, _torch(path, mmap=True))
     if head[8:9] == b"{":
-        return _checked(path, _safetensors(path))
+        try:
+            found = load_safetensors(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise AsyrpError(
+                f"{str(path)!r} is no whole safetensors file ({error}); download it again"
+            ) from error
+        return _checked(path, found)
     if head[:1] == b"\x80":  # torch before 1.6
         return _checked(path, _torch(path, mmap=False))
     raise AsyrpError(
@@ -118,63 +116,47 @@ def _check_zip(path: Path) -> None:
 
 
 def _torch(path: Path, mmap: bool) -> Any:
-    _check_pickle(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # the restricted reader has no common base for its errors
-        raise AsyrpError(_damaged(path, error)) from error
-
-
-def _check_pickle(path: Path) -> None:
-    """Refuse a checkpoint that would call anything but what builds tensors."""
+    """The content of a checkpoint that would call nothing but what builds tensors."""
     try:
         foreign = foreign_names(path)
+        if not foreign:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a damaged pickle fails in any way
-        raise AsyrpError(_damaged(path, error)) from error
-    if foreign:
-        code = foreign[0].replace(" ", ".")
+        told = first_line(error, 120)
         raise AsyrpError(
-            f"{str(path)!r} was not opened: it asks to run {code}, and only plain tensors are read "
-            "here; ask its authors for the bare state dict or a safetensors file"
-        )
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return f"{str(path)!r} is cut short or damaged ({first_line(error, 120)}); download it again"
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_safetensors(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise AsyrpError(
-            f"{str(path)!r} is no whole safetensors file ({error}); download it again"
+            f"{str(path)!r} is cut short or damaged ({told}); download it again"
         ) from error
+    code = foreign[0].replace(" ", ".")
+    raise AsyrpError(
+        f"{str(path)!r} was not opened: it asks to run {code}, and only plain tensors are read "
+        "here; ask its authors for the bare state dict or a safetensors file"
+    )
 
 
 def _checked(path: Path, content: Any) -> Any:
-    """The content, if every tensor has the values it claims, and the file has them."""
+    """The content, if every tensor has the values it claims, and the file has them.
+
+    Storages are no larger than the file that they came from, and not read many times over.
+    """
+    stored: dict[int, int] = {}
+    claimed = 0
     for place, tensors in tensor_dicts(content):
         for key, value in tensors.items():
-            name = f"{place}/{key}".lstrip("/")
+            name, size = f"{place}/{key}".lstrip("/"), value.numel() * value.element_size()
             if value.layout != torch.strided or value.is_quantized:
                 raise AsyrpError(f"{str(path)!r} holds no plain tensor at {name!r}; needed: dense")
-            if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            storage = value.untyped_storage()
+            if size > storage.nbytes():
                 raise AsyrpError(
                     f"{str(path)!r} was not opened: {name!r} claims {value.numel():,} values and "
-                    f"stores {value.untyped_storage().nbytes():,} bytes; get it from its source"
+                    f"stores {storage.nbytes():,} bytes; get it from its source"
                 )
-    _check_bytes(path, [value for _, found in tensor_dicts(content) for value in found.values()])
-    return content
-
-
-def _check_bytes(path: Path, tensors: list[Tensor]) -> None:
-    """Refuse storages larger than the file that they came from, and values read many times over."""
+            stored[storage.data_ptr()] = storage.nbytes()
+            claimed += size
     size = path.stat().st_size
-    stored = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-    claimed = sum(t.numel() * t.element_size() for t in tensors)
     if sum(stored.values()) > size or claimed > MOST_VIEWS * size:
         raise AsyrpError(
             f"{str(path)!r} was not opened: its {size:,} bytes would become {claimed:,}; get it "
             "from its source"
         )
+    return content

@@ -6,12 +6,7 @@ from asyrp.storage.untrusted.bounds import LARGEST_JSON
 
 
 def read_bounded(path: Path, most: int = LARGEST_JSON) -> bytes:
-    """The bytes of a file; a device or pipe, behind a link perhaps, would never end.
-
-    Raises:
-        OSError: there is none.
-        ValueError: it is no ordinary file, or has more bytes.
-    """
+    """The bytes of a file; ValueError for one too long, or a device or pipe, which never ends."""
     size = path.stat().st_size
     if not path.is_file():
         raise ValueError("it is no ordinary file")
