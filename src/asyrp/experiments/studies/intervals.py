@@ -17,11 +17,12 @@ from asyrp.experiments.studies.common import (
     StudyContext,
     Verdict,
     act_of,
-    as_estimate,
     bound_of,
     by_both,
     edit_images,
     noun,
+    of_json,
+    plain_means,
     ranged,
     ruled,
     shares,
@@ -50,7 +51,7 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
 
     The automatic choice comes from LPIPS curves alone, without any edit.
     """
-    phases, start = context.first.interval, context.test.at
+    phases, start, task = context.first.interval, context.test.at, context.first.task
     t_edits = sorted({int(share * start) for share in ends} | {phases.t_edit})
     t_boosts = sorted({0, phases.t_boost // 2, phases.t_boost, 2 * phases.t_boost})
     validation, showing = context.validation_images(), context.showing()
@@ -58,56 +59,37 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
     cells, scores = [], []
     for place in places:
         edits = _cell(context, validation, *place)
-        values = judged(context.domain, context.first.task, validation, edits)
+        values = judged(context.domain, task, validation, edits)
         scores.append(score(values))
-        shown = {name: float(np.nan_to_num(row).mean()) for name, row in values.items()}
-        far = frechet_distance(context, showing, edits)
-        cells.append({"t_edit": place[0], "t_boost": place[1], **shown, "fid": far})
-    chosen = (phases.t_edit, phases.t_boost)
+        far = None
+        if showing is not None and len(edits) >= LEAST_FID:
+            far = new_fid(showing.shape[1])(showing, features_of(context.features, edits))
+        cells.append(dict(t_edit=place[0], t_boost=place[1], **plain_means(values), fid=far))
+    images, chosen = context.test_images(), (phases.t_edit, phases.t_boost)
+
+    def at(place: tuple[int, int]) -> dict[str, np.ndarray]:
+        return judged(context.domain, task, images, _cell(context, images, *place))
+
+    best, of_chosen = arm_of(scores, lambda k: at(places[k])), at(chosen)
+    automatic = arm_of([np.zeros(len(scores[0]))], lambda k: of_chosen)
     return {
-        "task": context.first.task.name,
+        "task": task.name,
         "t_edits": t_edits,
         "t_boosts": t_boosts,
         "validation": len(validation.numbers),
         "cells": cells,
         "automatic": chosen,
-        **_on_test(context, places, scores, chosen),
-        "boosting": boosting(context, showing),
-    }
-
-
-def _on_test(
-    context: StudyContext,
-    places: Sequence[tuple[int, int]],
-    scores: Sequence[np.ndarray],
-    chosen: tuple[int, int],
-) -> dict[str, Any]:
-    """The best cell, and what it and the automatic choice do to test faces."""
-    images = context.test_images()
-
-    def at(place: tuple[int, int]) -> dict[str, np.ndarray]:
-        return judged(context.domain, context.first.task, images, _cell(context, images, *place))
-
-    best, values = arm_of(scores, lambda k: at(places[k])), at(chosen)
-    automatic = arm_of([np.zeros(len(scores[0]))], lambda k: values)
-    return {
         "best": places[best.best],
-        "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(values["clean"])},
+        "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(of_chosen["clean"])},
         **ahead(best, [automatic], "best_minus_automatic"),
         "margin": bound_of("intervals"),
+        "boosting": boosting(context, showing),
     }
 
 
 def _cell(context: StudyContext, images: InvertedImages, t_edit: int, t_boost: int) -> Tensor:
     act = replace(act_of(context.first), t_edit=t_edit)
     return edit_images(context, images, [act], t_boost)
-
-
-def frechet_distance(context: StudyContext, showing: Tensor | None, edits: Tensor) -> float | None:
-    """From edits to pictures that show the value (their features); None for too few of either."""
-    if showing is None or len(edits) < LEAST_FID:
-        return None
-    return new_fid(showing.shape[1])(showing, features_of(context.features, edits))
 
 
 def boosting(context: StudyContext, showing: Tensor | None) -> dict[str, Any]:
@@ -152,6 +134,7 @@ def high_frequencies(images: Tensor) -> np.ndarray:
     return found
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success, clean edits and Frechet distance on validation faces, the automatic one marked."""
     metrics = {"success": "success", "clean": "clean edits", "fid": "Frechet distance"}
@@ -171,46 +154,38 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
-    some = any(one["value"] for one in numbers["clean"].values())
-    same = list(numbers["best"]) == list(numbers["automatic"])
-    moved = numbers["boosting"]["fid_difference"]
+    some = any(one.value for one in numbers["clean"].values())
+    same = numbers["best"] == numbers["automatic"]
     lost = [
-        (0.0 if same else as_estimate(numbers[key])) if some else None
+        (0.0 if same else numbers[key]) if some else None
         for key in ("best_minus_automatic", "best_minus_automatic_2")
     ]
-    measures = {
-        **by_both(NEAR, *lost),
-        BOOSTED: None if moved is None else as_estimate(moved),
-    }
-    found = ruled("intervals", measures)
+    measures = {**by_both(NEAR, *lost), BOOSTED: numbers["boosting"]["fid_difference"]}
+    found = ruled("intervals", measures, _text(numbers))
     parts = [
         None if (one := rule.joined(measures)) is None else one.at(LEVEL)
         for rule in registered()["intervals"].rules
     ]
-    why = "" if found.holds else _why(numbers, *parts)
-    return found._replace(text=_text(numbers), why=why)
+    return found if found.holds else found._replace(why=_why(numbers, *parts))
 
 
 def _text(numbers: Numbers) -> str:
     boosted, images = numbers["boosting"], f"{noun(numbers)}s"
-    lost, second = (
-        as_estimate(numbers[key]) for key in ("best_minus_automatic", "best_minus_automatic_2")
-    )
-    energies = {name: as_estimate(boosted[name]["energy"]) for name in ("with", "without")}
-    clean = {name: as_estimate(one) for name, one in numbers["clean"].items()}
+    with_it, without = (100 * boosted[name]["energy"].value for name in ("with", "without"))
     return (
         f"On test {images} the automatic choice (t_edit {numbers['automatic'][0]}, t_boost "
-        f"{numbers['automatic'][1]}) makes {shares(clean['automatic'])} clean edits, and the cell "
-        f"of the map that is best on {numbers['validation']} validation {images} (t_edit "
-        f"{numbers['best'][0]}, t_boost {numbers['best'][1]}) {shares(clean['best'])}; the "
-        f"difference on the same {images} is {shares(lost)}, by the second judge "
-        f"{shares(second)}, where up to "
+        f"{numbers['automatic'][1]}) makes {shares(numbers['clean']['automatic'])} clean edits, "
+        f"and the cell of the map that is best on {numbers['validation']} validation {images} "
+        f"(t_edit {numbers['best'][0]}, t_boost {numbers['best'][1]}) "
+        f"{shares(numbers['clean']['best'])}; the difference on the same {images} is "
+        f"{shares(numbers['best_minus_automatic'])}, by the second judge "
+        f"{shares(numbers['best_minus_automatic_2'])}, where up to "
         f"{100 * numbers['margin']:.0f} points count as near. {_distances(numbers)} High-frequency "
-        f"energy is {100 * energies['with'].value:.2f} % with, "
-        f"{100 * energies['without'].value:.2f} % "
-        f"without; {images} have {100 * boosted['faces']['energy']['value']:.2f} %."
+        f"energy is {with_it:.2f} % with, {without:.2f} % without; {images} have "
+        f"{100 * boosted['faces']['energy'].value:.2f} %."
     )
 
 
@@ -218,23 +193,22 @@ def _distances(numbers: Numbers) -> str:
     boosted, images = numbers["boosting"], f"{noun(numbers)}s"
     if boosted["fid_difference"] is None:
         return f"Too few {images} show the value for Frechet distances to them."
-    fids = {name: as_estimate(boosted[name]["fid"]) for name in ("with", "without")}
     return (
         f"With boosting the Frechet distance to {images} that show the value is "
-        f"{ranged(fids['with'], 2)}, without {ranged(fids['without'], 2)}; the difference is "
-        f"{ranged(as_estimate(boosted['fid_difference']), 3)}."
+        f"{ranged(boosted['with']['fid'])}, without {ranged(boosted['without']['fid'])}; the "
+        f"difference is {ranged(boosted['fid_difference'], 3)}."
     )
 
 
 def _why(numbers: Numbers, near: bool | None, helps: bool | None) -> str:
-    parts = [CHOSEN[near]]
-    if not helps:
-        energy = {k: one["energy"]["value"] for k, one in numbers["boosting"].items() if k in KINDS}
-        lacking = 100 * (1 - energy["without"] / energy["faces"])
-        does = "brings some of them back" if energy["with"] > energy["without"] else "adds none"
-        parts.append(
-            f"Boosting {'does harm' if helps is False else 'makes no difference that shows'}: "
-            f"without it edits lack {lacking:.0f} % of the {noun(numbers)}s' high frequencies, and "
-            f"its noise {does}."
-        )
-    return " ".join(parts)
+    if helps:
+        return CHOSEN[near]
+    energy = {name: numbers["boosting"][name]["energy"].value for name in KINDS}
+    lacking = 100 * (1 - energy["without"] / energy["faces"])
+    does = "brings some of them back" if energy["with"] > energy["without"] else "adds none"
+    return (
+        f"{CHOSEN[near]} "
+        f"Boosting {'does harm' if helps is False else 'makes no difference that shows'}: "
+        f"without it edits lack {lacking:.0f} % of the {noun(numbers)}s' high frequencies, and "
+        f"its noise {does}."
+    )

@@ -8,7 +8,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from asyrp.domains.base import Domain
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
 from asyrp.editing_methods.other_spaces import epsilon_space
 from asyrp.experiments.measure import as_saved, pictures_of
@@ -16,9 +15,9 @@ from asyrp.experiments.studies.common import (
     Numbers,
     StudyContext,
     Verdict,
-    as_estimate,
     confidence,
     noun,
+    of_json,
     ruled,
 )
 from asyrp.method.asymmetric_process import Attribute, reverse_process
@@ -90,59 +89,41 @@ def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES)
     By the judge's confidence, by Frechet distances on its features, and by grain, which is no
     network's opinion: the judge was trained with noise and hardly sees any.
     """
-    images = context.test.rows(range(context.count))
-    spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
+    domain, images = context.domain, context.test.rows(range(context.count))
+    spaces = {"h": domain.model, "eps": epsilon_space(domain.model)}
+    back, real = images.reconstructions, features_of(context.features, images.images)
+    seeing: Mapping[str, Callable[[Tensor], np.ndarray]] = {
+        "confidence": lambda x: confidence(domain, x),
+        "grain": lambda x: grain(pictures_of(domain.model, x)),
+    }
     raw = {
         name: [noisy_edit(context, space, images, size) for size in sizes[name]]
         for name, space in spaces.items()
     }
-    real = features_of(context.features, images.images)
     seen = {k: [features_of(context.features, e) for e in edits] for k, edits in raw.items()}
-    moved = {k: _moved(context, images, edits) for k, edits in raw.items()}
-    values = {
-        name: {k: np.array([see(context.domain, e) for e in edits]) for k, edits in raw.items()}
-        for name, see in SEEING.items()
+    moved = {
+        k: np.array([distances(domain.distance, back, e) for e in edits])
+        for k, edits in raw.items()
     }
-    far = {k: [fid(real, one, draws=FID_DRAWS) for one in every] for k, every in seen.items()}
+    values = {
+        name: {k: np.array([see(e) for e in edits]) for k, edits in raw.items()}
+        for name, see in seeing.items()
+    }
     return {
         "spaces": {
             name: {
                 "sizes": list(sizes[name]),
                 "lpips": [of_mean(row) for row in moved[name]],
                 **{m: [of_mean(row) for row in table[name]] for m, table in values.items()},
-                "fid": far[name],
+                "fid": [fid(real, one, draws=FID_DRAWS) for one in seen[name]],
             }
             for name in spaces
         },
-        **_of_reconstructions(context, images, real),
+        **{f"{name}_of_reconstructions": of_mean(see(back)) for name, see in seeing.items()},
+        "fid_of_reconstructions": fid(real, features_of(context.features, back), draws=FID_DRAWS),
         "faces": len(images.numbers),
         **matched(moved, values, real, seen),
     }
-
-
-def _of_reconstructions(
-    context: StudyContext, images: InvertedImages, real: Tensor
-) -> dict[str, Estimate]:
-    back = images.reconstructions
-    found = {name: of_mean(see(context.domain, back)) for name, see in SEEING.items()}
-    found["fid"] = fid(real, features_of(context.features, back), draws=FID_DRAWS)
-    return {f"{name}_of_reconstructions": one for name, one in found.items()}
-
-
-def graininess(domain: Domain, x: Tensor) -> np.ndarray:
-    """Grain of clean x as pictures, (n,)."""
-    return grain(pictures_of(domain.model, x))
-
-
-SEEING: Mapping[str, Callable[[Domain, Tensor], np.ndarray]] = {
-    "confidence": confidence,
-    "grain": graininess,
-}
-"""measure -> its value of each image."""
-
-
-def _moved(context: StudyContext, images: InvertedImages, edits: Sequence[Tensor]) -> np.ndarray:
-    return np.array([distances(context.domain.distance, images.reconstructions, e) for e in edits])
 
 
 def matched(
@@ -211,6 +192,7 @@ def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
     return float(1 - reached.mean())
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Confidence, Frechet distance and grain over the change of the picture."""
     figure, axes = new_figure(4.6, 3.5, 3)
@@ -218,8 +200,7 @@ def plot(numbers: Numbers) -> Figure:
     labels = {"confidence": "the judge's confidence", "fid": far, "grain": "grain"}
     for place, (metric, label) in enumerate(labels.items()):
         for row, (name, one) in enumerate(numbers["spaces"].items()):
-            moved = [change["value"] for change in one["lpips"]]
-            series = {f"noise in {name}": [as_estimate(value) for value in one[metric]]}
+            moved, series = [e.value for e in one["lpips"]], {f"noise in {name}": one[metric]}
             xlabel = "perceptual change of the picture"
             lines(axes[place], moved, series, xlabel, label, first=row)
         if numbers["at_change"] is not None:
@@ -230,6 +211,7 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether noise in h leaves pictures more real than noise in eps at the same change.
 
@@ -241,22 +223,20 @@ def verdict(numbers: Numbers) -> Verdict:
             "The two kinds of noise do not move pictures equally far, or only on some choices of "
             f"the {noun(numbers)}s; nothing can be compared."
         )
-        return ruled("robustness", dict.fromkeys(MEASURES))._replace(text=text)
+        return ruled("robustness", dict.fromkeys(MEASURES), text)
     reached = numbers["unreached"] <= MOST_LOST
     measures = {
-        measure: as_estimate(numbers[f"{key}_difference"]) if reached else None
+        measure: numbers[f"{key}_difference"] if reached else None
         for measure, key in MEASURES.items()
     }
-    found = ruled("robustness", measures)
-    return found._replace(text=_text(numbers), why="" if found.holds else _why(numbers))
+    found = ruled("robustness", measures, _text(numbers))
+    return found if found.holds else found._replace(why=_why(numbers))
 
 
 def _text(numbers: Numbers) -> str:
     told = []
     for name, (title, digits) in TITLES.items():
-        ahead, own = (
-            as_estimate(numbers[f"{name}_{k}"]) for k in ("difference", "of_reconstructions")
-        )
+        ahead, own = (numbers[f"{name}_{k}"] for k in ("difference", "of_reconstructions"))
         low, value, high = (f"{one:+.{digits}f}" for one in (ahead.low, ahead.value, ahead.high))
         told.append(f"{title} {value} ({low} to {high}; reconstructions: {own.value:.{digits}f})")
     text = (
@@ -274,9 +254,8 @@ def _text(numbers: Numbers) -> str:
 def _why(numbers: Numbers) -> str:
     told = []
     for name, one in numbers["spaces"].items():
-        sizes, moved = one["sizes"], [change["value"] for change in one["lpips"]]
-        steps = ", ".join(f"{m:.2f} at {s:g}" for s, m in zip(sizes, moved, strict=True))
-        told.append(f"in {name} {steps}")
+        pairs = zip(one["lpips"], one["sizes"], strict=True)
+        told.append(f"in {name} {', '.join(f'{m.value:.2f} at {s:g}' for m, s in pairs)}")
     return (
         "What differs is how the change grows with the size of the noise (in root mean squares): "
         f"{'; '.join(told)}."
