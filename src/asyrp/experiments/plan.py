@@ -114,8 +114,7 @@ def settled(plan: Plan) -> Plan:
 def with_finders(plan: Plan) -> Plan:
     """The same with f_t and every finder for methods, and the tasks that labels suffice for.
 
-    Raises:
-        AsyrpError: there is no such task.
+    AsyrpError where there is no such task.
     """
     domain, asked = domain_of(plan), plan.tasks
     x = domain.images("train", plan.train_images).x

@@ -37,11 +37,7 @@ class Questions:
 
 
 def read_questions(path: Path) -> Questions:
-    """The questions of a file, as FORM shows them; "scale" may be left out.
-
-    Raises:
-        AsyrpError: no readable JSON, or not of that form.
-    """
+    """The questions of a file, as FORM shows them ("scale" may be left out), or AsyrpError."""
     try:
         return check_questions(read_object(path))
     except AsyrpError as error:
@@ -49,11 +45,7 @@ def read_questions(path: Path) -> Questions:
 
 
 def check_questions(content: Mapping[str, Any]) -> Questions:
-    """The questions that a table says.
-
-    Raises:
-        AsyrpError: what is wrong with it.
-    """
+    """The questions that a table says; AsyrpError tells what is wrong with it."""
     if wrong := _wrong(content):
         raise AsyrpError(wrong)
     values = {name: tuple(texts) for name, texts in content["questions"].items()}

@@ -45,12 +45,10 @@ def dots(axes: Axes, names: Sequence[str], series: Series, xlabel: str) -> None:
     height = 0.6 / len(series)
     for place, (label, values) in enumerate(series.items()):
         y = np.arange(len(names)) + height * (place - (len(series) - 1) / 2)
-        middles = np.array([centre(v) for v in values])
-        low, high = np.array([ends(v) for v in values]).T
         axes.errorbar(
-            middles,
+            [centre(v) for v in values],
             y,
-            xerr=np.stack([np.maximum(middles - low, 0), np.maximum(high - middles, 0)]),
+            xerr=reach(values),
             fmt=MARKS[place % len(MARKS)],
             color=COLORS[place % len(COLORS)],
             ms=5,
@@ -81,6 +79,13 @@ def heat(
     axes.set_yticks(range(len(rows)), rows)
     if axes.figure is not None:
         axes.figure.colorbar(picture, ax=axes, label=label)
+
+
+def reach(values: Sequence[Estimate | float]) -> np.ndarray:
+    """How far their intervals reach below and above, (2, n), as error bars take it."""
+    low, high = np.array([ends(v) for v in values]).T
+    middles = np.array([centre(v) for v in values])
+    return np.maximum(np.stack([middles - low, high - middles]), 0)
 
 
 def centre(value: Estimate | float) -> float:

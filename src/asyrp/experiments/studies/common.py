@@ -80,11 +80,7 @@ class StudyContext:
         return self.test.first(self.lacking(self.test, task), task, self.count)
 
     def validation_images(self, most: int | None = None) -> InvertedImages:
-        """The validation images (or so many of them) that lack the first task's value.
-
-        Raises:
-            AsyrpError: none does.
-        """
+        """Validation images (or so many) that lack the first task's value; AsyrpError for none."""
         rows = self.lacking(self.validation, self.first.task)[:most]
         if not rows:
             raise AsyrpError(

@@ -32,7 +32,7 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.method.directions import global_direction, mean_direction
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure, reach
 from asyrp.reporting.statistics import of_difference, of_mean
 
 STEPS = (10, 20, 40, 100, 1000)
@@ -63,8 +63,7 @@ def measure(context: StudyContext, steps: Sequence[int] = STEPS) -> dict[str, An
 def cosines(table: Mapping[int, Tensor]) -> dict[str, Any]:
     """Cosine of every face's dh_t with its mean over faces and with the global dh, over t.
 
-    Args:
-        table: timestep -> (n, c, h', w').
+    table: timestep -> (n, c, h', w').
     """
     times = sorted(table)
     centres = {t: table[t].mean(0) for t in times}
@@ -155,7 +154,7 @@ def plot(numbers: Numbers) -> Figure:
         right.errorbar(
             [s for s, _ in known],
             [e.value for _, e in known],
-            yerr=[[e.value - e.low for _, e in known], [e.high - e.value for _, e in known]],
+            yerr=reach([e for _, e in known]),
             marker=MARKS[place],
             color=COLORS[place],
             label=label,

@@ -26,7 +26,7 @@ from asyrp.experiments.studies.common import (
 from asyrp.experiments.tuning import Arm, ahead, arm_of, score
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure, reach
 from asyrp.reporting.statistics import of_mean
 
 Rates = Mapping[str, Sequence[float]]
@@ -126,7 +126,7 @@ def plot(numbers: Numbers) -> Figure:
             axes[place].errorbar(
                 one["strength"],
                 test.value,
-                yerr=[[max(0, test.value - test.low)], [max(0, test.high - test.value)]],
+                yerr=reach([test]),
                 marker=MARKS[row],
                 markerfacecolor="white",
                 ms=8,

@@ -95,8 +95,7 @@ def _cell(context: StudyContext, images: InvertedImages, t_edit: int, t_boost: i
 def boosting(context: StudyContext, showing: Tensor | None) -> dict[str, Any]:
     """What boosting does to the Frechet distance to pictures that show the value, and to sharpness.
 
-    Args:
-        showing: features of such pictures; None leaves the distances out.
+    showing: features of such pictures; None leaves the distances out.
     """
     images, act = context.test_images(), [act_of(context.first)]
     drawn = pictures_of(context.domain.model, images.images)

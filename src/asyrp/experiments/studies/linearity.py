@@ -95,10 +95,7 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
     """Success of every attribute alone, in pairs and in threes, on images that lack them all.
 
     beyond_share, beyond_share_2: success minus LEAST_SHARE of that alone, image by image, by both
-    judges.
-
-    Raises:
-        AsyrpError: too few such images.
+    judges. AsyrpError for too few such images.
     """
     learned = list(context.learned[:3])
     images = _lacking_all(context, learned)

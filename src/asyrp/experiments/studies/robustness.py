@@ -40,8 +40,11 @@ MEASURES = {  # of the claim -> by what name the numbers have them
     "Frechet distance by the judge, h minus eps": "fid",
     "grain, h minus eps": "grain",
 }
-TITLES = {"confidence": ("the judge's confidence", 3), "fid": ("Frechet distance", 2)}
-TITLES |= {"grain": ("grain", 4)}  # and digits
+TITLES = {  # and digits
+    "confidence": ("the judge's confidence", 3),
+    "fid": ("Frechet distance", 2),
+    "grain": ("grain", 4),
+}
 MOST_LOST = 0.05  # of resamples in which a space does not reach the change that is looked at
 
 
@@ -179,11 +182,7 @@ def _middle(moved: Sequence[np.ndarray]) -> float:
 
 
 def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
-    """Share of the resamples in which not every space's sizes reach from below the level above it.
-
-    Args:
-        moved: of each space, (sizes, n).
-    """
+    """Share of resamples in which not every space's sizes reach from below the level above it."""
     rows = resamples(moved[0].shape[1], 0, DRAWS)
     reached = np.ones(len(rows), bool)
     for table in moved:

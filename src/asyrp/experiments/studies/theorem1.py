@@ -102,8 +102,7 @@ def measure(
 ) -> dict[str, Any]:
     """Coefficients over t, and what random shifts do to pictures on 40 and `steps` steps.
 
-    Args:
-        latents: (n, c, height, width) at timestep `at`.
+    latents: (n, c, height, width) at timestep `at`.
     """
     z = draw_noise(latents[:1], seeded_generators(1, seed=5))[0]
     length = model.schedule.length
