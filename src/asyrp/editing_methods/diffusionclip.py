@@ -16,7 +16,7 @@ from asyrp.domains.base import Domain, Task, guide_of
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.base import Editor, Inputs, Setting
 from asyrp.finders.clip_training import batches_of
-from asyrp.finders.training_goal import remaining
+from asyrp.finders.training_goal import rate_at
 from asyrp.method.asymmetric_process import reverse_process
 from asyrp.method.clip_loss import loss_of
 from asyrp.method.cost import Cost, counted
@@ -56,15 +56,14 @@ def fine_tune(
 ) -> Iterator[TuneStep]:
     """Train `tuned` in place with lambda_clip L_dir + lambda_recon cos L1 at every timestep.
 
-    Raises:
-        AsyrpError: the settings' loss has no gradient at the untouched network.
+    AsyrpError where the settings' loss has no gradient at the untouched network.
     """
     settings.check_start()
     optimiser = torch.optim.Adam(tuned.unet.parameters(), lr=settings.rate)
     order = batches_of(len(sources.latents), settings)
     for batch, rows in enumerate(order):
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate * remaining(batch, len(order), settings)
+            group["lr"] = rate_at(batch, len(order), settings)
         for k, done in enumerate(reverse_process(tuned, sources.latents[rows], grid)):
             x0, features = sources.x0[k, rows], sources.features[k, rows]
             losses = loss_of(done.x0, x0, features, guide, settings)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData, FinderStep, FoundDirection
 from asyrp.finders.catalogue import Amortised
-from asyrp.finders.fitting import Goal, fitted
-from asyrp.finders.pairs import told
-from asyrp.finders.unfinished import key_of
+from asyrp.finders.fitting import Goal, batches_of, fitted, told
+from asyrp.finders.unfinished import checkpoint_of
 from asyrp.method.clip_loss import loss_of
 from asyrp.method.direction_file import restored
 from asyrp.method.directions import ImplicitDirection
@@ -81,31 +80,23 @@ class TextPair(NamedTuple):
 def find(settings: Amortised, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
     """Train on all text pairs, one a batch in a random order; then answer those that are asked.
 
-    Raises:
-        AsyrpError: fewer than two text pairs, or a text that is none.
+    AsyrpError for fewer than two text pairs, or a text that is none.
     """
     assert data.encoder is not None
     pairs = text_pairs_of(data.encoder, read_text_pairs(settings.texts))
     asked = text_pairs_of(data.encoder, [parsed(text) for text in settings.ask]) or pairs
-    parts = prepare(
-        model, pairs[0].guide, data.latents.to(model.device), data.window, data.batch_size
-    )
-    sources, fitting = joined(list(parts)), settings.train
-    features = len(pairs[0].guide.direction)
-    module = new_amortised(model, features, fitting.seed)
+    guide, latents, fitting = pairs[0].guide, data.latents.to(model.device), settings.train
+    sources = joined(prepare(model, guide, latents, data.window, data.batch_size))
+    module = new_amortised(model, len(guide.direction), fitting.seed)
     known = (settings.texts.name, [one.texts for one in pairs], fitting)
-    key = key_of("amortised", model.fingerprint(), *known, data.window, data.latents)
-    checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
-    losses, total = [], 1
+    parts = (model.fingerprint(), *known, data.window, data.latents)
+    checkpoint = checkpoint_of(data.state, "amortised", *parts)
     goals = Goals(module, sources, pairs, fitting.seed)
-    for step in fitted(
-        model, module, sources.latents, data.window.grid, goals, fitting, checkpoint
-    ):
-        losses.append(step.loss)
-        total = step.batches
-        yield FinderStep(step.batch, total, loss=step.loss)
-    explains = {"text_pairs": len(pairs), **told(losses, fitting.epochs)}
+    job = (sources.latents, data.window.grid, goals, fitting, checkpoint)
+    explains: dict[str, Any] = {"text_pairs": len(pairs)}
+    explains |= yield from told(fitted(model, module, *job), fitting.epochs)
     found = [answer(module, one, pairs, explains) for one in asked]
+    total = len(batches_of(sources.images, fitting))
     yield FinderStep(total, total, tuple(found))
 
 
@@ -159,11 +150,7 @@ def text_pairs_of(encoder: TextImageEncoder, pairs: Sequence[Texts]) -> list[Tex
 
 
 def parsed(text: str) -> Texts:
-    """SOURCE:TARGET.
-
-    Raises:
-        AsyrpError: no colon, or nothing beside it.
-    """
+    """SOURCE:TARGET, or AsyrpError."""
     source, _, target = (part.strip() for part in text.partition(":"))
     if not (source and target):
         raise AsyrpError(f"needed SOURCE:TARGET, as in 'face:smiling face'; got {text!r}")
@@ -171,11 +158,7 @@ def parsed(text: str) -> Texts:
 
 
 def read_text_pairs(path: Path) -> list[Texts]:
-    """The pairs of a CSV with the columns source and target.
-
-    Raises:
-        AsyrpError: no such file, other columns, or fewer than two pairs.
-    """
+    """The pairs of a CSV with the columns source and target, two or more, or AsyrpError."""
     try:
         text = StringIO(read_bounded(path).decode("utf-8-sig"), newline="")
         rows = [(row["source"].strip(), row["target"].strip()) for row in csv.DictReader(text)]

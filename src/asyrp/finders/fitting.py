@@ -1,14 +1,15 @@
 """An f_t trained along the edited walk, for any loss between P_t as edited and as wanted."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
+from asyrp.finders.base import FinderStep
 from asyrp.finders.catalogue import Fitting
 from asyrp.method.asymmetric_process import Predictions, asymmetric
 from asyrp.method.ddim import step
@@ -30,14 +31,6 @@ class Goal(NamedTuple):
     loss: Loss
 
 
-class FitStep(NamedTuple):
-    """One batch at every timestep; loss: the mean over the timesteps."""
-
-    batch: int
-    batches: int
-    loss: float
-
-
 def fitted(
     model: HSpaceUNet,
     module: nn.Module,
@@ -46,8 +39,8 @@ def fitted(
     goal_of: Callable[[int], Goal],
     fitting: Fitting,
     checkpoint: Path | None = None,
-) -> Iterator[FitStep]:
-    """Train a module in place; one step of Adam for each timestep of each batch.
+) -> Iterator[FinderStep]:
+    """Train a module in place, one step of Adam for each timestep; yields every batch.
 
     Args:
         x: of the images where the grid begins, (n, c, height, width).
@@ -68,7 +61,7 @@ def fitted(
             raise AsyrpError("the loss is not finite: training diverged; lower the learning rate")
         if checkpoint is not None:
             save_state(checkpoint, {"module": module}, optimiser, {"batches": str(batch + 1)})
-        yield FitStep(batch + 1, len(order), sum(losses) / len(losses))
+        yield FinderStep(batch + 1, len(order), loss=sum(losses) / len(losses))
 
 
 def _batch(
@@ -110,3 +103,13 @@ def _done(checkpoint: Path | None, module: nn.Module, optimiser: torch.optim.Opt
     if checkpoint is None or not checkpoint.exists():
         return 0
     return int(load_state(checkpoint, {"module": module}, optimiser).header["batches"])
+
+
+def told(steps: Iterator[FinderStep], epochs: int) -> Generator[FinderStep, None, dict[str, Any]]:
+    """Pass the steps on; returns the mean loss of the last epoch, nothing where all was done."""
+    losses = []
+    for one in steps:
+        losses.append(cast(float, one.loss))
+        yield one
+    last = losses[-max(1, len(losses) // epochs) :]
+    return {"loss": round(sum(last) / len(last), 6)} if last else {}

@@ -45,9 +45,7 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
 
     Of several images they are eigenvectors of the mean of the images' operators: the basis that
     serves all of them best. `data.mask`, (height, width) of x, limits dP_t to a part of the image.
-
-    Raises:
-        AsyrpError: more components than h has dimensions.
+    AsyrpError for more components than h has dimensions.
     """
     times = evenly(data.window.grid, settings.timesteps)
     start = _start(settings, model)

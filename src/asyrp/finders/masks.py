@@ -19,11 +19,7 @@ FINE = 8  # points a side and pixel at which a polygon is looked at
 def polygon_mask(corners: Sequence[float], size: tuple[int, int]) -> Tensor:
     """The share of each pixel that lies in a polygon, (height, width) in [0, 1].
 
-    Args:
-        corners: x y of each, 0 to 1 from the left and from the top.
-
-    Raises:
-        AsyrpError: corners outside of the image, or no area.
+    corners: x y of each, 0 to 1 from the left and from the top; AsyrpError outside of that.
     """
     if not all(0 <= value <= 1 for value in corners):
         raise AsyrpError(f"the corners of a polygon lie in 0..1; got {tuple(corners)}")
@@ -38,19 +34,14 @@ def polygon_mask(corners: Sequence[float], size: tuple[int, int]) -> Tensor:
 
 
 def picture_mask(path: Path, size: tuple[int, int]) -> Tensor:
-    """How light a picture is at each pixel, (height, width) in [0, 1].
-
-    Raises:
-        AsyrpError: no readable picture, or a black one.
-    """
+    """How light a picture is at each pixel, (height, width) in [0, 1]; AsyrpError if black."""
     return checked(_light(read_image(path, size), size), f"the mask {str(path)!r}")
 
 
 def segment_mask(segmenting: Segmenting, pictures: Tensor, classes: Sequence[int]) -> Tensor:
     """The share of pictures (n, 3, height, width) that show one of the classes at each pixel.
 
-    Raises:
-        AsyrpError: none does.
+    AsyrpError where none does.
     """
     parts = torch.as_tensor(segmenting.masks(pictures))
     shown = torch.isin(parts, torch.as_tensor(list(classes))).float().mean(0)
@@ -63,11 +54,7 @@ def fitted_to(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def checked(mask: Tensor, what: str) -> Tensor:
-    """The mask.
-
-    Raises:
-        AsyrpError: it is 0 everywhere.
-    """
+    """The mask; AsyrpError where it is 0 everywhere."""
     if not mask.max() > 0:
         raise AsyrpError(f"{what} covers nothing of the image; name another part")
     return mask
