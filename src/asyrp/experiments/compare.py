@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asyrp.domains.base import Domain, Renderer, Task, task_of
 from asyrp.domains.inverted_images import InvertedImages
-from asyrp.editing_methods.base import Setting
+from asyrp.editing_methods.base import Editor, Setting
 from asyrp.editing_methods.catalogue import method_of
 from asyrp.experiments.distance_to_target import shares_of_distance
 from asyrp.experiments.dose_response import dose_stages
@@ -26,7 +26,7 @@ from asyrp.experiments.plan import (
 )
 from asyrp.experiments.scale import Scale, showing
 from asyrp.experiments.training import rate_kept, searched, training_stages
-from asyrp.experiments.tuning import arm_of, score
+from asyrp.experiments.tuning import Arm, arm_of, score
 from asyrp.method.cost import counted, encoder_share, spent
 from asyrp.metrics.answers import changed
 from asyrp.runtime.cpu import finish
@@ -52,21 +52,11 @@ class Cell:
         task, rate = task_of(domain, self.task), rate_kept(folder, self.method)
         inputs = inputs_kept(plan, folder, task, rate)
         ready = method_of(self.method).prepare(domain, task, inputs)
-        validation, test = (
-            lacking_kept(plan, folder, split, task) for split in ("validation", "test")
-        )
-        settings, share = ready.settings, encoder_share(domain.model)
-
-        def seen(images: InvertedImages, setting: Setting) -> Mapping[str, np.ndarray]:
-            return judged(domain, task, images, ready.edit(images, setting))
-
-        with counted(domain.model) as tuning:
-            tried = [seen(validation, setting) for setting in settings]
-        means = [{k: float(np.nanmean(row)) for k, row in values.items()} for values in tried]
-        arm = arm_of([score(values) for values in tried], lambda k: seen(test, settings[k]))
+        test, share = lacking_kept(plan, folder, "test", task), encoder_share(domain.model)
+        arm, told = self.tuned(folder, ready)
         started = time.perf_counter()
         with counted(domain.model) as editing:
-            edits = ready.edit(test, settings[arm.best])
+            edits = ready.edit(test, ready.settings[arm.best])
             finish(edits.device)
         seconds = time.perf_counter() - started
         write_strip(folder / f"{cell_name(self.method, self.task)}.png", domain, edits)
@@ -75,12 +65,7 @@ class Cell:
             "method": self.method,
             "task": self.task,
             "rate": rate,
-            "setting": settings[arm.best],
-            "trials": [{"setting": s, **m} for s, m in zip(settings, means, strict=True)],
-            "tuned_on": validation.numbers,
-            "scores": arm.scores,
-            "tested": {place: {k: v[k] for k in LUCK if k in v} for place, v in arm.made.items()},
-            "tuning": spent(tuning, share),
+            **told,
             "numbers": test.numbers,
             "values": found.values,
             "sets": found.sets,
@@ -89,6 +74,30 @@ class Cell:
             "stored": ready.stored,
             "training": spent(ready.training, share),
             "editing": {**spent(editing, share), "seconds": seconds},
+        }
+
+    def tuned(self, folder: Path, ready: Editor) -> tuple[Arm, dict[str, Any]]:
+        """Every setting on validation images; those that their luck may choose, on test images."""
+        domain, settings = domain_of(self.plan), ready.settings
+        task = task_of(domain, self.task)
+        validation, test = (
+            lacking_kept(self.plan, folder, split, task) for split in ("validation", "test")
+        )
+
+        def seen(images: InvertedImages, setting: Setting) -> Mapping[str, np.ndarray]:
+            return judged(domain, task, images, ready.edit(images, setting))
+
+        with counted(domain.model) as cost:
+            tried = [seen(validation, setting) for setting in settings]
+        arm = arm_of([score(values) for values in tried], lambda k: seen(test, settings[k]))
+        means = [{k: float(np.nanmean(row)) for k, row in values.items()} for values in tried]
+        return arm, {
+            "setting": settings[arm.best],
+            "trials": [{"setting": s, **m} for s, m in zip(settings, means, strict=True)],
+            "tuned_on": validation.numbers,
+            "scores": arm.scores,
+            "tested": {place: {k: v[k] for k in LUCK if k in v} for place, v in arm.made.items()},
+            "tuning": spent(cost, encoder_share(domain.model)),
         }
 
 

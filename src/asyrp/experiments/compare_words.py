@@ -14,6 +14,7 @@ from asyrp.reporting.tables import percent, shown
 
 REACHED = 0.5  # success of an unseen edit that counts as having reached it
 LEAKING = 5  # percentage points above the reconstruction that are told
+CLEAN = ("clean", "clean_2")  # by both judges
 SEEN = ("s_dir", "lpips", "success")
 Doses = Sequence[tuple[Task, Mapping[str, Any]]]
 """Tasks and the results of their `DoseResponse`."""
@@ -32,14 +33,13 @@ def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[
     """Whether f_t makes more clean edits than others do, and reaches unseen domains."""
     if REFERENCE not in methods:
         return []
-    found = []
-    for method in methods:
-        if method != REFERENCE:
-            both = [gain(cells, method, tasks, metric) for metric in ("clean", "clean_2")]
-            found.append(_claimed("compare", both, method_of(method).title))
-    unseen = groups_of(tasks).get("unseen", [])
-    if unseen:
-        both = [pooled(cells, REFERENCE, unseen, metric) for metric in ("success", "success_2")]
+    found = [
+        _claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], method_of(m).title)
+        for m in methods
+        if m != REFERENCE
+    ]
+    if unseen := groups_of(tasks).get("unseen"):
+        both = [pooled(cells, REFERENCE, unseen, k) for k in ("success", "success_2")]
         found.append(_claimed("unseen", both))
     return found
 
@@ -59,7 +59,7 @@ def summary(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
     made = [one for one in claims(cells, methods, tasks) if one.name == "compare"]
     for method, sign in zip(others, decided([one.outcome for one in made]), strict=True):
         words[sign].append(method_of(method).title)
-    clean = [percent(pooled(cells, REFERENCE, tasks, metric)) for metric in ("clean", "clean_2")]
+    clean = [percent(pooled(cells, REFERENCE, tasks, metric)) for metric in CLEAN]
     told = {True: "more than", False: "fewer than", None: "undecided against"}
     parts = [f"{told[sign]} {', '.join(names)}" for sign, names in words.items() if names]
     return (

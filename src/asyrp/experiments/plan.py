@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -131,9 +131,9 @@ def with_finders(plan: Plan) -> Plan:
 
 def check_images(plan: Plan, domain: Domain, tasks: Sequence[Task]) -> None:
     """Raise AsyrpError where too few test or validation images lack a task's value."""
-    needs = {"test": plan.test_images, "validation": LEAST_TUNING}
+    needs: Mapping[Split, int] = {"test": plan.test_images, "validation": LEAST_TUNING}
     for split, wanted in needs.items():
-        images = domain.images(cast(Split, split), plan.counts[cast(Split, split)])
+        images = domain.images(split, plan.counts[split])
         for task in tasks:
             found = len(domain.lacking(images, task))
             if found < wanted:

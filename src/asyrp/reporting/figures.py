@@ -85,7 +85,8 @@ def reach(values: Sequence[Estimate | float]) -> np.ndarray:
     """How far their intervals reach below and above, (2, n), as error bars take it."""
     low, high = np.array([ends(v) for v in values]).T
     middles = np.array([centre(v) for v in values])
-    return np.maximum(np.stack([middles - low, high - middles]), 0)
+    found: np.ndarray = np.maximum(np.stack([middles - low, high - middles]), 0)
+    return found
 
 
 def centre(value: Estimate | float) -> float:

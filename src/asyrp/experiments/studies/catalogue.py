@@ -129,8 +129,9 @@ class RunStudy:
             strength = result_of(folder, f"strength-{task.name}")["strength"]
             card = replace(saved.card, strength=strength)
             learned.append(Learned(task, interval_kept(folder, task), saved._replace(card=card)))
-        images = [images_kept(plan, folder, split, *tasks) for split in SPLITS]
-        context = StudyContext(domain, plan.settings, learned, *images, self.count)
+        train, validation, test = (images_kept(plan, folder, split, *tasks) for split in SPLITS)
+        parts = (learned, train, validation, test, self.count)
+        context = StudyContext(domain, plan.settings, *parts)
         judge = domain.scorers.judge
         return {
             **study_of(self.name).measure(context),

@@ -182,12 +182,6 @@ def verdict(numbers: Numbers) -> Verdict:
         f"{name.replace('faces', f'{one_is}s')} {shares(one['success'])}"
         for name, one in edits.items()
     )
-    transferred = "; ".join(
-        f"{steps} steps, success {shares(row['success'])}, change {ranged(row['lpips'], 3)}"
-        for steps, row in zip(
-            numbers["transfer"]["steps"], numbers["transfer"]["with_rule"], strict=True
-        )
-    )
     text = (
         f"A training {one_is}'s dh_t has cosine {with_mean:.2f} with its "
         f"mean over the {numbers['recorded']} training {one_is}s and {with_global:.2f} with one dh "
@@ -196,7 +190,14 @@ def verdict(numbers: Numbers) -> Verdict:
         f"{shares(second)}, where less than "
         f"{100 * numbers['margin']:.0f} points either way counts as the same; the pictures of one "
         f"dh differ from those of f_t by {edits['one dh']['lpips_to_f_t'].value:.3f}. On other "
-        f"numbers of steps with the S / S~ rule: {transferred}."
+        f"numbers of steps with the S / S~ rule: {_transferred(numbers['transfer'])}."
     )
     why = "" if succeeds else "f_t itself never succeeds, so none can do less."
     return ruled("consistency", found, text, why)
+
+
+def _transferred(transfer: Numbers) -> str:
+    return "; ".join(
+        f"{steps} steps, success {shares(row['success'])}, change {ranged(row['lpips'], 3)}"
+        for steps, row in zip(transfer["steps"], transfer["with_rule"], strict=True)
+    )

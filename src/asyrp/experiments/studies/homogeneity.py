@@ -83,16 +83,10 @@ def _in_space(
         edits = edited(space, images, [act], first.interval.t_boost)
         return judged(domain, first.task, images, edits)
 
+    table = replace(context.settings, kind="timestep", along="edited", epochs=passes, batch_size=1)
     tried, losses = [], {}
     for rate in rates:
-        settings = replace(
-            context.settings,
-            kind="timestep",
-            along="edited",
-            epochs=passes,
-            batch_size=1,
-            learning_rate=rate,
-        )
+        settings = replace(table, learning_rate=rate)
         fit = fitted(domain, first.task, first.interval, own, settings, space)
         losses[f"{rate:g}"] = fit.loss
         acts = {strength: fit.saved.attribute(strength) for strength in STRENGTHS}

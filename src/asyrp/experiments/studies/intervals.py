@@ -65,13 +65,7 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
         if showing is not None and len(edits) >= LEAST_FID:
             far = new_fid(showing.shape[1])(showing, features_of(context.features, edits))
         cells.append(dict(t_edit=place[0], t_boost=place[1], **plain_means(values), fid=far))
-    images, chosen = context.test_images(), (phases.t_edit, phases.t_boost)
-
-    def at(place: tuple[int, int]) -> dict[str, np.ndarray]:
-        return judged(context.domain, task, images, _cell(context, images, *place))
-
-    best, of_chosen = arm_of(scores, lambda k: at(places[k])), at(chosen)
-    automatic = arm_of([np.zeros(len(scores[0]))], lambda k: of_chosen)
+    chosen = (phases.t_edit, phases.t_boost)
     return {
         "task": task.name,
         "t_edits": t_edits,
@@ -79,11 +73,30 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
         "validation": len(validation.numbers),
         "cells": cells,
         "automatic": chosen,
-        "best": places[best.best],
-        "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(of_chosen["clean"])},
-        **ahead(best, [automatic], "best_minus_automatic"),
+        **_on_test(context, places, scores, chosen),
         "margin": bound_of("intervals"),
         "boosting": boosting(context, showing),
+    }
+
+
+def _on_test(
+    context: StudyContext,
+    places: Sequence[tuple[int, int]],
+    scores: Sequence[np.ndarray],
+    chosen: tuple[int, int],
+) -> dict[str, Any]:
+    """The best cell, and what it and the automatic choice do to test faces."""
+    images = context.test_images()
+
+    def at(place: tuple[int, int]) -> dict[str, np.ndarray]:
+        return judged(context.domain, context.first.task, images, _cell(context, images, *place))
+
+    best, values = arm_of(scores, lambda k: at(places[k])), at(chosen)
+    automatic = arm_of([np.zeros(len(scores[0]))], lambda k: values)
+    return {
+        "best": places[best.best],
+        "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(values["clean"])},
+        **ahead(best, [automatic], "best_minus_automatic"),
     }
 
 

@@ -126,15 +126,14 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
 
 
 def _lacking_all(context: StudyContext, learned: Sequence[Learned]) -> InvertedImages:
-    rows = set(range(len(context.test.numbers)))
-    for one in learned:
-        rows &= set(context.lacking(context.test, one.task))
+    lacking = (set(context.lacking(context.test, one.task)) for one in learned)
+    rows, test = sorted(set.intersection(*lacking)), context.test
     if len(rows) < 2:
         raise AsyrpError(
             f"sums of directions need at least 2 images that lack all of them; got {len(rows)} of "
-            f"{len(context.test.numbers)}; draw more"
+            f"{len(test.numbers)}; draw more"
         )
-    return context.test.rows(sorted(rows)[: context.count])
+    return test.rows(rows[: context.count])
 
 
 @of_json

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from asyrp.domains.base import Domain
 from asyrp.domains.inverted_images import Generators, InvertedImages, batched
 from asyrp.editing_methods.other_spaces import epsilon_space
 from asyrp.experiments.measure import as_saved, pictures_of
@@ -86,6 +87,14 @@ def noisy_edit(
     return as_saved(context.domain, batched(images, editing))
 
 
+def seeing(domain: Domain) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
+    """measure -> its value of each image, (n,)."""
+    return {
+        "confidence": lambda x: confidence(domain, x),
+        "grain": lambda x: grain(pictures_of(domain.model, x)),
+    }
+
+
 def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES) -> dict[str, Any]:
     """Change of the picture over the size of the noise, and how real pictures are then.
 
@@ -95,37 +104,30 @@ def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES)
     domain, images = context.domain, context.test.rows(range(context.count))
     spaces = {"h": domain.model, "eps": epsilon_space(domain.model)}
     back, real = images.reconstructions, features_of(context.features, images.images)
-    seeing: Mapping[str, Callable[[Tensor], np.ndarray]] = {
-        "confidence": lambda x: confidence(domain, x),
-        "grain": lambda x: grain(pictures_of(domain.model, x)),
-    }
     raw = {
         name: [noisy_edit(context, space, images, size) for size in sizes[name]]
         for name, space in spaces.items()
     }
     seen = {k: [features_of(context.features, e) for e in edits] for k, edits in raw.items()}
-    moved = {
-        k: np.array([distances(domain.distance, back, e) for e in edits])
-        for k, edits in raw.items()
-    }
+    every = {"lpips": lambda x: distances(domain.distance, back, x), **seeing(domain)}
     values = {
         name: {k: np.array([see(e) for e in edits]) for k, edits in raw.items()}
-        for name, see in seeing.items()
+        for name, see in every.items()
+    }
+    found = {
+        name: {
+            "sizes": list(sizes[name]),
+            **{m: [of_mean(row) for row in table[name]] for m, table in values.items()},
+            "fid": [fid(real, one, draws=FID_DRAWS) for one in seen[name]],
+        }
+        for name in spaces
     }
     return {
-        "spaces": {
-            name: {
-                "sizes": list(sizes[name]),
-                "lpips": [of_mean(row) for row in moved[name]],
-                **{m: [of_mean(row) for row in table[name]] for m, table in values.items()},
-                "fid": [fid(real, one, draws=FID_DRAWS) for one in seen[name]],
-            }
-            for name in spaces
-        },
-        **{f"{name}_of_reconstructions": of_mean(see(back)) for name, see in seeing.items()},
+        "spaces": found,
+        **{f"{k}_of_reconstructions": of_mean(see(back)) for k, see in seeing(domain).items()},
         "fid_of_reconstructions": fid(real, features_of(context.features, back), draws=FID_DRAWS),
         "faces": len(images.numbers),
-        **matched(moved, values, real, seen),
+        **matched(values.pop("lpips"), values, real, seen),
     }
 
 
