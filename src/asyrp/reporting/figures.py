@@ -30,10 +30,9 @@ def lines(
     """One line a series, in the colours from `first` on; estimates get a band, their interval."""
     for place, (label, values) in enumerate(series.items(), start=first):
         color, mark = COLORS[place % len(COLORS)], MARKS[place % len(MARKS)]
-        axes.plot(x, [centre(v) for v in values], color=color, marker=mark, ms=4, label=label)
-        bands = [ends(v) for v in values]
-        low, high = zip(*bands, strict=True)
-        if low != high:
+        middle, low, high = with_ends(values)
+        axes.plot(x, middle, color=color, marker=mark, ms=4, label=label)
+        if (low != high).any():
             axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if len(series) > 1:
@@ -46,7 +45,7 @@ def dots(axes: Axes, names: Sequence[str], series: Series, xlabel: str) -> None:
     for place, (label, values) in enumerate(series.items()):
         y = np.arange(len(names)) + height * (place - (len(series) - 1) / 2)
         axes.errorbar(
-            [centre(v) for v in values],
+            with_ends(values)[0],
             y,
             xerr=reach(values),
             fmt=MARKS[place % len(MARKS)],
@@ -83,17 +82,12 @@ def heat(
 
 def reach(values: Sequence[Estimate | float]) -> np.ndarray:
     """How far their intervals reach below and above, (2, n), as error bars take it."""
-    low, high = np.array([ends(v) for v in values]).T
-    middles = np.array([centre(v) for v in values])
-    found: np.ndarray = np.maximum(np.stack([middles - low, high - middles]), 0)
+    middle, low, high = with_ends(values)
+    found: np.ndarray = np.maximum([middle - low, high - middle], 0)
     return found
 
 
-def centre(value: Estimate | float) -> float:
-    """The number itself."""
-    return value.value if isinstance(value, Estimate) else float(value)
-
-
-def ends(value: Estimate | float) -> tuple[float, float]:
-    """Its interval, of no width for a bare number."""
-    return (value.low, value.high) if isinstance(value, Estimate) else (float(value), float(value))
+def with_ends(values: Sequence[Estimate | float]) -> np.ndarray:
+    """Values and both ends of their intervals, (3, n); a bare number's has no width."""
+    every = [v[:3] if isinstance(v, Estimate) else (v, v, v) for v in values]
+    return np.array(every, np.float64).reshape(-1, 3).T

@@ -1,6 +1,6 @@
 """Intervals: where editing should end, boosting begin, and what boosting does (4.1, 4.2, G, H)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from asyrp.experiments.tuning import ahead, arm_of, score
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
 from asyrp.reporting.figures import heat, new_figure
-from asyrp.reporting.statistics import Estimate, of_mean, of_statistic
+from asyrp.reporting.statistics import of_mean, of_statistic
 
 NEAR = "clean edits, best cell minus the automatic choice"
 BOOSTED = "Frechet distance to pictures with the value, boosted minus not"
@@ -121,18 +121,16 @@ def boosting(context: StudyContext, showing: Tensor | None) -> dict[str, Any]:
         found[name] = {"energy": of_mean(high_frequencies(shown))}
         if showing is not None:
             found[name]["fid"] = fid(showing, seen[name], False, draws=FID_DRAWS)
-    return {**found, "fid_difference": None if showing is None else _nearer(showing, seen)}
-
-
-def _nearer(showing: Tensor, seen: Mapping[str, Tensor]) -> Estimate:
-    """The distance with boosting minus that without, both sets of pictures resampled."""
+    if showing is None:
+        return {**found, "fid_difference": None}
     distance = new_fid(showing.shape[1])
 
     def difference(rows: np.ndarray, shown: np.ndarray) -> float:
         chosen, real = torch.as_tensor(rows), showing[torch.as_tensor(shown)]
         return distance(real, seen["with"][chosen]) - distance(real, seen["without"][chosen])
 
-    return of_statistic(difference, (len(seen["with"]), len(showing)), draws=FID_DRAWS)
+    counts = (len(seen["with"]), len(showing))  # both sets of pictures are resampled
+    return {**found, "fid_difference": of_statistic(difference, counts, draws=FID_DRAWS)}
 
 
 def high_frequencies(images: Tensor) -> np.ndarray:
