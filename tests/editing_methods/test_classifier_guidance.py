@@ -61,14 +61,13 @@ def test_one_guided_step_is_algorithm_2(model: HSpaceUNet, classifier: NoisyClas
 
 
 @torch.no_grad()
-def test_no_scale_and_an_ended_guidance_are_plain_ddim(
+def test_guidance_without_scale_is_plain_ddim(
     model: HSpaceUNet, classifier: NoisyClassifier
 ) -> None:
     x, grid, classifier = noise(2, 3, 16, 16), paper_grid(4), classifier.float()
     *_, plain = generate(model, model.schedule, x, grid)
-    for scale, end in ((0.0, 0), (5.0, 1000)):
-        *_, done = guided(model, classifier, x, grid, ("mouth", 1), scale, end)
-        assert torch.equal(done.x, plain.x)
+    *_, done = guided(model, classifier, x, grid, ("mouth", 1), 0.0)
+    assert torch.equal(done.x, plain.x)
 
 
 def test_training_learns_what_shows_and_repeats_itself() -> None:

@@ -80,7 +80,7 @@ def test_the_first_loss_is_that_of_the_untouched_network() -> None:
     rows = batches_of(4, SETTINGS)[0]
     x0 = sources.x0[0, rows]
     wanted = loss_of(x0, x0, sources.features[0, rows], guide, SETTINGS)
-    assert first.total == pytest.approx(float(wanted.total), rel=1e-4)
+    assert float(first.total) == pytest.approx(float(wanted.total), rel=1e-4)
     assert first.reconstruction == 0
 
 

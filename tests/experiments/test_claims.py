@@ -2,16 +2,38 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 from asyrp.errors import AsyrpError
 from asyrp.experiments.claims import SECOND, Outcome, decided, read_claim, registered
 from asyrp.experiments.studies.catalogue import STUDIES
-from asyrp.reporting.significance import images_needed
-from asyrp.reporting.statistics import Estimate, of_mean
+from asyrp.reporting.statistics import Estimate, of_difference, of_mean
 
 
 def about(value: float, width: float = 0.05) -> Estimate:
     return Estimate(value, value - width, value + width, 24)
+
+
+def images_needed(
+    difference: float, discordant: float, power: float = 0.8, level: float = 0.05
+) -> int:
+    """Images on which McNemar's test finds a difference of two rates with a chance of `power`.
+
+    discordant: share of images on which the two disagree (Miettinen 1968).
+    """
+    at_null = special.ndtri(1 - level / 2) * np.sqrt(discordant)
+    at_truth = special.ndtri(power) * np.sqrt(discordant - difference**2)
+    return int(np.ceil(((at_null + at_truth) / difference) ** 2))
+
+
+def test_so_many_images_find_10_points_4_times_of_5() -> None:
+    assert images_needed(0.1, 0.2) == 155
+    rng, count = np.random.default_rng(0), images_needed(0.1, 0.3)
+    found = 0
+    for _ in range(1000):
+        lot = rng.random(count)
+        found += of_difference(lot < 0.2, (lot >= 0.2) & (lot < 0.3)).low > 0
+    assert found / 1000 == pytest.approx(0.8, abs=0.03)
 
 
 def claim(*rules: dict[str, object], join: str = "all"):  # type: ignore[no-untyped-def]

@@ -523,7 +523,8 @@ def test_studies_by_name() -> None:
 
 
 def test_estimates_come_back_from_json() -> None:
-    from asyrp.experiments.studies.common import as_estimate
+    from asyrp.experiments.studies.common import as_estimates
 
     found = of_mean([0.0, 1.0, 1.0])
-    assert as_estimate(plain(found)) == found
+    numbers = {"a": [found, 0.5], "b": {"c": found}, "name": "x"}
+    assert as_estimates(plain(numbers)) == numbers

@@ -222,7 +222,7 @@ def test_the_luck_of_tuning_is_in_the_interval() -> None:
     assert sorted(seen) == [0, 1]  # resamples of the tuning faces choose either
     assert arm.best == int(scores[1].mean() > scores[0].mean())
     other = Tuned(np.zeros((1, 12)), np.zeros((1, 40)))
-    found = of_tuned([arm.tuned("clean")], [other])
+    found = of_tuned(arm.tuned("clean"), other)
     assert found.high - found.low > 1
     sure = arm_of([np.zeros(12), np.ones(12)], on_test)
     assert seen[2:] == [1]

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from asyrp.errors import AsyrpError
-from asyrp.reporting.significance import holm, images_needed, of_gap, p_value
-from asyrp.reporting.statistics import of_difference, of_mean
+from asyrp.reporting.significance import holm, of_gap, p_value
+from asyrp.reporting.statistics import of_mean
 
 
 def test_a_gap_is_found_where_one_is_and_5_times_of_100_where_none_is() -> None:
@@ -49,13 +49,3 @@ def test_holm_steps_down() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1, 1]
     assert holm([]) == []
-
-
-def test_so_many_images_find_10_points_4_times_of_5() -> None:
-    assert images_needed(0.1, 0.2) == 155
-    rng, count = np.random.default_rng(0), images_needed(0.1, 0.3)
-    found = 0
-    for _ in range(1000):
-        lot = rng.random(count)
-        found += of_difference(lot < 0.2, (lot >= 0.2) & (lot < 0.3)).low > 0
-    assert found / 1000 == pytest.approx(0.8, abs=0.03)

@@ -15,7 +15,7 @@ from asyrp.commands.inverting import Gallery, inverter_of, pictures
 from asyrp.domains.base import built_in, source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
-from asyrp.finders.amortised import parsed, read_text_pairs, text_pairs_of
+from asyrp.finders.amortised import parsed, read_text_pairs
 from asyrp.finders.base import FinderData
 from asyrp.finders.catalogue import Amortised, Clip, Compose, Jacobian, Labels, Pairs
 from asyrp.finders.labels import checked
@@ -88,8 +88,8 @@ def check_texts(options: Find, encoder: TextImageEncoder | None) -> None:
     if isinstance(options.by, Clip) and encoder is not None:
         new_text_direction(encoder, options.by.source, options.by.target)
     if isinstance(options.by, Amortised) and encoder is not None:
-        pairs = [*read_text_pairs(options.by.texts), *map(parsed, options.by.ask)]
-        text_pairs_of(encoder, pairs)
+        for pair in (*read_text_pairs(options.by.texts), *map(parsed, options.by.ask)):
+            new_text_direction(encoder, *pair)
 
 
 class Source(NamedTuple):

@@ -26,10 +26,18 @@ def direction_path(folder: Path, task: Task) -> Path:
     return folder / f"direction-{task.name}.safetensors"
 
 
+def _fit(
+    domain: Domain, task: Task, inputs: Inputs, space: HSpaceUNet | None = None
+) -> tuple[SavedDirection, Cost]:
+    """A direction trained now, and what that took; space: h is something else there."""
+    with counted(domain.model) as cost:
+        parts = (domain, task, inputs.interval, inputs.train, inputs.settings, space)
+        return fitted(*parts).saved, cost
+
+
 def train_ft(domain: Domain, task: Task, inputs: Inputs) -> Cost:
     """Train f_t and keep it, for our own methods and the studies."""
-    with counted(domain.model) as cost:
-        saved = fitted(domain, task, inputs.interval, inputs.train, inputs.settings).saved
+    saved, cost = _fit(domain, task, inputs)
     save_direction(direction_path(inputs.folder, task), saved.direction, saved.card)
     return cost
 
@@ -49,27 +57,18 @@ def asyrp(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 
 def asyrp_anew(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """The same, trained now."""
-    with counted(domain.model) as cost:
-        saved = fitted(domain, task, inputs.interval, inputs.train, inputs.settings).saved
+    saved, cost = _fit(domain, task, inputs)
     return directed(domain.model, inputs, saved, 0, cost)
 
 
-def mean_table(domain: Domain, task: Task, inputs: Inputs) -> Editor:
-    """One dh a timestep: the mean of f_t's over the training images (appendix L)."""
+def averaged(domain: Domain, task: Task, inputs: Inputs, name: str) -> Editor:
+    """The mean of f_t's dh over training images: "mean" a timestep, "global" over these too."""
     with counted(domain.model) as cost:
         saved = trained(domain, task, inputs.folder)
         table = mean_direction([recorded(domain, inputs.train, saved)])
-    mean = SavedDirection(table, saved.card)
-    return directed(domain.model, inputs, mean, bytes_kept(inputs, task, "mean", mean), cost)
-
-
-def one_global(domain: Domain, task: Task, inputs: Inputs) -> Editor:
-    """One dh for everything: the mean over timesteps too (appendix L)."""
-    with counted(domain.model) as cost:
-        saved = trained(domain, task, inputs.folder)
-        single = global_direction(mean_direction([recorded(domain, inputs.train, saved)]))
-    one = SavedDirection(single, saved.card)
-    return directed(domain.model, inputs, one, bytes_kept(inputs, task, "global", one), cost)
+        made = table if name == "mean" else global_direction(table)
+    mean = SavedDirection(made, saved.card)
+    return directed(domain.model, inputs, mean, bytes_kept(inputs, task, name, mean), cost)
 
 
 def symmetric_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
@@ -82,9 +81,8 @@ def symmetric_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 def epsilon_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """One De_t a timestep, trained and added to eps in P_t alone (appendix D.1)."""
     space = epsilon_space(domain.model)
-    table = replace(inputs.settings, kind="timestep")
-    with counted(domain.model) as cost:
-        saved = fitted(domain, task, inputs.interval, inputs.train, table, space).saved
+    table = inputs._replace(settings=replace(inputs.settings, kind="timestep"))
+    saved, cost = _fit(domain, task, table, space)
     return directed(space, inputs, saved, bytes_kept(inputs, task, "epsilon", saved), cost)
 
 

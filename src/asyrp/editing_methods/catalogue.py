@@ -1,15 +1,9 @@
 """Every method by name."""
 
 from collections.abc import Mapping
+from functools import partial
 
-from asyrp.editing_methods.asyrp import (
-    asyrp,
-    asyrp_anew,
-    epsilon_edit,
-    mean_table,
-    one_global,
-    symmetric_edit,
-)
+from asyrp.editing_methods.asyrp import asyrp, asyrp_anew, averaged, epsilon_edit, symmetric_edit
 from asyrp.editing_methods.base import EditingMethod, Method
 from asyrp.editing_methods.classifier_guidance import classified, classified_anew
 from asyrp.editing_methods.diffusionclip import diffusionclip
@@ -18,52 +12,41 @@ from asyrp.editing_methods.image_guidance import mixed, painted
 from asyrp.editing_methods.label_swap import swapped
 from asyrp.lookup import look_up
 
-DRAWN, LABELS = frozenset({"rendered_target"}), frozenset({"labels"})
+DRAWN, LABELS, CONDITION = (frozenset({x}) for x in ("rendered_target", "labels", "condition"))
 BEFORE = "f_t, trained before"
+ALL_BELOW = "no t_edit: trained at all timesteps below t_start"
+LABELLED = "labels of as many other images, unseen values among them; one for all tasks"
 STROKES = "strokes of the drawn target for every image; DDPM noise at every step, so no boosting"
+ANSWER = "the condition of the answer"
+MEAN, GLOBAL = (partial(averaged, name=name) for name in ("mean", "global"))
 
 METHODS: Mapping[str, EditingMethod] = {
     method.name: method
     for method in (
         Method("asyrp", "Asyrp, f_t", asyrp, after="direction", anew=asyrp_anew),
-        Method("mean", "Asyrp, one dh a timestep", mean_table, after="direction", given=BEFORE),
-        Method("global", "Asyrp, one dh", one_global, after="direction", given=BEFORE),
+        Method("mean", "Asyrp, one dh a timestep", MEAN, after="direction", given=BEFORE),
+        Method("global", "Asyrp, one dh", GLOBAL, after="direction", given=BEFORE),
         Method("symmetric", "symmetric edit", symmetric_edit, after="direction", given=BEFORE),
         Method("epsilon", "epsilon space", epsilon_edit, rate=1e-2),
-        Method(
-            "diffusionclip",
-            "DiffusionCLIP",
-            diffusionclip,
-            given="no t_edit: trained at all timesteps below t_start",
-            rate=1e-4,  # the paper's 8e-6 is for a network of 114 million weights
-        ),
+        # the paper's rate, 8e-6, is for a network of 114 million weights
+        Method("diffusionclip", "DiffusionCLIP", diffusionclip, given=ALL_BELOW, rate=1e-4),
         Method(
             "classifier",
             "classifier guidance",
             classified,
             LABELS,
             "classifier",
-            "labels of as many other images, unseen values among them; one for all tasks",
+            LABELLED,
             rate=2e-3,
             anew=classified_anew,
         ),
         Method("sdedit", "SDEdit", painted, DRAWN, given=f"{STROKES}; noised, not inverted"),
         Method("ilvr", "ILVR", mixed, DRAWN, given=STROKES),
-        Method(
-            "swap",
-            "DDIM, condition swapped",
-            swapped,
-            frozenset({"condition"}),
-            given="the condition of the answer",
-        ),
+        Method("swap", "DDIM, condition swapped", swapped, CONDITION, given=ANSWER),
     )
 }
 
 
 def method_of(name: str) -> EditingMethod:
-    """A method by name, or one of yours as MODULE:NAME.
-
-    Raises:
-        AsyrpError: nothing by that name.
-    """
+    """A method by name, or one of yours as MODULE:NAME; AsyrpError for any other."""
     return look_up(name, {**METHODS, **FINDER_METHODS}, "method")

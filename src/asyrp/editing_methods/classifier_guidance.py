@@ -70,18 +70,16 @@ def noisy_loss(
     labels: np.ndarray,
     schedule: NoiseSchedule,
     batch: int,
-    seed: int = 0,
 ) -> Callable[[int], Tensor]:
     """Mean cross-entropy of the visible attributes of x_t, t uniform; step -> loss.
 
-    Args:
-        images: (n, 3, height, width). labels: (n, attributes), HIDDEN where not visible.
+    images: (n, 3, height, width). labels: (n, attributes), HIDDEN where not visible.
     """
     alpha_bars = torch.tensor(schedule.alpha_bars, dtype=torch.float64)
     targets = torch.from_numpy(labels.astype(np.int64))
 
     def loss_at(index: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+        generator = torch.Generator().manual_seed(index)
         rows = torch.randint(len(images), (batch,), generator=generator)
         t = torch.randint(schedule.length, (batch,), generator=generator)
         signal = alpha_bars[t].sqrt().float().view(-1, 1, 1, 1)
@@ -114,11 +112,10 @@ def guided(
     grid: Sequence[Pair],
     wanted: tuple[str, int],
     scale: float,
-    t_end: int = 0,
     t_boost: int = 0,
     generators: Generators = (),
 ) -> Iterator[Step]:
-    """DDIM with eps - scale sqrt(1 - abar_t) grad log p(value | x_t) down to t_end.
+    """DDIM with eps - scale sqrt(1 - abar_t) grad log p(value | x_t).
 
     Dhariwal and Nichol 2021, algorithm 2: both halves of the step see the shifted noise.
 
@@ -127,10 +124,8 @@ def guided(
         t_boost, generators: as of the reverse process.
     """
     for pair in grid:
-        eps = model(x, pair.t)
-        if pair.t >= t_end:
-            away = math.sqrt(1 - model.schedule.alpha_bar(pair.t)) * scale
-            eps = eps - away * pull(classifier, x, pair.t, *wanted)
+        away = math.sqrt(1 - model.schedule.alpha_bar(pair.t)) * scale
+        eps = model(x, pair.t) - away * pull(classifier, x, pair.t, *wanted)
         boosted = pair.t < t_boost
         noise = draw_noise(x, generators) if boosted else None
         done = step(x, eps, eps, model.schedule, pair, noise, float(boosted))
@@ -188,7 +183,7 @@ def guiding(domain: Domain, task: Task, inputs: Inputs, classifier: NoisyClassif
         grid, boost = images.grid(domain.model.schedule.length), inputs.interval.t_boost
 
         def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-            known = (x, grid, value, setting["scale"], 0, boost, generators)
+            known = (x, grid, value, setting["scale"], boost, generators)
             *_, last = guided(domain.model, classifier, *known)
             return last.x
 

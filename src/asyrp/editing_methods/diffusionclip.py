@@ -7,7 +7,6 @@ number of optimiser steps of our own training, so that only what is trained diff
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,9 +15,9 @@ from asyrp.domains.base import Domain, Task, guide_of
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.base import Editor, Inputs, Setting
 from asyrp.finders.clip_training import batches_of
-from asyrp.finders.training_goal import remaining
+from asyrp.finders.training_goal import rate_at
 from asyrp.method.asymmetric_process import reverse_process
-from asyrp.method.clip_loss import loss_of
+from asyrp.method.clip_loss import Losses, loss_of
 from asyrp.method.cost import Cost, counted
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Pair
@@ -27,17 +26,6 @@ from asyrp.method.unedited_trajectory import UneditedTrajectory, editing_window,
 from asyrp.settings import TrainSettings
 
 SHARES: tuple[Setting, ...] = tuple({"share": s} for s in (0.5, 0.8, 1.3, 2.1))
-
-
-class TuneStep(NamedTuple):
-    """One optimiser step."""
-
-    batch: int
-    batches: int
-    t: int
-    total: float
-    directional: float
-    reconstruction: float
 
 
 def trainable(model: HSpaceUNet) -> HSpaceUNet:
@@ -53,26 +41,24 @@ def fine_tune(
     sources: UneditedTrajectory,
     grid: Sequence[Pair],
     settings: TrainSettings,
-) -> Iterator[TuneStep]:
-    """Train `tuned` in place with lambda_clip L_dir + lambda_recon cos L1 at every timestep.
+) -> Iterator[Losses]:
+    """Train `tuned` in place with lambda_clip L_dir + lambda_recon cos L1; yields every step's.
 
-    Raises:
-        AsyrpError: the settings' loss has no gradient at the untouched network.
+    AsyrpError where the settings' loss has no gradient at the untouched network.
     """
     settings.check_start()
     optimiser = torch.optim.Adam(tuned.unet.parameters(), lr=settings.rate)
     order = batches_of(len(sources.latents), settings)
     for batch, rows in enumerate(order):
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate * remaining(batch, len(order), settings)
+            group["lr"] = rate_at(batch, len(order), settings)
         for k, done in enumerate(reverse_process(tuned, sources.latents[rows], grid)):
             x0, features = sources.x0[k, rows], sources.features[k, rows]
             losses = loss_of(done.x0, x0, features, guide, settings)
             optimiser.zero_grad(set_to_none=True)
             losses.total.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            numbers = (float(value.detach()) for value in losses)
-            yield TuneStep(batch, len(order), done.t, *numbers)
+            yield Losses(*(value.detach() for value in losses))
 
 
 @torch.no_grad()

@@ -136,50 +136,25 @@ def success(
     return float(np.mean(labels_of(domain, task, made).numpy()))
 
 
-JUDGED = frozenset({"judge"})
+JUDGED, DRAWN, TEXTS = (frozenset({one}) for one in ("judge", "rendered_target", "third task"))
 LABELLED = "no texts: the judge's labels of the training images"
 UNNAMED = f"no texts: the best of {COMPONENTS}, either way, by the judge on {FEW} training images"
+PAIRED = "no texts: the drawn targets of the training images"
+OTHER_TEXTS = "the domain's other text pairs; it never saw this one"
+MEANS, BOUNDARY = Labels("", "", ""), Labels("", "", "", "svm")
+PREDICTION = Jacobian("prediction", COMPONENTS, timesteps=2)
+BOTTLENECK = Jacobian("bottleneck", COMPONENTS, timesteps=2)
 
 FINDER_METHODS: Mapping[str, Method] = {
-    method.name: method
-    for method in (
-        Method("labels", "class means (Haas)", Found(Labels("", "", "")), JUDGED, given=LABELLED),
-        Method(
-            "boundary",
-            "SVM's normal (BoundaryDiffusion)",
-            Found(Labels("", "", "", "svm")),
-            JUDGED,
-            given=LABELLED,
-        ),
-        Method("pca", "principal component (Haas)", Found(Pca(COMPONENTS)), JUDGED, given=UNNAMED),
-        Method(
-            "jacobian",
-            "Jacobian of P_t (Haas)",
-            Found(Jacobian(components=COMPONENTS, timesteps=2)),
-            JUDGED,
-            given=UNNAMED,
-        ),
-        Method(
-            "pullback",
-            "pullback of h (Park)",
-            Found(Jacobian("bottleneck", COMPONENTS, timesteps=2)),
-            JUDGED,
-            given=UNNAMED,
-        ),
-        Method(
-            "pairs",
-            "mean difference of pairs",
-            Found(Pairs(Path())),
-            frozenset({"rendered_target"}),
-            given="no texts: the drawn targets of the training images",
-        ),
-        Method(
-            "amortised",
-            "one f_t for all texts",
-            Found(Amortised(Path())),
-            frozenset({"third task"}),
-            given="the domain's other text pairs; it never saw this one",
-        ),
+    name: Method(name, title, Found(finder), needs, given=given)
+    for name, title, finder, needs, given in (
+        ("labels", "class means (Haas)", MEANS, JUDGED, LABELLED),
+        ("boundary", "SVM's normal (BoundaryDiffusion)", BOUNDARY, JUDGED, LABELLED),
+        ("pca", "principal component (Haas)", Pca(COMPONENTS), JUDGED, UNNAMED),
+        ("jacobian", "Jacobian of P_t (Haas)", PREDICTION, JUDGED, UNNAMED),
+        ("pullback", "pullback of h (Park)", BOTTLENECK, JUDGED, UNNAMED),
+        ("pairs", "mean difference of pairs", Pairs(Path()), DRAWN, PAIRED),
+        ("amortised", "one f_t for all texts", Amortised(Path()), TEXTS, OTHER_TEXTS),
     )
 }
 """Every finder that needs no direction to begin with; f_t itself is "asyrp"."""

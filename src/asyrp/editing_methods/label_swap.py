@@ -29,8 +29,7 @@ def swap_condition(
 ) -> Iterator[ReverseStep]:
     """Invert under one condition and walk back under another: one network with each of two fixed.
 
-    Args:
-        images: x at t = CLEAN. grid: the pairs from where the inversion ends.
+    images: x at t = CLEAN. grid: the pairs from where the inversion ends.
     """
     *_, top = invert_steps(source, source.schedule, images, grid, "source", 1)
     yield from reverse_process(target, top.x, grid, (), t_boost, generators)

@@ -131,11 +131,7 @@ def epsilon_space(model: HSpaceUNet) -> HSpaceUNet:
 
 
 def at_block(model: HSpaceUNet, block: str) -> HSpaceUNet:
-    """The network cut behind another block, of `blocks(model)`.
-
-    Raises:
-        AsyrpError: it has no such block.
-    """
+    """The network cut behind another block, of `blocks(model)`; AsyrpError where it has no such."""
     if block not in blocks(model):
         known = ", ".join(blocks(model))
         raise AsyrpError(f"this network has no block {block!r}; it has: {known}")

@@ -82,8 +82,7 @@ class Claim:
     def outcome(self, found: Measures) -> Outcome:
         """What the measures say of all rules together; p is 1 where one is missing or they differ.
 
-        Raises:
-            AsyrpError: a measure that is not one of the claim's, or lacks.
+        AsyrpError for a measure that is not one of the claim's, or lacks.
         """
         wanted = [measure for rule in self.rules for measure in rule.measures]
         if set(wanted) != set(found):
@@ -106,11 +105,7 @@ def registered() -> Mapping[str, Claim]:
 
 
 def read_claim(name: str, table: Mapping[str, Any]) -> Claim:
-    """A claim of a table of `claims.toml`.
-
-    Raises:
-        AsyrpError: something lacks, or a rule without exactly one bound.
-    """
+    """A claim of a table of `claims.toml`; AsyrpError for one that lacks something."""
     try:
         rules = tuple(_rule(name, one) for one in table["rules"])
         join = table["join"] if len(rules) > 1 else table.get("join", "all")

@@ -31,7 +31,7 @@ from asyrp.method.cost import counted, encoder_share, spent
 from asyrp.metrics.answers import changed
 from asyrp.runtime.cpu import finish
 from asyrp.runtime.resumable import Stage
-from asyrp.scorers.judge import Judge, answers, shown
+from asyrp.scorers.judge import answers, shown
 from asyrp.storage.images import contact_sheet, write_png
 
 SHOWN = 8  # images of a strip
@@ -167,14 +167,12 @@ class Reconstructed:
         if judge is None:
             return {"changed": {}}
         before, after = (answers(judge, x) for x in (images.images, images.reconstructions))
-        return {"changed": changed(before, after, visible(judge, before))}
-
-
-def visible(judge: Judge, seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """attribute -> (n,) bool: whether it shows in each image, by the judge's own answers."""
-    count = len(next(iter(seen.values())))
-    images = [{a: judge.values[a][int(rows[i])] for a, rows in seen.items()} for i in range(count)]
-    return {a: np.array([judge.visible(image, a) for image in images], bool) for a in seen}
+        seen = [
+            {name: judge.values[name][int(rows[i])] for name, rows in before.items()}
+            for i in range(len(images.numbers))
+        ]
+        visible = {a: np.array([judge.visible(one, a) for one in seen], bool) for a in before}
+        return {"changed": changed(before, after, visible)}
 
 
 def compare_stages(plan: Plan) -> list[Stage]:

@@ -187,7 +187,8 @@ def flat_rows(cells: Cells) -> list[dict[str, object]]:
     for (method, task), cell in cells.items():
         if method in LINES:
             continue
-        means = {m: float(np.nanmean(compare_table.row(cell, m))) for m in cell["values"]}
+        values = {m: np.array(row, np.float64) for m, row in cell["values"].items()}
+        means = {m: float(np.nanmean(row)) for m, row in values.items()}
         sets = {name: one["value"] for name, one in cell["sets"].items()}
         rows.append({"method": method, "task": task, **means, **sets, **dict(cell["setting"])})
     return rows

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from asyrp.domains.base import Task
 from asyrp.editing_methods.catalogue import method_of
 from asyrp.metrics.calibration import LINES, Table, calibrated
-from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure
+from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure, reach
 from asyrp.reporting.statistics import Estimate, of_mean, of_strata
 from asyrp.reporting.tables import percent
 from asyrp.reporting.tuned import Tuned, of_tuned_strata
@@ -31,11 +31,6 @@ ASIDE = ("success_before", "leakage_reconstruction", "lpips_reconstruction", "id
 REFERENCE = "asyrp"
 
 
-def row(cell: Mapping[str, Any], metric: str) -> np.ndarray:
-    """A metric of each test image; NaN where it has none."""
-    return np.array([np.nan if v is None else v for v in cell["values"][metric]], np.float64)
-
-
 def judged(cells: Cells) -> bool:
     """Whether a judge saw the edits."""
     return all("clean" in cell["values"] for cell in cells.values())
@@ -44,7 +39,7 @@ def judged(cells: Cells) -> bool:
 def pooled(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estimate:
     """The mean over tasks; images are resampled with all their edits."""
     chosen = [cells[method, task.name] for task in tasks]
-    return of_strata([row(c, metric) for c in chosen], [c["numbers"] for c in chosen])
+    return of_strata([c["values"][metric] for c in chosen], [c["numbers"] for c in chosen])
 
 
 def gain(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estimate:
@@ -62,7 +57,7 @@ def tuned(cell: Mapping[str, Any], metric: str) -> Tuned:
     scores = np.asarray(cell["scores"], np.float64)
     results = np.full((len(scores), len(cell["numbers"])), np.nan)
     for place, values in cell["tested"].items():
-        results[int(place)] = [np.nan if v is None else v for v in values[metric]]
+        results[int(place)] = np.array(values[metric], np.float64)
     return Tuned(scores, results)
 
 
@@ -111,16 +106,17 @@ def costs(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[d
     rows = []
     for method in methods:
         chosen = [cells[method, task.name] for task in tasks]
-        per_image = [c["editing"]["evaluations"] / len(c["numbers"]) for c in chosen]
+        spent = {part: _mean([c[part] for c in chosen]) for part in ("training", "tuning")}
+        edit = _mean([{k: v / len(c["numbers"]) for k, v in c["editing"].items()} for c in chosen])
         rows.append(
             {
                 "method": method_of(method).title,
-                "evaluations to train": _rounded(chosen, "training", "evaluations"),
-                "seconds to train": _rounded(chosen, "training", "seconds"),
-                "evaluations to tune": _rounded(chosen, "tuning", "evaluations"),
-                "evaluations an edit": f"{np.mean(per_image):.1f}",
-                "seconds an edit": f"{_mean(chosen, _edit_seconds):.2f}",
-                "bytes stored": f"{_mean(chosen, lambda c: c['stored']):,.0f}",
+                "evaluations to train": f"{spent['training']['evaluations']:,.0f}",
+                "seconds to train": f"{spent['training']['seconds']:,.0f}",
+                "evaluations to tune": f"{spent['tuning']['evaluations']:,.0f}",
+                "evaluations an edit": f"{edit['evaluations']:.1f}",
+                "seconds an edit": f"{edit['seconds']:.2f}",
+                "bytes stored": f"{np.mean([c['stored'] for c in chosen]):,.0f}",
                 "learning rate": "–" if (rate := chosen[0]["rate"]) is None else f"{rate:.1g}",
                 "what differs": method_of(method).given or "nothing",
             }
@@ -128,33 +124,25 @@ def costs(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[d
     return rows
 
 
-def _edit_seconds(cell: Mapping[str, Any]) -> float:
-    return float(cell["editing"]["seconds"] / len(cell["numbers"]))
-
-
-def _rounded(cells: Sequence[Mapping[str, Any]], part: str, name: str) -> str:
-    return f"{_mean(cells, lambda c: c[part][name]):,.0f}"
-
-
-def _mean(cells: Sequence[Mapping[str, Any]], value: Any) -> float:
-    return float(np.mean([value(cell) for cell in cells]))
+def _mean(spent: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in spent])) for name in spent[0]}
 
 
 def by_task(
     cells: Cells, methods: Sequence[str], tasks: Sequence[Task], metric: str
 ) -> list[dict[str, Any]]:
     """A row a task, a column a method: a share in % with its interval."""
-    return [
-        {
-            "edit": f"{task.target}{' (unseen)' if task.unseen else ''}",
-            "images": len(cells[methods[0], task.name]["numbers"]),
-            **{
-                method_of(method).title: percent(of_mean(row(cells[method, task.name], metric)))
-                for method in methods
-            },
-        }
-        for task in tasks
-    ]
+    rows = []
+    for task in tasks:
+        of_task = {method_of(name).title: cells[name, task.name] for name in methods}
+        rows.append(
+            {
+                "edit": f"{task.target}{' (unseen)' if task.unseen else ''}",
+                "images": len(cells[methods[0], task.name]["numbers"]),
+                **{name: percent(of_mean(c["values"][metric])) for name, c in of_task.items()},
+            }
+        )
+    return rows
 
 
 def gains(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:
@@ -188,8 +176,7 @@ def tuning(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[
 def leaks(rows: Sequence[Mapping[str, Sequence[float | None]]]) -> tuple[np.ndarray, list[str]]:
     """The leakage matrix, rows x factors, in %; and the factors' names.
 
-    Args:
-        rows: attribute -> whether each image's judged value changed; None where it does not show.
+    rows: attribute -> whether each image's judged value changed; None where it does not show.
     """
     factors = list(dict.fromkeys(factor for row in rows for factor in row))
     table = np.full((len(rows), len(factors)), np.nan)
@@ -232,8 +219,8 @@ def plot_overall(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) ->
         axes.errorbar(
             100 * x.value,
             100 * y.value,
-            xerr=[[100 * (x.value - x.low)], [100 * (x.high - x.value)]],
-            yerr=[[100 * (y.value - y.low)], [100 * (y.high - y.value)]],
+            xerr=100 * reach([x]),
+            yerr=100 * reach([y]),
             fmt=MARKS[(place + place // len(COLORS)) % len(MARKS)],
             color=COLORS[place % len(COLORS)],
             markerfacecolor="white" if place >= len(COLORS) else None,  # a colour's second method

@@ -14,6 +14,8 @@ from asyrp.reporting.tables import percent, shown
 
 REACHED = 0.5  # success of an unseen edit that counts as having reached it
 LEAKING = 5  # percentage points above the reconstruction that are told
+CLEAN = ("clean", "clean_2")  # by both judges
+SEEN = ("s_dir", "lpips", "success")
 Doses = Sequence[tuple[Task, Mapping[str, Any]]]
 """Tasks and the results of their `DoseResponse`."""
 
@@ -31,14 +33,13 @@ def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[
     """Whether f_t makes more clean edits than others do, and reaches unseen domains."""
     if REFERENCE not in methods:
         return []
-    found = []
-    for method in methods:
-        if method != REFERENCE:
-            both = [gain(cells, method, tasks, metric) for metric in ("clean", "clean_2")]
-            found.append(_claimed("compare", both, method_of(method).title))
-    unseen = groups_of(tasks).get("unseen", [])
-    if unseen:
-        both = [pooled(cells, REFERENCE, unseen, metric) for metric in ("success", "success_2")]
+    found = [
+        _claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], method_of(m).title)
+        for m in methods
+        if m != REFERENCE
+    ]
+    if unseen := groups_of(tasks).get("unseen"):
+        both = [pooled(cells, REFERENCE, unseen, k) for k in ("success", "success_2")]
         found.append(_claimed("unseen", both))
     return found
 
@@ -58,7 +59,7 @@ def summary(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
     made = [one for one in claims(cells, methods, tasks) if one.name == "compare"]
     for method, sign in zip(others, decided([one.outcome for one in made]), strict=True):
         words[sign].append(method_of(method).title)
-    clean = [percent(pooled(cells, REFERENCE, tasks, metric)) for metric in ("clean", "clean_2")]
+    clean = [percent(pooled(cells, REFERENCE, tasks, metric)) for metric in CLEAN]
     told = {True: "more than", False: "fewer than", None: "undecided against"}
     parts = [f"{told[sign]} {', '.join(names)}" for sign, names in words.items() if names]
     return (
@@ -70,25 +71,17 @@ def summary(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
 def control_rows(scales: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row a negative control, over tasks: how often each judge sees a success that is none."""
     known = [one for one in scales if one["controls"]]
+    numbers = [one["numbers"] for one in known]
     return [
         {
             "picture": name,
             **{
-                title: percent(
-                    of_strata(
-                        [_row(one["controls"][name][key]) for one in known],
-                        [one["numbers"] for one in known],
-                    )
-                )
+                title: percent(of_strata([one["controls"][name][key] for one in known], numbers))
                 for key, title in (("success", "the judge"), ("success_2", "the second judge"))
             },
         }
         for name in (known[0]["controls"] if known else ())
     ]
-
-
-def _row(values: Sequence[float | None]) -> np.ndarray:
-    return np.array([np.nan if v is None else v for v in values], np.float64)
 
 
 def leaking(cells: Cells, tasks: Sequence[Task], back: Back) -> str:
@@ -111,12 +104,12 @@ def dose_rows(doses: Doses) -> list[dict[str, Any]]:
     """A row for each colour and strength of f_t."""
     rows: list[dict[str, Any]] = []
     for task, one in doses:
-        name = f"{task.target}{' (unseen)' if task.unseen else ''}"
+        edit = f"{task.target}{' (unseen)' if task.unseen else ''}"
         for row in one["rows"]:
             known = {key: Estimate(**row[key]) for key in ("share", *SEEN) if key in row}
             rows.append(
                 {
-                    "edit": name,
+                    "edit": edit,
                     "strength": f"{row['strength']:g}",
                     "share of the distance, %": percent(known["share"]),
                     "S_dir": known.get("s_dir"),
@@ -125,12 +118,8 @@ def dose_rows(doses: Doses) -> list[dict[str, Any]]:
                     "mean colour": named(row["colour"]),
                 }
             )
-        answer = named(one["answer"])
-        rows.append({"edit": name, "strength": "the target", "mean colour": answer})
+        rows.append({"edit": edit, "strength": "the target", "mean colour": named(one["answer"])})
     return rows
-
-
-SEEN = ("s_dir", "lpips", "success")
 
 
 def named(colour: Sequence[int]) -> str:

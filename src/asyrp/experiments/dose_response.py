@@ -11,12 +11,7 @@ from torch import Tensor
 from asyrp.domains.base import Domain, Task, guide_of, task_of
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.asyrp import trained
-from asyrp.experiments.distance_to_target import (
-    differing,
-    levels,
-    shares_of_distance,
-    targets_of,
-)
+from asyrp.experiments.distance_to_target import differing, levels, shares_of_distance, targets_of
 from asyrp.experiments.measure import judged
 from asyrp.experiments.plan import Plan, domain_of, images_kept, interval_kept
 from asyrp.metrics.directional import directional_similarity

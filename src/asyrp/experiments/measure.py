@@ -8,12 +8,12 @@ from torch import Tensor
 
 from asyrp.domains.base import Domain, Task, guide_of
 from asyrp.domains.inverted_images import InvertedImages
-from asyrp.experiments import second_judge
+from asyrp.experiments.second_judge import seconded
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_space import Pixels
 from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.perceptual import distances
-from asyrp.metrics.table import Scorers, Values, Wish, features_in, of_sets, per_image
+from asyrp.metrics.table import Scorers, Wish, features_in, of_sets, per_image
 from asyrp.reporting.statistics import Estimate
 
 
@@ -30,11 +30,7 @@ def wish_of(task: Task) -> Wish | None:
 
 
 def measured(
-    domain: Domain,
-    task: Task,
-    images: InvertedImages,
-    edits: Tensor,
-    showing: Tensor | None = None,
+    domain: Domain, task: Task, images: InvertedImages, edits: Tensor, showing: Tensor | None = None
 ) -> Measured:
     """Every metric of the edits; showing: other pictures with the value, for Frechet distances."""
     pictures = Pictures(images.images, edits, images.reconstructions, showing)
@@ -57,15 +53,6 @@ def judged(
     scorers = Scorers(guide=guide, judge=judge, distance=domain.distance)
     values = per_image(pictures, scorers, wish_of(task))
     return values | seconded(domain, task, images, edits, values)
-
-
-def seconded(
-    domain: Domain, task: Task, images: InvertedImages, edits: Tensor, values: Values
-) -> dict[str, np.ndarray]:
-    """What the second judge says, where the first one says something."""
-    if "leakage" not in values:
-        return {}
-    return second_judge.seconded(domain, task, images, edits, values["leakage"])
 
 
 def as_saved(domain: Domain, x: Tensor) -> Tensor:

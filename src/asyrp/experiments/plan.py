@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -114,8 +114,7 @@ def settled(plan: Plan) -> Plan:
 def with_finders(plan: Plan) -> Plan:
     """The same with f_t and every finder for methods, and the tasks that labels suffice for.
 
-    Raises:
-        AsyrpError: there is no such task.
+    AsyrpError where there is no such task.
     """
     domain, asked = domain_of(plan), plan.tasks
     x = domain.images("train", plan.train_images).x
@@ -132,9 +131,9 @@ def with_finders(plan: Plan) -> Plan:
 
 def check_images(plan: Plan, domain: Domain, tasks: Sequence[Task]) -> None:
     """Raise AsyrpError where too few test or validation images lack a task's value."""
-    needs = {"test": plan.test_images, "validation": LEAST_TUNING}
+    needs: Mapping[Split, int] = {"test": plan.test_images, "validation": LEAST_TUNING}
     for split, wanted in needs.items():
-        images = domain.images(cast(Split, split), plan.counts[cast(Split, split)])
+        images = domain.images(split, plan.counts[split])
         for task in tasks:
             found = len(domain.lacking(images, task))
             if found < wanted:

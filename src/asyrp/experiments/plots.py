@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from asyrp.method.editing_interval import Found
 from asyrp.method.protocols import Thresholds
+from asyrp.reporting.figures import COLORS
 from asyrp.storage.files import atomic_path
 
-BLUE, ORANGE = "#0072B2", "#D55E00"  # of the Okabe-Ito palette, safe for colour-blind eyes
+BLUE, ORANGE = COLORS[:2]
 
 
 def plot_curves(found: Found, cosine: float, thresholds: Thresholds) -> Figure:

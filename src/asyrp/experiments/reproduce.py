@@ -10,19 +10,13 @@ import torch
 
 from asyrp.domains.base import Task
 from asyrp.experiments import compare_table
-from asyrp.experiments.claims import Measures, Outcome, decided, registered
+from asyrp.experiments.claims import decided, registered
 from asyrp.experiments.compare import SHOWN, compare_stages
 from asyrp.experiments.compare_report import Compared, figures, page, read_compared, tables
-from asyrp.experiments.compare_words import claims
+from asyrp.experiments.compare_words import Claimed, claims
 from asyrp.experiments.plan import Plan
 from asyrp.experiments.plots import save_figure
-from asyrp.experiments.studies.catalogue import (
-    WORDS,
-    stage_name,
-    study_of,
-    study_stages,
-    told,
-)
+from asyrp.experiments.studies.catalogue import WORDS, stage_name, study_of, study_stages, told
 from asyrp.experiments.studies.common import Verdict, ranged
 from asyrp.reporting.significance import holm
 from asyrp.reporting.statistics import HOW, Estimate, of_mean
@@ -101,29 +95,22 @@ def verdicts(
 ) -> tuple[dict[str, Verdict], list[dict[str, Any]]]:
     """Study -> what it says, and a row for each claim of the page, decided with all the others."""
     known = {name: study_of(name).verdict(result_of(kept, stage_name(name))) for name in names}
-    judged = compare_table.judged(found.cells)
-    compared = claims(found.cells, plan.methods, found.tasks) if judged else []
-    ruled = {name: one for name, one in known.items() if one.outcome is not None}
-    none: Measures = {}
-    made = [(name, one.claim, cast(Outcome, one.outcome), none) for name, one in ruled.items()]
-    every = [*made, *compared]
-    outcomes = [outcome for _, _, outcome, _ in every]
-    adjusted, decisions = holm([one.p for one in outcomes]), decided(outcomes)
-    rows = [
-        {
-            "by": name,
-            "claim": claim,
-            "here": WORDS[holds],
-            "p (Holm)": p,
-            "both judges, %": " / ".join(percent(cast(Estimate, e)) for e in measures.values()),
-            "images it needs": registered()[name].images if name in registered() else None,
-        }
-        for (name, claim, _, measures), holds, p in zip(every, decisions, adjusted, strict=True)
+    every = [
+        Claimed(name, one.claim, one.outcome, {})
+        for name, one in known.items()
+        if one.outcome is not None
     ]
-    known |= {
-        name: known[name]._replace(holds=holds)
-        for (name, *_), holds in zip(made, decisions, strict=False)
-    }
+    if compare_table.judged(found.cells):
+        every += claims(found.cells, plan.methods, found.tasks)
+    outcomes = [one.outcome for one in every]
+    rows = []
+    for one, holds, p in zip(every, decided(outcomes), holm([o.p for o in outcomes]), strict=True):
+        both = " / ".join(percent(cast(Estimate, found)) for found in one.measures.values())
+        images = registered()[one.name].images if one.name in registered() else None
+        row = {"by": one.name, "claim": one.claim, "here": WORDS[holds], "p (Holm)": p}
+        rows.append({**row, "both judges, %": both, "images it needs": images})
+        if one.name in known:
+            known[one.name] = known[one.name]._replace(holds=holds)
     return known, rows
 
 

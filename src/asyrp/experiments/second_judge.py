@@ -13,6 +13,7 @@ from asyrp.domains.inverted_images import InvertedImages
 from asyrp.experiments.distance_to_target import shares_of_distance
 from asyrp.metrics import answers
 from asyrp.metrics.features import EncoderFeatures, features_of
+from asyrp.metrics.table import Values
 
 HALFWAY = 0.5  # of the way to the drawn target: past it the target is nearer than the source
 
@@ -37,8 +38,10 @@ def succeeded(domain: Domain, task: Task, images: InvertedImages, edits: Tensor)
 
 
 def seconded(
-    domain: Domain, task: Task, images: InvertedImages, edits: Tensor, leaks: np.ndarray
+    domain: Domain, task: Task, images: InvertedImages, edits: Tensor, values: Values
 ) -> dict[str, np.ndarray]:
-    """success_2 and clean_2, (n,) each; leaks: what the first judge saw change besides."""
+    """success_2 and clean_2, (n,) each, where the first judge says something among the values."""
+    if "leakage" not in values:
+        return {}
     success = succeeded(domain, task, images, edits)
-    return {"success_2": success, "clean_2": answers.clean(success, leaks)}
+    return {"success_2": success, "clean_2": answers.clean(success, values["leakage"])}

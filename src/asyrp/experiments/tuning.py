@@ -42,8 +42,7 @@ class Arm(NamedTuple):
 def arm_of(scores: Sequence[np.ndarray], on_test: Callable[[int], Mapping[str, np.ndarray]]) -> Arm:
     """Choose by the scores of tuning images; test images see what resamples of these choose.
 
-    Args:
-        scores: of every setting, (m,). on_test: what the setting at a place does to test images.
+    scores: of every setting, (m,). on_test: what the setting at a place does to test images.
     """
     table = np.stack(scores)
     drawn = table[:, resamples(table.shape[1], 0, TUNING_DRAWS)].mean(-1).argmax(0)
@@ -57,7 +56,7 @@ def ahead(ours: Arm, theirs: Sequence[Arm], key: str) -> dict[str, Estimate]:
     for metric, name in (("clean", key), ("clean_2", f"{key}_2")):
         others = [one.tuned(metric) for one in theirs]
         joined = Tuned(*(np.concatenate(parts) for parts in zip(*others, strict=True)))
-        found[name] = of_tuned([ours.tuned(metric)], [joined], draws=TUNING_DRAWS)
+        found[name] = of_tuned(ours.tuned(metric), joined, draws=TUNING_DRAWS)
     return found
 
 

@@ -1,10 +1,11 @@
 """One f_t for many texts: it takes the text direction dT as input, and dh is linear in dT."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +13,12 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData, FinderStep, FoundDirection
 from asyrp.finders.catalogue import Amortised
-from asyrp.finders.fitting import Goal, fitted
-from asyrp.finders.pairs import told
-from asyrp.finders.unfinished import key_of
+from asyrp.finders.fitting import Goal, batches_of, fitted, told
+from asyrp.finders.unfinished import checkpoint_of
 from asyrp.method.clip_loss import loss_of
 from asyrp.method.direction_file import restored
 from asyrp.method.directions import ImplicitDirection
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, joined, prepare
 from asyrp.runtime.generators import seeded
@@ -71,99 +70,69 @@ def new_amortised(model: HSpaceUNet, features: int, seed: int) -> AmortisedDirec
     return seeded(seed, made).to(model.device)
 
 
-class TextPair(NamedTuple):
-    """A text pair to train on."""
-
-    texts: Texts
-    guide: TextDirection
-
-
 def find(settings: Amortised, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
     """Train on all text pairs, one a batch in a random order; then answer those that are asked.
 
-    Raises:
-        AsyrpError: fewer than two text pairs, or a text that is none.
+    AsyrpError for fewer than two text pairs, or a text that is none.
     """
     assert data.encoder is not None
-    pairs = text_pairs_of(data.encoder, read_text_pairs(settings.texts))
-    asked = text_pairs_of(data.encoder, [parsed(text) for text in settings.ask]) or pairs
-    parts = prepare(
-        model, pairs[0].guide, data.latents.to(model.device), data.window, data.batch_size
-    )
-    sources, fitting = joined(list(parts)), settings.train
-    features = len(pairs[0].guide.direction)
-    module = new_amortised(model, features, fitting.seed)
-    known = (settings.texts.name, [one.texts for one in pairs], fitting)
-    key = key_of("amortised", model.fingerprint(), *known, data.window, data.latents)
-    checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
-    losses, total = [], 1
-    goals = Goals(module, sources, pairs, fitting.seed)
-    for step in fitted(
-        model, module, sources.latents, data.window.grid, goals, fitting, checkpoint
-    ):
-        losses.append(step.loss)
-        total = step.batches
-        yield FinderStep(step.batch, total, loss=step.loss)
-    explains = {"text_pairs": len(pairs), **told(losses, fitting.epochs)}
+    encoder = data.encoder
+    pairs = [new_text_direction(encoder, *pair) for pair in read_text_pairs(settings.texts)]
+    asked = [new_text_direction(encoder, *parsed(text)) for text in settings.ask] or pairs
+    guide, latents, fitting = pairs[0], data.latents.to(model.device), settings.train
+    sources = joined(prepare(model, guide, latents, data.window, data.batch_size))
+    module = new_amortised(model, len(guide.direction), fitting.seed)
+    known = (settings.texts.name, [one.asked for one in pairs], fitting)
+    parts = (model.fingerprint(), *known, data.window, data.latents)
+    checkpoint = checkpoint_of(data.state, "amortised", *parts)
+    goals = goals_of(module, sources, pairs, fitting.seed)
+    job = (sources.latents, data.window.grid, goals, fitting, checkpoint)
+    explains: dict[str, Any] = {"text_pairs": len(pairs)}
+    explains |= yield from told(fitted(model, module, *job), fitting.epochs)
     found = [answer(module, one, pairs, explains) for one in asked]
+    total = len(batches_of(sources.images, fitting))
     yield FinderStep(total, total, tuple(found))
 
 
-class Goals:
-    """The text pair of each batch, drawn anew; called with the number of a batch."""
+def goals_of(
+    module: AmortisedDirection,
+    sources: UneditedTrajectory,
+    pairs: Sequence[TextDirection],
+    seed: int,
+) -> Callable[[int], Goal]:
+    """What the batch of a number teaches: one text pair, drawn anew for each."""
+    settings = TrainSettings()
 
-    def __init__(
-        self,
-        module: AmortisedDirection,
-        sources: UneditedTrajectory,
-        pairs: Sequence[TextPair],
-        seed: int,
-    ):
-        self.module, self.sources, self.pairs, self.seed = module, sources, pairs, seed
-        self.settings = TrainSettings()
-
-    def __call__(self, batch: int) -> Goal:
-        """What that batch teaches."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + batch)
-        row = int(torch.randint(len(self.pairs), (), generator=generator))
-        guide = self.pairs[row].guide
-
-        def direction(h: Tensor, emb: Tensor, t: int) -> Tensor:
-            dh: Tensor = self.module(guide.direction, h, emb, t)
-            return dh
+    def goal_of(batch: int) -> Goal:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + batch)
+        guide = pairs[int(torch.randint(len(pairs), (), generator=generator))]
 
         def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
-            source = self.sources.x0[k, rows], self.sources.features[k, rows]
-            return loss_of(x0, *source, guide, self.settings).total
+            return loss_of(
+                x0, sources.x0[k, rows], sources.features[k, rows], guide, settings
+            ).total
 
-        return Goal(direction, loss)
+        return Goal(partial(module, guide.direction), loss)
+
+    return goal_of
 
 
 def answer(
     module: AmortisedDirection,
-    asked: TextPair,
-    pairs: Sequence[TextPair],
+    guide: TextDirection,
+    pairs: Sequence[TextDirection],
     explains: dict[str, object],
 ) -> FoundDirection:
     """The direction of a text pair."""
-    name = "-".join(asked.texts[1].lower().split())
-    about = {**explains, "trained_on": any(one.texts == asked.texts for one in pairs)}
-    guide = asked.guide
-    told = (about, asked.texts, guide.encoder.name, guide.cosine)
+    source, target = guide.asked
+    name = "-".join(target.lower().split())
+    about = {**explains, "trained_on": any(one.asked == guide.asked for one in pairs)}
+    told = (about, (source, target), guide.encoder.name, guide.cosine)
     return FoundDirection(name, module.of(guide.direction), *told)
 
 
-def text_pairs_of(encoder: TextImageEncoder, pairs: Sequence[Texts]) -> list[TextPair]:
-    """The text pairs as an encoder reads them."""
-    return [TextPair(pair, new_text_direction(encoder, *pair)) for pair in pairs]
-
-
 def parsed(text: str) -> Texts:
-    """SOURCE:TARGET.
-
-    Raises:
-        AsyrpError: no colon, or nothing beside it.
-    """
+    """SOURCE:TARGET, or AsyrpError."""
     source, _, target = (part.strip() for part in text.partition(":"))
     if not (source and target):
         raise AsyrpError(f"needed SOURCE:TARGET, as in 'face:smiling face'; got {text!r}")
@@ -171,11 +140,7 @@ def parsed(text: str) -> Texts:
 
 
 def read_text_pairs(path: Path) -> list[Texts]:
-    """The pairs of a CSV with the columns source and target.
-
-    Raises:
-        AsyrpError: no such file, other columns, or fewer than two pairs.
-    """
+    """The pairs of a CSV with the columns source and target, two or more, or AsyrpError."""
     try:
         text = StringIO(read_bounded(path).decode("utf-8-sig"), newline="")
         rows = [(row["source"].strip(), row["target"].strip()) for row in csv.DictReader(text)]

@@ -8,7 +8,7 @@ import torch
 from asyrp.finders.base import FinderData, FinderStep, FoundDirection
 from asyrp.finders.catalogue import Clip
 from asyrp.finders.clip_training import fit, new_direction
-from asyrp.finders.unfinished import key_of
+from asyrp.finders.unfinished import checkpoint_of
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.text_direction import new_text_direction
 from asyrp.method.unedited_trajectory import joined, prepare
@@ -26,15 +26,12 @@ def find(settings: Clip, model: HSpaceUNet, data: FinderData) -> Iterator[Finder
     training, grid = settings.train, data.window.grid
     clean = data.images if training.clip_source == "clean" else None
     latents = data.latents.to(model.device)
-    parts = prepare(model, guide, latents, data.window, data.batch_size, clean)
-    sources = joined(list(parts))
+    sources = joined(prepare(model, guide, latents, data.window, data.batch_size, clean))
     cut = len(latents) - min(MOST_VALIDATION, len(latents) // 4)
     held_out = sources.take(torch.arange(cut, len(latents))) if cut < len(latents) else None
     direction = new_direction(model, grid, training)
-    key = key_of("clip", model.fingerprint(), settings, data.window, latents)
-    checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
-    if checkpoint is not None:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    known = (model.fingerprint(), settings, data.window, latents)
+    checkpoint = checkpoint_of(data.state, "clip", *known)
     explains, total = {}, 1
     train = sources.take(torch.arange(cut))
     training = replace(training, steps=data.steps)

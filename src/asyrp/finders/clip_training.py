@@ -191,10 +191,7 @@ def _identity(
     network = [run.model.fingerprint(), str(run.model.dtype)]
     fixed = [settings, taught, encoder, network, origin]
     parts: list[UneditedTrajectories] = [sources] if validation is None else [sources, validation]
-    return {
-        "run": json.dumps(fixed),
-        "images": json.dumps([part.marks() for part in parts]),
-    }
+    return {"run": json.dumps(fixed), "images": json.dumps([part.marks() for part in parts])}
 
 
 def _asked(guide: TextDirection) -> Sequence[object]:

@@ -28,10 +28,8 @@ NOTHING = 1e-3  # share of its norm below which nothing is left of a direction
 def find(settings: Compose, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
     """One dh a timestep of the interval, as the parts would add up on a grid of that length.
 
-    `data.mask`, (height, width) of x, says where it acts.
-
-    Raises:
-        AsyrpError: a part that depends on images without any, or nothing is left.
+    `data.mask`, (height, width) of x, says where it acts. AsyrpError where a part depends on images
+    without any, or nothing is left.
     """
     total = len(data.directions) + len(data.without)
     tables: list[Table] = []
@@ -67,10 +65,7 @@ def mean_table(
 ) -> Table:
     """strength * S / S~ * dh_t at every timestep, the mean over the images along their own edit.
 
-    within: 0 outside of the direction's own interval.
-
-    Raises:
-        AsyrpError: f_t without images.
+    within: 0 outside of the direction's own interval. AsyrpError for f_t without images.
     """
     act = saved.attribute()
     if isinstance(saved.direction, ImplicitDirection):

@@ -1,20 +1,20 @@
 """An f_t trained along the edited walk, for any loss between P_t as edited and as wanted."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
+from asyrp.finders.base import FinderStep
 from asyrp.finders.catalogue import Fitting
-from asyrp.method.asymmetric_process import Predictions, asymmetric
-from asyrp.method.ddim import step
+from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.directions import Direction
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.schedule import Pair
+from asyrp.method.schedule import Pair, full_length
 from asyrp.storage.training_state import load_state, save_state
 
 LARGEST_GRADIENT = 1.0  # norm to which gradients are cut
@@ -30,14 +30,6 @@ class Goal(NamedTuple):
     loss: Loss
 
 
-class FitStep(NamedTuple):
-    """One batch at every timestep; loss: the mean over the timesteps."""
-
-    batch: int
-    batches: int
-    loss: float
-
-
 def fitted(
     model: HSpaceUNet,
     module: nn.Module,
@@ -46,8 +38,8 @@ def fitted(
     goal_of: Callable[[int], Goal],
     fitting: Fitting,
     checkpoint: Path | None = None,
-) -> Iterator[FitStep]:
-    """Train a module in place; one step of Adam for each timestep of each batch.
+) -> Iterator[FinderStep]:
+    """Train a module in place, one step of Adam for each timestep; yields every batch.
 
     Args:
         x: of the images where the grid begins, (n, c, height, width).
@@ -58,44 +50,26 @@ def fitted(
         AsyrpError: a loss is not finite, or the checkpoint is of another training.
     """
     optimiser = torch.optim.Adam(module.parameters(), lr=fitting.learning_rate)
-    order = batches_of(len(x), fitting)
-    for batch in range(_done(checkpoint, module, optimiser), len(order)):
+    order, done = batches_of(len(x), fitting), 0
+    if checkpoint is not None and checkpoint.exists():
+        done = int(load_state(checkpoint, {"module": module}, optimiser).header["batches"])
+    for batch in range(done, len(order)):
         for group in optimiser.param_groups:
             group["lr"] = fitting.learning_rate * (1 - batch / len(order))
-        rows = order[batch]
-        losses = list(_batch(model, x[rows], grid, goal_of(batch), rows, optimiser))
+        rows, goal, losses = order[batch], goal_of(batch), []
+        act = Attribute(goal.direction, grid[-1].t, trained_steps=full_length(grid))
+        for k, step in enumerate(reverse_process(model, x[rows], grid, [act])):
+            loss = goal.loss(step.x0, k, rows)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
+            optimiser.step()
+            losses.append(float(loss.detach()))
         if not all(map(math.isfinite, losses)):
             raise AsyrpError("the loss is not finite: training diverged; lower the learning rate")
         if checkpoint is not None:
             save_state(checkpoint, {"module": module}, optimiser, {"batches": str(batch + 1)})
-        yield FitStep(batch + 1, len(order), sum(losses) / len(losses))
-
-
-def _batch(
-    model: HSpaceUNet,
-    x: Tensor,
-    grid: Sequence[Pair],
-    goal: Goal,
-    rows: Tensor,
-    optimiser: torch.optim.Optimizer,
-) -> Iterator[float]:
-    """The loss at each timestep of the edited walk (equation 5), after a step against it."""
-    for k, pair in enumerate(grid):
-        done = step(x, *edited(model, x, goal.direction, pair.t), model.schedule, pair)
-        loss = goal.loss(done.x0, k, rows)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
-        optimiser.step()
-        yield float(loss.detach())
-        x = done.x.detach()
-
-
-def edited(model: HSpaceUNet, x: Tensor, direction: Direction, t: int) -> Predictions:
-    """The noise for P_t, edited at strength 1, and that for D_t."""
-    encoded = model.encode(x, t)
-    return asymmetric(model, encoded, lambda h: direction(h, encoded.emb, t))
+        yield FinderStep(batch + 1, len(order), loss=sum(losses) / len(losses))
 
 
 def batches_of(count: int, fitting: Fitting) -> list[Tensor]:
@@ -105,8 +79,11 @@ def batches_of(count: int, fitting: Fitting) -> list[Tensor]:
     return [rows for epoch in epochs for rows in epoch.split(fitting.batch_size)]
 
 
-def _done(checkpoint: Path | None, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Batches that a checkpoint holds; 0 without one."""
-    if checkpoint is None or not checkpoint.exists():
-        return 0
-    return int(load_state(checkpoint, {"module": module}, optimiser).header["batches"])
+def told(steps: Iterator[FinderStep], epochs: int) -> Generator[FinderStep, None, dict[str, Any]]:
+    """Pass the steps on; returns the mean loss of the last epoch, nothing where all was done."""
+    losses = []
+    for one in steps:
+        losses.append(cast(float, one.loss))
+        yield one
+    last = losses[-max(1, len(losses) // epochs) :]
+    return {"loss": round(sum(last) / len(last), 6)} if last else {}

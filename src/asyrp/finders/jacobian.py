@@ -45,9 +45,7 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
 
     Of several images they are eigenvectors of the mean of the images' operators: the basis that
     serves all of them best. `data.mask`, (height, width) of x, limits dP_t to a part of the image.
-
-    Raises:
-        AsyrpError: more components than h has dimensions.
+    AsyrpError for more components than h has dimensions.
     """
     times = evenly(data.window.grid, settings.timesteps)
     start = _start(settings, model)
@@ -67,7 +65,13 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
         found[t] = before = basis
         yield FinderStep(len(found), len(times))
     told = {"of": settings.of, "likeness_of_timesteps": [round(one, 4) for one in likeness]}
-    answers = (_direction(i, model, found, settings, told) for i in range(settings.components))
+    answers = []
+    for i in range(settings.components):
+        lengths = {t: settings.length * b.norm * b.rows[i] for t, b in found.items()}
+        table = {t: dh.view(model.h_shape) for t, dh in lengths.items()}
+        values = {t: round(float(b.values[i]), 5) for t, b in found.items()}
+        explains = {"singular_values": values, **told}
+        answers.append(FoundDirection(f"jacobian-{i + 1}", frozen_table(model, table), explains))
     yield FinderStep(len(times), len(times), tuple(answers))
 
 
@@ -202,19 +206,3 @@ def orthonormal(rows: Tensor) -> Tensor:
     """An orthonormal basis of the rows (k, d)."""
     basis: Tensor = torch.linalg.qr(rows.T)[0].T
     return basis
-
-
-def _direction(
-    i: int,
-    model: HSpaceUNet,
-    found: Mapping[int, Basis],
-    settings: Jacobian,
-    told: Mapping[str, object],
-) -> FoundDirection:
-    """Component i over the timesteps."""
-    shape = model.h_shape
-    table = {t: settings.length * b.norm * b.rows[i].view(shape) for t, b in found.items()}
-    values = {t: round(float(b.values[i]), 5) for t, b in found.items()}
-    return FoundDirection(
-        f"jacobian-{i + 1}", frozen_table(model, table), {"singular_values": values, **told}
-    )

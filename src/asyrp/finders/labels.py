@@ -37,8 +37,7 @@ class Separation(NamedTuple):
 def find(settings: Labels, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
     """dh_t between the images that are labelled 0 and 1, at every timestep of the interval.
 
-    Raises:
-        AsyrpError: fewer than four images of a class.
+    AsyrpError for fewer than four images of a class.
     """
     assert data.labels is not None
     labels = checked(data.labels)
@@ -66,11 +65,7 @@ def find(settings: Labels, model: HSpaceUNet, data: FinderData) -> Iterator[Find
 
 
 def checked(labels: Tensor) -> np.ndarray:
-    """Labels as (n,) integers 0 and 1.
-
-    Raises:
-        AsyrpError: too few of one of them.
-    """
+    """Labels as (n,) integers 0 and 1; AsyrpError for too few of one of them."""
     found = labels.cpu().numpy().astype(int)
     few = {"with it": int((found == 1).sum()), "without it": int((found == 0).sum())}
     if min(few.values()) < LEAST:

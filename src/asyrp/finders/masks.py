@@ -13,19 +13,14 @@ from asyrp.storage.images import read_image
 
 
 def picture_mask(path: Path, size: tuple[int, int]) -> Tensor:
-    """How light a picture is at each pixel, (height, width) in [0, 1].
-
-    Raises:
-        AsyrpError: no readable picture, or a black one.
-    """
+    """How light a picture is at each pixel, (height, width) in [0, 1]; AsyrpError if black."""
     return checked(_light(read_image(path, size), size), f"the mask {str(path)!r}")
 
 
 def segment_mask(segmenting: Segmenting, pictures: Tensor, classes: Sequence[int]) -> Tensor:
     """The share of pictures (n, 3, height, width) that show one of the classes at each pixel.
 
-    Raises:
-        AsyrpError: none does.
+    AsyrpError where none does.
     """
     parts = torch.as_tensor(segmenting.masks(pictures))
     shown = torch.isin(parts, torch.as_tensor(list(classes))).float().mean(0)
@@ -38,11 +33,7 @@ def fitted_to(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def checked(mask: Tensor, what: str) -> Tensor:
-    """The mask.
-
-    Raises:
-        AsyrpError: it is 0 everywhere.
-    """
+    """The mask; AsyrpError where it is 0 everywhere."""
     if not mask.max() > 0:
         raise AsyrpError(f"{what} covers nothing of the image; name another part")
     return mask

@@ -1,11 +1,10 @@
 """The same components in another basis: which is which, and which way round."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-
-from asyrp.errors import need
 
 
 class Matched(NamedTuple):
@@ -29,8 +28,7 @@ def matched(similarity: Tensor) -> Matched:
     Bases at neighbouring timesteps come with signs and an order of their own; without this, what
     one timestep adds the next would take away.
     """
-    optimise: Any = need("scipy.optimize", "find")
-    rows, order = optimise.linear_sum_assignment(-similarity.abs().cpu().double().numpy())
+    rows, order = linear_sum_assignment(-similarity.abs().cpu().double().numpy())
     chosen = similarity.cpu()[torch.as_tensor(rows), torch.as_tensor(order)]
     signs = torch.where(chosen < 0, -1.0, 1.0)
     return Matched(torch.as_tensor(order), signs, chosen.abs())

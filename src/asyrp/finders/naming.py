@@ -92,7 +92,7 @@ def _mean_features(encoder: TextImageEncoder, text: str) -> Tensor:
     return encoder.text_features([t.format(text) for t in templates_of(encoder)]).mean(0)
 
 
-def name_of(moved: Tensor, directions: Tensor, texts: Sequence[str], seed: int = 0) -> Name:
+def name_of(moved: Tensor, directions: Tensor, texts: Sequence[str]) -> Name:
     """The texts nearest to the mean movement and to its opposite.
 
     Args:
@@ -102,7 +102,7 @@ def name_of(moved: Tensor, directions: Tensor, texts: Sequence[str], seed: int =
         AsyrpError: fewer than two images.
     """
     rows = moved.double().numpy()
-    drawn = rows[resamples(len(rows), seed, DRAWS)].mean(1)
+    drawn = rows[resamples(len(rows), 0, DRAWS)].mean(1)
     cosines = _cosines(drawn, directions)
     own = _cosines(rows.mean(0)[None], directions)[0]
     return Name(_end(own, cosines, texts), _end(-own, -cosines, texts), len(rows))
@@ -134,11 +134,7 @@ def _end(own: np.ndarray, drawn: np.ndarray, texts: Sequence[str]) -> tuple[Near
 
 
 def read_texts(path: Path) -> list[str]:
-    """A text a line; empty lines and those that begin with # are left out.
-
-    Raises:
-        AsyrpError: no such file, or no text in it.
-    """
+    """A text a line, less empty lines and those that begin with #; AsyrpError for no such file."""
     try:
         lines = [line.strip() for line in read_bounded(path).decode("utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:

@@ -11,8 +11,8 @@ from asyrp.finders.base import FinderData, FinderStep, FoundDirection, frozen_ta
 from asyrp.finders.bottlenecks import predictions, recorded
 from asyrp.finders.catalogue import Pairs
 from asyrp.finders.clip_training import new_direction
-from asyrp.finders.fitting import Goal, fitted
-from asyrp.finders.unfinished import key_of
+from asyrp.finders.fitting import Goal, batches_of, fitted, told
+from asyrp.finders.unfinished import checkpoint_of
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.settings import TrainSettings
 
@@ -20,8 +20,7 @@ from asyrp.settings import TrainSettings
 def find(settings: Pairs, model: HSpaceUNet, data: FinderData) -> Iterator[FinderStep]:
     """The mean difference of h along both ways down from the inversion, or an f_t between them.
 
-    Raises:
-        AsyrpError: not a second image for every image.
+    AsyrpError where there is not a second image for every image.
     """
     after = data.after
     assert after is not None
@@ -68,25 +67,16 @@ def _trained(
     def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
         return functional.mse_loss(x0, target.x0[k, rows])
 
-    key = key_of("pairs", model.fingerprint(), settings, data.window, data.latents, after)
-    checkpoint = None if data.state is None else data.state / f"{key}.safetensors"
-    goal = Goal(direction, loss)
-    losses: list[float] = []
-    parts = (source.x, data.window.grid, lambda _: goal, settings.train, checkpoint)
-    for step in fitted(model, direction, *parts):
-        losses.append(step.loss)
-        yield FinderStep(step.batch, step.batches, loss=step.loss)
-    explains = {"pairs": len(after), **told(losses, settings.train.epochs)}
+    known = (model.fingerprint(), settings, data.window, data.latents, after)
+    checkpoint = checkpoint_of(data.state, "pairs", *known)
+    goal, fitting = Goal(direction, loss), settings.train
+    parts = (source.x, data.window.grid, lambda _: goal, fitting, checkpoint)
+    explains: dict[str, Any] = {"pairs": len(after)}
+    explains |= yield from told(fitted(model, direction, *parts), fitting.epochs)
     explains["loss_without"] = float(functional.mse_loss(source.x0, target.x0))
     found = _found(direction.requires_grad_(False).eval(), explains)
-    total = max(1, len(losses))
+    total = len(batches_of(len(after), fitting))
     yield FinderStep(total, total, (found,))
-
-
-def told(losses: list[float], epochs: int) -> dict[str, Any]:
-    """The mean loss of the last epoch; nothing where all of it was done before."""
-    last = losses[-max(1, len(losses) // epochs) :]
-    return {"loss": round(sum(last) / len(last), 6)} if last else {}
 
 
 def _found(direction: Any, explains: dict[str, Any]) -> FoundDirection:

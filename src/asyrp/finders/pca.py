@@ -29,9 +29,7 @@ def find(settings: Pca, model: HSpaceUNet, data: FinderData) -> Iterator[FinderS
 
     "joint" takes h of all timesteps of the interval as one vector, "timestep" each by itself and
     pairs components of neighbouring timesteps by how their scores over the images correlate.
-
-    Raises:
-        AsyrpError: as many components as images, or more.
+    AsyrpError for as many components as images, or more.
     """
     components, count = settings.components, len(data.latents)
     if not 0 < components < count:

@@ -280,11 +280,7 @@ def boost_of(directions: Sequence[SavedDirection], asked: int | None) -> int:
 
 
 def parse_direction(text: str) -> tuple[Path, float]:
-    """FILE or FILE:STRENGTH.
-
-    Raises:
-        AsyrpError: the strength is no number.
-    """
+    """FILE or FILE:STRENGTH; AsyrpError where the strength is no number."""
     name, colon, strength = text.rpartition(":")
     if not colon or Path(text).is_file():
         return Path(text), 1.0

@@ -85,8 +85,7 @@ class SideWalk:
     ) -> Edited:
         """Edit noised images at a random t from place k of the grid to the next.
 
-        Args:
-            images: clean, (b, c, height, width). rows: their numbers, (b,).
+        images: clean, (b, c, height, width). rows: their numbers, (b,).
         """
         pair, drawn = self.grid[k], (self.settings.seed, batch, k)
         lowest = self.grid[k + 1].t + 1 if k + 1 < len(self.grid) else pair.t
@@ -123,8 +122,7 @@ class SideWalk:
 def common_grid(goals: Sequence[TrainingGoal]) -> Sequence[Pair]:
     """The longest grid of goals that are learnt side by side; the others are its beginning.
 
-    Raises:
-        AsyrpError: they begin at different timesteps, or their encoders differ.
+    AsyrpError where they begin at different timesteps, or their encoders differ.
     """
     longest = max((goal.grid for goal in goals), key=len)
     for goal in goals:
@@ -139,10 +137,5 @@ def common_grid(goals: Sequence[TrainingGoal]) -> Sequence[Pair]:
 
 
 def rate_at(batch: int, batches: int, settings: TrainSettings) -> float:
-    """The learning rate of a batch."""
-    return settings.rate * remaining(batch, batches, settings)
-
-
-def remaining(batch: int, batches: int, settings: TrainSettings) -> float:
-    """The share of the learning rate that decay leaves at a batch, in (0, 1]."""
-    return 1 - batch / batches if settings.decay else 1.0
+    """The learning rate of a batch: falling linearly where it decays."""
+    return settings.rate * (1 - batch / batches if settings.decay else 1.0)

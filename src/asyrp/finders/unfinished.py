@@ -32,3 +32,8 @@ def key_of(*parts: object) -> str:
         found.update(repr(part).encode() if plain is None else plain.numpy().tobytes())
         found.update(b"|")
     return found.hexdigest()
+
+
+def checkpoint_of(folder: Path | None, name: str, *parts: object) -> Path | None:
+    """Where a finder's training that depends on these parts keeps its state; None for nowhere."""
+    return None if folder is None else folder / f"{key_of(name, *parts)}.safetensors"

@@ -4,22 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asyrp.errors import AsyrpError
 from asyrp.reporting.statistics import Estimate, of_runs
 from asyrp.scorers.judge import Answers, Shown
 
 
 def succeeded(after: Answers, attribute: str, wanted: int) -> np.ndarray:
-    """(n,) 1 where the judge sees the wanted value, else 0.
-
-    Raises:
-        AsyrpError: the judge does not answer for that attribute.
-    """
-    if attribute not in after:
-        known = ", ".join(after)
-        raise AsyrpError(
-            f"the judge does not know the attribute {attribute!r}; it answers for: {known}"
-        )
+    """(n,) 1 where the judge sees the wanted value, else 0."""
     return np.where(np.asarray(after[attribute]) == wanted, 1.0, 0.0)
 
 
@@ -34,9 +24,13 @@ def changed(before: Answers, after: Answers, shown: Shown) -> dict[str, np.ndarr
 def leaked(changes: Mapping[str, np.ndarray], *due: str) -> np.ndarray:
     """(n,) share of changed attributes but those that were due, over those that show, or NaN."""
     others = np.stack([row for name, row in changes.items() if name not in due])
-    counts = (~np.isnan(others)).sum(0)
-    sums = np.nansum(others, axis=0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return mean_of_known(others)
+
+
+def mean_of_known(rows: np.ndarray) -> np.ndarray:
+    """(rows, n) -> (n,), the mean over the rows that have a value; NaN where none has."""
+    counts = (~np.isnan(rows)).sum(0)
+    return np.where(counts > 0, np.nansum(rows, axis=0) / np.maximum(counts, 1), np.nan)
 
 
 def clean(success: np.ndarray, leaks: np.ndarray) -> np.ndarray:
@@ -49,8 +43,7 @@ def matrix(
 ) -> dict[str, dict[str, Estimate]]:
     """edit -> attribute -> share of images whose answer changed; those that never show are out.
 
-    Args:
-        rows: edit -> attribute -> (n,), or (runs, n).
+    rows: edit -> attribute -> (n,), or (runs, n).
     """
     return {
         edit: {

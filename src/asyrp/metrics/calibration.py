@@ -31,7 +31,6 @@ BETTER: Mapping[str, int] = {  # 1: the higher the better, -1: the lower
     "identity": 1,
     "fid": -1,
     "kid": -1,
-    "way": 1,
 }
 
 
@@ -47,11 +46,7 @@ def scores(lines: Table) -> tuple[str, ...]:
 
 
 def measured_lines(
-    first: Pictures,
-    lines: Mapping[str, Tensor],
-    scorers: Scorers,
-    wish: Wish | None,
-    seed: int,
+    first: Pictures, lines: Mapping[str, Tensor], scorers: Scorers, wish: Wish | None, seed: int
 ) -> dict[str, dict[str, Estimate]]:
     """What no edit of a run's sources is measured as, and whichever lines there are edits for."""
     found, alone = {}, scorers._replace(spread=None)
@@ -83,29 +78,16 @@ def calibrated(
     others = [metric for metric in known if metric not in kept]
 
     def table(metrics: Sequence[str]) -> str:
-        return _rows(rows, lines, metrics, first, titles or {}, shares)
+        every: list[dict[str, Any]] = []
+        scale = ((name, lines[name]) for name in LINES if name in lines)
+        for name, row in (*rows.items(), *scale):
+            told = {m: percent(row[m]) if m in shares and m in row else row.get(m) for m in metrics}
+            every.append({first: name, **{(titles or {}).get(m, m): told[m] for m in metrics}})
+        return markdown(every).strip()
 
     parts = [table(kept)] if kept else []
     if others:
         named = ", ".join(others)
         parts += [f"No scores, since a perfect edit is not the best by them ({named}):"]
         parts += [table(others)]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _rows(
-    rows: Table,
-    lines: Table,
-    metrics: Sequence[str],
-    first: str,
-    titles: Mapping[str, str],
-    shares: Collection[str],
-) -> str:
-    def shown(metric: str, one: Estimate | None) -> Any:
-        return percent(one) if one is not None and metric in shares else one
-
-    every: list[dict[str, Any]] = [
-        {first: name, **{titles.get(m, m): shown(m, row.get(m)) for m in metrics}}
-        for name, row in (*rows.items(), *((name, lines[name]) for name in LINES if name in lines))
-    ]
-    return markdown(every)
+    return "\n\n".join(parts) + "\n"

@@ -8,11 +8,6 @@ from asyrp.method.clip_loss import directional_loss
 from asyrp.method.text_direction import TextDirection
 from asyrp.runtime.batching import by_batches
 
-DEFINITION = (
-    "cos(E(edit) - E(source image), E(target text) - E(source text)), features of unit norm; "
-    "from -1 to 1, higher is better"
-)
-
 
 @torch.no_grad()
 def directional_similarity(
@@ -20,8 +15,7 @@ def directional_similarity(
 ) -> np.ndarray:
     """S_dir of each image, (n,): 1 minus the directional loss (StyleGAN-NADA's direction).
 
-    Args:
-        sources, edits: (n, 3, height, width) in [-1, 1].
+    sources, edits: (n, 3, height, width) in [-1, 1].
     """
     encode, text = guide.encoder.image_features, guide.direction
 

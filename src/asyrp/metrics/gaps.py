@@ -37,12 +37,3 @@ def gap_between(
     low, high = (end(means, key=lambda name: means[name]) for end in (min, max))
     test, deviation = of_gap(parts, seed, GAP_DRAWS), float(np.nanstd(np.concatenate(parts)))
     return Gap(metric, attribute, low, high, *test, test.gap / deviation if deviation else 0.0)
-
-
-def mean_over_runs(row: np.ndarray) -> np.ndarray:
-    """(n,), NaN where no run has a value."""
-    table = np.atleast_2d(row)
-    known = ~np.isnan(table)
-    counts = known.sum(0)
-    sums = np.where(known, table, 0).sum(0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -14,10 +14,7 @@ def grain(images: Tensor) -> np.ndarray:
 
     The mask answers to no plane and to no edge along an axis, and the median over the places
     (Donoho and Johnstone 1994) leaves out the few that lie on other edges: blur and smooth shading
-    have none. Clipping to [-1, 1] makes it less.
-
-    Args:
-        images: (n, c, height, width), 3 x 3 pixels or more.
+    have none. Clipping to [-1, 1] makes it less. images: (n, c, height, width), 3 x 3 or more.
     """
     flat = images.detach().double().cpu().flatten(0, 1)[:, None]
     found = functional.conv2d(flat, torch.tensor(MASK, dtype=flat.dtype)[None, None]).abs()

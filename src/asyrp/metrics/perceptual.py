@@ -8,7 +8,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.runtime.batching import by_batches
 
-LEAST_DIVERSITY = 3  # images; with fewer the neighbours of neighbour_pairs are the same pair twice
+LEAST_DIVERSITY = 3  # images; two would be the same pair twice
 
 
 @torch.no_grad()
@@ -20,21 +20,12 @@ def distances(
     return found.cpu().double().numpy()
 
 
-def neighbour_pairs(count: int, neighbours: int = 1) -> np.ndarray:
-    """(count * neighbours, 2): every image with the next ones, the last with the first.
-
-    Raises:
-        AsyrpError: too few images for that many different pairs.
-    """
-    if count < 2 * neighbours + 1:
-        raise AsyrpError(
-            f"diversity over {neighbours} neighbours needs at least {2 * neighbours + 1} images; "
-            f"got {count}"
-        )
+def neighbour_pairs(count: int) -> np.ndarray:
+    """(count, 2): every image with the next one, the last with the first; AsyrpError for two."""
+    if count < LEAST_DIVERSITY:
+        raise AsyrpError(f"diversity needs at least {LEAST_DIVERSITY} images; got {count}")
     rows = np.arange(count)
-    return np.concatenate(
-        [np.stack([rows, np.roll(rows, -k)], 1) for k in range(1, neighbours + 1)]
-    )
+    return np.stack([rows, np.roll(rows, -1)], 1)
 
 
 def diversity(

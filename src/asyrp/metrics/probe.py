@@ -43,10 +43,9 @@ def area_under_curve(yes: np.ndarray, no: np.ndarray) -> float:
 
 
 def probed(h: Tensor, labels: np.ndarray) -> list[float]:
-    """Area under the curve of each label on the second half, by a probe of the first half.
+    """Area under the curve of each label (n, k) on the second half, by a probe of the first half.
 
-    Args:
-        h: (n, d). labels: (n, k) bool.
+    h: (n, d).
     """
     half = len(h) // 2
     h = (h - h[:half].mean(0)) / (h[:half].std(0) + 1e-6)

@@ -23,12 +23,7 @@ def mean_iou(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Mean intersection over union of the parts that either mask has, (n,) in [0, 1].
 
     A part that only one of the two masks has counts as 0: texture may change, structure not.
-
-    Args:
-        before, after: (n, height, width) integers, the part of each pixel.
-
-    Raises:
-        AsyrpError: shapes that differ.
+    before, after: (n, height, width) integers, the part of each pixel; AsyrpError for two shapes.
     """
     if before.shape != after.shape or before.ndim != 3:
         raise AsyrpError(

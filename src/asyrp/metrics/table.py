@@ -12,9 +12,10 @@ from asyrp.errors import AsyrpError
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.text_direction import TextDirection
 from asyrp.metrics import answers as judged
-from asyrp.metrics import directional, frechet
+from asyrp.metrics import frechet
+from asyrp.metrics.directional import directional_similarity
 from asyrp.metrics.features import FeatureNetwork, features_of, identity_similarity, strangers
-from asyrp.metrics.gaps import Gap, gap_between, mean_over_runs
+from asyrp.metrics.gaps import Gap, gap_between
 from asyrp.metrics.of_image import Metric, Pictures
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import Segmenting, mean_iou
@@ -28,7 +29,8 @@ GROUP_DRAWS = 25  # of the resampling of a subgroup's FID
 
 # metric -> what it is
 METRICS: Mapping[str, str] = {
-    "s_dir": directional.DEFINITION,
+    "s_dir": "cos(E(edit) - E(source image), E(target text) - E(source text)), features of unit "
+    "norm; from -1 to 1, higher is better",
     "success": "share of edits judged to show the wanted value; higher is better",
     "success_before": "share of sources judged to show it already",
     "leakage": "share of the other visible attributes whose judged value changed; lower is better",
@@ -83,7 +85,7 @@ def per_image(
     sources, edits, back = pictures[:3]
     found: dict[str, np.ndarray] = {}
     if scorers.guide is not None:
-        found["s_dir"] = directional.directional_similarity(sources, edits, scorers.guide)
+        found["s_dir"] = directional_similarity(sources, edits, scorers.guide)
     if scorers.judge is not None and wish is not None:
         found |= judge_edits(pictures, scorers.judge, wish)
     if scorers.distance is not None:
@@ -174,8 +176,7 @@ def of_sets(
 ) -> dict[str, Estimate]:
     """The metrics that belong to whole sets of images: FID, KID, diversity; means over runs.
 
-    Raises:
-        AsyrpError: fewer images than one of them needs.
+    AsyrpError for fewer images than one of them needs.
     """
     found: dict[str, Estimate] = {}
     if features is not None:
@@ -228,11 +229,7 @@ def summarised(values: Values, seed: int = 0) -> dict[str, Estimate]:
 
 
 def labels_of(judge: Judge, sources: Tensor, attributes: Sequence[str]) -> dict[str, list[str]]:
-    """attribute -> the value that the judge sees in each source.
-
-    Raises:
-        AsyrpError: the judge does not know an attribute.
-    """
+    """attribute -> the value that the judge sees in each source; AsyrpError for an unknown one."""
     seen = answers(judge, sources)
     for attribute in attributes:
         if attribute not in seen:
@@ -260,7 +257,7 @@ def gaps(
     values: Values, groups: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
 ) -> list[Gap]:
     """Every metric's gap between the subgroups of every attribute, the least likely on top."""
-    means = {metric: mean_over_runs(row) for metric, row in values.items()}
+    means = {metric: judged.mean_of_known(np.atleast_2d(row)) for metric, row in values.items()}
     found = [
         gap_between(metric, row, attribute, members, seed)
         for metric, row in means.items()

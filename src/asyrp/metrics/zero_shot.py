@@ -37,11 +37,7 @@ class Questions:
 
 
 def read_questions(path: Path) -> Questions:
-    """The questions of a file, as FORM shows them; "scale" may be left out.
-
-    Raises:
-        AsyrpError: no readable JSON, or not of that form.
-    """
+    """The questions of a file, as FORM shows them ("scale" may be left out), or AsyrpError."""
     try:
         return check_questions(read_object(path))
     except AsyrpError as error:
@@ -49,40 +45,29 @@ def read_questions(path: Path) -> Questions:
 
 
 def check_questions(content: Mapping[str, Any]) -> Questions:
-    """The questions that a table says.
-
-    Raises:
-        AsyrpError: what is wrong with it.
-    """
-    if wrong := _wrong(content):
-        raise AsyrpError(wrong)
-    values = {name: tuple(texts) for name, texts in content["questions"].items()}
-    return Questions(content["encoder"], values, float(content.get("scale", CLIP_SCALE)))
-
-
-def _wrong(content: Mapping[str, Any]) -> str:
-    """What is wrong with the content of a file; "" where nothing is."""
+    """The questions that a table says; AsyrpError tells what is wrong with it."""
     encoder, scale = content.get("encoder"), content.get("scale", CLIP_SCALE)
     if extra := sorted(content.keys() - KEYS):
-        return f"it has {extra[0]!r}, which says nothing here"
+        raise AsyrpError(f"it has {extra[0]!r}, which says nothing here")
     if not (isinstance(encoder, str) and encoder.strip()):
-        return f"its encoder must be a name or a folder, got {encoder!r}"
+        raise AsyrpError(f"its encoder must be a name or a folder, got {encoder!r}")
     number = isinstance(scale, int | float) and not isinstance(scale, bool)
     if not (number and 0 < scale <= HIGHEST_SCALE):
-        return f"its scale must be a number from 0 to {HIGHEST_SCALE:g}, 0 left out"
+        raise AsyrpError(f"its scale must be a number from 0 to {HIGHEST_SCALE:g}, 0 left out")
     questions = content.get("questions")
     if not isinstance(questions, dict) or len(questions) < 2:
-        return "its questions must be two attributes or more, since leakage is seen in the others"
-    found = (_wrong_texts(name, texts) for name, texts in questions.items())
-    return next((one for one in found if one), "")
+        raise AsyrpError(
+            "its questions must be two attributes or more, since leakage is seen in the others"
+        )
+    values = {name: _texts_of(name, texts) for name, texts in questions.items()}
+    return Questions(encoder, values, float(scale))
 
 
-def _wrong_texts(attribute: str, texts: Any) -> str:
-    """What is wrong with one question; "" where nothing is."""
+def _texts_of(attribute: str, texts: Any) -> tuple[str, ...]:
     fits = isinstance(texts, list) and all(isinstance(t, str) and t.strip() for t in texts)
     if not (attribute.strip() and fits and len(texts) > 1 and len(set(texts)) == len(texts)):
-        return f"{attribute!r} needs two different texts or more, got {str(texts)[:80]}"
-    return ""
+        raise AsyrpError(f"{attribute!r} needs two different texts or more, got {str(texts)[:80]}")
+    return tuple(texts)
 
 
 class ZeroShotJudge:

@@ -30,10 +30,9 @@ def lines(
     """One line a series, in the colours from `first` on; estimates get a band, their interval."""
     for place, (label, values) in enumerate(series.items(), start=first):
         color, mark = COLORS[place % len(COLORS)], MARKS[place % len(MARKS)]
-        axes.plot(x, [centre(v) for v in values], color=color, marker=mark, ms=4, label=label)
-        bands = [ends(v) for v in values]
-        low, high = zip(*bands, strict=True)
-        if low != high:
+        middle, low, high = with_ends(values)
+        axes.plot(x, middle, color=color, marker=mark, ms=4, label=label)
+        if (low != high).any():
             axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if len(series) > 1:
@@ -45,12 +44,10 @@ def dots(axes: Axes, names: Sequence[str], series: Series, xlabel: str) -> None:
     height = 0.6 / len(series)
     for place, (label, values) in enumerate(series.items()):
         y = np.arange(len(names)) + height * (place - (len(series) - 1) / 2)
-        middles = np.array([centre(v) for v in values])
-        low, high = np.array([ends(v) for v in values]).T
         axes.errorbar(
-            middles,
+            with_ends(values)[0],
             y,
-            xerr=np.stack([np.maximum(middles - low, 0), np.maximum(high - middles, 0)]),
+            xerr=reach(values),
             fmt=MARKS[place % len(MARKS)],
             color=COLORS[place % len(COLORS)],
             ms=5,
@@ -83,11 +80,14 @@ def heat(
         axes.figure.colorbar(picture, ax=axes, label=label)
 
 
-def centre(value: Estimate | float) -> float:
-    """The number itself."""
-    return value.value if isinstance(value, Estimate) else float(value)
+def reach(values: Sequence[Estimate | float]) -> np.ndarray:
+    """How far their intervals reach below and above, (2, n), as error bars take it."""
+    middle, low, high = with_ends(values)
+    found: np.ndarray = np.maximum([middle - low, high - middle], 0)
+    return found
 
 
-def ends(value: Estimate | float) -> tuple[float, float]:
-    """Its interval, of no width for a bare number."""
-    return (value.low, value.high) if isinstance(value, Estimate) else (float(value), float(value))
+def with_ends(values: Sequence[Estimate | float]) -> np.ndarray:
+    """Values and both ends of their intervals, (3, n); a bare number's has no width."""
+    every = [v[:3] if isinstance(v, Estimate) else (v, v, v) for v in values]
+    return np.array(every, np.float64).reshape(-1, 3).T

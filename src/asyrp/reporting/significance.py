@@ -1,4 +1,4 @@
-"""Tests: gaps between groups, p of an interval, Holm over several claims, and how many images."""
+"""Tests: gaps between groups, p of an interval, and Holm over several claims."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -58,16 +58,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
     found[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return [float(p) for p in found]
-
-
-def images_needed(
-    difference: float, discordant: float, power: float = 0.8, level: float = 0.05
-) -> int:
-    """Images on which a difference of two rates is found with a chance of `power` (McNemar's test).
-
-    Args:
-        discordant: share of images on which the two disagree (Miettinen 1968).
-    """
-    at_null = special.ndtri(1 - level / 2) * np.sqrt(discordant)
-    at_truth = special.ndtri(power) * np.sqrt(discordant - difference**2)
-    return int(np.ceil(((at_null + at_truth) / difference) ** 2))

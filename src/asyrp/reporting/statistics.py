@@ -50,8 +50,7 @@ class Part(NamedTuple):
 def of_mean(values: Sequence[float] | np.ndarray) -> Estimate:
     """The mean over images; NaN marks images without a value. Answers of 0 and 1 make a rate.
 
-    Raises:
-        AsyrpError: fewer than two images have a value.
+    AsyrpError where fewer than two images have a value.
     """
     known = np.asarray(values, np.float64).ravel()
     known = known[~np.isnan(known)]
@@ -83,8 +82,7 @@ def of_difference(a: np.ndarray, b: np.ndarray, share: float = 1.0) -> Estimate:
 def of_runs(values: np.ndarray, seed: int = 0) -> Estimate:
     """The mean over runs (other seeds, trainings) and images, both of which vary: few runs, wide.
 
-    Args:
-        values: (runs, n); NaN marks images without a value.
+    values: (runs, n); NaN marks images without a value.
     """
     if len(values) == 1:
         return of_mean(values[0])._replace(seed=seed)
@@ -126,11 +124,10 @@ def of_strata(
     return around(value, [part_of(moves), *more], len(ids), count * yes)
 
 
-def of_pairs(values: np.ndarray, pairs: np.ndarray, count: int, seed: int = 0) -> Estimate:
+def of_pairs(values: np.ndarray, pairs: np.ndarray, count: int) -> Estimate:
     """The mean of a value of pairs of images, some of which share an image (Aronow et al. 2015).
 
-    Args:
-        values: (p,). pairs: (p, 2) rows of images. count: number of images.
+    values: (p,). pairs: (p, 2) rows of images. count: number of images.
     """
     check_count(count)
     rest, moves = (values - values.mean()) / len(values), np.zeros(count)
@@ -138,14 +135,11 @@ def of_pairs(values: np.ndarray, pairs: np.ndarray, count: int, seed: int = 0) -
     together = max((moves**2).sum() - (rest**2).sum(), (rest**2).sum() / 2)
     shared = 4 * len(pairs) / count - 1
     part = Part(float(together) * len(pairs) / max(1.0, len(pairs) - shared), count - 1)
-    return around(float(values.mean()), [part], count)._replace(seed=seed)
+    return around(float(values.mean()), [part], count)
 
 
 def of_statistic(
-    statistic: Callable[..., float],
-    counts: int | Sequence[int],
-    seed: int = 0,
-    draws: int = DRAWS,
+    statistic: Callable[..., float], counts: int | Sequence[int], seed: int = 0, draws: int = DRAWS
 ) -> Estimate:
     """A statistic of rows of images, and of further things that were sampled, by resampling.
 
@@ -194,11 +188,7 @@ def is_answers(values: np.ndarray) -> bool:
 
 
 def resamples(count: int, seed: int, draws: int) -> np.ndarray:
-    """Rows drawn with replacement, (draws, count).
-
-    Raises:
-        AsyrpError: fewer than two images.
-    """
+    """Rows drawn with replacement, (draws, count); AsyrpError for fewer than two images."""
     check_count(count)
     return np.random.default_rng([seed, count]).integers(count, size=(draws, count))
 

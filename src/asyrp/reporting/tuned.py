@@ -39,42 +39,30 @@ class Tuned(NamedTuple):
         return found
 
 
-def of_tuned(
-    ours: Sequence[Tuned], theirs: Sequence[Tuned], seed: int = 0, draws: int = DRAWS
-) -> Estimate:
-    """Ours minus theirs on the same test images, with the luck of tuning (and of training) in it.
+def of_tuned(ours: Tuned, theirs: Tuned, draws: int = DRAWS) -> Estimate:
+    """Ours minus theirs on the same test images, with the luck of tuning in it.
 
     Tuning images are resampled, and the settings chosen anew. What their choice moves is counted
     beyond what the test images' noise makes of any two settings.
-
-    Args:
-        ours, theirs: one a training, all with the same images.
     """
-    runs, tuning, count = len(ours), ours[0].scores.shape[1], ours[0].results.shape[1]
-
-    def differences(rows: np.ndarray) -> np.ndarray:
-        return np.stack(
-            [a.chosen(rows) - b.chosen(rows) for a, b in zip(ours, theirs, strict=True)]
-        )
-
-    made = differences(np.arange(tuning))
-    drawn = differences(resamples(tuning, seed, draws)).mean(0)
+    tuning, count = ours.scores.shape[1], ours.results.shape[1]
+    made, drawn = (
+        ours.chosen(rows) - theirs.chosen(rows)
+        for rows in (np.arange(tuning), resamples(tuning, 0, draws))
+    )
     noise = (drawn - drawn.mean(0)).var(1, ddof=1).mean() / count
     luck = max(0.0, float(drawn.mean(1).var(ddof=1) - noise)) * tuning / (tuning - 1)
-    moves = (made.mean(0) - made.mean()) / count
-    if is_answers(np.concatenate([one.results for one in (*ours, *theirs)])):
+    moves = (made - made.mean()) / count
+    if is_answers(ours.results) and is_answers(theirs.results):
         moves = np.append(moves, (1 / count, -1 / count))  # as `of_difference` does
     parts = [part_of(moves), Part(luck, tuning - 1)]
-    if runs > 1:
-        parts.append(part_of((made.mean(1) - made.mean()) / runs))
-    return around(float(made.mean()), parts, count)._replace(seed=seed)
+    return around(float(made.mean()), parts, count)
 
 
 def of_tuned_strata(
     sides: Sequence[tuple[Tuned, Tuned]],
     tuning: Sequence[Sequence[int]],
     owners: Sequence[Sequence[int]],
-    seed: int = 0,
     draws: int = DRAWS,
 ) -> Estimate:
     """Ours minus theirs, the mean over strata (edits), with the luck of tuning in it.
@@ -84,7 +72,7 @@ def of_tuned_strata(
             every stratum; an image may stand in several, and is resampled in all of them at once.
     """
     ids = np.unique(np.concatenate([np.asarray(one) for one in tuning]))
-    rows = resamples(len(ids), seed, draws)
+    rows = resamples(len(ids), 0, draws)
     counts = np.stack([np.bincount(row, minlength=len(ids)) for row in rows])
     totals, noise = np.zeros(draws), 0.0
     for (a, b), images in zip(sides, tuning, strict=True):

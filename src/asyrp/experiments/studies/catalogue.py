@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from asyrp.domains.base import Domain, task_of
+from asyrp.domains.base import SPLITS, Domain, task_of
 from asyrp.domains.find_direction import saturated
 from asyrp.domains.inverted_images import inverted
 from asyrp.editing_methods.asyrp import trained
@@ -82,11 +82,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def study_of(name: str) -> Study:
-    """A study by name, or one of yours as MODULE:NAME.
-
-    Raises:
-        AsyrpError: nothing by that name.
-    """
+    """A study by name, or one of yours as MODULE:NAME; AsyrpError for any other."""
     return look_up(name, STUDIES, "study")
 
 
@@ -126,32 +122,25 @@ class RunStudy:
 
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Its numbers, with the domain and the judge that they are of."""
-        context = context_of(self.plan, folder, self.name, self.count)
-        domain = context.domain
+        plan, domain, learned = self.plan, domain_of(self.plan), []
+        tasks = [task_of(domain, one) for one in tasks_of(self.name, domain)]
+        for task in tasks:
+            saved = trained(domain, task, folder)
+            strength = result_of(folder, f"strength-{task.name}")["strength"]
+            card = replace(saved.card, strength=strength)
+            learned.append(Learned(task, interval_kept(folder, task), saved._replace(card=card)))
+        train, validation, test = (images_kept(plan, folder, split, *tasks) for split in SPLITS)
+        parts = (learned, train, validation, test, self.count)
+        context = StudyContext(domain, plan.settings, *parts)
         judge = domain.scorers.judge
         return {
             **study_of(self.name).measure(context),
             "domain": domain.name,
             "noun": domain.noun,
             "judge": None if judge is None else judge.name,
-            **({"target": context.first.task.target} if context.learned else {}),
-            "phases": {one.task.name: asdict(one.interval) for one in context.learned},
+            **({"target": learned[0].task.target} if learned else {}),
+            "phases": {one.task.name: asdict(one.interval) for one in learned},
         }
-
-
-def context_of(plan: Plan, folder: Path, name: str, count: int) -> StudyContext:
-    """The context of a study, from the stages before it."""
-    domain, learned = domain_of(plan), []
-    tasks = [task_of(domain, one) for one in tasks_of(name, domain)]
-    for task in tasks:
-        saved = trained(domain, task, folder)
-        strength = result_of(folder, f"strength-{task.name}")["strength"]
-        card = replace(saved.card, strength=strength)
-        learned.append(Learned(task, interval_kept(folder, task), saved._replace(card=card)))
-    train, validation, test = (
-        images_kept(plan, folder, split, *tasks) for split in ("train", "validation", "test")
-    )
-    return StudyContext(domain, plan.settings, learned, train, validation, test, count)
 
 
 def tasks_of(name: str, domain: Domain) -> tuple[str, ...]:
@@ -172,11 +161,7 @@ def stage_name(name: str) -> str:
 
 
 def check_study(plan: Plan, name: str, count: int) -> None:
-    """Refuse what a domain cannot run, or fewer images than a study needs or more than there are.
-
-    Raises:
-        AsyrpError: why.
-    """
+    """AsyrpError for what a domain cannot run, too few images for a study, or too many."""
     if not study_of(name).least <= count <= plan.test_images:
         raise AsyrpError(
             f"the study {name!r} needs {study_of(name).least} to {plan.test_images} images "

@@ -1,8 +1,9 @@
 """What the studies share: their context, their verdicts, and a few measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,16 +13,16 @@ from asyrp.domains.base import Domain, Task
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.errors import AsyrpError
 from asyrp.experiments.claims import LEVEL, SECOND, Measures, Outcome, registered
-from asyrp.experiments.measure import judged
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing_interval import EditInterval
 from asyrp.metrics.features import FeatureNetwork, features_of
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.reporting.statistics import Estimate, of_mean
-from asyrp.scorers.judge import Judge, answers, log_odds, probabilities, wanted
+from asyrp.scorers.judge import Judge, answers, probabilities, wanted
 from asyrp.settings import TrainSettings
 
+Made = TypeVar("Made")
 Numbers = Mapping[str, Any]
 """The result of a study as JSON data."""
 
@@ -79,11 +80,7 @@ class StudyContext:
         return self.test.first(self.lacking(self.test, task), task, self.count)
 
     def validation_images(self, most: int | None = None) -> InvertedImages:
-        """The validation images (or so many of them) that lack the first task's value.
-
-        Raises:
-            AsyrpError: none does.
-        """
+        """Validation images (or so many) that lack the first task's value; AsyrpError for none."""
         rows = self.lacking(self.validation, self.first.task)[:most]
         if not rows:
             raise AsyrpError(
@@ -120,11 +117,11 @@ class Verdict(NamedTuple):
     outcome: Outcome | None = None
 
 
-def ruled(name: str, found: Measures) -> Verdict:
-    """What the rules of a registered claim say of its measures; no text yet."""
+def ruled(name: str, found: Measures, text: str = "", why: str = "") -> Verdict:
+    """What the rules of a registered claim say of its measures."""
     claim = registered()[name]
     outcome = claim.outcome(found)
-    return Verdict(claim.text, outcome.at(LEVEL), "", outcome=outcome)
+    return Verdict(claim.text, outcome.at(LEVEL), text, why, outcome)
 
 
 def by_both(
@@ -139,9 +136,20 @@ def bound_of(name: str) -> float:
     return registered()[name].rules[0].bound
 
 
-def as_estimate(kept: Mapping[str, Any]) -> Estimate:
-    """An estimate that was kept as JSON."""
-    return Estimate(**kept)
+def as_estimates(kept: Any) -> Any:
+    """JSON data with the estimates in it as such."""
+    if isinstance(kept, list):
+        return [as_estimates(one) for one in kept]
+    if not isinstance(kept, Mapping):
+        return kept
+    if {"value", "low", "high", "images"} <= kept.keys():
+        return Estimate(**kept)
+    return {name: as_estimates(one) for name, one in kept.items()}
+
+
+def of_json(function: Callable[[Numbers], Made]) -> Callable[[Numbers], Made]:
+    """The function of results as JSON has them."""
+    return wraps(function)(lambda numbers: function(as_estimates(numbers)))
 
 
 def act_of(learned: Learned, strength: float = 1.0) -> Attribute:
@@ -160,14 +168,14 @@ def edit_images(
     return edited(context.domain.model, images, attributes, boost)
 
 
-def summary(context: StudyContext, images: InvertedImages, edits: Tensor) -> dict[str, Estimate]:
-    """success, leakage, clean and lpips of the first task, means over faces."""
-    return means(judged(context.domain, context.first.task, images, edits))
-
-
 def means(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
     """The means over images of what `judged` gives."""
     return {name: of_mean(values[name]) for name in ("success", "leakage", "clean", "lpips")}
+
+
+def plain_means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Means over images without an interval; an image without a value counts as 0."""
+    return {name: float(np.nan_to_num(row).mean()) for name, row in values.items()}
 
 
 def confidence(domain: Domain, images: Tensor) -> np.ndarray:
@@ -177,11 +185,6 @@ def confidence(domain: Domain, images: Tensor) -> np.ndarray:
         likely = probabilities(cast(Judge, domain.scorers.judge), batch).values()
         parts.append(torch.stack([p.max(1).values for p in likely]).mean(0))
     return torch.cat(parts).double().cpu().numpy()
-
-
-def value_log_odds(domain: Domain, images: Tensor, task: Task) -> np.ndarray:
-    """log p / (1 - p) of the task's value by the judge, (n,)."""
-    return log_odds(cast(Judge, domain.scorers.judge), images, task.attribute, task.value)
 
 
 def noun(numbers: Numbers) -> str:

@@ -20,20 +20,20 @@ from asyrp.experiments.studies.common import (
     StudyContext,
     Verdict,
     act_of,
-    as_estimate,
     bound_of,
     by_both,
     edit_images,
     means,
     noun,
+    of_json,
     ranged,
     ruled,
     shares,
 )
 from asyrp.method.directions import global_direction, mean_direction
 from asyrp.metrics.perceptual import distances
-from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
-from asyrp.reporting.statistics import Estimate, of_difference, of_mean
+from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure, reach
+from asyrp.reporting.statistics import of_difference, of_mean
 
 STEPS = (10, 20, 40, 100, 1000)
 PLAIN_UP_TO = 100  # steps up to which the transfer without the rule is walked too
@@ -63,8 +63,7 @@ def measure(context: StudyContext, steps: Sequence[int] = STEPS) -> dict[str, An
 def cosines(table: Mapping[int, Tensor]) -> dict[str, Any]:
     """Cosine of every face's dh_t with its mean over faces and with the global dh, over t.
 
-    Args:
-        table: timestep -> (n, c, h', w').
+    table: timestep -> (n, c, h', w').
     """
     times = sorted(table)
     centres = {t: table[t].mean(0) for t in times}
@@ -112,12 +111,11 @@ def _edits(
 
 def transfer(context: StudyContext, images: InvertedImages, steps: Sequence[int]) -> dict[str, Any]:
     """Success of the same f_t on grids of other lengths, with the S / S~ rule and without."""
-    found: dict[str, Any] = {"steps": list(steps), "with_rule": [], "without_rule": []}
-    for count in steps:
-        found["with_rule"].append(_on_grid(context, images, count, True))
-        plain = count <= PLAIN_UP_TO
-        found["without_rule"].append(_on_grid(context, images, count, False) if plain else None)
-    return found
+    with_rule = [_on_grid(context, images, count, True) for count in steps]
+    without_rule = [
+        _on_grid(context, images, count, False) if count <= PLAIN_UP_TO else None for count in steps
+    ]
+    return {"steps": list(steps), "with_rule": with_rule, "without_rule": without_rule}
 
 
 def _on_grid(
@@ -137,13 +135,14 @@ def _on_grid(
     }
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Cosines over t, of training faces; change of test faces over the number of steps."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
     kept, one_is = numbers["cosines"], noun(numbers)
     series = {
-        f"{one_is} with mean over {one_is}s": [as_estimate(one) for one in kept["with_mean"]],
-        f"{one_is} with one dh": [as_estimate(one) for one in kept["with_global"]],
+        f"{one_is} with mean over {one_is}s": kept["with_mean"],
+        f"{one_is} with one dh": kept["with_global"],
         "mean with one dh": kept["mean_with_global"],
     }
     lines(left, kept["t"], series, "timestep t", "cosine of dh_t")
@@ -151,13 +150,11 @@ def plot(numbers: Numbers) -> Figure:
     moved = numbers["transfer"]
     ways = (("S / S~", moved["with_rule"]), ("as it is", moved["without_rule"]))
     for place, (label, rows) in enumerate(ways):
-        known = [
-            (s, as_estimate(r["lpips"])) for s, r in zip(moved["steps"], rows, strict=True) if r
-        ]
+        known = [(s, r["lpips"]) for s, r in zip(moved["steps"], rows, strict=True) if r]
         right.errorbar(
             [s for s, _ in known],
             [e.value for _, e in known],
-            yerr=[[e.value - e.low for _, e in known], [e.high - e.value for _, e in known]],
+            yerr=reach([e for _, e in known]),
             marker=MARKS[place],
             color=COLORS[place],
             label=label,
@@ -167,51 +164,40 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether one dh succeeds as often as f_t on the same images, within the margin."""
-    lost, second = _lost(numbers)
-    succeeds = as_estimate(numbers["edits"]["f_t"]["success"]).value > 0
+    edits, one_is = numbers["edits"], noun(numbers)
+    lost, second = (edits["one dh"][f"{key}_minus_f_t"] for key in ("success", "success_2"))
+    with_mean, with_global = (
+        float(np.mean([one.value for one in numbers["cosines"][other]]))
+        for other in ("with_mean", "with_global")
+    )
+    succeeds = edits["f_t"]["success"].value > 0
     found = {
         **by_both("success, one dh minus f_t", *((lost, second) if succeeds else (None, None))),
-        "mean cosine of dh_t with its mean over images": _mean_cosine(numbers, "with_mean"),
+        "mean cosine of dh_t with its mean over images": with_mean,
     }
-    why = "" if succeeds else "f_t itself never succeeds, so none can do less."
-    return ruled("consistency", found)._replace(text=_text(numbers), why=why)
-
-
-def _lost(numbers: Numbers) -> list[Estimate]:
-    """Success of one dh minus that of f_t, by both judges."""
-    one = numbers["edits"]["one dh"]
-    return [as_estimate(one[f"{metric}_minus_f_t"]) for metric in ("success", "success_2")]
-
-
-def _mean_cosine(numbers: Numbers, other: str) -> float:
-    return float(np.mean([one["value"] for one in numbers["cosines"][other]]))
-
-
-def _text(numbers: Numbers) -> str:
-    edits, one_is = numbers["edits"], noun(numbers)
     told = ", ".join(
-        f"{name.replace('faces', f'{one_is}s')} {shares(as_estimate(one['success']))}"
+        f"{name.replace('faces', f'{one_is}s')} {shares(one['success'])}"
         for name, one in edits.items()
     )
-    lost, second = _lost(numbers)
-    return (
-        f"A training {one_is}'s dh_t has cosine {_mean_cosine(numbers, 'with_mean'):.2f} with its "
-        f"mean over the {numbers['recorded']} training {one_is}s and "
-        f"{_mean_cosine(numbers, 'with_global'):.2f} with one dh for "
-        f"everything, their mean over t too (means over t). On test {one_is}s, success: {told}; "
-        f"one dh minus f_t on the same {one_is}s: {shares(lost)}, by the second judge "
+    text = (
+        f"A training {one_is}'s dh_t has cosine {with_mean:.2f} with its "
+        f"mean over the {numbers['recorded']} training {one_is}s and {with_global:.2f} with one dh "
+        f"for everything, their mean over t too (means over t). On test {one_is}s, success: {told};"
+        f" one dh minus f_t on the same {one_is}s: {shares(lost)}, by the second judge "
         f"{shares(second)}, where less than "
         f"{100 * numbers['margin']:.0f} points either way counts as the same; the pictures of one "
-        f"dh differ from those of f_t by {edits['one dh']['lpips_to_f_t']['value']:.3f}. On other "
+        f"dh differ from those of f_t by {edits['one dh']['lpips_to_f_t'].value:.3f}. On other "
         f"numbers of steps with the S / S~ rule: {_transferred(numbers['transfer'])}."
     )
+    why = "" if succeeds else "f_t itself never succeeds, so none can do less."
+    return ruled("consistency", found, text, why)
 
 
 def _transferred(transfer: Numbers) -> str:
     return "; ".join(
-        f"{steps} steps, success {shares(as_estimate(row['success']))}, change "
-        f"{ranged(as_estimate(row['lpips']), 3)}"
+        f"{steps} steps, success {shares(row['success'])}, change {ranged(row['lpips'], 3)}"
         for steps, row in zip(transfer["steps"], transfer["with_rule"], strict=True)
     )

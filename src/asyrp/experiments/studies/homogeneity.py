@@ -1,13 +1,14 @@
 """Homogeneity: a shift found on one image edits others, in h; in eps it does not (section 5.3)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from asyrp.domains.find_direction import Fitted, fitted
+from asyrp.domains.find_direction import fitted
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.other_spaces import epsilon_space
 from asyrp.experiments.measure import judged
@@ -15,15 +16,17 @@ from asyrp.experiments.studies.common import (
     Numbers,
     StudyContext,
     Verdict,
-    as_estimate,
     by_both,
     noun,
+    of_json,
+    plain_means,
     ruled,
     shares,
 )
-from asyrp.experiments.tuning import ahead, arm_of, score
+from asyrp.experiments.tuning import Arm, ahead, arm_of, score
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure
+from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure, reach
 from asyrp.reporting.statistics import of_mean
 
 Rates = Mapping[str, Sequence[float]]
@@ -37,12 +40,12 @@ PASSES = 24  # optimiser steps at each timestep
 
 
 class Tried(NamedTuple):
-    """A table at a strength: what it does on validation faces, and on the face it was found on."""
+    """A table that a learning rate found, at a strength, and what it does on validation faces."""
 
     rate: float
     strength: float
+    act: Attribute
     validation: Mapping[str, np.ndarray]
-    own: dict[str, float]
 
 
 def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -> dict[str, Any]:
@@ -55,18 +58,7 @@ def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -
     own, validation = context.train.rows([row]), context.validation_images()
     found, arms = {}, {}
     for name, space in spaces.items():
-        fits = _fits(context, space, own, rates[name], passes)
-        tried = [
-            _tried(context, space, (own, validation), rate, fit, strength)
-            for rate, fit in fits.items()
-            for strength in STRENGTHS
-        ]
-        scores = [score(one.validation) for one in tried]
-        arms[name] = arm_of(scores, _on_test(context, space, fits, tried))
-        found[name] = {
-            **_told_of(tried[arms[name].best], tried, fits),
-            "others": {metric: of_mean(row) for metric, row in arms[name].values.items()},
-        }
+        found[name], arms[name] = _in_space(context, space, own, validation, rates[name], passes)
     return {
         "spaces": found,
         "strengths": STRENGTHS,
@@ -76,103 +68,59 @@ def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -
     }
 
 
-def _fits(
+def _in_space(
     context: StudyContext,
     space: HSpaceUNet,
     own: InvertedImages,
+    validation: InvertedImages,
     rates: Sequence[float],
     passes: int,
-) -> dict[float, Fitted]:
-    """Learning rate -> the table that it finds on one face."""
-    found = {}
+) -> tuple[dict[str, Any], Arm]:
+    """What tables for one face do to it and to others; the best of them on test faces."""
+    domain, first, test = context.domain, context.first, context.test_images()
+
+    def seen(images: InvertedImages, act: Attribute) -> dict[str, np.ndarray]:
+        edits = edited(space, images, [act], first.interval.t_boost)
+        return judged(domain, first.task, images, edits)
+
+    table = replace(context.settings, kind="timestep", along="edited", epochs=passes, batch_size=1)
+    tried, losses = [], {}
     for rate in rates:
-        settings = replace(
-            context.settings,
-            kind="timestep",
-            along="edited",
-            epochs=passes,
-            batch_size=1,
-            learning_rate=rate,
-        )
-        found[rate] = fitted(
-            context.domain, context.first.task, context.first.interval, own, settings, space
-        )
-    return found
-
-
-def _tried(
-    context: StudyContext,
-    space: HSpaceUNet,
-    both_splits: tuple[InvertedImages, InvertedImages],
-    rate: float,
-    fit: Fitted,
-    strength: float,
-) -> Tried:
-    """both_splits: the one face, and those of validation."""
-    domain, task, act = context.domain, context.first.task, fit.saved.attribute(strength)
-    boost = context.first.interval.t_boost
-    own, validation = (
-        judged(domain, task, images, edited(space, images, [act], boost)) for images in both_splits
-    )
-    return Tried(rate, strength, validation, _plain_means(own))
-
-
-def _plain_means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    return {metric: float(np.nan_to_num(row).mean()) for metric, row in values.items()}
-
-
-def _on_test(
-    context: StudyContext, space: HSpaceUNet, fits: Mapping[float, Fitted], tried: Sequence[Tried]
-) -> Callable[[int], dict[str, np.ndarray]]:
-    """What the table and strength at a place do to test faces."""
-    images, boost = context.test_images(), context.first.interval.t_boost
-
-    def at(place: int) -> dict[str, np.ndarray]:
-        act = fits[tried[place].rate].saved.attribute(tried[place].strength)
-        edits = edited(space, images, [act], boost)
-        return judged(context.domain, context.first.task, images, edits)
-
-    return at
-
-
-def _told_of(best: Tried, tried: Sequence[Tried], fits: Mapping[float, Fitted]) -> dict[str, Any]:
-    """What the best rate does at every strength, and the clean edits of all that was tried."""
+        settings = replace(table, learning_rate=rate)
+        fit = fitted(domain, first.task, first.interval, own, settings, space)
+        losses[f"{rate:g}"] = fit.loss
+        acts = {strength: fit.saved.attribute(strength) for strength in STRENGTHS}
+        tried += [Tried(rate, s, act, seen(validation, act)) for s, act in acts.items()]
+    arm = arm_of([score(one.validation) for one in tried], lambda k: seen(test, tried[k].act))
+    best, clean = tried[arm.best], defaultdict(list)
+    for one in tried:
+        clean[f"{one.rate:g}"].append(plain_means(one.validation)["clean"])
+    alike = {f"{one.strength:g}": one for one in tried if one.rate == best.rate}
     return {
-        "own": {f"{one.strength:g}": one.own for one in tried if one.rate == best.rate},
-        "validation": {
-            f"{one.strength:g}": _plain_means(one.validation)
-            for one in tried
-            if one.rate == best.rate
-        },
+        "own": {strength: plain_means(seen(own, one.act)) for strength, one in alike.items()},
+        "validation": {strength: plain_means(one.validation) for strength, one in alike.items()},
         "rate": best.rate,
         "strength": best.strength,
-        "losses": {f"{rate:g}": fit.loss for rate, fit in fits.items()},
-        "clean_tried": {
-            f"{rate:g}": [
-                _plain_means(one.validation)["clean"] for one in tried if one.rate == rate
-            ]
-            for rate in fits
-        },
-    }
+        "losses": losses,
+        "clean_tried": clean,
+        "others": {metric: of_mean(row) for metric, row in arm.values.items()},
+    }, arm
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success and leakage on validation faces over strength; on test faces at the one chosen."""
     figure, axes = new_figure(4.4, 3.4, 2)
     for place, metric in enumerate(("success", "leakage")):
         for row, (name, one) in enumerate(numbers["spaces"].items()):
-            series = {
-                f"found in {name}": [
-                    validation[metric] for validation in one["validation"].values()
-                ]
-            }
+            series = {f"found in {name}": [kept[metric] for kept in one["validation"].values()]}
             label = f"{metric} on other {noun(numbers)}s"
             lines(axes[place], numbers["strengths"], series, "strength", label, first=row)
-            test = as_estimate(one["others"][metric])
+            test = one["others"][metric]
             axes[place].errorbar(
                 one["strength"],
                 test.value,
-                yerr=[[max(0, test.value - test.low)], [max(0, test.high - test.value)]],
+                yerr=reach([test]),
                 marker=MARKS[row],
                 markerfacecolor="white",
                 ms=8,
@@ -184,11 +132,12 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the clean share on other images is higher in h."""
-    found, second = (as_estimate(numbers[key]) for key in ("difference", "difference_2"))
-    one_is = noun(numbers)
-    told = [_told(name, one, one_is) for name, one in numbers["spaces"].items()]
+    found, second = (numbers[key] for key in ("difference", "difference_2"))
+    one_is, spaces = noun(numbers), numbers["spaces"]
+    told = [_told(name, one, one_is) for name, one in spaces.items()]
     text = (
         f"A shift for one {one_is}, with the learning rate and strength that suit "
         f"{numbers['validation']} validation {one_is}s best, of equally many for both "
@@ -196,12 +145,18 @@ def verdict(numbers: Numbers) -> Verdict:
         f"minus eps, with the luck of that choice: {shares(found)}; by the second judge "
         f"{shares(second)}."
     )
-    made = ruled("homogeneity", by_both("clean edits of other images, h minus eps", found, second))
-    return made._replace(text=text, why="" if made.holds else _why(numbers))
+    changed = {name: one["others"]["lpips"].value for name, one in spaces.items()}
+    why = (
+        f"At these strengths the shift in eps changes other "
+        f"pictures by {changed['eps']:.3f}, that in h by {changed['h']:.3f}."
+    )
+    measures = by_both("clean edits of other images, h minus eps", found, second)
+    made = ruled("homogeneity", measures, text)
+    return made if made.holds else made._replace(why=why)
 
 
 def _told(name: str, one: Mapping[str, Any], one_is: str) -> str:
-    row = {k: as_estimate(v) for k, v in one["others"].items()}
+    row = one["others"]
     worked = [s for s, values in one["own"].items() if values["success"]]
     own = (
         f"succeeds on its own {one_is} from strength {worked[0]}" if worked else "fails on its own"
@@ -210,12 +165,4 @@ def _told(name: str, one: Mapping[str, Any], one_is: str) -> str:
         f"Found in {name}, it {own}, and at strength {one['strength']:g} reaches "
         f"{shares(row['success'])} of the others with {shares(row['leakage'])} leakage and a "
         f"perceptual change of {row['lpips'].value:.3f}."
-    )
-
-
-def _why(numbers: Numbers) -> str:
-    changed = {name: one["others"]["lpips"]["value"] for name, one in numbers["spaces"].items()}
-    return (
-        f"At these strengths the shift in eps changes other "
-        f"pictures by {changed['eps']:.3f}, that in h by {changed['h']:.3f}."
     )

@@ -1,6 +1,6 @@
 """Intervals: where editing should end, boosting begin, and what boosting does (4.1, 4.2, G, H)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,12 @@ from asyrp.experiments.studies.common import (
     StudyContext,
     Verdict,
     act_of,
-    as_estimate,
     bound_of,
     by_both,
     edit_images,
     noun,
+    of_json,
+    plain_means,
     ranged,
     ruled,
     shares,
@@ -30,7 +31,7 @@ from asyrp.experiments.tuning import ahead, arm_of, score
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
 from asyrp.reporting.figures import heat, new_figure
-from asyrp.reporting.statistics import Estimate, of_mean, of_statistic
+from asyrp.reporting.statistics import of_mean, of_statistic
 
 NEAR = "clean edits, best cell minus the automatic choice"
 BOOSTED = "Frechet distance to pictures with the value, boosted minus not"
@@ -50,7 +51,7 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
 
     The automatic choice comes from LPIPS curves alone, without any edit.
     """
-    phases, start = context.first.interval, context.test.at
+    phases, start, task = context.first.interval, context.test.at, context.first.task
     t_edits = sorted({int(share * start) for share in ends} | {phases.t_edit})
     t_boosts = sorted({0, phases.t_boost // 2, phases.t_boost, 2 * phases.t_boost})
     validation, showing = context.validation_images(), context.showing()
@@ -58,20 +59,22 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
     cells, scores = [], []
     for place in places:
         edits = _cell(context, validation, *place)
-        values = judged(context.domain, context.first.task, validation, edits)
+        values = judged(context.domain, task, validation, edits)
         scores.append(score(values))
-        shown = {name: float(np.nan_to_num(row).mean()) for name, row in values.items()}
-        far = frechet_distance(context, showing, edits)
-        cells.append({"t_edit": place[0], "t_boost": place[1], **shown, "fid": far})
+        far = None
+        if showing is not None and len(edits) >= LEAST_FID:
+            far = new_fid(showing.shape[1])(showing, features_of(context.features, edits))
+        cells.append(dict(t_edit=place[0], t_boost=place[1], **plain_means(values), fid=far))
     chosen = (phases.t_edit, phases.t_boost)
     return {
-        "task": context.first.task.name,
+        "task": task.name,
         "t_edits": t_edits,
         "t_boosts": t_boosts,
         "validation": len(validation.numbers),
         "cells": cells,
         "automatic": chosen,
         **_on_test(context, places, scores, chosen),
+        "margin": bound_of("intervals"),
         "boosting": boosting(context, showing),
     }
 
@@ -94,7 +97,6 @@ def _on_test(
         "best": places[best.best],
         "clean": {"best": of_mean(best.values["clean"]), "automatic": of_mean(values["clean"])},
         **ahead(best, [automatic], "best_minus_automatic"),
-        "margin": bound_of("intervals"),
     }
 
 
@@ -103,18 +105,10 @@ def _cell(context: StudyContext, images: InvertedImages, t_edit: int, t_boost: i
     return edit_images(context, images, [act], t_boost)
 
 
-def frechet_distance(context: StudyContext, showing: Tensor | None, edits: Tensor) -> float | None:
-    """From edits to pictures that show the value (their features); None for too few of either."""
-    if showing is None or len(edits) < LEAST_FID:
-        return None
-    return new_fid(showing.shape[1])(showing, features_of(context.features, edits))
-
-
 def boosting(context: StudyContext, showing: Tensor | None) -> dict[str, Any]:
     """What boosting does to the Frechet distance to pictures that show the value, and to sharpness.
 
-    Args:
-        showing: features of such pictures; None leaves the distances out.
+    showing: features of such pictures; None leaves the distances out.
     """
     images, act = context.test_images(), [act_of(context.first)]
     drawn = pictures_of(context.domain.model, images.images)
@@ -127,18 +121,16 @@ def boosting(context: StudyContext, showing: Tensor | None) -> dict[str, Any]:
         found[name] = {"energy": of_mean(high_frequencies(shown))}
         if showing is not None:
             found[name]["fid"] = fid(showing, seen[name], False, draws=FID_DRAWS)
-    return {**found, "fid_difference": None if showing is None else _nearer(showing, seen)}
-
-
-def _nearer(showing: Tensor, seen: Mapping[str, Tensor]) -> Estimate:
-    """The distance with boosting minus that without, both sets of pictures resampled."""
+    if showing is None:
+        return {**found, "fid_difference": None}
     distance = new_fid(showing.shape[1])
 
     def difference(rows: np.ndarray, shown: np.ndarray) -> float:
         chosen, real = torch.as_tensor(rows), showing[torch.as_tensor(shown)]
         return distance(real, seen["with"][chosen]) - distance(real, seen["without"][chosen])
 
-    return of_statistic(difference, (len(seen["with"]), len(showing)), draws=FID_DRAWS)
+    counts = (len(seen["with"]), len(showing))  # both sets of pictures are resampled
+    return {**found, "fid_difference": of_statistic(difference, counts, draws=FID_DRAWS)}
 
 
 def high_frequencies(images: Tensor) -> np.ndarray:
@@ -152,6 +144,7 @@ def high_frequencies(images: Tensor) -> np.ndarray:
     return found
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success, clean edits and Frechet distance on validation faces, the automatic one marked."""
     metrics = {"success": "success", "clean": "clean edits", "fid": "Frechet distance"}
@@ -171,46 +164,38 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
-    some = any(one["value"] for one in numbers["clean"].values())
-    same = list(numbers["best"]) == list(numbers["automatic"])
-    moved = numbers["boosting"]["fid_difference"]
+    some = any(one.value for one in numbers["clean"].values())
+    same = numbers["best"] == numbers["automatic"]
     lost = [
-        (0.0 if same else as_estimate(numbers[key])) if some else None
+        (0.0 if same else numbers[key]) if some else None
         for key in ("best_minus_automatic", "best_minus_automatic_2")
     ]
-    measures = {
-        **by_both(NEAR, *lost),
-        BOOSTED: None if moved is None else as_estimate(moved),
-    }
-    found = ruled("intervals", measures)
+    measures = {**by_both(NEAR, *lost), BOOSTED: numbers["boosting"]["fid_difference"]}
+    found = ruled("intervals", measures, _text(numbers))
     parts = [
         None if (one := rule.joined(measures)) is None else one.at(LEVEL)
         for rule in registered()["intervals"].rules
     ]
-    why = "" if found.holds else _why(numbers, *parts)
-    return found._replace(text=_text(numbers), why=why)
+    return found if found.holds else found._replace(why=_why(numbers, *parts))
 
 
 def _text(numbers: Numbers) -> str:
     boosted, images = numbers["boosting"], f"{noun(numbers)}s"
-    lost, second = (
-        as_estimate(numbers[key]) for key in ("best_minus_automatic", "best_minus_automatic_2")
-    )
-    energies = {name: as_estimate(boosted[name]["energy"]) for name in ("with", "without")}
-    clean = {name: as_estimate(one) for name, one in numbers["clean"].items()}
+    with_it, without = (100 * boosted[name]["energy"].value for name in ("with", "without"))
     return (
         f"On test {images} the automatic choice (t_edit {numbers['automatic'][0]}, t_boost "
-        f"{numbers['automatic'][1]}) makes {shares(clean['automatic'])} clean edits, and the cell "
-        f"of the map that is best on {numbers['validation']} validation {images} (t_edit "
-        f"{numbers['best'][0]}, t_boost {numbers['best'][1]}) {shares(clean['best'])}; the "
-        f"difference on the same {images} is {shares(lost)}, by the second judge "
-        f"{shares(second)}, where up to "
+        f"{numbers['automatic'][1]}) makes {shares(numbers['clean']['automatic'])} clean edits, "
+        f"and the cell of the map that is best on {numbers['validation']} validation {images} "
+        f"(t_edit {numbers['best'][0]}, t_boost {numbers['best'][1]}) "
+        f"{shares(numbers['clean']['best'])}; the difference on the same {images} is "
+        f"{shares(numbers['best_minus_automatic'])}, by the second judge "
+        f"{shares(numbers['best_minus_automatic_2'])}, where up to "
         f"{100 * numbers['margin']:.0f} points count as near. {_distances(numbers)} High-frequency "
-        f"energy is {100 * energies['with'].value:.2f} % with, "
-        f"{100 * energies['without'].value:.2f} % "
-        f"without; {images} have {100 * boosted['faces']['energy']['value']:.2f} %."
+        f"energy is {with_it:.2f} % with, {without:.2f} % without; {images} have "
+        f"{100 * boosted['faces']['energy'].value:.2f} %."
     )
 
 
@@ -218,23 +203,22 @@ def _distances(numbers: Numbers) -> str:
     boosted, images = numbers["boosting"], f"{noun(numbers)}s"
     if boosted["fid_difference"] is None:
         return f"Too few {images} show the value for Frechet distances to them."
-    fids = {name: as_estimate(boosted[name]["fid"]) for name in ("with", "without")}
     return (
         f"With boosting the Frechet distance to {images} that show the value is "
-        f"{ranged(fids['with'], 2)}, without {ranged(fids['without'], 2)}; the difference is "
-        f"{ranged(as_estimate(boosted['fid_difference']), 3)}."
+        f"{ranged(boosted['with']['fid'])}, without {ranged(boosted['without']['fid'])}; the "
+        f"difference is {ranged(boosted['fid_difference'], 3)}."
     )
 
 
 def _why(numbers: Numbers, near: bool | None, helps: bool | None) -> str:
-    parts = [CHOSEN[near]]
-    if not helps:
-        energy = {k: one["energy"]["value"] for k, one in numbers["boosting"].items() if k in KINDS}
-        lacking = 100 * (1 - energy["without"] / energy["faces"])
-        does = "brings some of them back" if energy["with"] > energy["without"] else "adds none"
-        parts.append(
-            f"Boosting {'does harm' if helps is False else 'makes no difference that shows'}: "
-            f"without it edits lack {lacking:.0f} % of the {noun(numbers)}s' high frequencies, and "
-            f"its noise {does}."
-        )
-    return " ".join(parts)
+    if helps:
+        return CHOSEN[near]
+    energy = {name: numbers["boosting"][name]["energy"].value for name in KINDS}
+    lacking = 100 * (1 - energy["without"] / energy["faces"])
+    does = "brings some of them back" if energy["with"] > energy["without"] else "adds none"
+    return (
+        f"{CHOSEN[near]} "
+        f"Boosting {'does harm' if helps is False else 'makes no difference that shows'}: "
+        f"without it edits lack {lacking:.0f} % of the {noun(numbers)}s' high frequencies, and "
+        f"its noise {does}."
+    )

@@ -15,11 +15,12 @@ from asyrp.experiments.studies.common import (
     Numbers,
     StudyContext,
     Verdict,
-    as_estimate,
     by_both,
     confidence,
     means,
     noun,
+    of_json,
+    ranged,
     ruled,
     shares,
 )
@@ -53,19 +54,18 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
     found = {name: _at(context, validation, showing, name) for name in names}
     arms = {name: one.arm for name, one in found.items()}
     middle, best = arms.pop(MIDDLE, None), None
+    ahead_of_best: dict[str, Any] = {"mid_minus_best": None}
     if arms:
         best = max(arms, key=lambda name: arms[name].scores.mean(1).max())
+    if arms and middle:
+        ahead_of_best = ahead(middle, list(arms.values()), "mid_minus_best")
     return {
         "task": context.first.task.name,
         "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
         "validation": len(validation.numbers),
         "blocks": {name: one.numbers for name, one in found.items()},
         "best_other": best,
-        **(
-            ahead(middle, list(arms.values()), "mid_minus_best")
-            if best and middle
-            else {"mid_minus_best": None}
-        ),
+        **ahead_of_best,
     }
 
 
@@ -73,74 +73,70 @@ def _at(
     context: StudyContext, validation: InvertedImages, showing: Tensor | None, block: str
 ) -> AtBlock:
     """An f_t at a block, with the strength that suits validation faces best."""
-    space, boost = at_block(context.domain.model, block), context.first.interval.t_boost
+    domain, first, images = context.domain, context.first, context.test_images()
+    space = at_block(domain.model, block)
     few = context.train.rows(range(min(TRAIN_FACES, len(context.train.numbers))))
-    first = context.first
-    job = (context.domain, first.task, first.interval, few, context.settings, space)
-    saved = fitted(*job).saved
-    images = context.test_images()
+    saved = fitted(domain, first.task, first.interval, few, context.settings, space).saved
 
     def edits(kept: InvertedImages, place: int) -> Tensor:
-        act = saved.attribute(STRENGTHS[place])
-        return as_saved(context.domain, edited(space, kept, [act], boost))
+        acts = [saved.attribute(STRENGTHS[place])]
+        return as_saved(domain, edited(space, kept, acts, first.interval.t_boost))
 
     def seen(kept: InvertedImages, place: int) -> dict[str, np.ndarray]:
-        return judged(context.domain, context.first.task, kept, edits(kept, place))
+        return judged(domain, first.task, kept, edits(kept, place))
 
-    arm = arm_of(
-        [score(seen(validation, place)) for place in range(len(STRENGTHS))],
-        lambda place: seen(images, place),
-    )
+    scores = [score(seen(validation, place)) for place in range(len(STRENGTHS))]
+    arm = arm_of(scores, lambda place: seen(images, place))
     best = edits(images, arm.best)
     numbers = {
         "shape": list(space.h_shape),
         "strength": STRENGTHS[arm.best],
         **means(arm.values),
-        "confidence": of_mean(confidence(context.domain, best)),
+        "confidence": of_mean(confidence(domain, best)),
     }
     if showing is not None and len(best) >= LEAST_FID:
-        far = fid(showing, features_of(context.features, best), False, draws=FID_DRAWS)
-        numbers["fid"] = far
+        numbers["fid"] = fid(showing, features_of(context.features, best), False, draws=FID_DRAWS)
     return AtBlock(arm, numbers)
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success, leakage and clean edits, and how real the pictures look, a row a block."""
     figure, (left, right) = new_figure(5.6, 4.4, 2)
     rows = numbers["blocks"]
     names = [f"{name}, {'x'.join(map(str, row['shape']))}" for name, row in rows.items()]
     series = {
-        metric: [as_estimate(row[metric]) for row in rows.values()]
-        for metric in ("success", "leakage", "clean")
+        metric: [row[metric] for row in rows.values()] for metric in ("success", "leakage", "clean")
     }
     dots(left, names, series, f"share of test {noun(numbers)}s")
-    found = [as_estimate(row["fid"]) for row in rows.values() if "fid" in row]
+    found = [row["fid"] for row in rows.values() if "fid" in row]
     if len(found) == len(names):
         label = f"Frechet distance to {noun(numbers)}s that show it"
         dots(right, names, {"edits": found}, label)
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the bottleneck makes more clean edits than the block that is best beside it."""
-    clean = {name: as_estimate(row["clean"]) for name, row in numbers["blocks"].items()}
+    clean = {name: one["clean"] for name, one in numbers["blocks"].items()}
     measure = "clean edits, bottleneck minus the best other block"
     if numbers["mid_minus_best"] is None:
         text = "The bottleneck and another block were not among the blocks."
-        return ruled("layers", by_both(measure, None, None))._replace(text=text)
-    first, second = (as_estimate(numbers[k]) for k in ("mid_minus_best", "mid_minus_best_2"))
-    best = numbers["best_other"]
+        return ruled("layers", by_both(measure, None, None), text)
+    first, second = (numbers[k] for k in ("mid_minus_best", "mid_minus_best_2"))
+    best, images = numbers["best_other"], f"{noun(numbers)}s"
     text = (
         f"Clean edits at the bottleneck: {shares(clean[MIDDLE])}; at {best}, the best other block "
-        f"on {numbers['validation']} validation {noun(numbers)}s: {shares(clean[best])}; "
-        f"the bottleneck minus it on the same {noun(numbers)}s, with the luck of that choice: "
+        f"on {numbers['validation']} validation {images}: {shares(clean[best])}; "
+        f"the bottleneck minus it on the same {images}, with the luck of that choice: "
         f"{shares(first)}; by the second judge {shares(second)}. "
         f"Every block has the strength that suits these best. Success (leakage) before the "
         f"bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
         f"{_listed(numbers, 'up')}."
     )
-    found = ruled("layers", by_both(measure, first, second))
-    return found._replace(text=text, why="" if found.holds else _why(numbers, best))
+    found = ruled("layers", by_both(measure, first, second), text)
+    return found if found.holds else found._replace(why=_why(numbers, best))
 
 
 def _why(numbers: Numbers, best: str) -> str:
@@ -150,15 +146,10 @@ def _why(numbers: Numbers, best: str) -> str:
     text = (
         f"The paper sees weak edits before the bottleneck and artefacts behind it. Here an f_t of "
         f"the same kind at {best} has a map {size:g} times as wide to draw on, and pictures change "
-        f"by {other['lpips']['value']:.3f} (bottleneck {one['lpips']['value']:.3f})"
+        f"by {other['lpips'].value:.3f} (bottleneck {one['lpips'].value:.3f})"
     )
     if "fid" in one:
-        fids = [as_estimate(row["fid"]) for row in (other, one)]
-        text += (
-            "; Frechet distance {:.2f} ({:.2f} to {:.2f}) against {:.2f} ({:.2f} to {:.2f})".format(
-                *fids[0][:3], *fids[1][:3]
-            )
-        )
+        text += f"; Frechet distance {ranged(other['fid'])} against {ranged(one['fid'])}"
     return (
         f"{text}. Every block was trained with the rate "
         f"that was tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
@@ -166,9 +157,9 @@ def _why(numbers: Numbers, best: str) -> str:
 
 
 def _listed(numbers: Numbers, kind: str) -> str:
-    chosen = {name: one for name, one in numbers["blocks"].items() if name.startswith(kind)}
     told = [
-        f"{name} {100 * one['success']['value']:.0f} % ({100 * one['leakage']['value']:.0f} %)"
-        for name, one in chosen.items()
+        f"{name} {100 * one['success'].value:.0f} % ({100 * one['leakage'].value:.0f} %)"
+        for name, one in numbers["blocks"].items()
+        if name.startswith(kind)
     ]
     return ", ".join(told) or "none"

@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 from matplotlib.figure import Figure
 
-from asyrp.domains.base import Task
 from asyrp.domains.inverted_images import InvertedImages
 from asyrp.errors import AsyrpError
 from asyrp.experiments import second_judge
@@ -18,20 +17,19 @@ from asyrp.experiments.studies.common import (
     StudyContext,
     Verdict,
     act_of,
-    as_estimate,
     by_both,
     edit_images,
     noun,
+    of_json,
     ranged,
     ruled,
     shares,
-    value_log_odds,
 )
 from asyrp.metrics.answers import succeeded
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.figures import dots, lines, new_figure
 from asyrp.reporting.statistics import Estimate, of_difference, of_mean, of_statistic
-from asyrp.scorers.judge import Answers, answers, wanted
+from asyrp.scorers.judge import answers, log_odds, wanted
 
 STRENGTHS = tuple(float(s) for s in np.linspace(-2, 2, 9))
 SUMS = "success in sums minus 70 % of that alone, the least"
@@ -59,7 +57,7 @@ def over_strength(context: StudyContext, strengths: Sequence[float]) -> dict[str
     odds, moved = [], []
     for strength in strengths:
         edits = edit_images(context, images, [act_of(context.first, strength)])
-        odds.append(value_log_odds(context.domain, edits, task))
+        odds.append(log_odds(context.judge, edits, task.attribute, task.value))
         moved.append(distances(context.domain.distance, images.reconstructions, edits))
     table = np.array(odds)
 
@@ -97,10 +95,7 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
     """Success of every attribute alone, in pairs and in threes, on images that lack them all.
 
     beyond_share, beyond_share_2: success minus LEAST_SHARE of that alone, image by image, by both
-    judges.
-
-    Raises:
-        AsyrpError: too few such images.
+    judges. AsyrpError for too few such images.
     """
     learned = list(context.learned[:3])
     images = _lacking_all(context, learned)
@@ -109,76 +104,54 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
     for size in range(1, len(learned) + 1):
         for chosen in combinations(learned, size):
             boost = min(one.interval.t_boost for one in chosen)
-            acts = [act_of(one) for one in chosen]
-            edits = edit_images(context, images, acts, boost)
-            seen = answers(context.judge, edits)
-            made = {
-                one.task.name: [
-                    _succeeded(context, one.task, seen),
-                    second_judge.succeeded(context.domain, one.task, images, edits),
+            edits = edit_images(context, images, [act_of(one) for one in chosen], boost)
+            seen, made = answers(context.judge, edits), {}
+            for task in (one.task for one in chosen):
+                place = wanted(context.judge, task.attribute, task.value)
+                made[task.name] = [
+                    succeeded(seen, task.attribute, place),
+                    second_judge.succeeded(context.domain, task, images, edits),
                 ]
-                for one in chosen
-            }
             alone |= made if size == 1 else {}
-            rows.append(
-                {
-                    "together": [one.task.name for one in chosen],
-                    "success": {name: of_mean(row) for name, (row, _) in made.items()},
-                    **_beyond(made, alone),
+            beyond = {
+                key: {
+                    name: of_difference(row[judge], alone[name][judge], LEAST_SHARE)
+                    for name, row in made.items()
                 }
-            )
+                for judge, key in enumerate(BEYOND)
+            }
+            success = {name: of_mean(row) for name, (row, _) in made.items()}
+            rows.append({"together": list(made), "success": success, **beyond})
     return rows
 
 
-def _beyond(
-    made: Mapping[str, Sequence[np.ndarray]], alone: Mapping[str, Sequence[np.ndarray]]
-) -> dict[str, dict[str, Estimate]]:
-    return {
-        key: {
-            name: of_difference(rows[place], alone[name][place], LEAST_SHARE)
-            for name, rows in made.items()
-        }
-        for place, key in enumerate(BEYOND)
-    }
-
-
-def _succeeded(context: StudyContext, task: Task, seen: Answers) -> np.ndarray:
-    place = wanted(context.judge, task.attribute, task.value)
-    return succeeded(seen, task.attribute, place)
-
-
 def _lacking_all(context: StudyContext, learned: Sequence[Learned]) -> InvertedImages:
-    rows = set(range(len(context.test.numbers)))
-    for one in learned:
-        rows &= set(context.lacking(context.test, one.task))
+    lacking = (set(context.lacking(context.test, one.task)) for one in learned)
+    rows, test = sorted(set.intersection(*lacking)), context.test
     if len(rows) < 2:
         raise AsyrpError(
             f"sums of directions need at least 2 images that lack all of them; got {len(rows)} of "
-            f"{len(context.test.numbers)}; draw more"
+            f"{len(test.numbers)}; draw more"
         )
-    return context.test.rows(sorted(rows)[: context.count])
+    return test.rows(rows[: context.count])
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Log-odds over strength with the fitted line; success alone and together."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
-    odds = [as_estimate(one) for one in numbers["log_odds"]]
-    strengths = numbers["strengths"]
+    strengths, odds = numbers["strengths"], numbers["log_odds"]
     lines(left, strengths, {"judge": odds}, "strength", "log-odds of the value")
     fit = np.polyfit(strengths, [one.value for one in odds], 1)
     left.plot(strengths, np.polyval(fit, strengths), "--", color="#555555", linewidth=1)
-    left.set_title(f"R² = {numbers['r2']['value']:.3f}", fontsize=9)
-    alone = _alone(numbers)
-    together = [row for row in numbers["sums"] if len(row["together"]) > 1]
-    names = [
-        f"{name} in {' + '.join(row['together'])}" for row in together for name in row["success"]
-    ]
-    series = {
-        "alone": [alone[name] for row in together for name in row["success"]],
-        "in the sum": [as_estimate(one) for row in together for one in row["success"].values()],
-    }
-    if names:
-        dots(right, names, series, "success")
+    left.set_title(f"R² = {numbers['r2'].value:.3f}", fontsize=9)
+    alone, summed = _alone(numbers), _in_sums(numbers)
+    if summed:
+        series = {
+            "alone": [alone[name] for _, name, _ in summed],
+            "in the sum": [one for _, _, one in summed],
+        }
+        dots(right, [place for place, _, _ in summed], series, "success")
         right.tick_params(axis="y", labelsize=7)
     else:
         right.set_axis_off()
@@ -186,18 +159,27 @@ def plot(numbers: Numbers) -> Figure:
 
 
 def _alone(numbers: Numbers) -> dict[str, Estimate]:
-    single = [row for row in numbers["sums"] if len(row["together"]) == 1]
-    return {name: as_estimate(one) for row in single for name, one in row["success"].items()}
+    single = [row["success"] for row in numbers["sums"] if len(row["together"]) == 1]
+    return {name: one for row in single for name, one in row.items()}
 
 
-def verdict(numbers: Numbers) -> Verdict:
-    """Straightness, and what is left of each attribute in sums."""
-    r2, alone = as_estimate(numbers["r2"]), _alone(numbers)
-    kept = {
-        f"{name} in {' + '.join(row['together'])}": one["value"] / max(alone[name].value, 1e-9)
+def _in_sums(numbers: Numbers) -> list[tuple[str, str, Estimate]]:
+    """In words, whose success in which sum; its name; and that success."""
+    return [
+        (f"{name} in {' + '.join(row['together'])}", name, one)
         for row in numbers["sums"]
         if len(row["together"]) > 1
         for name, one in row["success"].items()
+    ]
+
+
+@of_json
+def verdict(numbers: Numbers) -> Verdict:
+    """Straightness, and what is left of each attribute in sums."""
+    r2, alone = numbers["r2"], _alone(numbers)
+    kept = {
+        place: one.value / max(alone[name].value, 1e-9)
+        for place, name, one in _in_sums(numbers)
         if alone[name].value > 0
     }
     text = _line_of(numbers, r2)
@@ -211,35 +193,26 @@ def verdict(numbers: Numbers) -> Verdict:
             f"that (least: {worst}); they count as added up where the interval of success minus "
             f"{100 * LEAST_SHARE:.0f} % of that alone, image by image, is nowhere below 0."
         )
-    measures = _measures(numbers, r2, alone)
+    measures = _measures(numbers, alone)
     if (second := measures.get(SUMS + SECOND)) is not None:
         text += f" The least by the second judge: {shares(cast(Estimate, second))}."
     name = "linearity" if len(alone) > 1 else "linearity of one"
     straight = registered()[name].rules[0].outcome(r2).holds
-    return ruled(name, measures)._replace(text=text, why=_why(numbers, straight, alone))
+    return ruled(name, measures, text, _why(numbers, straight, alone))
 
 
-def _measures(numbers: Numbers, r2: Estimate, alone: Mapping[str, Estimate]) -> Measures:
-    """What the claim is decided by; what never succeeds alone shows nothing in sums."""
-    found = {
-        "R2 of a line": r2,
-        "least slope over the mean slope": as_estimate(numbers["evenness"]),
-    }
+def _measures(numbers: Numbers, alone: Mapping[str, Estimate]) -> Measures:
+    """What the claim is decided by: of sums the least, unless one never succeeds alone."""
+    found = {"R2 of a line": numbers["r2"], "least slope over the mean slope": numbers["evenness"]}
     together = [row for row in numbers["sums"] if len(row["together"]) > 1]
     if not together:
         return found
-    least = [_least(together, alone, key) for key in BEYOND]
-    return {**found, **by_both(SUMS, *least)}
-
-
-def _least(
-    together: Sequence[Mapping[str, Any]], alone: Mapping[str, Estimate], key: str
-) -> Estimate | None:
-    """The least of what stays in sums, by one judge; None where some never succeeds alone."""
-    if not all(alone[name].value for row in together for name in row[key]):
-        return None
-    every = [as_estimate(one) for row in together for one in row[key].values()]
-    return min(every, key=lambda one: one.value)
+    shown = all(alone[name].value for row in together for name in row["success"])
+    least = [
+        min((one for row in together for one in row[key].values()), key=lambda one: one.value)
+        for key in BEYOND
+    ]
+    return {**found, **by_both(SUMS, *(least if shown else (None, None)))}
 
 
 def _line_of(numbers: Numbers, r2: Estimate) -> str:
@@ -247,24 +220,21 @@ def _line_of(numbers: Numbers, r2: Estimate) -> str:
     target = numbers.get("target", numbers["task"])
     return (
         f"Log-odds of {target!r} over strengths {numbers['strengths'][0]:g} "
-        f"to {numbers['strengths'][-1]:g}: R² {r2.value:.3f} ({r2.low:.3f} to {r2.high:.3f}) for "
+        f"to {numbers['strengths'][-1]:g}: R² {ranged(r2, 3)} for "
         f"the mean {noun(numbers)}, {numbers['r2_of_each']:.3f} for the median {noun(numbers)}; "
-        f"at its flattest it grows {ranged(as_estimate(numbers['evenness']))} times as fast as on "
-        "average."
+        f"at its flattest it grows {ranged(numbers['evenness'])} times as fast as on average."
     )
 
 
-def _why(numbers: Numbers, straight: bool, alone: dict[str, Estimate]) -> str:
+def _why(numbers: Numbers, straight: bool, alone: Mapping[str, Estimate]) -> str:
     """Where the line bends, and which attributes are too rare alone to say much in sums."""
-    odds = [row["value"] for row in numbers["log_odds"]]
-    slopes = np.diff(odds) / np.diff(numbers["strengths"])
-    parts = []
+    strengths, parts = numbers["strengths"], []
+    slopes = np.diff([one.value for one in numbers["log_odds"]]) / np.diff(strengths)
     if not straight or min(slopes) < 0.5 * float(np.mean(slopes)):
         bend = int(np.argmin(slopes))
         parts.append(
-            f"It is flattest between {numbers['strengths'][bend]:g} and "
-            f"{numbers['strengths'][bend + 1]:g} (slope {min(slopes):.1f}, mean "
-            f"{float(np.mean(slopes)):.1f})."
+            f"It is flattest between {strengths[bend]:g} and {strengths[bend + 1]:g} (slope "
+            f"{min(slopes):.1f}, mean {float(np.mean(slopes)):.1f})."
         )
     rare = [name for name, one in alone.items() if one.value < RARE]
     if rare and len(alone) > 1:

@@ -16,9 +16,9 @@ from asyrp.experiments.studies.common import (
     Numbers,
     StudyContext,
     Verdict,
-    as_estimate,
     confidence,
     noun,
+    of_json,
     ruled,
 )
 from asyrp.method.asymmetric_process import Attribute, reverse_process
@@ -41,8 +41,11 @@ MEASURES = {  # of the claim -> by what name the numbers have them
     "Frechet distance by the judge, h minus eps": "fid",
     "grain, h minus eps": "grain",
 }
-TITLES = {"confidence": ("the judge's confidence", 3), "fid": ("Frechet distance", 2)}
-TITLES |= {"grain": ("grain", 4)}  # and digits
+TITLES = {  # and digits
+    "confidence": ("the judge's confidence", 3),
+    "fid": ("Frechet distance", 2),
+    "grain": ("grain", 4),
+}
 MOST_LOST = 0.05  # of resamples in which a space does not reach the change that is looked at
 
 
@@ -84,65 +87,48 @@ def noisy_edit(
     return as_saved(context.domain, batched(images, editing))
 
 
+def seeing(domain: Domain) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
+    """measure -> its value of each image, (n,)."""
+    return {
+        "confidence": lambda x: confidence(domain, x),
+        "grain": lambda x: grain(pictures_of(domain.model, x)),
+    }
+
+
 def measure(context: StudyContext, sizes: Mapping[str, Sequence[float]] = SIZES) -> dict[str, Any]:
     """Change of the picture over the size of the noise, and how real pictures are then.
 
     By the judge's confidence, by Frechet distances on its features, and by grain, which is no
     network's opinion: the judge was trained with noise and hardly sees any.
     """
-    images = context.test.rows(range(context.count))
-    spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
+    domain, images = context.domain, context.test.rows(range(context.count))
+    spaces = {"h": domain.model, "eps": epsilon_space(domain.model)}
+    back, real = images.reconstructions, features_of(context.features, images.images)
     raw = {
         name: [noisy_edit(context, space, images, size) for size in sizes[name]]
         for name, space in spaces.items()
     }
-    real = features_of(context.features, images.images)
     seen = {k: [features_of(context.features, e) for e in edits] for k, edits in raw.items()}
-    moved = {k: _moved(context, images, edits) for k, edits in raw.items()}
+    every = {"lpips": lambda x: distances(domain.distance, back, x), **seeing(domain)}
     values = {
-        name: {k: np.array([see(context.domain, e) for e in edits]) for k, edits in raw.items()}
-        for name, see in SEEING.items()
+        name: {k: np.array([see(e) for e in edits]) for k, edits in raw.items()}
+        for name, see in every.items()
     }
-    far = {k: [fid(real, one, draws=FID_DRAWS) for one in every] for k, every in seen.items()}
+    found = {
+        name: {
+            "sizes": list(sizes[name]),
+            **{m: [of_mean(row) for row in table[name]] for m, table in values.items()},
+            "fid": [fid(real, one, draws=FID_DRAWS) for one in seen[name]],
+        }
+        for name in spaces
+    }
     return {
-        "spaces": {
-            name: {
-                "sizes": list(sizes[name]),
-                "lpips": [of_mean(row) for row in moved[name]],
-                **{m: [of_mean(row) for row in table[name]] for m, table in values.items()},
-                "fid": far[name],
-            }
-            for name in spaces
-        },
-        **_of_reconstructions(context, images, real),
+        "spaces": found,
+        **{f"{k}_of_reconstructions": of_mean(see(back)) for k, see in seeing(domain).items()},
+        "fid_of_reconstructions": fid(real, features_of(context.features, back), draws=FID_DRAWS),
         "faces": len(images.numbers),
-        **matched(moved, values, real, seen),
+        **matched(values.pop("lpips"), values, real, seen),
     }
-
-
-def _of_reconstructions(
-    context: StudyContext, images: InvertedImages, real: Tensor
-) -> dict[str, Estimate]:
-    back = images.reconstructions
-    found = {name: of_mean(see(context.domain, back)) for name, see in SEEING.items()}
-    found["fid"] = fid(real, features_of(context.features, back), draws=FID_DRAWS)
-    return {f"{name}_of_reconstructions": one for name, one in found.items()}
-
-
-def graininess(domain: Domain, x: Tensor) -> np.ndarray:
-    """Grain of clean x as pictures, (n,)."""
-    return grain(pictures_of(domain.model, x))
-
-
-SEEING: Mapping[str, Callable[[Domain, Tensor], np.ndarray]] = {
-    "confidence": confidence,
-    "grain": graininess,
-}
-"""measure -> its value of each image."""
-
-
-def _moved(context: StudyContext, images: InvertedImages, edits: Sequence[Tensor]) -> np.ndarray:
-    return np.array([distances(context.domain.distance, images.reconstructions, e) for e in edits])
 
 
 def matched(
@@ -198,11 +184,7 @@ def _middle(moved: Sequence[np.ndarray]) -> float:
 
 
 def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
-    """Share of the resamples in which not every space's sizes reach from below the level above it.
-
-    Args:
-        moved: of each space, (sizes, n).
-    """
+    """Share of resamples in which not every space's sizes reach from below the level above it."""
     rows = resamples(moved[0].shape[1], 0, DRAWS)
     reached = np.ones(len(rows), bool)
     for table in moved:
@@ -211,6 +193,7 @@ def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
     return float(1 - reached.mean())
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """Confidence, Frechet distance and grain over the change of the picture."""
     figure, axes = new_figure(4.6, 3.5, 3)
@@ -218,8 +201,7 @@ def plot(numbers: Numbers) -> Figure:
     labels = {"confidence": "the judge's confidence", "fid": far, "grain": "grain"}
     for place, (metric, label) in enumerate(labels.items()):
         for row, (name, one) in enumerate(numbers["spaces"].items()):
-            moved = [change["value"] for change in one["lpips"]]
-            series = {f"noise in {name}": [as_estimate(value) for value in one[metric]]}
+            moved, series = [e.value for e in one["lpips"]], {f"noise in {name}": one[metric]}
             xlabel = "perceptual change of the picture"
             lines(axes[place], moved, series, xlabel, label, first=row)
         if numbers["at_change"] is not None:
@@ -230,6 +212,7 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether noise in h leaves pictures more real than noise in eps at the same change.
 
@@ -241,22 +224,20 @@ def verdict(numbers: Numbers) -> Verdict:
             "The two kinds of noise do not move pictures equally far, or only on some choices of "
             f"the {noun(numbers)}s; nothing can be compared."
         )
-        return ruled("robustness", dict.fromkeys(MEASURES))._replace(text=text)
+        return ruled("robustness", dict.fromkeys(MEASURES), text)
     reached = numbers["unreached"] <= MOST_LOST
     measures = {
-        measure: as_estimate(numbers[f"{key}_difference"]) if reached else None
+        measure: numbers[f"{key}_difference"] if reached else None
         for measure, key in MEASURES.items()
     }
-    found = ruled("robustness", measures)
-    return found._replace(text=_text(numbers), why="" if found.holds else _why(numbers))
+    found = ruled("robustness", measures, _text(numbers))
+    return found if found.holds else found._replace(why=_why(numbers))
 
 
 def _text(numbers: Numbers) -> str:
     told = []
     for name, (title, digits) in TITLES.items():
-        ahead, own = (
-            as_estimate(numbers[f"{name}_{k}"]) for k in ("difference", "of_reconstructions")
-        )
+        ahead, own = (numbers[f"{name}_{k}"] for k in ("difference", "of_reconstructions"))
         low, value, high = (f"{one:+.{digits}f}" for one in (ahead.low, ahead.value, ahead.high))
         told.append(f"{title} {value} ({low} to {high}; reconstructions: {own.value:.{digits}f})")
     text = (
@@ -274,9 +255,8 @@ def _text(numbers: Numbers) -> str:
 def _why(numbers: Numbers) -> str:
     told = []
     for name, one in numbers["spaces"].items():
-        sizes, moved = one["sizes"], [change["value"] for change in one["lpips"]]
-        steps = ", ".join(f"{m:.2f} at {s:g}" for s, m in zip(sizes, moved, strict=True))
-        told.append(f"in {name} {steps}")
+        pairs = zip(one["lpips"], one["sizes"], strict=True)
+        told.append(f"in {name} {', '.join(f'{m.value:.2f} at {s:g}' for m, s in pairs)}")
     return (
         "What differs is how the change grows with the size of the noise (in root mean squares): "
         f"{'; '.join(told)}."

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asyrp.domains.inverted_images import grid_from
 from asyrp.editing_methods.other_spaces import epsilon_space
-from asyrp.experiments.studies.common import Numbers, Verdict, as_estimate, ruled
+from asyrp.experiments.studies.common import Numbers, Verdict, of_json, ruled
 from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.asymmetric_process import Attribute, asymmetric, reverse_process, symmetric
 from asyrp.method.ddim import draw_noise, seeded_generators, sigma, step
@@ -102,8 +102,7 @@ def measure(
 ) -> dict[str, Any]:
     """Coefficients over t, and what random shifts do to pictures on 40 and `steps` steps.
 
-    Args:
-        latents: (n, c, height, width) at timestep `at`.
+    latents: (n, c, height, width) at timestep `at`.
     """
     z = draw_noise(latents[:1], seeded_generators(1, seed=5))[0]
     length = model.schedule.length
@@ -143,6 +142,7 @@ def at_middle(curve: Numbers, middle: int = 500) -> Coefficients:
     return Coefficients(curve["symmetric"][row], curve["asymmetric"][row])
 
 
+@of_json
 def plot(numbers: Numbers) -> Figure:
     """The symmetric coefficient over t, and the pictures' change over the size of the shift."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
@@ -154,7 +154,7 @@ def plot(numbers: Numbers) -> Figure:
     left.set(xlabel="timestep t", ylabel="shift of x_s by De in both halves", ylim=(-0.75, 0.05))
     left.legend(fontsize=7)
     series = {
-        f"{where}, {count} steps": [as_estimate(row[where]) for row in rows.values()]
+        f"{where}, {count} steps": [row[where] for row in rows.values()]
         for count, rows in numbers["pictures"].items()
         for where in ("both", "P_t alone")
     }
@@ -163,6 +163,7 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
+@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """The claim against the coefficients and the pictures."""
     length, curves = numbers["length"], numbers["curves"]
@@ -171,9 +172,7 @@ def verdict(numbers: Numbers) -> Verdict:
     )
     error = max(curve["largest_error"] for curve in curves.values())
     ratios = {
-        count: max(
-            row["both"]["value"] / max(row["P_t alone"]["value"], 1e-9) for row in rows.values()
-        )
+        count: max(row["both"].value / max(row["P_t alone"].value, 1e-9) for row in rows.values())
         for count, rows in numbers["pictures"].items()
     }
     told = ", ".join(f"{100 * r:.0f} % with {count} steps" for count, r in ratios.items())
@@ -190,4 +189,4 @@ def verdict(numbers: Numbers) -> Verdict:
         "largest error of the coefficients": error,
         "change by both halves over that by P_t alone": list(ratios.values())[-1],
     }
-    return ruled("theorem1", found)._replace(text=text)
+    return ruled("theorem1", found, text)
