@@ -11,7 +11,7 @@ from torch import Tensor
 from asyrp.commands.common import progress, say
 from asyrp.commands.find_labels import labels_for
 from asyrp.commands.intervals import describe
-from asyrp.commands.inverting import Gallery, inverter_of, pictures
+from asyrp.commands.inverting import Gallery, drawn, inverter_of, pictures
 from asyrp.domains.base import built_in, source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
@@ -23,7 +23,7 @@ from asyrp.finders.masks import picture_mask, polygon_mask, segment_mask
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, parse_direction
 from asyrp.finders.unfinished import kept, key_of
 from asyrp.method.direction_file import SavedDirection
-from asyrp.method.editing import edit, latents_of, random_latents
+from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, text_cosine
@@ -111,15 +111,15 @@ class Source(NamedTuple):
         images, names = self.images[-MOST_MEASURED:], (self.names or [])[-MOST_MEASURED:]
         if self.noise is not None:
             return Pictures(images, self.noise[-MOST_MEASURED:])
-        done = inverter_of(model, options, EDIT_STEPS)(images, names)
+        done = inverter_of(model, options.network, options.inverting, EDIT_STEPS)(images, names)
         return Pictures(done.reconstructions, done.latents)
 
     def latents(self, model: HSpaceUNet, options: Find, t_start: int, state: Path) -> Tensor:
         """At t_start on the grid of finding, in batches that `state` keeps; or x_T of samples."""
         if self.noise is not None:
             return self.noise
-        inverting = inverter_of(model, options, options.steps).inverting
-        how = (options.steps, inverting.convention, inverting.refinements)
+        inverter_of(model, options.network, options.inverting, options.steps)  # checks the grid
+        how = (options.steps, options.inverting.convention, options.inverting.refinements)
         known = ("latents", model.fingerprint(), *how, t_start)
         parts, count = [], len(self.images)
         with progress(f"inverting {count} images", "image") as report:
@@ -134,12 +134,9 @@ class Source(NamedTuple):
 
 
 def _samples(model: HSpaceUNet, options: Find) -> Source:
-    count = options.random or FEW_SAMPLES
-    noise = random_latents(model, count, options.seed)
-    with progress(f"drawing {count} samples") as report:
-        size = options.network.at_once
-        images = edit(model, noise, (), EDIT_STEPS, batch_size=size, report=report)
-    return Source(images, None, noise)
+    count, size = options.random or FEW_SAMPLES, options.network.at_once
+    made = drawn(model, count, options.seed, EDIT_STEPS, size)
+    return Source(made.images, None, made.latents)
 
 
 def _folder(model: HSpaceUNet, options: Find) -> Source:

@@ -39,9 +39,10 @@ def run(options: Intervals) -> dict[str, Any]:
     passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
     would = f"measure the curves of {count} images into {options.out}"
     foresee(would, model, passes + count * options.steps, size, kept=4 * count)
-    done = inverter_of(model, options, options.steps)(found.images, found.names)
-    how = (options.steps, size, options.inversion)
-    curves = curves_of(model, done.reconstructions, done.latents, distance, *how)
+    how = (options.network, options.inverting, options.steps, options.inversion)
+    done = inverter_of(model, *how)(found.images, found.names)
+    grid = (options.steps, size, options.inversion)
+    curves = curves_of(model, done.reconstructions, done.latents, distance, *grid)
     result = find_intervals(curves, guide.cosine, thresholds)
     numbers = as_json(result, guide.cosine, thresholds, distance.name)
     with atomic_folder(options.out) as out:
