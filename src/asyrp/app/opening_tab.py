@@ -140,13 +140,9 @@ class Opening:
         work = session.work
         if work is None or work is before:
             return
-        lines = [
-            f"Reconstruction error {work.error:.5f} (mean square in [-1, 1]).",
-            told,
-            work.note,
-        ]
-        if work.error > POOR:
-            lines.append("It does not come back well, and its edits will not either.")
+        error = f"Reconstruction error {work.error:.5f} (mean square in [-1, 1])."
+        poor = "It does not come back well, and its edits will not either."
+        lines = (error, told, work.note, poor if work.error > POOR else "")
         session.about = " ".join(filter(None, lines))
         about = self.desk.done(session, session.about)
         yield about | {self.shown.stage: self.editing.stage(work, None, "")}
