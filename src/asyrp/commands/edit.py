@@ -12,17 +12,7 @@ import torch
 from torch import Tensor
 
 from asyrp.commands.align import align
-from asyrp.commands.common import (
-    Applied,
-    applied,
-    edit_notes,
-    network,
-    on_domain,
-    progress,
-    say,
-    shown,
-    tell_others,
-)
+from asyrp.commands.common import Applied, applied, edit_notes, network, progress, say, tell_others
 from asyrp.commands.forecast import editing_passes, foresee, inverting_passes
 from asyrp.commands.inverting import (
     folder_images,
@@ -31,6 +21,7 @@ from asyrp.commands.inverting import (
     pictures,
     tell_strangers,
 )
+from asyrp.commands.outputs import on_domain
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import Attribute
@@ -41,7 +32,7 @@ from asyrp.method.latent_cache import latents_from
 from asyrp.method.second_order import walk_second_order
 from asyrp.method.strength_sweep import strip
 from asyrp.method.text_direction import TextDirection, new_text_direction
-from asyrp.options import Edit
+from asyrp.options.editing import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
 from asyrp.scorers.load import encoder_for
 from asyrp.settings import Like
@@ -181,6 +172,7 @@ def _endings(options: Edit) -> list[str]:
     return [*map(_ending, options.strengths)] or [""]
 
 
+@torch.no_grad()
 def _edited(
     model: HSpaceUNet,
     chosen: Applied,
@@ -202,8 +194,8 @@ def _edited(
             latents = inputs.latents(rows)
             made = _made(model, chosen, latents, options, first, within, enough)
             for ending, edited in zip(_endings(options), made, strict=True):
-                names = [f"{path.stem}{ending}.png" for path in inputs.paths[rows]]
-                yield from zip(names, shown(model, edited), strict=True)
+                for path, x in zip(inputs.paths[rows], edited, strict=True):
+                    yield f"{path.stem}{ending}.png", model.space.decode(x[None])[0]
 
 
 def _made(

@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asyrp.commands.common import network, on_domain, say, shown, tell_others
+from asyrp.commands.common import network, say, shown, tell_others
 from asyrp.commands.forecast import foresee, inverting_passes
 from asyrp.commands.inverting import Inverter, folder_images, inverter_of, open_store, pictures
+from asyrp.commands.outputs import on_domain
 from asyrp.method.latent_file import Latents, save_latents
-from asyrp.options import Invert
+from asyrp.options.editing import Invert
 from asyrp.runtime.distributed import SINGLE_PROCESS
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import find_images, stems_in
@@ -36,8 +37,7 @@ def run(options: Invert) -> dict[str, Any]:
     done = inverter(found.images, found.names)
     if inverter.processes.rank:
         return {}
-    names = tuple(found.names)
-    errors = tuple(done.errors.tolist())
+    names, errors = tuple(found.names), tuple(done.errors.tolist())
     how = (options.steps, model.fingerprint(), errors, options.inversion)
     kept = Latents(done.latents, names, *how)
     by_name = dict(zip(names, errors, strict=True))

@@ -35,20 +35,6 @@ def partiality(questions: Questions, guide: str) -> str:
     )
 
 
-def leaning(lender: str, guide: str) -> str:
-    """What is said where FID and KID compare features of the guide; "" where of another network.
-
-    Args:
-        lender: the encoder whose features they are; "" for none.
-    """
-    if not lender or not same_encoder(lender, guide):
-        return ""
-    return (
-        f"FID and KID compare features of {lender}, the guide that --encoder names, as S_dir does; "
-        "edits look good to the network that guided them, so give --features another"
-    )
-
-
 def described(questions: Questions) -> str:
     """What was asked, for the notes of a table."""
     asked = "; ".join(f"{name}: {' | '.join(texts)}" for name, texts in questions.values.items())

@@ -1,12 +1,15 @@
-"""What every command does about its outputs before it begins: try them, lock them, spare inputs."""
+"""What every command does with its options before it begins: it puts what a domain names in its
+place, tries and locks outputs, and spares inputs.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import KIND
 from asyrp.runtime.distributed import is_first
@@ -20,6 +23,22 @@ NAMES = (  # options whose texts may be those of files
     *("domain", "model", "encoder", "distance", "direction", "images", "judge", "segmenter"),
     *("identity", "features", "what", "file", "labels", "directions", "without"),
 )
+Options = TypeVar("Options")
+
+
+def on_domain(options: Options) -> Options:
+    """Options with the networks and training images of their --domain in their places."""
+    own: Any = options
+    if not own.network.domain:
+        return options
+    names = source_of(own.network.domain).NETWORKS
+    told = {name: getattr(names, name) for name in ("model", "prompt", "guidance", "class_label")}
+    parts: dict[str, Any] = {"network": replace(own.network, **told)}
+    if hasattr(own, "guides"):
+        parts["guides"] = replace(own.guides, encoder=names.encoder, distance=names.distance)
+    if getattr(own, "images", "") is None and not own.random:
+        parts["images"] = names.images.get("train")
+    return cast(Options, replace(own, **parts))
 
 
 @contextmanager

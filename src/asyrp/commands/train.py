@@ -8,17 +8,17 @@ from typing import Any, NamedTuple, cast
 from torch import nn
 from tqdm import tqdm
 
-from asyrp.commands.common import check_guides, network, on_domain, say, stem_of
+from asyrp.commands.common import check_guides, network, say, stem_of
 from asyrp.commands.forecast import foresee, training_passes
-from asyrp.commands.outputs import check_direction
-from asyrp.commands.phases import MOST_MEASURED, phases_of
-from asyrp.commands.recipes import followed, tell
-from asyrp.commands.training_pictures import training_pictures
-from asyrp.commands.training_preview import preview
+from asyrp.commands.inverting import drawn, folder_images, inverter_of, open_store, pictures
+from asyrp.commands.outputs import check_direction, on_domain
+from asyrp.commands.recipes import MOST_MEASURED, followed, phases_of, tell
+from asyrp.commands.training_pictures import InMemory, InStore, Samples, TrainingPictures
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
 from asyrp.finders.prepare import (
+    EDIT_STEPS,
     Pictures,
     StoredPictures,
     Training,
@@ -27,19 +27,25 @@ from asyrp.finders.prepare import (
     start_together,
 )
 from asyrp.finders.training_checkpoint import outcomes_of
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import Direction
+from asyrp.method.editing import edit
 from asyrp.method.editing_interval import EditInterval, Found, edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
-from asyrp.options import Train
+from asyrp.options.editing import Train
 from asyrp.runtime.distributed import assemble, is_first
 from asyrp.scorers.load import distance_for, encoder_for
 from asyrp.settings import TrainSettings
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results
+
+MOST_PREVIEWED = 8
 
 
 class TrainingData(NamedTuple):
@@ -159,7 +165,7 @@ def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -
     if None in (options.t_start, options.t_edit, options.t_boost):
         # before the long work, which would be lost if its weights could not be had
         distance = distance_for(model, options.guides.distance)
-    found = training_pictures(model, options)
+    found = pictures_of(model, options)
     cut = len(found) - min(options.validation, len(found) // 4)
     validation = measured = found.returned(slice(cut, None))
     if not len(validation) and distance is not None:
@@ -168,6 +174,22 @@ def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -
     start = timed.phases[0].t_start
     shown = found.to_train(slice(0, cut), start)
     return TrainingData(shown, found.ready(slice(cut, None), start), validation, *timed)
+
+
+def pictures_of(model: HSpaceUNet, options: Train) -> TrainingPictures:
+    """Samples, or the pictures of a folder, in memory or with a store."""
+    network, steps, store = options.network, options.training.steps, None
+    if options.random:
+        found = drawn(model, options.random, options.training.seed, EDIT_STEPS, network.at_once)
+    if options.store is not None:
+        store = open_store(options.store, assemble(network.device))
+    if options.random:
+        return Samples(model, found, store)
+    inverter = inverter_of(model, network, options.inverting, steps, options.inversion)
+    folder, noised = options.images or Path(), options.training.along == "noised"
+    if store is None:
+        return InMemory(pictures(folder, model), inverter, noised)
+    return InStore(folder_images(folder, model), inverter, noised, store)
 
 
 def train(
@@ -246,8 +268,17 @@ def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> fl
 
 
 def _show(model: HSpaceUNet, job: Training, goal: int, data: TrainingData, options: Train) -> None:
-    """latest.png, or for several targets NAME.png, where previews are asked for."""
-    if options.previews is not None and is_first():
-        name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
-        path = options.previews / f"{name}.png"
-        preview(model, job.goals[goal], data.validation, data.phases[goal], options, path)
+    """Where previews are asked for: held-out images as they come back, above their edits.
+
+    The file is latest.png, or for several targets NAME.png.
+    """
+    if options.previews is None or not is_first():
+        return
+    name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
+    few, when = data.validation[:MOST_PREVIEWED], data.phases[goal]
+    direction, steps = cast(Direction, job.goals[goal].direction), options.training.steps
+    act = Attribute(direction, when.t_edit, 1.0, steps, when.t_start)
+    edits = edit(model, few.latents, [act], EDIT_STEPS, inversion=options.inversion)
+    with atomic_folder(options.previews) as out:
+        sheet = contact_sheet([model.space.decode(row) for row in (few.images, edits)])
+        write_png(out / f"{name}.png", sheet)

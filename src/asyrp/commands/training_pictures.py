@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,17 +10,10 @@ from asyrp.commands.inverting import (
     FolderImages,
     Gallery,
     Inverter,
-    drawn,
-    folder_images,
-    inverter_of,
-    open_store,
-    pictures,
 )
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import add_latents, latents_from
-from asyrp.options import Train
-from asyrp.runtime.distributed import assemble
 from asyrp.storage.record_store import RecordStore
 
 
@@ -138,19 +130,3 @@ class InStore:
     def _none(self, at: int | None = None) -> Pictures:
         none = torch.zeros(0, *self.inverter.model.image_shape)
         return Pictures(none, none, at)
-
-
-def training_pictures(model: HSpaceUNet, options: Train) -> TrainingPictures:
-    """Samples, or the pictures of a folder, in memory or with a store."""
-    network, steps, store = options.network, options.training.steps, None
-    if options.random:
-        found = drawn(model, options.random, options.training.seed, EDIT_STEPS, network.at_once)
-    if options.store is not None:
-        store = open_store(options.store, assemble(network.device))
-    if options.random:
-        return Samples(model, found, store)
-    inverter = inverter_of(model, network, options.inverting, steps, options.inversion)
-    folder, noised = options.images or Path(), options.training.along == "noised"
-    if store is None:
-        return InMemory(pictures(folder, model), inverter, noised)
-    return InStore(folder_images(folder, model), inverter, noised, store)
