@@ -18,12 +18,7 @@ from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_proc
 from asyrp.method.direction_file import save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import inversion_grid, random_latents
-from asyrp.method.editing_interval import (
-    EditInterval,
-    curve_points,
-    find_intervals,
-    over_time,
-)
+from asyrp.method.editing_interval import EditInterval, curve_points, find_intervals, over_time
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.schedule import Timesteps, below, paper_grid
@@ -212,10 +207,7 @@ def _strength(
 
 
 def _followed(
-    model: HSpaceUNet,
-    direction: nn.Module,
-    steps: Iterator[TrainStep],
-    data: TrainingData,
+    model: HSpaceUNet, direction: nn.Module, steps: Iterator[TrainStep], data: TrainingData
 ) -> Iterator[Progress]:
     image: Tensor | None = None
     losses: tuple[tuple[int, float], ...] = ()

@@ -17,9 +17,8 @@ from asyrp.commands.evaluate_report import (
     plot_table,
     told_small,
 )
-from asyrp.commands.evaluate_scorers import scorers_of
 from asyrp.commands.forecast import foreseen, is_asked
-from asyrp.commands.judges import NONE, partiality, questions_of
+from asyrp.commands.judges import NONE, partiality, questions_of, scorers_of
 from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError, MissingExtra, need
 from asyrp.experiments.plots import save_figure

@@ -1,7 +1,7 @@
 """The pictures of `asyrp evaluate`: folders lined up by stem."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +66,10 @@ def gather(options: Evaluate) -> MatchedPictures:
         if name != "--images":
             _check_sizes(name, loaded, size)
     names = matched(every)
-    stacks = {name: _lined_up(loaded, names) for name, loaded in every.items()}
+    stacks = {}
+    for name, loaded in every.items():
+        images = {Path(record.name).stem: record.image for record in loaded.records}
+        stacks[name] = torch.stack([images[stem] for stem in names])
     ends = stacks.get("--reconstructions"), stacks.get("--perfect")
     edited = [stack for name, stack in stacks.items() if name.startswith("--edits")]
     runs = [Pictures(stacks["--images"], stack, *ends) for stack in edited]
@@ -123,8 +126,3 @@ def matched(every: Mapping[str, Loaded]) -> list[str]:
                 f"only one of them, such as {alone[0]!r}; rename or remove them"
             )
     return sorted(set.intersection(*stems.values()))
-
-
-def _lined_up(loaded: Loaded, names: Sequence[str]) -> torch.Tensor:
-    images = {Path(record.name).stem: record.image for record in loaded.records}
-    return torch.stack([images[name] for name in names])

@@ -7,14 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asyrp.commands.judges import questions_of
-from asyrp.domains.base import source_of
+from asyrp.commands.judges import judging
 from asyrp.errors import AsyrpError
 from asyrp.finders.catalogue import Labels
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.metrics.zero_shot import ZeroShotJudge
 from asyrp.scorers.judge import Judge, answers, wanted
-from asyrp.scorers.load import load_encoder
 from asyrp.storage.image_sources import csv_table
 
 
@@ -84,10 +81,7 @@ def judge_named(name: str, model: HSpaceUNet) -> Judge:
     Raises:
         AsyrpError: no such file or domain, or a domain without a judge.
     """
-    questions = questions_of(name)
-    if questions is not None:
-        return ZeroShotJudge(load_encoder(questions.encoder, model.device), questions)
-    judge = source_of(name).scorers(str(model.device)).judge
+    judge = judging(name, str(model.device)).judge
     if judge is None:
         raise AsyrpError(f"{name} has no judge; give a FILE.csv or a FILE.json of questions")
     return judge

@@ -13,14 +13,7 @@ from asyrp.commands.common import progress, say
 from asyrp.domains.membership import stranger
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import Pictures
-from asyrp.method.editing import (
-    Inversion,
-    edit,
-    inversion_grid,
-    invert,
-    latents_of,
-    random_latents,
-)
+from asyrp.method.editing import Inversion, edit, inversion_grid, invert, latents_of, random_latents
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of, top_of
 from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, state_key, walk_into
@@ -145,8 +138,9 @@ class Inverter:
             levels = len(inversion_grid(self.model, self.steps, up_to, self.inversion))
             none = inversion_of(self.inversion).empty(own, levels)
             done = Inversion(none, own, torch.zeros(0))
-        here = (part.to(self.model.device) for part in done)
-        done = Inversion(*(self.processes.whole(part, len(images)) for part in here))
+        if self.processes.size > 1:
+            here = (part.to(self.model.device) for part in done)
+            done = Inversion(*(self.processes.whole(part, len(images)) for part in here))
         tell_errors(done.errors, names)
         return done
 

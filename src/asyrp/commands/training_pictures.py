@@ -1,35 +1,19 @@
-"""The pictures that training looks at: samples, or a folder, with or without a store."""
+"""The pictures that training looks at: samples, or a folder, with or without a store.
+
+`returned` are at T on the grid of editing, as they come back; `ready` and `to_train` on the grid of
+training, with latents at a timestep.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 
-from asyrp.commands.inverting import (
-    FolderImages,
-    Gallery,
-    Inverter,
-)
+from asyrp.commands.inverting import FolderImages, Gallery, Inverter
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import add_latents, latents_from
 from asyrp.storage.record_store import RecordStore
-
-
-class TrainingPictures(Protocol):
-    """Pictures of which some train a direction, and others check it."""
-
-    def __len__(self) -> int: ...
-
-    def returned(self, rows: slice) -> Pictures:
-        """At T on the grid of editing, as they come back; says how well they do."""
-
-    def ready(self, rows: slice, at: int) -> Pictures:
-        """On the grid of training, with latents at a timestep, in memory."""
-
-    def to_train(self, rows: slice, at: int) -> Pictures | StoredPictures:
-        """The same to train on; where training noises images they have no latents."""
 
 
 @dataclass(frozen=True)
@@ -130,3 +114,6 @@ class InStore:
     def _none(self, at: int | None = None) -> Pictures:
         none = torch.zeros(0, *self.inverter.model.image_shape)
         return Pictures(none, none, at)
+
+
+TrainingPictures = Samples | InMemory | InStore

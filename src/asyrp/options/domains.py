@@ -6,15 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import (
-    Flat,
-    Inverting,
-    OnDomain,
-    Overwrite,
-    Repeated,
-    Training,
-    unset,
-)
+from asyrp.options.shared import Flat, Inverting, OnDomain, Overwrite, Repeated, Training, unset
 from asyrp.settings import TrainSettings
 
 
