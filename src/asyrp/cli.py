@@ -74,12 +74,8 @@ def overview() -> str:
     lines = [DESCRIPTION, "", "usage: asyrp COMMAND [OPTIONS]"]
     for title, commands in GROUPS.items():
         lines += ["", f"{title}:"]
-        lines += [f"  {name:11} {_first_line(kind)}" for name, kind in commands.items()]
+        lines += [f"  {name:11} {kind.__doc__.splitlines()[0]}" for name, kind in commands.items()]
     return "\n".join([*lines, "", *EVERY])
-
-
-def _first_line(kind: type) -> str:
-    return (kind.__doc__ or "").splitlines()[0]
 
 
 def _own_error(error: BaseException | None) -> AsyrpError | None:

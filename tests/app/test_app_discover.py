@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from app_doubles import GRID, STEPS, new_studio
-from asyrp.app.ballots import Ballot, Method, drawn, page
+from asyrp.app.ballots import Ballot, drawn, page
 from asyrp.app.discovery import Component, Search, discovered, keep
 from asyrp.app.jobs import Job
 from asyrp.app.judging import BY_EYE, judged
+from asyrp.app.plans import Dosage
 from asyrp.app.studio import Studio
 from asyrp.app.training import Trained
 from asyrp.errors import AsyrpError
@@ -56,7 +57,7 @@ def test_searches_out_of_range_are_refused(change: dict[str, int]) -> None:
 
 def ballot(studio: Studio, *given: tuple[str, float]) -> Ballot:
     entries = studio.gallery.listing().entries
-    methods = [Method(entries[key], strength) for key, strength in given]
+    methods = [Dosage(entries[key], strength) for key, strength in given]
     running = Running(drawn(studio.model, GRID, methods, 3, 5))
     dones = [one.done for one in running]
     assert dones == list(range(1, (1 + len(methods)) * STEPS + 1))

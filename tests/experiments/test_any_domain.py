@@ -208,7 +208,7 @@ def test_the_page_of_a_domain_begins_with_its_images(own: Path, tmp_path: Path) 
 
 
 def test_a_domain_stands_for_short_flags(own: Path) -> None:
-    from asyrp.commands.common import on_domain
+    from asyrp.commands.outputs import on_domain
     from asyrp.options import Edit, Network, Train
 
     network = Network(domain=str(own), class_label=7)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from asyrp.app import views
-from asyrp.app.gallery import Entry
+from asyrp.app.plans import Dosage
 from asyrp.app.training import Progress
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import reverse_process
@@ -24,22 +24,18 @@ WORDS = {"pair": ("left", "right", "neither"), "single": ("good", "bad", "unsure
 KEYS = {"left": "←", "right": "→", "neither": "↓", "good": "G", "bad": "B", "unsure": "U"}
 
 
-class Method(NamedTuple):
-    """A direction at a strength, where 1 is the dose of its card."""
+class Side(NamedTuple):
+    """A method of a ballot: the file of its direction or its folder, and how it is revealed."""
 
-    entry: Entry
-    strength: float
-
-    @property
-    def title(self) -> str:
-        """As it is revealed."""
-        return f"{self.entry.title} at {self.strength:g}"
+    file: str
+    title: str
+    strength: float = 1.0
 
 
 class Ballot(NamedTuple):
     """The faces before, and after each method, (n, 3, height, width), and where they come from."""
 
-    methods: Sequence[Method]
+    methods: Sequence[Side]
     before: Tensor
     after: Sequence[Tensor]
     seed: int
@@ -47,7 +43,7 @@ class Ballot(NamedTuple):
 
 @torch.no_grad()
 def drawn(
-    model: HSpaceUNet, grid: Timesteps, methods: Sequence[Method], count: int, seed: int
+    model: HSpaceUNet, grid: Timesteps, methods: Sequence[Dosage], count: int, seed: int
 ) -> Generator[Progress, None, Ballot]:
     """Random faces, the first of their seed, before and after each method.
 
@@ -56,20 +52,20 @@ def drawn(
     """
     if count not in FACES:
         raise AsyrpError(f"the number of faces lies in {FACES[0]}..{FACES[-1]}; got {count}")
-    latents = random_latents(model, count, seed)
-    made: list[Tensor] = []
-    ways = [([], 0), *(([_attribute(one)], one.entry.card.t_boost) for one in methods)]
+    latents, made = random_latents(model, count, seed), list[Tensor]()
+    doses = [one.entry.saved.attribute(one.strength * one.entry.card.strength) for one in methods]
+    boosts = [one.entry.card.t_boost for one in methods]
+    ways = [([], 0), *(([dose], boost) for dose, boost in zip(doses, boosts, strict=True))]
     for attributes, t_boost in ways:
         generators = seeded_generators(count, seed, 0)
         for done in reverse_process(model, latents, grid, attributes, t_boost, generators):
             steps = len(made) * len(grid) + grid.pairs.index((done.t, done.s)) + 1
             yield Progress("editing unchosen faces", steps, len(ways) * len(grid))
         made.append(done.x)
-    return Ballot(methods, made[0], made[1:], seed)
-
-
-def _attribute(one: Method) -> Any:
-    return one.entry.saved.attribute(one.strength * one.entry.card.strength)
+    titles = [f"{one.entry.title} at {one.strength:g}" for one in methods]
+    told = zip(methods, titles, strict=True)
+    sides = [Side(one.entry.path.name, title, one.strength) for one, title in told]
+    return Ballot(sides, made[0], made[1:], seed)
 
 
 def page(ballot: Ballot, seed: int) -> str:
@@ -104,8 +100,5 @@ def _face(ballot: Ballot, i: int, generator: np.random.Generator) -> str:
 
 def record(ballot: Ballot) -> Mapping[str, Any]:
     """What the file of the answers says of the edits."""
-    methods = {
-        name: {"file": one.entry.path.name, "title": one.title, "strength": one.strength}
-        for name, one in zip("AB", ballot.methods, strict=False)
-    }
+    methods = {name: side._asdict() for name, side in zip("AB", ballot.methods, strict=False)}
     return {"what": "asyrp: edits judged by eye", "methods": methods, "seed": ballot.seed}

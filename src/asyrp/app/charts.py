@@ -43,12 +43,10 @@ def curves(measured: Curves | None, marks: Marks, longest: int) -> str:
 
 
 def _described(marks: Marks, measured: Curves | None) -> str:
-    found = (
-        f"Editing from t = {marks.t_start} to t = {marks.t_edit}, boosting below {marks.t_boost}."
-    )
-    if measured is None:
-        return f"No picture is measured yet. {found}"
-    return f"LPIPS curves of the picture over timestep t. {found}"
+    start, end, boost = marks
+    what = "LPIPS curves of the picture over timestep t."
+    known = "No picture is measured yet." if measured is None else what
+    return f"{known} Editing from t = {start} to t = {end}, boosting below {boost}."
 
 
 def _phases(marks: Marks, longest: int) -> str:

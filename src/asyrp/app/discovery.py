@@ -39,15 +39,9 @@ class Search(NamedTuple):
     texts: Sequence[str] = ()
 
     def checked(self) -> "Search":
-        """Itself.
-
-        Raises:
-            AsyrpError: more, or fewer, than can be.
-        """
-        for name, value, most in (
-            ("components", self.components, COMPONENTS),
-            ("samples", self.samples, SAMPLES),
-        ):
+        """Itself (AsyrpError: more, or fewer, than can be)."""
+        given = (("components", self.components, COMPONENTS), ("samples", self.samples, SAMPLES))
+        for name, value, most in given:
             if value not in most:
                 raise AsyrpError(f"{name} lie in {most[0]}..{most[-1]}; got {value}")
         return self

@@ -16,6 +16,8 @@ from asyrp.errors import AsyrpError
 from asyrp.runtime.batching import out_of_memory
 
 Updates = dict[Any, Any]
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # of an event
+ERRORS = (AsyrpError, OSError, MemoryError, RuntimeError)  # see `reason`
 PREVIEW_SECONDS = 0.12  # between previews; each costs the browser some work
 
 
@@ -80,6 +82,19 @@ def paced(progress: Iterable[Progress]) -> Iterator[Progress]:
             shown = time.monotonic()
 
 
+def refused(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Updates]]:
+    """A handler whose errors for the user become the message of its page, by its own `told`."""
+
+    @functools.wraps(handler)
+    def run(self: Any, request: gr.Request, *values: Any) -> Iterator[Updates]:
+        try:
+            yield from handler(self, request, *values)
+        except ERRORS as error:
+            yield self.told(reason(error), error=True)
+
+    return run
+
+
 def answered(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Updates]]:
     """A handler whose errors for the user become the page's message, until the next action.
 
@@ -93,7 +108,7 @@ def answered(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterato
         try:
             yield gr.skip()
             yield from handler(self, request, *values)
-        except (AsyrpError, OSError, MemoryError, RuntimeError) as error:
+        except ERRORS as error:
             session.failed = True
             yield self.desk.told(reason(error), error=True)
 

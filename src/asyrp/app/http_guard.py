@@ -176,15 +176,12 @@ def _place(text: str, usual: str = "") -> str:
 def _with_headers(send: Send) -> Send:
     async def sent(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            kept = [(k, v) for k, v in message["headers"] if not _is_replaced(k.lower())]
+            others = ((k, v) for k, v in message["headers"] if k.lower() not in HEADERS)
+            kept = [(k, v) for k, v in others if not k.lower().startswith(b"access-control-")]
             message = {**message, "headers": [*kept, *HEADERS.items()]}
         await send(message)
 
     return sent
-
-
-def _is_replaced(name: bytes) -> bool:
-    return name in HEADERS or name.startswith(b"access-control-")
 
 
 async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:

@@ -81,27 +81,24 @@ class Trainer(NamedTuple):
     known: Any
 
 
-def fragment(content: str, name: str, **more: Any) -> Any:
-    """A place for HTML of our own."""
-    return gr.HTML(content, elem_id=name, **more)
-
-
 def editor(top: int, domains: Sequence[str] = ()) -> tuple[Shown, Asked]:
     """The page that edits; page.css places its parts. domains: the one at work comes first."""
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="pictures"):
             with gr.Row(elem_id="look"):
-                compare = fragment(views.compare(), "compare")
-                stage = fragment(views.stage(), "stage")
-            fragment(views.SPLIT, "split-range")
+                compare = gr.HTML(views.compare(), elem_id="compare")
+                stage = gr.HTML(views.stage(), elem_id="stage")
+            gr.HTML(views.SPLIT, elem_id="split-range")
             slots = tuple(_strength(number) for number in range(SLOTS))
-            bar = fragment(views.IDLE, "edit-bar")
-            message = fragment(views.message("Choose a face, or upload one."), "edit-message")
+            bar = gr.HTML(views.IDLE, elem_id="edit-bar")
+            message = gr.HTML(
+                views.message("Choose a face, or upload one."), elem_id="edit-message"
+            )
             with gr.Row():
                 undo = gr.Button("Undo", size="md", min_width=80)
                 make_strip = gr.Button("Make a strip of strengths", size="md", min_width=200)
-            strip = fragment("", "strip", elem_classes="preview")
-            links = fragment(views.links({}), "links")
+            strip = gr.HTML("", elem_id="strip", elem_classes="preview")
+            links = gr.HTML(views.links({}), elem_id="links")
         with gr.Column(elem_id="controls"):
             domain = _domain(domains)
             faces, upload, draw = _picture()
@@ -136,7 +133,7 @@ def _domain(domains: Sequence[str]) -> Any:
 
 def _picture() -> tuple[Any, Any, Any]:
     heading("Picture")
-    faces = fragment(views.faces([]), "faces", js_on_load=PICK)
+    faces = gr.HTML(views.faces([]), elem_id="faces", js_on_load=PICK)
     with gr.Row():
         upload = gr.UploadButton(
             "Upload", file_types=FILE_TYPES, elem_id="upload", size="md", min_width=100
@@ -178,7 +175,7 @@ def _phases(top: int) -> tuple[Any, tuple[Any, ...], Any]:
         "t_start to t_edit: early, they change shapes, late, details.</p>"
     )
     marks = Marks(top, 0, 0)
-    curves = fragment(charts.curves(None, marks, top), "curves")
+    curves = gr.HTML(charts.curves(None, marks, top), elem_id="curves")
     sliders = tuple(
         gr.Slider(0, top, value, step=1, label=name, info=MARK_HELP[name], elem_id=name, buttons=[])
         for name, value in marks._asdict().items()
@@ -208,12 +205,13 @@ def trainer() -> Trainer:
                 stop = gr.Button("Stop", variant="stop", min_width=90, interactive=False)
                 resume = gr.Button("Resume", min_width=90, interactive=False)
         with gr.Column(scale=1, min_width=320):
-            bar = fragment(views.IDLE, "train-bar")
-            message = fragment(
-                views.message("One to some minutes; held-out faces appear here."), "train-message"
+            bar = gr.HTML(views.IDLE, elem_id="train-bar")
+            message = gr.HTML(
+                views.message("One to some minutes; held-out faces appear here."),
+                elem_id="train-message",
             )
-            preview = fragment("", "train-preview", elem_classes="preview")
-            losses = fragment("", "train-losses")
+            preview = gr.HTML("", elem_id="train-preview", elem_classes="preview")
+            losses = gr.HTML("", elem_id="train-losses")
     return Trainer(
         source, target, faces, passes, seed, start, stop, resume, bar, message, preview, losses,
         known,

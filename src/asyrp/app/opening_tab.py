@@ -57,14 +57,15 @@ class Opening:
         session.clear()
         session.domain = domain
         studio = self.desk.studio.of(domain)
-        yield self._emptied() | self.begin(request) | self.editing.choose(request, [])
+        emptied = {
+            self.shown.stage: views.stage(),
+            self.shown.compare: views.compare(),
+            self.shown.links: views.links({}),
+            self.shown.strip: "",
+        }
+        yield emptied | self.begin(request) | self.editing.choose(request, [])
         yield self.desk.told(f"These are the faces and directions of {studio.name}.")
         yield from self.welcome(request)
-
-    def _emptied(self) -> Updates:
-        places = (self.shown.stage, self.shown.compare, self.shown.links)
-        empty = (views.stage(), views.compare(), views.links({}))
-        return dict(zip(places, empty, strict=True)) | {self.shown.strip: ""}
 
     @answered
     def draw(self, request: gr.Request, seed: Any) -> Iterator[Updates]:
@@ -140,13 +141,9 @@ class Opening:
         work = session.work
         if work is None or work is before:
             return
-        lines = [
-            f"Reconstruction error {work.error:.5f} (mean square in [-1, 1]).",
-            told,
-            work.note,
-        ]
-        if work.error > POOR:
-            lines.append("It does not come back well, and its edits will not either.")
+        error = f"Reconstruction error {work.error:.5f} (mean square in [-1, 1])."
+        poor = "It does not come back well, and its edits will not either."
+        lines = (error, told, work.note, poor if work.error > POOR else "")
         session.about = " ".join(filter(None, lines))
         about = self.desk.done(session, session.about)
         yield about | {self.shown.stage: self.editing.stage(work, None, "")}

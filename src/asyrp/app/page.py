@@ -4,17 +4,18 @@ from typing import Any
 
 import gradio as gr
 
-from asyrp.app import compare_tab, discover_tab, layout
+from asyrp.app import layout
+from asyrp.app.compare_tab import Comparing
+from asyrp.app.discover_tab import Discovering
 from asyrp.app.editing_tab import Editing
 from asyrp.app.gradio_memory import tidied
-from asyrp.app.handling import Desk
+from asyrp.app.handling import QUIET, Desk
 from asyrp.app.layout import Asked, Shown, Trainer
 from asyrp.app.opening_tab import Opening
 from asyrp.app.studio import Studio
 from asyrp.app.training_tab import Learning
 
 AT_ONCE = 4  # edits that walk at the same time
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -25,22 +26,20 @@ def build(studio: Studio) -> gr.Blocks:
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Edit"):
                 shown, asked = layout.editor(studio.top, domains)
+            desk = Desk(studio, shown, asked)
             with gr.Tab("Train") as train:
                 trainer = layout.trainer()
             with gr.Tab("Discover"):
-                search = discover_tab.parts()
+                Discovering(desk)
             with gr.Tab("Compare") as compare:
-                ballot = compare_tab.parts()
+                Comparing(desk, compare)
             with gr.Tab("Directions") as tab:
-                cards = layout.fragment("", "cards")
-        desk = Desk(studio, shown, asked)
+                cards = gr.HTML("", elem_id="cards")
         editing = Editing(desk)
         _edits(page, editing, shown, asked)
         _pictures(page, Opening(desk, editing), editing, shown, asked)
         learning = Learning(desk, trainer, cards)
         _learns(learning, trainer, asked)
-        discover_tab.wired(discover_tab.Discovering(desk, search), QUIET)
-        compare_tab.wired(compare_tab.Comparing(desk, ballot), compare, QUIET)
         tab.select(learning.gallery, None, cards, **QUIET)
         actions = [trainer.known, trainer.start, trainer.stop, trainer.resume]
         gr.on([train.select, page.load], learning.listed, None, actions, **QUIET)

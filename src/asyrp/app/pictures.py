@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -192,9 +191,3 @@ def jpeg(picture: Image.Image, note: str = "") -> bytes:
 def data_uri(content: bytes, kind: str = "image/png") -> str:
     """Content as an address that needs no server."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def row(images: Tensor, pad: int = 2) -> Tensor:
-    """(n, 3, height, width) side by side on white, (3, height, width')."""
-    padded = torch.nn.functional.pad(images, (pad, pad, pad, pad), value=1.0)
-    return torch.cat(list(padded), dim=2)

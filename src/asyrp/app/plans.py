@@ -42,11 +42,7 @@ def controls(values: Sequence[Any]) -> Controls:
 
 
 def strength(value: Any) -> float:
-    """A strength of the page.
-
-    Raises:
-        AsyrpError: no number, or out of range.
-    """
+    """A strength of the page (AsyrpError: no number, or out of range)."""
     try:
         given = float(value)
     except (TypeError, ValueError) as error:
@@ -57,11 +53,7 @@ def strength(value: Any) -> float:
 
 
 def whole(value: Any, name: str) -> int:
-    """A whole number of 32 bits.
-
-    Raises:
-        AsyrpError: it is none.
-    """
+    """A whole number of 32 bits (AsyrpError: it is none)."""
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -143,11 +135,9 @@ def run_json(
         entry = entries.get(key)
         if entry is None:
             raise AsyrpError(f"{key!r} was removed while it edited; choose directions anew")
-        applied: dict[str, float | None] = {
-            "strength": attribute.strength / (entry.card.strength or 1.0)
-        }
-        applied |= {"t_start": attribute.t_start, "t_edit": attribute.t_edit}
-        directions.append({"file": entry.path.name, "card": entry.card, **applied})
+        share = attribute.strength / (entry.card.strength or 1.0)
+        when = {"t_start": attribute.t_start, "t_edit": attribute.t_edit}
+        directions.append({"file": entry.path.name, "card": entry.card, "strength": share, **when})
     steps = len(work.walks.grid)
     repeat = Repeat(work.picture.origin, directions, plan.t_boost, plan.seed, steps, inverting)
     return record("app", repeat, model, reconstruction_mse=work.error)
@@ -166,11 +156,7 @@ class Run(NamedTuple):
 
 
 def read_run(path: Path) -> Run:
-    """The record of an edit of the page.
-
-    Raises:
-        AsyrpError: it is none.
-    """
+    """The record of an edit of the page (AsyrpError: it is none)."""
     try:
         told = read_object(path)["options"]
         given = told["directions"]
@@ -206,16 +192,14 @@ def restored(run: Run, entries: Mapping[str, Entry], steps: int, top: int) -> tu
             "them into the folder of directions, or choose the domain they are of"
         )
     slots = [keys[name] for name, _ in run.directions]
-    own = own_marks([entries[key] for key in slots], top)
     cards = [entries[key].card for key in slots]
-    starts, ends = list(run.starts), list(run.ends)
-    if starts == [card.t_start for card in cards]:
+    own = own_marks([entries[key] for key in slots], top)
+    starts, ends = [t for t in run.starts if t is not None], list(run.ends)
+    if list(run.starts) == [card.t_start for card in cards]:
         starts = [own.t_start]
     if ends == [card.t_edit for card in cards]:
         ends = [own.t_edit]
-    marks = Marks(
-        next((t for t in starts if t is not None), top), min(ends, default=0), run.t_boost
-    )
+    marks = Marks(starts[0] if starts else top, min(ends, default=0), run.t_boost)
     empty = SLOTS - len(slots)
     strengths = [one for _, one in run.directions] + [1.0] * empty
     values = (*strengths, *marks, run.t_boost > 0, run.seed)

@@ -1,7 +1,6 @@
 """The server of the page."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -99,7 +98,6 @@ def serving(
                 yield _launched(page, studio, host, port, guarded)
         finally:
             page.close(verbose=False)
-            shutil.rmtree(uploads, ignore_errors=True)
             os.environ.pop("GRADIO_TEMP_DIR")
             if before[0] is not None:
                 os.environ["GRADIO_TEMP_DIR"] = before[0]

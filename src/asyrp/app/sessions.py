@@ -13,6 +13,7 @@ from asyrp.app.jobs import Job
 from asyrp.app.pictures import Picture
 from asyrp.app.training import Progress, TrainingData
 from asyrp.app.trajectories import Plan, Walks
+from asyrp.errors import AsyrpError
 from asyrp.method.editing_interval import Curves
 
 SLOTS = 6  # directions at a time
@@ -74,19 +75,6 @@ class Ticket(NamedTuple):
             self.session.stop(self.job)
 
 
-class Counter:
-    """How many walks are under way."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __enter__(self) -> None:
-        self.count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.count -= 1
-
-
 class Session:
     """What belongs to one tab and to no other."""
 
@@ -95,7 +83,7 @@ class Session:
         self.wants: dict[str, Hashable] = {}
         self.domain = ""  # "" for that of the server
         self.failed = False  # whether the last action ended with an error
-        self.walking = Counter()
+        self.walking = 0  # walks under way
         self.past: list[Snapshot] = []
         self.faces: list[Picture] = []
         self.work: Work | None = None
@@ -114,6 +102,12 @@ class Session:
     def opening(self) -> bool:
         """Whether another picture is on its way, so that nothing is to be made of this one."""
         return "picture" in self.wants
+
+    def opened(self) -> Work:
+        """The picture that is open."""
+        if self.work is None:
+            raise AsyrpError("needed a picture; choose a face or upload one")
+        return self.work
 
     def begin(self, job: str, want: Hashable) -> Ticket:
         """Want something; whatever else of the same job is under way ends."""

@@ -14,7 +14,7 @@ from asyrp.app import plans
 from asyrp.app.gallery import BeforeAfter, Gallery, Samples
 from asyrp.app.jobs import Job, interrupted, paths, remember
 from asyrp.app.judging import judged
-from asyrp.app.pictures import Aligner, Limits, Picture, random_faces, row, world_faces
+from asyrp.app.pictures import Aligner, Limits, Picture, random_faces, world_faces
 from asyrp.app.sessions import Made, Session, Sessions, Ticket, Training, Work
 from asyrp.app.training import Progress, Scorers, gather, train
 from asyrp.app.trajectories import Plan, Walks
@@ -28,6 +28,7 @@ from asyrp.method.editing_interval import curve_points, over_time
 from asyrp.method.schedule import Pair
 from asyrp.options import Inverting
 from asyrp.runtime.generators import Running
+from asyrp.storage.images import contact_sheet
 
 FACES = 6
 PAUSE = 0.05  # seconds between looks at whether an edit still walks
@@ -110,7 +111,7 @@ class Studio:
         for count, done in enumerate(reverse_process(self.model, latents, self.grid)):
             if not ticket.live:
                 return
-            yield Progress("drawing faces", count + 1, len(self.grid), row(done.x0))
+            yield Progress("drawing faces", count + 1, len(self.grid), contact_sheet([done.x0]))
         session.faces = random_faces(done.x, latents, seed)
 
     @torch.no_grad()
@@ -188,20 +189,23 @@ class Studio:
 
     def edit(self, session: Session, values: Sequence[Any]) -> Iterator[Progress]:
         """Walk with the chosen directions, from where the last walk differs."""
-        work, plan = _opened(session), self.plan(session, values)
+        work, plan = session.opened(), self.plan(session, values)
         ticket = self._lead(session, (id(work), plan))
         walked = Running(work.walks.walk(plan))
         known = len(work.walks.start(plan).steps)
-        with session.walking:
+        session.walking += 1
+        try:
             for count, done in enumerate(walked, known + 1):
                 if not ticket.live:
                     return
                 yield Progress(f"P_t at t = {done.t}", count, len(self.grid), done.x0[0])
+        finally:
+            session.walking -= 1
         session.made, session.strip = Made(work, plan, walked.value[0]), None
 
     def strip(self, session: Session, values: Sequence[Any]) -> Iterator[Progress]:
         """The plan at several strengths; the images of its progress are P_t of all of them."""
-        work, plan = _opened(session), self.plan(session, values)
+        work, plan = session.opened(), self.plan(session, values)
         if not plan.doses:
             raise AsyrpError("a strip needs a direction; choose one and move its slider from 0")
         ticket = session.begin("strip", (id(work), plan))
@@ -210,9 +214,9 @@ class Studio:
             if not ticket.live:
                 return
             count = self.grid.index(Pair(done.t, done.s)) + 1
-            yield Progress("strip", count, len(self.grid), row(done.x0))
+            yield Progress("strip", count, len(self.grid), contact_sheet([done.x0]))
         if ticket.live:
-            session.strip = row(walked.value)
+            session.strip = contact_sheet([walked.value])
 
     def measure(self, session: Session) -> Iterator[Progress]:
         """The LPIPS curves of the picture; it waits while an edit walks."""
@@ -224,7 +228,7 @@ class Studio:
         points = []
         for point in curve_points(image, walks.x, walks.plain.steps, self.tools.distance):
             points.append(point)
-            while session.walking.count and ticket.live:
+            while session.walking and ticket.live:
                 time.sleep(PAUSE)
             if not ticket.live:
                 return
@@ -289,12 +293,5 @@ class Studio:
         jobs = (job for job in interrupted(self.folder) if job.domain == self.name)
         found = {job.stem: Training(job) for job in jobs}
         running = self.running
-        return ({running.job.stem: running} if running else {}) | {
-            stem: one for stem, one in found.items() if running is None or one.job != running.job
-        }
-
-
-def _opened(session: Session) -> Work:
-    if session.work is None:
-        raise AsyrpError("needed a picture; choose a face or upload one")
-    return session.work
+        own = {running.job.stem: running} if running else {}
+        return own | found | own

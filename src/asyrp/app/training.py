@@ -18,12 +18,7 @@ from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_proc
 from asyrp.method.direction_file import save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import inversion_grid, random_latents
-from asyrp.method.editing_interval import (
-    EditInterval,
-    curve_points,
-    find_intervals,
-    over_time,
-)
+from asyrp.method.editing_interval import EditInterval, curve_points, find_intervals, over_time
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.method.schedule import Timesteps, below, paper_grid
@@ -163,16 +158,8 @@ def train(
     settings, (path, checkpoint) = job.settings, paths(folder, job)
     grid = data.window.grid
     direction = new_direction(tools.model, grid, settings)
-    steps = fit(
-        tools.model,
-        direction,
-        data.guide,
-        data.train,
-        grid,
-        settings,
-        data.validation,
-        checkpoint,
-    )
+    found = (data.guide, data.train, grid, settings, data.validation, checkpoint)
+    steps = fit(tools.model, direction, *found)
     yield from _followed(tools.model, direction, steps, data)
     outcome: dict[str, Any] = {"images": len(data.train.latents)}
     outcome["held_out"] = len(data.faces.images)
@@ -181,26 +168,30 @@ def train(
         outcome |= {"batches": kept.batches, "validation_loss": kept.loss}
     direction.requires_grad_(False)
     strength = yield from _strength(tools.model, direction, data)
-    texts, found = (job.source, job.target), (data.phases, settings, outcome, strength)
-    save_direction(path, direction, make_card(tools.model, texts, data.guide, *found))
+    texts, known = (job.source, job.target), (data.phases, settings, outcome, strength)
+    save_direction(path, direction, make_card(tools.model, texts, data.guide, *known))
     checkpoint.unlink(missing_ok=True)
-    faces = data.faces.images
-    after = yield from _edited(tools.model, direction, data, strength)
-    return Trained(path, faces, after)
+    after = data.validation.latents
+    for count, x in enumerate(_edited(tools.model, direction, data, strength), 1):
+        after = x
+        yield Progress("editing held-out faces", count, len(data.tail))
+    return Trained(path, data.faces.images, after)
 
 
 @torch.no_grad()
 def _edited(
-    model: HSpaceUNet, direction: nn.Module, data: TrainingData, strength: float
-) -> Generator[Progress, None, Tensor]:
-    """All held-out faces, walked from t_start alone."""
-    phases, grid, x = data.phases, data.tail, data.validation.latents
-    steps, start = grid.full, phases.t_start
-    act = Attribute(cast(Direction, direction), phases.t_edit, strength, steps, start)
-    for count, done in enumerate(reverse_process(model, x, grid, [act]), 1):
-        x = done.x
-        yield Progress("editing held-out faces", count, len(grid))
-    return x
+    model: HSpaceUNet,
+    direction: nn.Module,
+    data: TrainingData,
+    strength: float = 1.0,
+    most: int | None = None,
+) -> Iterator[Tensor]:
+    """x of held-out faces after each step from t_start, where the walk begins."""
+    when, grid, x = data.phases, data.tail, data.validation.latents[:most]
+    whole = cast(Direction, direction)
+    act = Attribute(whole, when.t_edit, strength, grid.full, when.t_start)
+    for done in reverse_process(model, x, grid, [act]):
+        yield done.x
 
 
 def _strength(
@@ -216,10 +207,7 @@ def _strength(
 
 
 def _followed(
-    model: HSpaceUNet,
-    direction: nn.Module,
-    steps: Iterator[TrainStep],
-    data: TrainingData,
+    model: HSpaceUNet, direction: nn.Module, steps: Iterator[TrainStep], data: TrainingData
 ) -> Iterator[Progress]:
     image: Tensor | None = None
     losses: tuple[tuple[int, float], ...] = ()
@@ -236,10 +224,6 @@ def _followed(
 
 @torch.no_grad()
 def preview(model: HSpaceUNet, direction: nn.Module, data: TrainingData) -> Tensor:
-    """Held-out faces above their edits, (3, height, width), walked from t_start alone."""
-    few, phases, grid = slice(0, PREVIEWED), data.phases, data.tail
-    whole = cast(Direction, direction)
-    act = Attribute(whole, phases.t_edit, trained_steps=grid.full, t_start=phases.t_start)
-    for done in reverse_process(model, data.validation.latents[few], grid, [act]):
-        x = done.x
-    return contact_sheet([data.faces.images[few], x])
+    """Held-out faces above their edits, (3, height, width)."""
+    *_, after = _edited(model, direction, data, most=PREVIEWED)
+    return contact_sheet([data.faces.images[:PREVIEWED], after])

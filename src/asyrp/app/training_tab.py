@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from asyrp.app import charts, plans, views
-from asyrp.app.handling import Desk, Updates, paced, reason
+from asyrp.app.handling import ERRORS, Desk, Updates, paced, reason, refused
 from asyrp.app.jobs import Job
 from asyrp.app.layout import Trainer
 from asyrp.app.sessions import Session
@@ -42,27 +42,27 @@ class Learning:
     def __init__(self, desk: Desk, trainer: Trainer, cards: Any):
         self.desk, self.trainer, self.cards = desk, trainer, cards
 
+    @refused
     def start(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Train from the texts on the page; a job that was stopped continues."""
         studio = self.desk.at(request)[1]
-        try:
-            job = self._job(studio, values)
-        except AsyrpError as error:
-            yield self._told(str(error), error=True)
-            return
-        yield from self._train(request, job)
+        source, target = (str(text).strip() for text in values[:2])
+        named = ("number of faces", "number of passes", "seed of the faces")
+        faces, passes, seed = map(plans.whole, values[2:], named)
+        yield from self._train(
+            request, Job(source, target, faces, passes, seed, studio.habits.steps, studio.name)
+        )
 
+    @refused
     def resume(self, request: gr.Request, stem: Any) -> Iterator[Updates]:
         """Go on with a training of the list, or else the last one of this page."""
         session, studio = self.desk.at(request)
         found = studio.trainings().get(str(stem))
         if found is not None and found.session is not None:
-            yield self._told("that training runs; Stop ends it", error=True)
-            return
+            raise AsyrpError("that training runs; Stop ends it")
         job = found.job if found else session.job
         if job is None:
-            yield self._told("nothing was stopped here; start with Train", error=True)
-            return
+            raise AsyrpError("nothing was stopped here; start with Train")
         yield from self._train(request, job)
 
     def stop(self, request: gr.Request, stem: Any = None) -> None:
@@ -89,22 +89,10 @@ class Learning:
             self.trainer.resume: gr.update(interactive=bool(choices or left) and not own),
         }
 
-    def _job(self, studio: Studio, values: tuple[Any, ...]) -> Job:
-        source, target, faces, passes, seed = values
-        return Job(
-            str(source).strip(),
-            str(target).strip(),
-            plans.whole(faces, "number of faces"),
-            plans.whole(passes, "number of passes"),
-            plans.whole(seed, "seed of the faces"),
-            studio.habits.steps,
-            studio.name,
-        )
-
     def _train(self, request: gr.Request, job: Job) -> Iterator[Updates]:
         session, studio = self.desk.at(request)
         again = studio.unfinished(job)
-        yield self._told(
+        yield self.told(
             f"{job.source} → {job.target}: {'continuing from its checkpoint' if again else 'begun'}"
         ) | {
             self.trainer.start: gr.update(interactive=False),
@@ -117,8 +105,8 @@ class Learning:
             for one in paced(studio.train(session, job)):
                 yield self._progress(one, shown, clock.left(one))
                 shown = one.image if one.image is not None else shown
-        except (AsyrpError, OSError, MemoryError, RuntimeError) as error:
-            yield self._told(reason(error), error=True) | self.listed(request)
+        except ERRORS as error:
+            yield self.told(reason(error), error=True) | self.listed(request)
             return
         yield self._ended(session, studio, job) | self.listed(request)
 
@@ -136,12 +124,13 @@ class Learning:
         updates: Updates = {self.trainer.bar: views.IDLE}
         if session.trained is None or session.trained.stem != job.stem:
             told = "Stopped. Resume goes on from the last batch; so does Train with these texts."
-            return updates | self._told(told)
+            return updates | self.told(told)
         told = f"Finished: {job.source} → {job.target} is now among the directions of Edit. "
         choices = gr.update(choices=self.desk.choices(studio))
-        return updates | self._told(told + session.result) | {self.desk.asked.chosen: choices}
+        return updates | self.told(told + session.result) | {self.desk.asked.chosen: choices}
 
-    def _told(self, text: str, error: bool = False) -> Updates:
+    def told(self, text: str, error: bool = False) -> Updates:
+        """A line."""
         return {self.trainer.message: views.message(text, error)}
 
     def gallery(self, request: gr.Request) -> Iterator[Updates]:

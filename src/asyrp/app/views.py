@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from asyrp.app.pictures import Picture, data_uri, jpeg, png
 from asyrp.storage.images import MARK
 
 escaped = html.escape
-KINDS = {"json": "application/json", "jpg": "image/jpeg", "png": "image/png"}
+KINDS = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png"}
 
 
 def image(content: Tensor, alt: str, kind: str = "") -> str:
@@ -32,10 +33,8 @@ def tile(content: Tensor | None, name: str, note: str = "") -> str:
 
 def captioned(content: Tensor, caption: str) -> str:
     """A picture, and what it shows below it."""
-    text = html.escape(caption)
-    return (
-        f'<figure class="strip">{image(content, caption)}<figcaption>{text}</figcaption></figure>'
-    )
+    below = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f'<figure class="strip">{image(content, caption)}{below}</figure>'
 
 
 def stage(
@@ -107,15 +106,11 @@ def links(downloads: Mapping[str, tuple[bytes, str]]) -> str:
     if not downloads:
         return '<p class="hint">Downloads appear once an edit is finished.</p>'
     parts = (
-        f'<a download="{html.escape(name)}" href="{data_uri(content, _kind(name))}">'
+        f'<a download="{html.escape(name)}" href="{data_uri(content, KINDS[Path(name).suffix])}">'
         f"Download {html.escape(what)}</a>"
         for name, (content, what) in downloads.items()
     )
     return f'<nav class="links" aria-label="Downloads">{"".join(parts)}</nav>'
-
-
-def _kind(name: str) -> str:
-    return KINDS[name.rpartition(".")[2]]
 
 
 def strip(content: Tensor, labels: Sequence[str], alt: str) -> str:
@@ -128,7 +123,9 @@ def edit_files(
     picture: Picture, edited: Tensor, strip: Tensor | None, record: Mapping[str, Any]
 ) -> dict[str, tuple[bytes, str]]:
     """The downloads of an edit; pictures carry a note that says what edited them."""
-    texts = [f"{d['card']['source']} -> {d['card']['target']}" for d in _directions(record)]
+    texts = [
+        f"{d['card']['source']} -> {d['card']['target']}" for d in record["options"]["directions"]
+    ]
     notes = {"Software": MARK, "Edit": str(texts)}
     found = {}
     if picture.photo is not None:
@@ -140,11 +137,6 @@ def edit_files(
     found["original.png"] = (png(picture.image), "input")
     content = json.dumps(record, indent=1, default=str) + "\n"
     return {**found, "run.json": (content.encode(), "run.json")}
-
-
-def _directions(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    found: Sequence[Mapping[str, Any]] = record["options"]["directions"]
-    return found
 
 
 def card(entry: Entry, pictures: Sequence[Tensor] = ()) -> str:

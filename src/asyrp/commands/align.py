@@ -1,7 +1,7 @@
 """asyrp align."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from asyrp.commands.common import say, tell_others
 from asyrp.commands.forecast import foreseen, is_asked
 from asyrp.errors import AsyrpError
-from asyrp.options import Align
+from asyrp.options.files import Align
 from asyrp.scorers.face_detector import Face, FaceDetector, load_face_detector
 from asyrp.settings import Like
 from asyrp.storage.alignment_note import AlignmentNote
@@ -52,15 +52,15 @@ def align(
     behind = "" if face is None else f"_face{face}"
     check_results(out, photos, [f"{stem}{behind}.png" for stem in stems_in(photos)])
     paths, detect = find_images(photos), load_face_detector()
-    if is_asked():
-        began = time.perf_counter()
-        detect(read_upright(paths[0]))
-        seconds = len(paths) * (time.perf_counter() - began)
-        foreseen(f"align {len(paths)} photographs into {out}", seconds)
-    refused: list[str] = []
+    _foresee(paths, detect, out)
+    refused, written = list[str](), list[str]()
     with atomic_folder(out) as folder:
-        written = []
-        for path, (picture, note) in _each(paths, detect, like, size, face, refused.append):
+        for path in tqdm(paths, desc="aligning", unit="photograph"):
+            try:
+                picture, note = aligned(path, detect, like, size, face)
+            except AsyrpError as error:
+                refused.append(str(error))
+                continue
             written.append(f"{path.stem}{behind}.png")
             save_png(folder / written[-1], picture, note.as_text())
         if not written:
@@ -73,19 +73,13 @@ def align(
     return {"out": out, "aligned": written, "refused": refused}
 
 
-def _each(
-    paths: Sequence[Path],
-    detect: FaceDetector,
-    like: Like,
-    size: int,
-    face: int | None,
-    refuse: Callable[[str], None],
-) -> Iterator[tuple[Path, Aligned]]:
-    for path in tqdm(paths, desc="aligning", unit="photograph"):
-        try:
-            yield path, aligned(path, detect, like, size, face)
-        except AsyrpError as error:
-            refuse(str(error))
+def _foresee(paths: Sequence[Path], detect: FaceDetector, out: Path) -> None:
+    """With --dry-run: look at one photograph, and end here."""
+    if is_asked():
+        began = time.perf_counter()
+        detect(read_upright(paths[0]))
+        seconds = len(paths) * (time.perf_counter() - began)
+        foreseen(f"align {len(paths)} photographs into {out}", seconds)
 
 
 def aligned(path: Path, detect: FaceDetector, like: Like, size: int, face: int | None) -> Aligned:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from asyrp.app.http_guard import is_local
 from asyrp.errors import AsyrpError, need, printable
-from asyrp.options import App
+from asyrp.options.app import App
 
 if TYPE_CHECKING:
     from asyrp.app.studio import Studio
@@ -73,10 +73,9 @@ class Plain:
 def plain_output() -> Iterator[None]:
     """Have all that this process prints be plain."""
     with ExitStack() as streams:
-        if sys.stdout is not None:
-            streams.enter_context(redirect_stdout(cast(TextIO, Plain(sys.stdout))))
-        if sys.stderr is not None:
-            streams.enter_context(redirect_stderr(cast(TextIO, Plain(sys.stderr))))
+        for stream, redirected in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is not None:
+                streams.enter_context(redirected(cast(TextIO, Plain(stream))))
         yield
 
 

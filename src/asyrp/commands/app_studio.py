@@ -16,7 +16,7 @@ from asyrp.domains.base import Domain, built_in, load_domain, source_of
 from asyrp.errors import AsyrpError, MissingExtra
 from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import check_steps
-from asyrp.options import App
+from asyrp.options.app import App
 from asyrp.options.shared import Unasked
 from asyrp.scorers.face_detector import FaceDetector, load_face_detector
 from asyrp.scorers.load import distance_for, encoder_for
@@ -26,11 +26,7 @@ DOMAIN = "photographs-64"  # where no --domain and no --model is given
 
 
 def studio_of(options: App) -> Studio:
-    """The networks and habits of a server.
-
-    Raises:
-        AsyrpError: a network or a grid that cannot be used.
-    """
+    """The networks and habits of a server (AsyrpError: a network or a grid that cannot be used)."""
     name, guides = options.network.domain, options.guides
     if not name and isinstance(options.network.model, Unasked):
         name = DOMAIN

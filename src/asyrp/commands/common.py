@@ -4,16 +4,14 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from asyrp.commands.forecast import STAGE, foresee
-from asyrp.domains.base import source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.prepare import boost_of, parse_direction
@@ -118,24 +116,6 @@ def network(options: Network) -> HSpaceUNet:
     return model
 
 
-Options = TypeVar("Options")
-
-
-def on_domain(options: Options) -> Options:
-    """Options with the networks and training images of their --domain in their places."""
-    own: Any = options
-    if not own.network.domain:
-        return options
-    names = source_of(own.network.domain).NETWORKS
-    told = {name: getattr(names, name) for name in ("model", "prompt", "guidance", "class_label")}
-    parts: dict[str, Any] = {"network": replace(own.network, **told)}
-    if hasattr(own, "guides"):
-        parts["guides"] = replace(own.guides, encoder=names.encoder, distance=names.distance)
-    if getattr(own, "images", "") is None and not own.random:
-        parts["images"] = names.images.get("train")
-    return cast(Options, replace(own, **parts))
-
-
 def own_device(asked: str) -> str:
     """The device of this process, which in a group is another than that of the others.
 
@@ -149,11 +129,7 @@ def own_device(asked: str) -> str:
 
 
 def check_device(name: str) -> str:
-    """The name of a device that this machine has.
-
-    Raises:
-        AsyrpError: it has none of that name.
-    """
+    """The name of a device that this machine has (AsyrpError: it has none of that name)."""
     try:
         torch.zeros(1, device=name).item()  # "meta" has no values
     except (RuntimeError, AssertionError) as error:
@@ -169,16 +145,16 @@ def check_guides(spec: str, guides: Guides, measured: bool = True) -> None:
     """
     if spec == Network().model:
         return
-    if isinstance(guides.encoder, Unasked):
-        raise AsyrpError(
-            f"{guides.encoder} knows drawn faces alone, and {spec!r} is another network; needed "
-            "--encoder: clip for photographs"
-        )
-    if measured and isinstance(guides.distance, Unasked):
-        raise AsyrpError(
-            f"{guides.distance} has thresholds of drawn faces, and {spec!r} is another network; "
-            "needed --distance: lpips-alex for photographs"
-        )
+    knows = (
+        ("encoder", guides.encoder, "knows drawn faces alone", "clip"),
+        ("distance", guides.distance, "has thresholds of drawn faces", "lpips-alex"),
+    )
+    for name, asked, why, better in knows[: 1 + measured]:
+        if isinstance(asked, Unasked):
+            raise AsyrpError(
+                f"{asked} {why}, and {spec!r} is another network; needed --{name}: {better} for "
+                "photographs"
+            )
 
 
 @torch.no_grad()

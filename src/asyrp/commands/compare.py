@@ -7,20 +7,18 @@ from asyrp.errors import AsyrpError
 from asyrp.experiments.compare import compare_stages
 from asyrp.experiments.compare_report import cells_by_name, read_compared, write_compared
 from asyrp.experiments.plan import Plan, domain_of, settled, with_finders
-from asyrp.options import OnDomain
-from asyrp.options.compare import Compare, Counts
-from asyrp.settings import TrainSettings
+from asyrp.options.domains import Compare, Reproduce, Study
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.results import check_results
 
+Names = tuple[str, ...]
 FILES = ("table.md", "table.csv", "table.json", "compare.png", "leakage.png")
 
 
 def run(options: Compare) -> dict[str, Any]:
     """Write table.md, table.csv, table.json, compare.png, leakage.png and a sheet a task."""
     check_results(options.out, None, FILES)
-    parts = (options.on, options.tasks, options.methods, options.counts, options.training)
-    plan = plan_of(*parts)
+    plan = plan_of(options, options.tasks, options.methods)
     if options.finders and options.methods:
         raise AsyrpError("--finders names the methods itself; got --methods too; give one of them")
     plan = settled(with_finders(plan) if options.finders else plan)
@@ -33,14 +31,9 @@ def run(options: Compare) -> dict[str, Any]:
     return {"out": options.out, "cells": cells_by_name(found)}
 
 
-def plan_of(
-    on: OnDomain,
-    tasks: tuple[str, ...],
-    methods: tuple[str, ...],
-    counts: Counts,
-    training: TrainSettings,
-) -> Plan:
+def plan_of(options: Compare | Reproduce | Study, tasks: Names = (), methods: Names = ()) -> Plan:
     """The plan of some options."""
+    on, counts = options.on, options.counts
     if on.workers < 1:
         raise AsyrpError(f"--workers must be 1 or more; got {on.workers}")
     return Plan(
@@ -53,7 +46,7 @@ def plan_of(
         validation_images=counts.validation_faces,
         steps=counts.steps,
         rates=counts.rates,
-        settings=training,
+        settings=options.training,
         device=on.device,
         dtype=on.dtype,
     )

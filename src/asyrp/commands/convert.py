@@ -27,7 +27,7 @@ from asyrp.networks.convert.verify import LIMIT, Proof
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.networks.presets import find_preset
 from asyrp.networks.released_directions import convert_direction, foreign, read_known, to_original
-from asyrp.options import Convert
+from asyrp.options.files import Convert
 from asyrp.runtime.download import fetch_url, is_url
 from asyrp.storage.files import read_object
 from asyrp.storage.outputs import check_file, digest_of

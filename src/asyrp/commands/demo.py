@@ -23,12 +23,14 @@ from asyrp.experiments.measure import pictures_of
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import EDIT_STEPS, curves_of
 from asyrp.method.direction_file import SavedDirection
-from asyrp.method.editing import Inversion, Report, edit, silent
+from asyrp.method.editing import Inversion, edit
 from asyrp.method.editing_interval import Given, find_intervals
 from asyrp.method.strength_sweep import strip
 from asyrp.metrics.answers import changed, succeeded
 from asyrp.metrics.perceptual import distances
-from asyrp.options import Applying, Demo, Edit, Inverting, Network
+from asyrp.options.domains import Demo
+from asyrp.options.editing import Edit
+from asyrp.options.shared import Applying, Inverting, Network
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.scorers.judge import Judge, answers, shown, wanted
 from asyrp.storage.files import atomic_folder
@@ -77,7 +79,7 @@ def run(options: Demo) -> dict[str, Any]:
         with timed(seconds, "edit the photograph"):
             pictures |= _photograph(options.photo, tasks, options)
     for task in tasks:
-        saved = direction_of(domain, task, options, options.out, seconds)
+        saved = direction_of(domain, task, options, seconds)
         with timed(seconds, f"{task.name}: invert and edit test images"):
             tested = _test(domain, task, saved, options.test_images)
         with timed(seconds, f"{task.name}: pictures"):
@@ -128,7 +130,11 @@ def wanted_tasks(domain: Domain, options: Demo) -> list[Task]:
     judge = domain.scorers.judge
     if judge is None:
         raise AsyrpError(f"a demo is measured by a judge, and {domain.name} has none; give it one")
-    names = options.task or default_tasks(domain)[: 1 if asked_in_words(options) else FEW]
+    names = options.task
+    if not names:
+        ready = shipped_for(domain.model.fingerprint())
+        first = [name for name in domain.tasks if name in ready] or [next(iter(domain.tasks))]
+        names = tuple(first[: 1 if asked_in_words(options) else FEW])
     tasks = [
         replace(
             task,
@@ -154,16 +160,10 @@ def check_tasks(domain: Domain, tasks: Sequence[Task], options: Demo) -> None:
             check_direction(options.out / f"{task.name}.safetensors")
 
 
-def default_tasks(domain: Domain) -> list[str]:
-    """Those for which a direction ships; else the domain's first."""
-    ready = shipped_for(domain.model.fingerprint())
-    return [name for name in domain.tasks if name in ready] or [next(iter(domain.tasks))]
-
-
 def _photograph(photo: Path, tasks: list[Task], options: Demo) -> dict[str, Path]:
     """The photograph and its edits beside each other, made as `asyrp edit --align` makes them."""
     out = options.out / "photograph"
-    rows, ready = [read_upright(photo)], [] if asked_in_words(options) else tasks
+    rows, ready = [np.asarray(read_upright(photo))], [] if asked_in_words(options) else tasks
     for task in ready:
         place = out / task.name
         edit_command.run(
@@ -176,20 +176,11 @@ def _photograph(photo: Path, tasks: list[Task], options: Demo) -> dict[str, Path
                 overwrite=options.overwrite,
             )
         )
-        rows.append(read_upright(next((place / "pasted").glob("*.png"))))
+        rows.append(np.asarray(read_upright(next((place / "pasted").glob("*.png")))))
     with atomic_folder(out) as folder:
-        save_png(folder / "edits.png", beside(rows))
+        save_png(folder / "edits.png", Image.fromarray(np.hstack(rows)))
     names = ", ".join(task.target for task in ready)
     return {f"The photograph, and its edits to: {names}.": out / "edits.png"}
-
-
-def beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size in a row."""
-    width, height = pictures[0].size
-    row = Image.new("RGB", (width * len(pictures), height))
-    for place, picture in enumerate(pictures):
-        row.paste(picture, (place * width, 0))
-    return row
 
 
 def test_images(domain: Domain, task: Task, most: int) -> Images:
@@ -210,7 +201,8 @@ def _test(domain: Domain, task: Task, saved: SavedDirection, most: int) -> Teste
     model, judge = domain.model, cast(Judge, domain.scorers.judge)
     inversion = Inverter(model, EDIT_STEPS, Inverting())(images.x, names)
     with progress(f"editing {len(names)} images") as report:
-        edited = learned_edit(domain, saved, inversion.latents, report)
+        how = ([saved.attribute()], EDIT_STEPS, saved.card.t_boost)  # 1 is the card's strength
+        edited = edit(model, inversion.latents, *how, report=report)
     scores = (score(judge, task, images.x, x) for x in (inversion.reconstructions, edited))
     return Tested(images, inversion, edited, *scores)
 
@@ -225,14 +217,6 @@ def score(judge: Judge, task: Task, before: Tensor, after: Tensor) -> Score:
     leakage = float(np.nanmean(np.concatenate(list(known.values()))))
     shares = {name: float(np.nanmean(row)) for name, row in known.items()}
     return Score(float(made.mean()), leakage, shares)
-
-
-def learned_edit(
-    domain: Domain, saved: SavedDirection, latents: Tensor, report: Report = silent
-) -> Tensor:
-    """Edit with the direction, its card's strength counting as 1."""
-    act, boost = saved.attribute(), saved.card.t_boost
-    return edit(domain.model, latents, [act], EDIT_STEPS, boost, report=report)
 
 
 def _pictures(
@@ -269,12 +253,10 @@ def enlarged(image: Tensor, factor: int = 2) -> Tensor:
 def _content(domain: Domain, task: Task, saved: SavedDirection, tested: Tested) -> dict[str, Any]:
     card = saved.card
     moved = distances(domain.distance, tested.images.x, tested.edited)
+    when = ("t_start", "t_edit", "t_boost", "strength", "text_cosine")
     return {
         "task": task.name,
-        "source": task.source,
-        "target": task.target,
-        "attribute": task.attribute,
-        "value": task.value,
+        **{name: getattr(task, name) for name in ("source", "target", "attribute", "value")},
         "success_before": tested.plain.success,
         "success_after": tested.score.success,
         "leakage": tested.score.leakage,
@@ -283,11 +265,7 @@ def _content(domain: Domain, task: Task, saved: SavedDirection, tested: Tested) 
         "leakage_reconstruction_by_attribute": tested.plain.by_attribute,
         "perceptual_distance": float(moved.mean()),
         "reconstruction_mse": tested.inversion.errors.mean().item(),
-        "t_start": card.t_start,
-        "t_edit": card.t_edit,
-        "t_boost": card.t_boost,
-        "strength": card.strength,
-        "text_cosine": card.text_cosine,
+        **{name: getattr(card, name) for name in when},
         "test_images": len(tested.images.numbers),
         "training": card.training,
     }

@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from asyrp.commands.common import on_domain
+from asyrp.commands.outputs import on_domain
 from asyrp.commands.train import checkpoint_of, gather, train
 from asyrp.domains.base import Domain, Split, Task, guide_of
 from asyrp.domains.shipped import load_named, shipped_for
 from asyrp.errors import AsyrpError
 from asyrp.experiments.measure import pictures_of
 from asyrp.method.direction_file import SavedDirection
-from asyrp.options import Demo, Network, Train
+from asyrp.options.domains import Demo
+from asyrp.options.editing import Train
+from asyrp.options.shared import Network
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import write_png
 from asyrp.storage.outputs import others
@@ -25,12 +27,12 @@ def asked_in_words(options: Demo) -> bool:
 
 
 def direction_of(
-    domain: Domain, task: Task, options: Demo, out: Path, seconds: dict[str, float]
+    domain: Domain, task: Task, options: Demo, seconds: dict[str, float]
 ) -> SavedDirection:
     """The direction that ships for a task, or one that is trained as `asyrp train` does it."""
     if is_ready(domain, task, options):
         return load_named(Path(task.name), domain.model)
-    images = out / "images"
+    images = options.out / "images"
     if not images.is_dir():
         with timed(seconds, "write images"):
             write_training_images(domain, images, options)
@@ -38,7 +40,7 @@ def direction_of(
         Train(
             task.source,
             (task.target,),
-            out / f"{task.name}.safetensors",
+            options.out / f"{task.name}.safetensors",
             images=images,
             validation=options.validation_images,
             training=options.training,

@@ -10,7 +10,7 @@ from asyrp.domains.base import built_in, source_of
 from asyrp.domains.shipped import shipped_directions, strips
 from asyrp.method.direction_file import DirectionCard
 from asyrp.networks import load_model
-from asyrp.options import Directions
+from asyrp.options.editing import Directions
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results

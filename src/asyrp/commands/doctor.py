@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from asyrp.domains.base import built_in
 from asyrp.domains.shipped import shipped_directions
-from asyrp.options import Doctor
+from asyrp.options.editing import Doctor
 from asyrp.runtime.download import cache_folder
 from asyrp.runtime.offline import is_offline
 from asyrp.runtime.precision import bfloat16_pays

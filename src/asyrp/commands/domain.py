@@ -11,7 +11,7 @@ from asyrp.editing_methods.base import why_not
 from asyrp.editing_methods.catalogue import METHODS
 from asyrp.errors import AsyrpError, printable
 from asyrp.experiments.studies.catalogue import STUDIES, why_no_study
-from asyrp.options import Domain
+from asyrp.options.domains import Domain
 from asyrp.storage.json_files import write_text
 
 
@@ -32,11 +32,7 @@ def run(options: Domain) -> dict[str, Any]:
 
 
 def report(spec: str, device: str = "cpu") -> Iterator[str]:
-    """What a domain has, what it lacks, and what runs on it.
-
-    Raises:
-        AsyrpError: it does not load.
-    """
+    """What a domain has, what it lacks, and what runs on it (AsyrpError: it does not load)."""
     domain = load_domain(spec, device)
     shape, scorers = domain.model.picture_shape, domain.scorers
     yield f"domain {domain.name}: a network of {shape[2]} x {shape[1]} pictures; {domain.about}"
@@ -46,12 +42,12 @@ def report(spec: str, device: str = "cpu") -> Iterator[str]:
     for name in ("judge", "segmenter", "features", "identity"):
         one = getattr(scorers, name)
         yield f"{name}: {one.name if one else 'missing; ' + LOST[name]}"
-    reasons = {name: why_not(method, domain) for name, method in METHODS.items()}
-    yield f"methods that run: {', '.join(n for n, why in reasons.items() if not why)}"
-    yield from (f"method {name} does not run: {why}" for name, why in reasons.items() if why)
+    methods = {name: why_not(method, domain) for name, method in METHODS.items()}
     studies = {name: why_no_study(name, domain) for name in STUDIES}
-    yield f"studies that run: {', '.join(n for n, why in studies.items() if not why) or 'none'}"
-    yield from (f"study {name} does not run: {why}" for name, why in studies.items() if why)
+    for kind, plural, reasons in (("method", "methods", methods), ("study", "studies", studies)):
+        run = [name for name, why in reasons.items() if not why]
+        yield f"{plural} that run: {', '.join(run) or 'none'}"
+        yield from (f"{kind} {name} does not run: {why}" for name, why in reasons.items() if why)
 
 
 MOST_SHOWN = 64  # images of a split that are looked at

@@ -12,18 +12,7 @@ import torch
 from torch import Tensor
 
 from asyrp.commands.align import align
-from asyrp.commands.common import (
-    Applied,
-    applied,
-    edit_notes,
-    network,
-    on_domain,
-    progress,
-    say,
-    shown,
-    tell_others,
-)
-from asyrp.commands.enough import Enough, enough_of
+from asyrp.commands.common import Applied, applied, edit_notes, network, progress, say, tell_others
 from asyrp.commands.forecast import editing_passes, foresee, inverting_passes
 from asyrp.commands.inverting import (
     folder_images,
@@ -32,17 +21,20 @@ from asyrp.commands.inverting import (
     pictures,
     tell_strangers,
 )
+from asyrp.commands.outputs import on_domain
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.editing import Report, edit
-from asyrp.method.enough import FACTORS
+from asyrp.method.enough import FACTORS, edit_enough
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import latents_from
 from asyrp.method.second_order import walk_second_order
 from asyrp.method.strength_sweep import strip
-from asyrp.options import Edit
+from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.options.editing import Edit
 from asyrp.runtime.distributed import ProcessGroup, assemble
+from asyrp.scorers.load import encoder_for
 from asyrp.settings import Like
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import SHEET, find_images, stems_in
@@ -59,6 +51,14 @@ class Inputs(NamedTuple):
     paths: list[Path]
     latents: Callable[[slice], Tensor]
     told: dict[str, Any]
+
+
+class Enough(NamedTuple):
+    """How much of its text an image has to show, and the factor that each image took."""
+
+    guide: TextDirection
+    least: float
+    taken: list[float]
 
 
 def run(options: Edit) -> dict[str, Any]:
@@ -172,6 +172,7 @@ def _endings(options: Edit) -> list[str]:
     return [*map(_ending, options.strengths)] or [""]
 
 
+@torch.no_grad()
 def _edited(
     model: HSpaceUNet,
     chosen: Applied,
@@ -180,7 +181,7 @@ def _edited(
     processes: ProcessGroup,
     enough: Enough | None,
 ) -> Generator[tuple[str, Tensor], None, None]:
-    """This process's share, a batch at a time."""
+    """(file name, picture) of each edit of this process's share, a batch at a time."""
     own, size = processes.share(len(inputs.paths)), options.network.at_once
     with progress(f"editing {own.stop - own.start} images") as report:
         for first in range(own.start, own.stop, size):
@@ -190,13 +191,14 @@ def _edited(
                 each = total // (rows.stop - rows.start)
                 report((rows.start - own.start) * each + done, (own.stop - own.start) * each)
 
-            ways = _ways(model, chosen, inputs.latents(rows), options, first, within, enough)
-            for ending, edited in ways.items():
-                names = [f"{path.stem}{ending}.png" for path in inputs.paths[rows]]
-                yield from zip(names, shown(model, edited), strict=True)
+            latents = inputs.latents(rows)
+            made = _made(model, chosen, latents, options, first, within, enough)
+            for ending, edited in zip(_endings(options), made, strict=True):
+                for path, x in zip(inputs.paths[rows], edited, strict=True):
+                    yield f"{path.stem}{ending}.png", model.space.decode(x[None])[0]
 
 
-def _ways(
+def _made(
     model: HSpaceUNet,
     chosen: Applied,
     latents: Tensor,
@@ -204,32 +206,55 @@ def _ways(
     first: int,
     report: Report,
     enough: Enough | None,
-) -> dict[str, Tensor]:
-    """What is put behind a file's name -> its edits."""
-    seed, size = options.applying.seed, options.network.at_once
-    how = (options.steps, chosen.t_boost, seed, size)
-    by = options.inversion
-    if not options.strengths:
-        walker = walk_second_order if options.solver == "second-order" else None
-        acting = chosen.attributes
-        walk = partial(edit, model, walker=walker, inversion=by)
-        if enough is None:
-            return {"": walk(latents, acting, *how, first=first, report=report)}
+) -> Sequence[Tensor] | Tensor:
+    """The edits of a batch at each factor of --strengths, (factors, n, c, height, width)."""
+    how = {"steps": options.steps, "t_boost": chosen.t_boost, "seed": options.applying.seed}
+    batch: dict[str, Any] = {**how, "batch_size": options.network.at_once}
+    walker = walk_second_order if options.solver == "second-order" else None
+    walk: Callable[..., Tensor] = partial(
+        edit, model, walker=walker, inversion=options.inversion, **batch
+    )
 
-        def alone(row: int, some: list[Attribute]) -> Tensor:
-            return walk(latents[row : row + 1], some, *how, first=first + row)
+    def at(factor: float, row: int) -> Tensor:
+        return walk(latents[row : row + 1], scaled(chosen.attributes, factor), first=first + row)
 
-        return {"": enough(alone, acting, len(latents), report)}
-    edits = [
-        [replace(a, strength=a.strength * factor) for a in chosen.attributes]
-        for factor in options.strengths
-    ]
-    made: Iterable[Tensor]
-    if by == "ddim":
-        made = strip(model, latents, edits, *how, first=first, report=report)
-    else:
-        made = [edit(model, latents, one, *how, first=first, inversion=by) for one in edits]
-    return dict(zip(map(_ending, options.strengths), made, strict=True))
+    if enough is not None:
+        images = []
+        for row in range(len(latents)):
+            image, factor = edit_enough(partial(at, row=row), enough.guide, enough.least)
+            images.append(image)
+            enough.taken.append(factor)
+            report(row + 1, len(latents))
+        return [torch.cat(images)]
+    edits = [scaled(chosen.attributes, factor) for factor in options.strengths]
+    if edits and options.inversion == "ddim":
+        return strip(model, latents, edits, first=first, report=report, **batch)
+    if edits:
+        return [walk(latents, one, first=first) for one in edits]
+    return [walk(latents, chosen.attributes, first=first, report=report)]
+
+
+def scaled(attributes: Sequence[Attribute], factor: float) -> list[Attribute]:
+    """The same with their strengths times a factor."""
+    return [replace(one, strength=one.strength * factor) for one in attributes]
+
+
+def enough_of(model: HSpaceUNet, chosen: Applied, options: Edit) -> Enough | None:
+    """For one direction at the strength of its card; None where that is not asked for.
+
+    Raises:
+        AsyrpError: the encoder of the card is not there.
+    """
+    if len(chosen.saved) != 1 or options.strengths or not options.enough:
+        return None
+    card = chosen.saved[0].card
+    if card.enough is None or chosen.attributes[0].strength != card.strength:
+        return None
+    try:
+        encoder = encoder_for(model, card.encoder)
+    except AsyrpError as error:
+        raise AsyrpError(f"{error}; or edit without it: --no-enough") from error
+    return Enough(new_text_direction(encoder, card.source, card.target), card.enough, [])
 
 
 def _ending(factor: float) -> str:
@@ -239,7 +264,9 @@ def _ending(factor: float) -> str:
 
 def _inputs(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
     """Inverted now, or from a store."""
-    inverter = inverter_of(model, options, options.steps)
+    inverter = inverter_of(
+        model, options.network, options.inverting, options.steps, options.inversion
+    )
     if options.store is None:
         found = pictures(options.images, model)
         tell_strangers(model, options.network.model, found.names, found.images)

@@ -17,9 +17,8 @@ from asyrp.commands.evaluate_report import (
     plot_table,
     told_small,
 )
-from asyrp.commands.evaluate_scorers import scorers_of
 from asyrp.commands.forecast import foreseen, is_asked
-from asyrp.commands.judges import NONE, partiality, questions_of
+from asyrp.commands.judges import NONE, partiality, questions_of, scorers_of
 from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError, MissingExtra, need
 from asyrp.experiments.plots import save_figure
@@ -51,15 +50,8 @@ from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import write_json, write_text
 from asyrp.storage.results import check_results
 
-FILES = (
-    "table.md",
-    "table.csv",
-    "table.json",
-    "metrics.png",
-    "leakage.png",
-    "audit.png",
-    "look.html",
-)
+FILES = (*(f"table.{kind}" for kind in ("md", "csv", "json")), look.FILE)
+FILES += ("metrics.png", "leakage.png", "audit.png")
 FEW = 4  # pictures that --dry-run measures
 
 
@@ -68,7 +60,8 @@ def run(options: Evaluate) -> dict[str, Any]:
     options = on_domain(options)
     check(options)
     check_results(options.out, Path(options.images), FILES)
-    questions, wish = questions_for(options), wish_of(options)
+    questions = questions_for(options)
+    wish = Wish(options.attribute, options.value) if options.attribute else None
     scorers = scorers_of(options, questions)
     if scorers.judge is not None and wish is not None:
         place_of(scorers.judge.values, *wish[:2])  # an AsyrpError where it knows no such value
@@ -76,7 +69,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     check_judge(scorers, matched)
     check_counts(options, len(matched.names))
     if matched.fitted:
-        say(_fitted(matched))
+        say(matched.fitted_line)
     if is_asked():
         _foresee(options, matched, scorers, wish)
     result = measure(options, matched, scorers, wish)
@@ -129,22 +122,12 @@ def on_domain(options: Evaluate) -> Evaluate:
     return replace(options, judge=options.domain, guides=guides)
 
 
-def _fitted(matched: MatchedPictures) -> str:
-    height, width = matched.size
-    return (
-        f"{matched.fitted} of {len(matched.names)} sources have another size than the edits; "
-        f"fitted to {width} x {height} as asyrp edit fits its inputs (centre crop, then resizing)"
-    )
-
-
 def _rows(result: Result) -> list[dict[str, object]]:
     """A row for all images, and one for each subgroup."""
-    groups: list[dict[str, object]] = [
-        {"group": f"{attribute}: {value}", **row}
-        for attribute, members in result.groups.items()
-        for value, row in members.items()
-    ]
-    return [{"group": "all", **result.table}, *groups]
+    rows: list[dict[str, object]] = [{"group": "all", **result.table}]
+    for attribute, members in result.groups.items():
+        rows += [{"group": f"{attribute}: {value}", **row} for value, row in members.items()]
+    return rows
 
 
 def check(options: Evaluate) -> None:
@@ -164,15 +147,9 @@ def check(options: Evaluate) -> None:
         )
     if options.compare_with == "reconstruction" and options.reconstructions is None:
         raise AsyrpError("--compare-with reconstruction needs --reconstructions FOLDER")
-    check_extra(options)
-
-
-def check_extra(options: Evaluate) -> None:
-    """Refuse FID and KID where the package that computes them is not installed."""
-    if "fid" in options.leave_out:
-        return
     try:
-        need("torchmetrics", "evaluate")
+        if "fid" not in options.leave_out:
+            need("torchmetrics", "evaluate")
     except MissingExtra as error:
         raise MissingExtra(f"FID and KID: {error}, or leave them out: --leave-out fid") from error
 
@@ -220,11 +197,6 @@ def check_judge(scorers: Scorers, matched: MatchedPictures) -> None:
         raise AsyrpError(
             f"{error}; use --judge none or a FILE.json, with --segmenter and --identity"
         ) from error
-
-
-def wish_of(options: Evaluate) -> Wish | None:
-    """What the judge should see."""
-    return Wish(options.attribute, options.value) if options.attribute else None
 
 
 def measure(

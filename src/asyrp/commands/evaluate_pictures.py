@@ -1,7 +1,7 @@
 """The pictures of `asyrp evaluate`: folders lined up by stem."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,9 +39,13 @@ class MatchedPictures(NamedTuple):
         return height, width
 
     @property
-    def reconstructions(self) -> torch.Tensor | None:
-        """The same for all runs."""
-        return self.runs[0].reconstructions
+    def fitted_line(self) -> str:
+        """What is said of the sources that were fitted."""
+        height, width = self.size
+        return (
+            f"{self.fitted} of {len(self.names)} sources have another size than the edits; fitted "
+            f"to {width} x {height} as asyrp edit fits its inputs (centre crop, then resizing)"
+        )
 
 
 def gather(options: Evaluate) -> MatchedPictures:
@@ -55,28 +59,27 @@ def gather(options: Evaluate) -> MatchedPictures:
     size = edits.records[0].size
     every = {"--edits": edits, "--images": load(options.images, size)}
     every |= {f"--edits {path}": load(path, size) for path in others}
-    more = {"--reconstructions": options.reconstructions, "--perfect": options.perfect}
-    more |= {"--wrong": options.wrong, "--against": options.against}
-    every |= {name: load(path, size) for name, path in more.items() if path is not None}
+    for name in ("reconstructions", "perfect", "wrong", "against"):
+        if (path := getattr(options, name)) is not None:
+            every[f"--{name}"] = load(path, size)
     for name, loaded in every.items():
         if name != "--images":
             _check_sizes(name, loaded, size)
     names = matched(every)
-    stacks = {name: _lined_up(loaded, names) for name, loaded in every.items()}
-    runs = [
-        Pictures(
-            stacks["--images"], stack, stacks.get("--reconstructions"), stacks.get("--perfect")
-        )
-        for name, stack in stacks.items()
-        if name.startswith("--edits")
-    ]
+    stacks = {}
+    for name, loaded in every.items():
+        images = {Path(record.name).stem: record.image for record in loaded.records}
+        stacks[name] = torch.stack([images[stem] for stem in names])
+    ends = stacks.get("--reconstructions"), stacks.get("--perfect")
+    edited = [stack for name, stack in stacks.items() if name.startswith("--edits")]
+    runs = [Pictures(stacks["--images"], stack, *ends) for stack in edited]
     sources = {Path(r.name).stem: r for r in every["--images"].records}
     skipped = [f"{n} {s.name}: {s.reason}" for n, loaded in every.items() for s in loaded.skipped]
     seeds = [seed_of(path) for path in options.edits]
     labels = [sources[name].labels for name in names]
     fitted = sum(sources[name].size != size for name in names)
-    named = {PERFECT: stacks.get("--perfect"), WRONG: stacks.get("--wrong")}
-    lines = {line: stack for line, stack in named.items() if stack is not None}
+    lined = {PERFECT: "--perfect", WRONG: "--wrong"}
+    lines = {line: stacks[name] for line, name in lined.items() if name in stacks}
     against = [stacks["--against"]] if "--against" in stacks else []
     return MatchedPictures(runs, names, labels, skipped, seeds, fitted, lines, against)
 
@@ -106,7 +109,12 @@ def matched(every: Mapping[str, Loaded]) -> list[str]:
         AsyrpError: a stem that one of them has twice, or has and another has not.
     """
     for name, loaded in every.items():
-        _check_stems(name, loaded)
+        for stem, count in Counter(Path(record.name).stem for record in loaded.records).items():
+            if count > 1:
+                raise AsyrpError(
+                    f"{name} has two pictures of the stem {stem!r}; they are lined up by it; "
+                    "rename one"
+                )
     stems = {n: {Path(r.name).stem for r in loaded.records} for n, loaded in every.items()}
     lost = {Path(s.name).stem for loaded in every.values() for s in loaded.skipped}
     first, *rest = stems
@@ -118,16 +126,3 @@ def matched(every: Mapping[str, Loaded]) -> list[str]:
                 f"only one of them, such as {alone[0]!r}; rename or remove them"
             )
     return sorted(set.intersection(*stems.values()))
-
-
-def _check_stems(name: str, loaded: Loaded) -> None:
-    for stem, count in Counter(Path(record.name).stem for record in loaded.records).items():
-        if count > 1:
-            raise AsyrpError(
-                f"{name} has two pictures of the stem {stem!r}; they are lined up by it; rename one"
-            )
-
-
-def _lined_up(loaded: Loaded, names: Sequence[str]) -> torch.Tensor:
-    images = {Path(record.name).stem: record.image for record in loaded.records}
-    return torch.stack([images[name] for name in names])

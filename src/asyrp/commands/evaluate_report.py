@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from asyrp.commands.evaluate_pictures import MatchedPictures
-from asyrp.commands.judges import NONE, described, leaning, partiality
+from asyrp.commands.judges import NONE, described, partiality
 from asyrp.method.protocols import templates_of
 from asyrp.metrics.calibration import BETTER, LINES, scores
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
@@ -17,6 +17,7 @@ from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.figures import dots, new_figure
 from asyrp.reporting.statistics import DRAWS, HOW, Estimate
 from asyrp.reporting.tables import markdown, percent
+from asyrp.scorers.load import same_encoder
 
 MOST_GAPS = 12  # rows of the audit in table.md; the JSON has all
 MOST_SMALL = 6  # subgroups of an attribute that are named as too small; the JSON has all
@@ -77,15 +78,19 @@ def notes_of(
 
 
 def _lent(options: Evaluate, scorers: Scorers, questions: Questions | None) -> dict[str, str]:
-    """Whether the guide itself lends its features to FID and KID."""
+    """What is said where the guide itself lends its features to FID and KID."""
     guide, features = options.guides.encoder, options.features
     if features == "judge" and questions is not None:
         lender = questions.encoder
     else:
         asked = features == "encoder" or (features == "judge" and options.judge == NONE)
         lender = guide if asked else ""
-    told = leaning(lender, guide) if scorers.features is not None else ""
-    return {"features": told} if told else {}
+    if scorers.features is None or not lender or not same_encoder(lender, guide):
+        return {}
+    return {
+        "features": f"FID and KID compare features of {lender}, the guide that --encoder names, as "
+        "S_dir does; edits look good to the network that guided them, so give --features another"
+    }
 
 
 def _asked(options: Evaluate, questions: Questions) -> dict[str, Any]:
@@ -112,7 +117,8 @@ def page(result: Result, notes: dict[str, Any]) -> str:
     for attribute, members in result.groups.items():
         parts += [f"By {attribute}:", markdown(_group_rows(members))]
     if result.matrix:
-        parts += ["## Answers that changed, by attribute", markdown(_matrix_rows(result.matrix))]
+        rows = [{"of": name, **row} for name, row in result.matrix.items()]
+        parts += ["## Answers that changed, by attribute", markdown(rows)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -242,10 +248,6 @@ def _group_rows(members: Mapping[str, Mapping[str, Estimate]]) -> list[dict[str,
         }
         for name in names
     ]
-
-
-def _matrix_rows(matrix: dict[str, dict[str, Estimate]]) -> list[dict[str, Any]]:
-    return [{"of": name, **row} for name, row in matrix.items()]
 
 
 def plot_table(table: Mapping[str, Estimate]) -> Figure:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from asyrp.commands.common import check_guides, network, on_domain, say, stem_of
-from asyrp.commands.find_data import Looked, look, without_images
+from asyrp.commands.common import check_guides, network, say, stem_of
+from asyrp.commands.find_data import Looked, look
 from asyrp.commands.forecast import EDITED, foresee, inverting_passes
+from asyrp.commands.outputs import on_domain
 from asyrp.domains.base import built_in, source_of
 from asyrp.errors import AsyrpError, need
 from asyrp.finders.base import FoundDirection, check_needs
@@ -52,7 +53,7 @@ def run(options: Find) -> dict[str, Any]:
     state = options.out.with_name(f"{options.out.name}.unfinished")
     if state.is_dir():
         say(f"continuing with what {state} holds")
-    looked = without_images(look(model, options, encoder, state), options)
+    looked = look(model, options, encoder, state)
     if looked.left_out:
         say(f"{len(looked.left_out)} images have no label, such as {looked.left_out[0]!r}")
     found = searched(model, options, looked)
@@ -130,12 +131,9 @@ def texts_of(options: Find) -> list[str]:
     """The texts that names are chosen among; none where there are none for this encoder."""
     if options.names is not None:
         return read_texts(options.names)
-    own = next((name for name in built_in() if _guided_by(name, options.guides.encoder)), None)
-    return list(source_of(own).TARGETS) if own else []
-
-
-def _guided_by(domain: str, encoder: str) -> bool:
-    return source_of(domain).NETWORKS.encoder == encoder
+    sources = map(source_of, built_in())
+    own = (one.TARGETS for one in sources if one.NETWORKS.encoder == options.guides.encoder)
+    return list(next(own, ()))
 
 
 def named(
@@ -175,11 +173,14 @@ def card_of(
         source = options.noun or "image"
         target = name.plus[0].text if name is not None and name.plus else found.name
     data = {"images": len(looked.data.latents), "left_out": len(looked.left_out)}
-    data["samples"] = options.random
+    settings = {
+        name: _file_name(value) if name in FILES or isinstance(value, Path) else value
+        for name, value in asdict(options.by).items()
+    }
     about: dict[str, Any] = {
         "finder": options.by.name,
-        "settings": _without_folders(asdict(options.by)),
-        "data": data,
+        "settings": settings,
+        "data": {**data, "samples": options.random},
         "explains": found.explains,
     }
     if name is not None:
@@ -198,14 +199,8 @@ def card_of(
     )
 
 
-def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with files by their names alone: a card travels, and folders tell whose it was."""
-    return {
-        k: _file_name(v) if k in FILES or isinstance(v, Path) else v for k, v in settings.items()
-    }
-
-
 def _file_name(value: str | Path | tuple[str, ...]) -> Any:
+    """Of a file its name alone: a card travels, and folders tell whose it was."""
     if isinstance(value, tuple):
         return [_file_name(one) for one in value]
     return Path(value).name
@@ -225,8 +220,7 @@ def write(
             save_direction(out / f"{name}.safetensors", *one)
             write_png(out / f"{name}.png", sheet(model, one, few, options))
         cards = {name: asdict(one.card) for name, one in zip(names, saved, strict=True)}
-        told_more = {"directions": cards, "strengths": STRIP}
-        result = record("find", options, model, **told_more)
+        result = record("find", options, model, directions=cards, strengths=STRIP)
         write_json(out / "find.json", result)
     return result
 

@@ -1,7 +1,6 @@
 """What `find` gives to its finder: latents, interval, labels, pairs, masks, directions."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from asyrp.commands.common import progress, say
 from asyrp.commands.find_labels import labels_for
 from asyrp.commands.intervals import describe
-from asyrp.commands.inverting import Gallery, inverter_of, pictures
+from asyrp.commands.inverting import drawn, inverter_of, pictures
 from asyrp.domains.base import built_in, source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
@@ -23,7 +22,7 @@ from asyrp.finders.masks import picture_mask, segment_mask
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, parse_direction
 from asyrp.finders.unfinished import kept, key_of
 from asyrp.method.direction_file import SavedDirection
-from asyrp.method.editing import edit, latents_of, random_latents
+from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder, text_cosine
@@ -53,12 +52,10 @@ class Looked(NamedTuple):
 def look(model: HSpaceUNet, options: Find, encoder: TextImageEncoder | None, state: Path) -> Looked:
     """Read, label and invert; what may be refused is refused before the long work."""
     check_texts(options, encoder)
-    saved = directions_of(model, options)
-    found = _samples(model, options) if options.images is None else _folder(model, options)
-    labels: Tensor | None = None
-    left_out: Sequence[str] = ()
+    saved, found = directions_of(model, options), source_of_images(model, options)
+    labels, left_out = None, list[str]()
     if isinstance(options.by, Labels):
-        labels, rows, left_out = labels_for(model, options.by, found)
+        labels, rows, left_out = labels_for(model, options.by, found.images, found.names)
         checked(labels)
         found = found.at(rows)
     second, mask = second_of(model, options, found), mask_of(model, options, found.images)
@@ -67,8 +64,11 @@ def look(model: HSpaceUNet, options: Find, encoder: TextImageEncoder | None, sta
     at = None if found.names is None else interval.t_start
     ends = (interval.t_start, interval.t_edit)
     window = editing_window(*ends, options.steps, model.schedule.length, at)
+    latents = found.latents(model, options, interval.t_start, state)
+    if options.images is None and not options.random:
+        latents = latents[:0]  # a composition of tables alone looks at no image
     data = FinderData(
-        found.latents(model, options, interval.t_start, state),
+        latents,
         window,
         found.images,
         labels,
@@ -112,15 +112,15 @@ class Source(NamedTuple):
         images, names = self.images[-MOST_MEASURED:], (self.names or [])[-MOST_MEASURED:]
         if self.noise is not None:
             return Pictures(images, self.noise[-MOST_MEASURED:])
-        done = inverter_of(model, options, EDIT_STEPS)(images, names)
+        done = inverter_of(model, options.network, options.inverting, EDIT_STEPS)(images, names)
         return Pictures(done.reconstructions, done.latents)
 
     def latents(self, model: HSpaceUNet, options: Find, t_start: int, state: Path) -> Tensor:
         """At t_start on the grid of finding, in batches that `state` keeps; or x_T of samples."""
         if self.noise is not None:
             return self.noise
-        inverting = inverter_of(model, options, options.steps).inverting
-        how = (options.steps, inverting.convention, inverting.refinements)
+        inverter_of(model, options.network, options.inverting, options.steps)  # checks the grid
+        how = (options.steps, options.inverting.convention, options.inverting.refinements)
         known = ("latents", model.fingerprint(), *how, t_start)
         parts, count = [], len(self.images)
         with progress(f"inverting {count} images", "image") as report:
@@ -134,18 +134,14 @@ class Source(NamedTuple):
         return torch.cat(parts)
 
 
-def _samples(model: HSpaceUNet, options: Find) -> Source:
-    count = options.random or FEW_SAMPLES
-    noise = random_latents(model, count, options.seed)
-    with progress(f"drawing {count} samples") as report:
-        size = options.network.at_once
-        images = edit(model, noise, (), EDIT_STEPS, batch_size=size, report=report)
-    return Source(images, None, noise)
-
-
-def _folder(model: HSpaceUNet, options: Find) -> Source:
-    gallery = pictures(options.images or Path(), model)
-    return Source(gallery.images, gallery.names)
+def source_of_images(model: HSpaceUNet, options: Find) -> Source:
+    """The images of a folder, or samples of the network."""
+    if options.images is not None:
+        gallery = pictures(options.images, model)
+        return Source(gallery.images, gallery.names)
+    count, size = options.random or FEW_SAMPLES, options.network.at_once
+    made = drawn(model, count, options.seed, EDIT_STEPS, size)
+    return Source(made.images, None, made.latents)
 
 
 def interval_for(
@@ -178,20 +174,11 @@ def interval_for(
 
 
 def second_of(model: HSpaceUNet, options: Find, found: Source) -> Source | None:
-    """The second image of each pair."""
+    """The second image of each pair, of the same stem (AsyrpError: an image has none)."""
     if not isinstance(options.by, Pairs):
         return None
-    second = pictures(options.by.after, model)
-    rows = _rows_of(second, found.names or [], options.by.after)
-    return Source(second.images, second.names).at(torch.tensor(rows))
-
-
-def _rows_of(second: Gallery, names: Sequence[str], folder: Path) -> list[int]:
-    """The row of the image of the same stem for each name.
-
-    Raises:
-        AsyrpError: an image has none.
-    """
+    folder, names = options.by.after, found.names or []
+    second = pictures(folder, model)
     rows = {Path(name).stem: row for row, name in enumerate(second.names)}
     missing = [name for name in names if Path(name).stem not in rows]
     if missing:
@@ -199,7 +186,8 @@ def _rows_of(second: Gallery, names: Sequence[str], folder: Path) -> list[int]:
             f"pairs need an image of the same stem in {str(folder)!r} for each one; "
             f"{len(missing)} of {len(names)} have none, such as {missing[0]!r}"
         )
-    return [rows[Path(name).stem] for name in names]
+    order = torch.tensor([rows[Path(name).stem] for name in names])
+    return Source(second.images, second.names).at(order)
 
 
 def directions_of(
@@ -211,9 +199,8 @@ def directions_of(
     files = [parse_direction(text)[0] for text in options.by.directions]
     if not files:
         raise AsyrpError("--by compose needs --directions FILE[:WEIGHT] ...; got none")
-    names = (files, [Path(text) for text in options.by.without])
-    parts, others = ([load_named(path, model) for path in some] for some in names)
-    return parts, others
+    parts = [load_named(path, model) for path in files]
+    return parts, [load_named(Path(text), model) for text in options.by.without]
 
 
 @torch.no_grad()
@@ -240,10 +227,3 @@ def segmenter_of(name: str, options: Find) -> Segmenting:
     from asyrp.scorers.segmentation import load_segmenter
 
     return load_segmenter(name, options.network.device)
-
-
-def without_images(looked: Looked, options: Find) -> Looked:
-    """For a composition of tables alone, which looks at no image."""
-    if options.images is not None or options.random:
-        return looked
-    return looked._replace(data=replace(looked.data, latents=looked.data.latents[:0]))

@@ -2,32 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from asyrp.commands.judges import questions_of
-from asyrp.domains.base import source_of
+from asyrp.commands.judges import judging
 from asyrp.errors import AsyrpError
 from asyrp.finders.catalogue import Labels
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.metrics.zero_shot import ZeroShotJudge
 from asyrp.scorers.judge import Judge, answers, wanted
-from asyrp.scorers.load import load_encoder
 from asyrp.storage.image_sources import csv_table
-
-
-class Named(Protocol):
-    """Images (n, c, height, width) as x of a network, with the names of their files if any."""
-
-    @property
-    def images(self) -> Tensor:
-        """Clean x."""
-
-    @property
-    def names(self) -> list[str] | None:
-        """File names; None for samples."""
 
 
 class Labelled(NamedTuple):
@@ -38,19 +23,25 @@ class Labelled(NamedTuple):
     left_out: list[str]
 
 
-def labels_for(model: HSpaceUNet, settings: Labels, found: Named) -> Labelled:
+def labels_for(
+    model: HSpaceUNet, settings: Labels, images: Tensor, names: Sequence[str] | None
+) -> Labelled:
     """Who shows the value.
+
+    Args:
+        images: clean x of the network, (n, c, height, width).
+        names: of their files; None for samples.
 
     Raises:
         AsyrpError: no such file, judge, attribute or value, or samples with a CSV.
     """
     if not settings.labels.lower().endswith(".csv"):
-        labels = _judged(model, settings, found.images)
+        labels = _judged(model, settings, images)
         return Labelled(labels, torch.arange(len(labels)), [])
-    if found.names is None:
+    if names is None:
         raise AsyrpError("samples have no labels in a CSV; give --images, or a judge for --labels")
     table = {Path(item.name).name: item.labels for item in csv_table(Path(settings.labels))}
-    return in_table(table, settings, found.names)
+    return in_table(table, settings, names)
 
 
 def in_table(
@@ -90,10 +81,7 @@ def judge_named(name: str, model: HSpaceUNet) -> Judge:
     Raises:
         AsyrpError: no such file or domain, or a domain without a judge.
     """
-    questions = questions_of(name)
-    if questions is not None:
-        return ZeroShotJudge(load_encoder(questions.encoder, model.device), questions)
-    judge = source_of(name).scorers(str(model.device)).judge
+    judge = judging(name, str(model.device)).judge
     if judge is None:
         raise AsyrpError(f"{name} has no judge; give a FILE.csv or a FILE.json of questions")
     return judge

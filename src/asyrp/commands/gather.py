@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from asyrp.commands.common import say, tell_others
 from asyrp.errors import AsyrpError
-from asyrp.options.data import Gather
+from asyrp.options.files import Gather
 from asyrp.reporting.tables import csv_text
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import LONGEST_STEM, passed_over

@@ -11,7 +11,7 @@ from asyrp.method.latent_file import KIND, load_latents
 from asyrp.networks import load_model
 from asyrp.networks.convert.detect import is_original
 from asyrp.networks.latent_pipeline import Prompt
-from asyrp.options import Inspect
+from asyrp.options.editing import Inspect
 from asyrp.storage.files import header_of
 
 

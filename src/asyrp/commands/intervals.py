@@ -3,15 +3,16 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from asyrp.commands.common import check_guides, network, on_domain, say
+from asyrp.commands.common import check_guides, network, say
 from asyrp.commands.forecast import foresee, inverting_passes
 from asyrp.commands.inverting import inverter_of, pictures
+from asyrp.commands.outputs import on_domain
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
 from asyrp.method.editing_interval import Found, find_intervals
 from asyrp.method.protocols import Thresholds
 from asyrp.method.text_direction import new_text_direction
-from asyrp.options import Intervals
+from asyrp.options.editing import Intervals
 from asyrp.scorers.load import distance_for, encoder_for
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import write_json
@@ -28,20 +29,21 @@ def run(options: Intervals) -> dict[str, Any]:
     distance = distance_for(model, options.guides.distance)
     encoder = encoder_for(model, options.guides.encoder)
     guide = new_text_direction(encoder, options.source, options.target)
-    own = distance.thresholds
-    thresholds = replace(
-        own,
-        edit=own.edit if options.threshold_edit is None else options.threshold_edit,
-        boost=own.boost if options.threshold_boost is None else options.threshold_boost,
-        start=own.start if options.threshold_start is None else options.threshold_start,
-    )
+    asked = {
+        "edit": options.threshold_edit,
+        "boost": options.threshold_boost,
+        "start": options.threshold_start,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    thresholds = replace(distance.thresholds, **given)
     size, count = options.network.at_once, len(found.paths)
     passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
     would = f"measure the curves of {count} images into {options.out}"
     foresee(would, model, passes + count * options.steps, size, kept=4 * count)
-    done = inverter_of(model, options, options.steps)(found.images, found.names)
-    how = (options.steps, size, options.inversion)
-    curves = curves_of(model, done.reconstructions, done.latents, distance, *how)
+    how = (options.network, options.inverting, options.steps, options.inversion)
+    done = inverter_of(model, *how)(found.images, found.names)
+    grid = (options.steps, size, options.inversion)
+    curves = curves_of(model, done.reconstructions, done.latents, distance, *grid)
     result = find_intervals(curves, guide.cosine, thresholds)
     numbers = as_json(result, guide.cosine, thresholds, distance.name)
     with atomic_folder(options.out) as out:

@@ -4,17 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asyrp.commands.common import network, on_domain, say, shown, tell_others
+from asyrp.commands.common import network, say, shown, tell_others
 from asyrp.commands.forecast import foresee, inverting_passes
-from asyrp.commands.inverting import (
-    folder_images,
-    inverter_of,
-    open_store,
-    pictures,
-)
-from asyrp.method.hspace import HSpaceUNet
+from asyrp.commands.inverting import Inverter, folder_images, inverter_of, open_store, pictures
+from asyrp.commands.outputs import on_domain
 from asyrp.method.latent_file import Latents, save_latents
-from asyrp.options import Invert
+from asyrp.options.editing import Invert
 from asyrp.runtime.distributed import SINGLE_PROCESS
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import find_images, stems_in
@@ -33,14 +28,16 @@ def run(options: Invert) -> dict[str, Any]:
     passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
     would = f"invert {count} images into {options.store or options.out}"
     foresee(would, model, passes, options.network.at_once, kept=3 * count)
+    inverter = inverter_of(
+        model, options.network, options.inverting, options.steps, options.inversion
+    )
     if options.store is not None:
-        return _into_store(model, options, options.store)
-    inverter, found = inverter_of(model, options, options.steps), pictures(options.images, model)
+        return _into_store(inverter, options, options.store)
+    found = pictures(options.images, model)
     done = inverter(found.images, found.names)
     if inverter.processes.rank:
         return {}
-    names = tuple(found.names)
-    errors = tuple(done.errors.tolist())
+    names, errors = tuple(found.names), tuple(done.errors.tolist())
     how = (options.steps, model.fingerprint(), errors, options.inversion)
     kept = Latents(done.latents, names, *how)
     by_name = dict(zip(names, errors, strict=True))
@@ -55,13 +52,10 @@ def run(options: Invert) -> dict[str, Any]:
     return {"out": options.out, **told}
 
 
-def _into_store(model: HSpaceUNet, options: Invert, folder: Path) -> dict[str, Any]:
+def _into_store(inverter: Inverter, options: Invert, folder: Path) -> dict[str, Any]:
     """Hold a batch of images at a time, however many there are."""
-    inverter, images = (
-        inverter_of(model, options, options.steps),
-        folder_images(options.images, model),
-    )
-    store, size = open_store(folder, inverter.processes), options.network.at_once
+    model, size = inverter.model, options.network.at_once
+    images, store = folder_images(options.images, model), open_store(folder, inverter.processes)
     keys = inverter.into(store, images)
     if inverter.processes.rank:
         return {}

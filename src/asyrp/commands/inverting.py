@@ -1,7 +1,7 @@
 """Pictures as latents, as the commands that invert ask for them: in memory, or in a store."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +13,16 @@ from asyrp.commands.common import progress, say
 from asyrp.domains.membership import stranger
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import Pictures
-from asyrp.method.editing import Inversion, edit, inversion_grid, invert, latents_of
+from asyrp.method.editing import Inversion, edit, inversion_grid, invert, latents_of, random_latents
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of, top_of
 from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, state_key, walk_into
 from asyrp.method.schedule import check_steps
-from asyrp.options import Inverting
+from asyrp.options import Inverting, Network
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble
 from asyrp.scorers.load import check_rgb
 from asyrp.storage.image_folders import find_images
-from asyrp.storage.images import read_folder, read_image
+from asyrp.storage.images import read_image
 from asyrp.storage.record_store import RecordStore
 
 LOOKED_AT = 8  # pictures, for whether they are of the domain
@@ -30,24 +30,28 @@ POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit 
 
 
 class Gallery(NamedTuple):
-    """The pictures of a folder as x of a network: paths, and (n, c, height, width)."""
+    """The pictures of a folder as x of a network: paths, file names, and (n, c, height, width)."""
 
     paths: list[Path]
+    names: list[str]
     images: Tensor
-
-    @property
-    def names(self) -> list[str]:
-        """The file names."""
-        return [path.name for path in self.paths]
 
 
 def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Gallery:
     """Read a folder (or one picture); a network of latents gets their codes."""
     check_rgb(model)
     _, height, width = model.picture_shape
-    found = read_folder(folder, (height, width), most)
-    images = model.space.encode(torch.stack([one.image for one in found]))
-    return Gallery([one.path for one in found], images)
+    paths = find_images(folder)[:most]
+    found = torch.stack([read_image(path, (height, width)) for path in paths])
+    return Gallery(paths, [path.name for path in paths], model.space.encode(found))
+
+
+def drawn(model: HSpaceUNet, count: int, seed: int, steps: int, size: int) -> Pictures:
+    """Samples of a network and their x_T, with a progress bar; `size` at a time."""
+    latents = random_latents(model, count, seed)
+    with progress(f"drawing {count} samples") as report:
+        images = edit(model, latents, (), steps, batch_size=size, report=report)
+    return Pictures(images, latents)
 
 
 def tell_strangers(
@@ -126,12 +130,17 @@ class Inverter:
 
     def __call__(self, images: Tensor, names: Sequence[str], up_to: int | None = None) -> Inversion:
         """Invert with a progress bar, and say how well the latents lead back."""
-        grid = inversion_grid(self.model, self.steps, up_to, self.inversion)
         own = images[self.processes.share(len(images))]
-        done = Inversion(inversion_of(self.inversion).empty(own, len(grid)), own, torch.zeros(0))
         if len(own):
-            done = self._shown(invert, own, up_to)
-        done = Inversion(*(self._whole(part, len(images)) for part in done))
+            with progress(f"inverting {len(own)} images") as report:
+                done = invert(self.model, own, report=report, up_to=up_to, **self._how())
+        else:
+            levels = len(inversion_grid(self.model, self.steps, up_to, self.inversion))
+            none = inversion_of(self.inversion).empty(own, levels)
+            done = Inversion(none, own, torch.zeros(0))
+        if self.processes.size > 1:
+            here = (part.to(self.model.device) for part in done)
+            done = Inversion(*(self.processes.whole(part, len(images)) for part in here))
         tell_errors(done.errors, names)
         return done
 
@@ -139,20 +148,18 @@ class Inverter:
         """x at the top of the latents of images, in about half the time."""
         own = images[self.processes.share(len(images))]
         if len(own):
-            own = top_of(self._shown(latents_of, own, up_to), self.model.image_shape[0])
-        return self._whole(own, len(images))
+            with progress(f"inverting {len(own)} images") as report:
+                every = latents_of(self.model, own, report=report, up_to=up_to, **self._how())
+            own = top_of(every, self.model.image_shape[0])
+        return self.processes.whole(own.to(self.model.device), len(images))
 
-    def _shown(self, job: Callable[..., Any], x: Tensor, up_to: int | None = None) -> Any:
-        how, size = (self.inverting.convention, self.inverting.refinements), self.batch_size
-        with progress(f"inverting {len(x)} images") as report:
-            return job(self.model, x, self.steps, *how, size, report, up_to, self.inversion)
-
-    def _whole(self, own: Tensor, count: int) -> Tensor:
-        return self.processes.whole(own.to(self.model.device), count)
+    def _how(self) -> dict[str, Any]:
+        how = {"steps": self.steps, "inversion": self.inversion, "batch_size": self.batch_size}
+        return how | asdict(self.inverting)
 
     def into(self, store: RecordStore, images: FolderImages, up_to: int | None = None) -> list[str]:
         """Keys of the latents of images, inverted a batch at a time where the store lacks them."""
-        how = (self.inverting.convention, self.inverting.refinements, up_to, self.inversion)
+        how = (*astuple(self.inverting), up_to, self.inversion)
         recipe = recipe_of(self.model, self.steps, *how)
         own, new = images.part(self.processes.share(len(images))), 0
         keys = [""] * len(own)
@@ -194,12 +201,12 @@ class Inverter:
         return latents_from(store, [state_key(key, grid) for key in keys])
 
 
-def inverter_of(model: HSpaceUNet, options: Any, steps: int) -> Inverter:
+def inverter_of(
+    model: HSpaceUNet, network: Network, inverting: Inverting, steps: int, inversion: Name = "ddim"
+) -> Inverter:
     """The inverter of a command's options, with a grid of some steps."""
-    by: Any = getattr(options, "inversion", "ddim")
-    processes = assemble(options.network.device)
-    size = options.network.at_once
-    return Inverter(model, steps, options.inverting, size, by, processes)
+    processes = assemble(network.device)
+    return Inverter(model, steps, inverting, network.at_once, inversion, processes)
 
 
 def tell_errors(errors: Tensor, names: Sequence[str]) -> None:

@@ -6,11 +6,11 @@ The page is the app's ballot by itself, so that answers of both are read alike.
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 
-from asyrp.app.ballots import WORDS, Ballot
+from asyrp.app.ballots import WORDS, Ballot, Side
 from asyrp.app.ballots import page as ballot_page
 from asyrp.commands.evaluate_pictures import MatchedPictures
 from asyrp.errors import AsyrpError, need
@@ -25,23 +25,6 @@ MOST = 64  # the first by name: nobody chose them
 JUDGED = ("A", "B", "neither"), ("good", "bad")  # answers that count
 
 
-class Folder(NamedTuple):
-    """Edits of a folder as one side of a ballot."""
-
-    path: Path
-    strength: float = 1.0
-
-    @property
-    def entry(self) -> "Folder":
-        """Where its file is told."""
-        return self
-
-    @property
-    def title(self) -> str:
-        """As it is revealed."""
-        return self.path.name
-
-
 def sides(matched: MatchedPictures) -> list[Pictures]:
     """The edits, and those of the other method where there are some; the first MOST."""
     every = [matched.runs[0].edits, *matched.against]
@@ -51,9 +34,9 @@ def sides(matched: MatchedPictures) -> list[Pictures]:
 def page(options: Evaluate, matched: MatchedPictures) -> str:
     """look.html: one edit at a time in random order, or two side by side, blind."""
     shown, seed = sides(matched), options.seed
-    methods = [Folder(one) for one in (options.edits[0], options.against) if one is not None]
-    edits = [one.edits for one in shown]
-    ballot = Ballot(cast(Any, methods), shown[0].sources, edits, seed)
+    folders = [one for one in (options.edits[0], options.against) if one is not None]
+    methods = [Side(one.name, one.name) for one in folders]
+    ballot = Ballot(methods, shown[0].sources, [one.edits for one in shown], seed)
     css, js = (files("asyrp.app").joinpath(f"page.{kind}").read_text() for kind in ("css", "js"))
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Edits by eye</title>"

@@ -1,12 +1,15 @@
-"""What every command does about its outputs before it begins: try them, lock them, spare inputs."""
+"""What every command does with its options before it begins: it puts what a domain names in its
+place, tries and locks outputs, and spares inputs.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import KIND
 from asyrp.runtime.distributed import is_first
@@ -20,6 +23,22 @@ NAMES = (  # options whose texts may be those of files
     *("domain", "model", "encoder", "distance", "direction", "images", "judge", "segmenter"),
     *("identity", "features", "what", "file", "labels", "directions", "without"),
 )
+Options = TypeVar("Options")
+
+
+def on_domain(options: Options) -> Options:
+    """Options with the networks and training images of their --domain in their places."""
+    own: Any = options
+    if not own.network.domain:
+        return options
+    names = source_of(own.network.domain).NETWORKS
+    told = {name: getattr(names, name) for name in ("model", "prompt", "guidance", "class_label")}
+    parts: dict[str, Any] = {"network": replace(own.network, **told)}
+    if hasattr(own, "guides"):
+        parts["guides"] = replace(own.guides, encoder=names.encoder, distance=names.distance)
+    if getattr(own, "images", "") is None and not own.random:
+        parts["images"] = names.images.get("train")
+    return cast(Options, replace(own, **parts))
 
 
 @contextmanager
@@ -47,32 +66,29 @@ def protected(options: Any) -> AbstractContextManager[None]:
     """Have inputs, and files of others, stay as they are.
 
     Raises:
-        AsyrpError: a text of the options is none.
+        AsyrpError: a text of the options holds bytes of another encoding, which no file could keep
+            and no tokenizer read; names of files may.
     """
-    check_texts(options)
-    return protecting(inputs_of(options), getattr(options, "overwrite", False))
+    inputs: list[Path] = []
+    for name, value in leaves(options):
+        if isinstance(value, str) and name not in NAMES:
+            if value != value.encode("utf-8", "replace").decode("utf-8"):
+                raise AsyrpError(
+                    f"--{name.replace('_', '-')} must be a text in UTF-8; got {value!r:.80}"
+                )
+        elif isinstance(value, str | Path) and name not in WRITTEN_TO:
+            inputs += _existing(str(value))
+    return protecting(inputs, getattr(options, "overwrite", False))
 
 
-def check_texts(options: Any) -> None:
-    """Refuse texts that hold bytes of another encoding, which no file could keep and no tokenizer
-    read; names of files may.
-
-    Raises:
-        AsyrpError: naming the option.
-    """
+def leaves(options: Any) -> Iterator[tuple[str, Any]]:
+    """Name and value of every option, of groups and tuples one by one."""
     for field in fields(options):
         value = getattr(options, field.name)
         if is_dataclass(value):
-            check_texts(value)
-        for one in value if isinstance(value, tuple) else [value]:
-            if isinstance(one, str) and field.name not in NAMES and not _is_text(one):
-                raise AsyrpError(
-                    f"--{field.name.replace('_', '-')} must be a text in UTF-8; got {one!r:.80}"
-                )
-
-
-def _is_text(value: str) -> bool:
-    return value == value.encode("utf-8", "replace").decode("utf-8")
+            yield from leaves(value)
+        else:
+            yield from ((field.name, x) for x in (value if isinstance(value, tuple) else [value]))
 
 
 def check_direction(path: Path) -> None:
@@ -98,18 +114,6 @@ def _tried(path: Path) -> Iterator[None]:
         raise AsyrpError(
             f"the results cannot be written: {str(place)!r}: {error.strerror}; give another folder"
         ) from error
-
-
-def inputs_of(options: Any) -> Iterator[Path]:
-    """The files and folders that options name, but for those that are written to."""
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if is_dataclass(value):
-            yield from inputs_of(value)
-        elif field.name not in WRITTEN_TO:
-            for one in value if isinstance(value, tuple) else [value]:
-                if isinstance(one, Path) or (isinstance(one, str) and field.name in NAMES):
-                    yield from _existing(str(one))
 
 
 def _existing(name: str) -> Iterator[Path]:

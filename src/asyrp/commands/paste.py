@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from asyrp.commands.common import say, tell_others
 from asyrp.errors import AsyrpError
-from asyrp.options import Paste
+from asyrp.options.files import Paste
 from asyrp.storage.alignment_note import AlignmentNote, read_alignment
 from asyrp.storage.face_alignment import put_back
 from asyrp.storage.files import atomic_folder

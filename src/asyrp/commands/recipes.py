@@ -1,19 +1,26 @@
-"""What a recipe fills in beside its settings, and what of a run differs from it."""
+"""What a recipe fills in beside its settings, what of a run differs, and when directions edit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import NamedTuple, cast
 
 from asyrp.commands.common import say
+from asyrp.commands.intervals import describe
 from asyrp.errors import AsyrpError
+from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
+from asyrp.method.editing_interval import EditInterval, Found, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.text_direction import TextDirection
-from asyrp.networks.presets import PRESETS, AttributePreset
+from asyrp.networks.presets import PRESETS
 from asyrp.networks.released_tables import released_intervals
-from asyrp.options import Train
+from asyrp.options.editing import Train
+from asyrp.runtime.distributed import assemble
 from asyrp.scorers.clip import DEFAULT
 from asyrp.settings import IMAGES, RECIPES
 
 FEW = 32  # images to train on
+MOST_MEASURED = 16  # images for the LPIPS curves; more move the intervals by less than a step
 Filled = tuple[float, int | None, int | None]  # lambda_clip, t_edit, t_boost
 
 
@@ -46,23 +53,16 @@ def followed(options: Train, model: HSpaceUNet, guides: Sequence[TextDirection])
 
 
 def _said(options: Train, guide: TextDirection) -> Filled:
-    own = options.training.lambda_clip
-    preset = PRESETS.get(options.network.model)
+    own, preset = options.training.lambda_clip, PRESETS.get(options.network.model)
     if preset is None:
         return own, None, None
-    published = _published(preset.attributes.values(), options.source, guide.asked[1])
-    t_edit = None
-    if preset.tables is not None:
-        t_edit = released_intervals(preset.tables, guide.cosine).t_edit
-    if options.recipe == "paper" and published is not None and published.t_edit is not None:
-        return published.lambda_clip, published.t_edit, preset.t_boost
-    return own, t_edit, preset.t_boost
-
-
-def _published(
-    attributes: Iterable[AttributePreset], source: str, target: str
-) -> AttributePreset | None:
-    return next((one for one in attributes if (one.source, one.target) == (source, target)), None)
+    texts = options.source, guide.asked[1]
+    known = [one for one in preset.attributes.values() if (one.source, one.target) == texts]
+    if options.recipe == "paper" and known and known[0].t_edit is not None:
+        return known[0].lambda_clip, known[0].t_edit, preset.t_boost
+    if preset.tables is None:
+        return own, None, preset.t_boost
+    return own, released_intervals(preset.tables, guide.cosine).t_edit, preset.t_boost
 
 
 def tell(options: Train, images: int, encoder: str) -> None:
@@ -92,3 +92,38 @@ def differences(options: Train, images: int, encoder: str) -> list[str]:
     if options.strength != 1:
         told.append(f"strength {options.strength} (1)")
     return told
+
+
+class Timed(NamedTuple):
+    """The phases of every target, all with one t_start, and what the curves say of each."""
+
+    phases: tuple[EditInterval, ...]
+    found: tuple[Found | None, ...]
+
+
+def phases_of(
+    model: HSpaceUNet,
+    guides: Sequence[TextDirection],
+    measured: Pictures,
+    options: Train,
+    distance: PerceptualDistance | None,
+) -> Timed:
+    """The timesteps asked for, and the rest from the LPIPS curves of images at T.
+
+    distance: of the curves; None where all timesteps were asked for.
+    """
+    given = Given(options.t_start, options.t_edit, options.t_boost)
+    if distance is None:
+        told = EditInterval(*cast(tuple[int, int, int], given))
+        return Timed((told,) * len(guides), (None,) * len(guides))
+    few = measured[:MOST_MEASURED]
+    how = (EDIT_STEPS, options.network.at_once, options.inversion)
+    curves = curves_of(model, few.images, few.latents, distance, *how)
+    found = [find_intervals(curves, guide.cosine, distance.thresholds, given) for guide in guides]
+    for guide, one in zip(guides, found, strict=True):
+        say(describe(one, guide.cosine))
+    each = [one.interval for one in found]
+    start = max(one.t_start for one in each)  # all begin at once, to be learnt side by side
+    together = [replace(one, t_start=start) for one in each]
+    first = assemble(options.network.device).same(together)  # other machines may round apart
+    return Timed(tuple(first), tuple(found))

@@ -19,7 +19,10 @@ td{text-align:right} td:first-child,th:first-child{text-align:left}
 def write_report(path: Path, content: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
     """Write report.html from the content of report.json and captioned pictures."""
     title = f"Edits of {content['domain']}"
-    parts = [f"<h1>{html.escape(title)}</h1>", *map(_sentence, content["edits"])]
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    for edit in content["edits"]:
+        told = html.escape(summary(edit))
+        parts.append(f"<p><b>{html.escape(_title(edit))}</b>: {told}</p>")
     parts += [_figure(caption, picture) for caption, picture in figures.items()]
     for edit in content["edits"]:
         parts += [
@@ -37,10 +40,6 @@ def write_report(path: Path, content: Mapping[str, Any], figures: Mapping[str, P
 
 def _title(edit: Mapping[str, Any]) -> str:
     return f"{edit['source']} → {edit['target']}"
-
-
-def _sentence(edit: Mapping[str, Any]) -> str:
-    return f"<p><b>{html.escape(_title(edit))}</b>: {html.escape(summary(edit))}</p>"
 
 
 def summary(content: Mapping[str, Any]) -> str:
@@ -62,19 +61,17 @@ def percent(share: float) -> str:
 def _facts(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     names = ["t_start", "t_edit", "t_boost", "strength", "text_cosine", "perceptual_distance"]
     names += ["reconstruction_mse", "test_images"]
-    return {name: (_short(content[name]),) for name in names}
+    found = {name: content[name] for name in names}
+    return {
+        name: (f"{value:.4g}" if isinstance(value, float) else str(value),)
+        for name, value in found.items()
+    }
 
 
 def _leaks(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    edit, plain = (
-        content["leakage_by_attribute"],
-        content["leakage_reconstruction_by_attribute"],
-    )
+    edit = content["leakage_by_attribute"]
+    plain = content["leakage_reconstruction_by_attribute"]
     return {name: (f"{100 * edit[name]:.1f}", f"{100 * plain[name]:.1f}") for name in edit}
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _table(rows: Mapping[str, tuple[str, ...]], head: tuple[str, ...]) -> str:

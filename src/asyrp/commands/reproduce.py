@@ -8,7 +8,7 @@ from asyrp.commands.compare import plan_of
 from asyrp.experiments.plan import domain_of, settled, with_finders
 from asyrp.experiments.reproduce import results, stages_of
 from asyrp.experiments.studies.catalogue import STUDIES, why_no_study
-from asyrp.options.compare import Reproduce
+from asyrp.options.domains import Reproduce
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import write_text
 from asyrp.storage.results import check_results, new_folder
@@ -16,8 +16,7 @@ from asyrp.storage.results import check_results, new_folder
 
 def run(options: Reproduce) -> dict[str, Any]:
     """Work what is missing, then write results.md and its figures."""
-    parts = (options.on, options.tasks, options.methods, options.counts, options.training)
-    plan = settled(plan_of(*parts))
+    plan = settled(plan_of(options, options.tasks, options.methods))
     runnable = [name for name in STUDIES if not why_no_study(name, domain_of(plan))]
     names = options.studies or tuple(runnable)
     finders = settled(with_finders(replace(plan, methods=()))) if options.finders else None

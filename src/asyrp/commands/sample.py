@@ -5,20 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import (
-    applied,
-    edit_notes,
-    network,
-    on_domain,
-    progress,
-    say,
-    shown,
-    tell_others,
-)
+from asyrp.commands.common import applied, edit_notes, network, progress, say, shown, tell_others
 from asyrp.commands.forecast import editing_passes, foresee
+from asyrp.commands.outputs import on_domain
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.schedule import check_steps
-from asyrp.options import Sample
+from asyrp.options.editing import Sample
 from asyrp.scorers.load import check_rgb
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import SHEET

@@ -27,7 +27,7 @@ from asyrp.experiments.studies.catalogue import (
 from asyrp.finders.prepare import parse_direction
 from asyrp.method.schedule import paper_grid
 from asyrp.options import Network
-from asyrp.options.compare import Study
+from asyrp.options.domains import Study
 from asyrp.runtime.resumable import result_of
 from asyrp.scorers.load import distance_for
 from asyrp.storage.files import atomic_folder
@@ -52,7 +52,7 @@ def run(options: Study) -> dict[str, Any]:
 
 def of_domain(options: Study) -> Mapping[str, Any]:
     """The study on a domain, in stages."""
-    plan = replace(plan_of(options.on, (), (), options.counts, options.training), rates=())
+    plan = replace(plan_of(options), rates=())
     check_study(plan, options.name, options.faces)
     tasks = tasks_of(options.name, domain_of(plan)) or tuple(domain_of(plan).tasks)[:1]
     plan = settled(replace(plan, tasks=tasks, methods=("asyrp",)))

@@ -8,14 +8,12 @@ from typing import Any, NamedTuple, cast
 from torch import nn
 from tqdm import tqdm
 
-from asyrp.commands.common import check_guides, network, on_domain, progress, say, stem_of
+from asyrp.commands.common import check_guides, network, say, stem_of
 from asyrp.commands.forecast import foresee, training_passes
-from asyrp.commands.inverting import open_store
-from asyrp.commands.outputs import check_direction
-from asyrp.commands.phases import MOST_MEASURED, phases_of
-from asyrp.commands.recipes import followed, tell
-from asyrp.commands.training_pictures import find_pictures
-from asyrp.commands.training_preview import preview
+from asyrp.commands.inverting import drawn, folder_images, inverter_of, open_store, pictures
+from asyrp.commands.outputs import check_direction, on_domain
+from asyrp.commands.recipes import MOST_MEASURED, followed, phases_of, tell
+from asyrp.commands.training_pictures import InMemory, InStore, Samples, TrainingPictures
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
@@ -29,20 +27,25 @@ from asyrp.finders.prepare import (
     start_together,
 )
 from asyrp.finders.training_checkpoint import outcomes_of
+from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import Direction
-from asyrp.method.editing import edit, random_latents
+from asyrp.method.editing import edit
 from asyrp.method.editing_interval import EditInterval, Found, edit_interval
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.latent_cache import add_latents
-from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
+from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
-from asyrp.options import Train
+from asyrp.options.editing import Train
 from asyrp.runtime.distributed import assemble, is_first
 from asyrp.scorers.load import distance_for, encoder_for
+from asyrp.settings import TrainSettings
+from asyrp.storage.files import atomic_folder
 from asyrp.storage.image_folders import find_images
+from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results
+
+MOST_PREVIEWED = 8
 
 
 class TrainingData(NamedTuple):
@@ -64,31 +67,27 @@ def run(options: Train) -> dict[str, Any]:
     """Write the directions; their checkpoint lies beside them until they are finished."""
     options = on_domain(options)
     check(options)
-    model = network(options.network)
-    check_guides(options.network.model, options.guides, not _told_when(options))
+    model, files = network(options.network), files_of(options)
+    measured = None in (options.t_start, options.t_edit, options.t_boost)
+    check_guides(options.network.model, options.guides, measured)
     encoder = encoder_for(model, options.guides.encoder)
     guides = [guide_of(encoder, target, options) for target in options.target]
     options = followed(options, model, guides)
-    begun = neighbour_of(model, options)
-    _foresee(model, options)
+    begun = neighbour_of(model, options.begin_from, options.training)
+    count = options.random or len(find_images(options.images or Path()))
+    along, learning = training_passes(count, options.training)
+    would = f"train on {count} images, for: {', '.join(options.target)}"
+    learning, kept = learning * len(files), count * options.training.steps * len(files)
+    foresee(would, model, along, options.network.at_once, learning, kept)
     data = gather(model, guides, options)
     tell(options, len(data.train), encoder.name)
     saved = train(model, guides, data, options, begun)
     if assemble(options.network.device).rank == 0:
         checkpoint_of(options).unlink(missing_ok=True)
-    for path in files_of(options):
+    for path in files:
         say(f"wrote {path}")
-    pairs = zip(files_of(options), saved, strict=True)
+    pairs = zip(files, saved, strict=True)
     return {"directions": [{"file": path, **asdict(one.card)} for path, one in pairs]}
-
-
-def _foresee(model: HSpaceUNet, options: Train) -> None:
-    count = options.random or len(find_images(options.images or Path()))
-    along, learning = training_passes(count, options.training)
-    targets = len(options.target)
-    would = f"train on {count} images, for: {', '.join(options.target)}"
-    kept = count * options.training.steps * targets
-    foresee(would, model, along, options.network.at_once, learning * targets, kept)
 
 
 def guide_of(encoder: TextImageEncoder, target: str, options: Train) -> TextDirection:
@@ -143,13 +142,13 @@ def files_of(options: Train) -> list[Path]:
     return [options.out / f"{stem_of(text.lower())}.safetensors" for text in options.target]
 
 
-def neighbour_of(model: HSpaceUNet, options: Train) -> nn.Module | None:
+def neighbour_of(model: HSpaceUNet, file: Path | None, settings: TrainSettings) -> nn.Module | None:
     """The direction to begin from; refused before the long work where it cannot be."""
-    if options.begin_from is None:
+    if file is None:
         return None
-    found = load_direction(options.begin_from, model).direction
-    if options.training.kind != "timestep":  # whose timesteps the LPIPS curves will tell
-        begin_from(new_direction(model, (), options.training), found)
+    found = load_direction(file, model).direction
+    if settings.kind != "timestep":  # whose timesteps the LPIPS curves will tell
+        begin_from(new_direction(model, (), settings), found)
     return found
 
 
@@ -162,59 +161,35 @@ def checkpoint_of(options: Train) -> Path:
 
 def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -> TrainingData:
     """Images with latents, and the phases; the last `validation` images are held out."""
-    told = _told_when(options)
-    # before the long work, which would be lost if its weights could not be had
-    distance = None if told else distance_for(model, options.guides.distance)
-    return (_from_samples if options.random else _from_folder)(model, guides, options, distance)
-
-
-def _told_when(options: Train) -> bool:
-    """Whether no phase is read off curves."""
-    return None not in (options.t_start, options.t_edit, options.t_boost)
-
-
-def _from_samples(
-    model: HSpaceUNet,
-    guides: Sequence[TextDirection],
-    options: Train,
-    distance: PerceptualDistance | None,
-) -> TrainingData:
-    size = options.network.at_once
-    latents = random_latents(model, options.random, options.training.seed)
-    with progress(f"drawing {options.random} samples") as report:
-        images = edit(model, latents, (), EDIT_STEPS, batch_size=size, report=report)
-    every = Pictures(images, latents)
-    cut = len(images) - _held_out(len(images), options.validation)
-    train: Pictures | StoredPictures = every[:cut]
-    validation = every[cut:]
-    timed = phases_of(model, guides, validation if len(validation) else every, options, distance)
-    if options.store is not None:
-        store = open_store(options.store, assemble(options.network.device))
-        keys = add_latents(store, model, every[:cut].latents)
-        train = StoredPictures(store, keys, list(images[:cut]))
-    return TrainingData(train, validation, validation, *timed)
-
-
-def _from_folder(
-    model: HSpaceUNet,
-    guides: Sequence[TextDirection],
-    options: Train,
-    distance: PerceptualDistance | None,
-) -> TrainingData:
-    folder = find_pictures(model, options.images or Path(), options)
-    cut = len(folder) - _held_out(len(folder), options.validation)
-    validation = folder.returned(slice(cut, None))
-    measured = validation
+    distance = None
+    if None in (options.t_start, options.t_edit, options.t_boost):
+        # before the long work, which would be lost if its weights could not be had
+        distance = distance_for(model, options.guides.distance)
+    found = pictures_of(model, options)
+    cut = len(found) - min(options.validation, len(found) // 4)
+    validation = measured = found.returned(slice(cut, None))
     if not len(validation) and distance is not None:
-        measured = folder.returned(slice(0, MOST_MEASURED))
+        measured = found.returned(slice(0, MOST_MEASURED))
     timed = phases_of(model, guides, measured, options, distance)
     start = timed.phases[0].t_start
-    train = folder.to_train(slice(0, cut), start)
-    return TrainingData(train, folder.ready(slice(cut, None), start), validation, *timed)
+    shown = found.to_train(slice(0, cut), start)
+    return TrainingData(shown, found.ready(slice(cut, None), start), validation, *timed)
 
 
-def _held_out(count: int, asked: int) -> int:
-    return min(asked, count // 4)
+def pictures_of(model: HSpaceUNet, options: Train) -> TrainingPictures:
+    """Samples, or the pictures of a folder, in memory or with a store."""
+    network, steps, store = options.network, options.training.steps, None
+    if options.random:
+        found = drawn(model, options.random, options.training.seed, EDIT_STEPS, network.at_once)
+    if options.store is not None:
+        store = open_store(options.store, assemble(network.device))
+    if options.random:
+        return Samples(model, found, store)
+    inverter = inverter_of(model, network, options.inverting, steps, options.inversion)
+    folder, noised = options.images or Path(), options.training.along == "noised"
+    if store is None:
+        return InMemory(pictures(folder, model), inverter, noised)
+    return InStore(folder_images(folder, model), inverter, noised, store)
 
 
 def train(
@@ -244,20 +219,20 @@ def train(
         strength = 1.0 if options.strength is None else options.strength
         card = make_card(model, texts, *one, settings, outcome | kept, strength)
         saved.append(SavedDirection(direction, card))
-    _write(saved, options)
+    _write(files_of(options), saved)
     if options.strength is None and job.checked is not None:
         found = [_strength(model, job, i, options) for i in range(len(saved))]
         saved = [
             one._replace(card=replace(one.card, strength=strength))
             for one, strength in zip(saved, found, strict=True)
         ]
-        _write(saved, options)
+        _write(files_of(options), saved)
     return saved
 
 
-def _write(directions: Sequence[SavedDirection], options: Train) -> None:
+def _write(files: Sequence[Path], directions: Sequence[SavedDirection]) -> None:
     if is_first():
-        for path, saved in zip(files_of(options), directions, strict=True):
+        for path, saved in zip(files, directions, strict=True):
             save_direction(path, *saved)
 
 
@@ -293,8 +268,17 @@ def _strength(model: HSpaceUNet, job: Training, goal: int, options: Train) -> fl
 
 
 def _show(model: HSpaceUNet, job: Training, goal: int, data: TrainingData, options: Train) -> None:
-    """latest.png, or for several targets NAME.png, where previews are asked for."""
-    if options.previews is not None and is_first():
-        name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
-        path = options.previews / f"{name}.png"
-        preview(model, job.goals[goal], data.validation, data.phases[goal], options, path)
+    """Where previews are asked for: held-out images as they come back, above their edits.
+
+    The file is latest.png, or for several targets NAME.png.
+    """
+    if options.previews is None or not is_first():
+        return
+    name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
+    few, when = data.validation[:MOST_PREVIEWED], data.phases[goal]
+    direction, training = cast(Direction, job.goals[goal].direction), options.training
+    act = Attribute(direction, when.t_edit, 1.0, training.steps, when.t_start, training.region)
+    edits = edit(model, few.latents, [act], EDIT_STEPS, inversion=options.inversion)
+    with atomic_folder(options.previews) as out:
+        sheet = contact_sheet([model.space.decode(row) for row in (few.images, edits)])
+        write_png(out / f"{name}.png", sheet)

@@ -1,111 +1,119 @@
-"""The pictures that training looks at, with latents in memory or in a store."""
+"""The pictures that training looks at: samples, or a folder, with or without a store.
+
+`returned` are at T on the grid of editing, as they come back; `ready` and `to_train` on the grid of
+training, with latents at a timestep.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
 
-from asyrp.commands.inverting import (
-    FolderImages,
-    Gallery,
-    folder_images,
-    inverter_of,
-    open_store,
-    pictures,
-)
+from asyrp.commands.inverting import FolderImages, Gallery, Inverter
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.latent_cache import latents_from
-from asyrp.options import Train
-from asyrp.runtime.distributed import assemble
+from asyrp.method.latent_cache import add_latents, latents_from
 from asyrp.storage.record_store import RecordStore
 
 
 @dataclass(frozen=True)
-class InMemory:
-    """The pictures of a folder that training looks at, all at once."""
+class Samples:
+    """Samples of the network, whose x_T are known; a store keeps those that are trained on."""
 
     model: HSpaceUNet
+    drawn: Pictures
+    store: RecordStore | None
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def returned(self, rows: slice) -> Pictures:
+        """As they were drawn."""
+        return self.drawn[rows]
+
+    def ready(self, rows: slice, at: int) -> Pictures:
+        """The same, at T."""
+        return self.drawn[rows]
+
+    def to_train(self, rows: slice, at: int) -> Pictures | StoredPictures:
+        """The same, or as the store has them."""
+        own = self.drawn[rows]
+        if self.store is None:
+            return own
+        keys = add_latents(self.store, self.model, own.latents)
+        return StoredPictures(self.store, keys, list(own.images))
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """The pictures of a folder, all at once. inverter: on the grid of training."""
+
     gallery: Gallery
-    options: Train
+    inverter: Inverter
+    noised: bool
 
     def __len__(self) -> int:
         return len(self.gallery.paths)
 
     def returned(self, rows: slice) -> Pictures:
-        """At T on the grid of editing, as they come back; says how well they do."""
+        """Inverted and led back."""
         names, images = self.gallery.names[rows], self.gallery.images[rows]
         if not names:
             return Pictures(images, images)
-        done = inverter_of(self.model, self.options, EDIT_STEPS)(images, names)
+        done = replace(self.inverter, steps=EDIT_STEPS)(images, names)
         return Pictures(done.reconstructions, done.latents)
 
     def ready(self, rows: slice, at: int) -> Pictures:
-        """On the grid of training, with latents at a timestep, in memory."""
-        images, steps = self.gallery.images[rows], self.options.training.steps
-        if not len(images):
-            return Pictures(images, images, at)
-        found = inverter_of(self.model, self.options, steps).latents(images, at)
+        """Inverted."""
+        images = self.gallery.images[rows]
+        found = self.inverter.latents(images, at) if len(images) else images
         return Pictures(images, found, at)
 
     def to_train(self, rows: slice, at: int) -> Pictures:
         """The same; images alone where training noises them."""
         images = self.gallery.images[rows]
-        noised = self.options.training.along == "noised"
-        return Pictures(images, images, at) if noised else self.ready(rows, at)
+        return Pictures(images, images, at) if self.noised else self.ready(rows, at)
 
 
 @dataclass(frozen=True)
 class InStore:
     """The same pictures, whose latents a store keeps; those of training are read when needed."""
 
-    model: HSpaceUNet
     images: FolderImages
+    inverter: Inverter
+    noised: bool
     store: RecordStore
-    options: Train
 
     def __len__(self) -> int:
         return len(self.images)
 
     def returned(self, rows: slice) -> Pictures:
-        """At T on the grid of editing, as they come back; says how well they do."""
-        part, inverter = self.images.part(rows), inverter_of(self.model, self.options, EDIT_STEPS)
+        """Inverted into the store, and led back."""
+        part, inverter = self.images.part(rows), replace(self.inverter, steps=EDIT_STEPS)
         if not part.paths:
             return self._none()
         return inverter.led_back(self.store, part, inverter.into(self.store, part))
 
     def ready(self, rows: slice, at: int) -> Pictures:
-        """On the grid of training, with latents at a timestep, in memory."""
+        """Inverted into the store, and read."""
         part = self.images.part(rows)
         if not part.paths:
             return self._none(at)
         images = torch.stack([image.cpu() for image in part])
-        found = latents_from(self.store, self._keys(part, at))
-        return Pictures(images, found.to(self.model.device), at)
+        found = latents_from(self.store, self.inverter.into(self.store, part, at))
+        return Pictures(images, found.to(self.inverter.model.device), at)
 
     def to_train(self, rows: slice, at: int) -> StoredPictures:
-        """On the grid of training, with latents at a timestep, in the store.
-
-        Where training noises images they have no latents, and their names for keys.
-        """
+        """In the store; with their names for keys where training noises images."""
         part = self.images.part(rows)
-        noised = self.options.training.along == "noised"
-        keys = part.names if noised or not part.paths else self._keys(part, at)
+        keys: Sequence[str] = part.names
+        if part.paths and not self.noised:
+            keys = self.inverter.into(self.store, part, at)
         return StoredPictures(self.store, keys, part, at)
 
-    def _keys(self, part: FolderImages, at: int) -> Sequence[str]:
-        steps = self.options.training.steps
-        return inverter_of(self.model, self.options, steps).into(self.store, part, at)
-
     def _none(self, at: int | None = None) -> Pictures:
-        none = torch.zeros(0, *self.model.image_shape)
+        none = torch.zeros(0, *self.inverter.model.image_shape)
         return Pictures(none, none, at)
 
 
-def find_pictures(model: HSpaceUNet, folder: Path, options: Train) -> InMemory | InStore:
-    """The pictures of a folder, in memory or with a store."""
-    if options.store is None:
-        return InMemory(model, pictures(folder, model), options)
-    store = open_store(options.store, assemble(options.network.device))
-    return InStore(model, folder_images(folder, model), store, options)
+TrainingPictures = Samples | InMemory | InStore

@@ -13,7 +13,7 @@ from asyrp.commands.forecast import foreseen
 from asyrp.domains.avatars.avatars import FACTORS, draw, sample_face
 from asyrp.domains.training_loop import Inputs, Part
 from asyrp.errors import AsyrpError
-from asyrp.options import World
+from asyrp.options.domains import World
 from asyrp.reporting.tables import csv_text
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.storage.files import atomic_folder

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from asyrp.options.align import Align, Paste
 from asyrp.options.app import App
-from asyrp.options.compare import Compare, Domain, Reproduce, Study
-from asyrp.options.convert import Convert
-from asyrp.options.data import Gather
+from asyrp.options.domains import Compare, Demo, Domain, Reproduce, Study, World
 from asyrp.options.editing import (
     Directions,
     Doctor,
@@ -18,58 +15,18 @@ from asyrp.options.editing import (
     Train,
 )
 from asyrp.options.evaluate import Evaluate
+from asyrp.options.files import Align, Convert, Gather, Paste
 from asyrp.options.finding import Find
 from asyrp.options.shared import Applying, Guides, Inverting, Network, OnDomain, asking
-from asyrp.options.world import Demo, World
 
-__all__ = [
-    "COMMANDS",
-    "GROUPS",
-    "Align",
-    "App",
-    "Applying",
-    "Compare",
-    "Convert",
-    "Demo",
-    "Directions",
-    "Doctor",
-    "Domain",
-    "Edit",
-    "Evaluate",
-    "Find",
-    "Gather",
-    "Guides",
-    "Inspect",
-    "Intervals",
-    "Invert",
-    "Inverting",
-    "Network",
-    "OnDomain",
-    "Paste",
-    "Reproduce",
-    "Sample",
-    "Study",
-    "Train",
-    "World",
-    "asking",
-]
+__all__ = ["COMMANDS", "GROUPS", "Applying", "Guides", "Inverting", "Network", "OnDomain", "asking"]
 
 # what for -> command -> its options; commands/NAME.py runs it
 GROUPS: dict[str, dict[str, Any]] = {
     "Begin": {"demo": Demo, "app": App, "doctor": Doctor},
     "Edit": {"edit": Edit, "sample": Sample, "align": Align, "paste": Paste, "invert": Invert},
-    "Directions": {
-        "directions": Directions,
-        "train": Train,
-        "find": Find,
-        "intervals": Intervals,
-    },
-    "Measure": {
-        "evaluate": Evaluate,
-        "compare": Compare,
-        "study": Study,
-        "reproduce": Reproduce,
-    },
+    "Directions": {"directions": Directions, "train": Train, "find": Find, "intervals": Intervals},
+    "Measure": {"evaluate": Evaluate, "compare": Compare, "study": Study, "reproduce": Reproduce},
     "Networks, images, domains": {
         "inspect": Inspect,
         "convert": Convert,

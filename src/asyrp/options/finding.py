@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,12 +80,9 @@ def find_of(argv: Sequence[str]) -> type[Find]:
 
 def finder_first(argv: Sequence[str]) -> list[str]:
     """`find ... --by NAME ...` with NAME where a parser of subcommands expects it."""
-    words = [part for word in argv for part in _parts(word)]
+    apart = (word.split("=", 1) if word.startswith("--by=") else [word] for word in argv)
+    words = [*chain.from_iterable(apart)]
     if words[:1] != ["find"] or "--by" not in words[:-1]:
         return list(argv)
     place = words.index("--by")
     return ["find", words[place + 1], *words[1:place], *words[place + 2 :]]
-
-
-def _parts(word: str) -> list[str]:
-    return word.split("=", 1) if word.startswith("--by=") else [word]
