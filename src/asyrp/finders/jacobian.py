@@ -69,8 +69,8 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
     for i in range(settings.components):
         lengths = {t: settings.length * b.norm * b.rows[i] for t, b in found.items()}
         table = {t: dh.view(model.h_shape) for t, dh in lengths.items()}
-        values = {t: round(float(b.values[i]), 5) for t, b in found.items()}
-        explains = {"singular_values": values, **told}
+        sizes = {t: round(float(b.values[i]), 5) for t, b in found.items()}
+        explains = {"singular_values": sizes, **told}
         answers.append(FoundDirection(f"jacobian-{i + 1}", frozen_table(model, table), explains))
     yield FinderStep(len(times), len(times), tuple(answers))
 
