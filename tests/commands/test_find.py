@@ -131,9 +131,11 @@ def test_pairs_and_compose(place: Place, capsys: pytest.CaptureFixture[str]) -> 
 def test_clip_and_amortised(place: Place) -> None:
     quick = ["--images", place.faces, "--train.epochs", 1, "--train.batch-size", 2]
     words = ["--source", "face", "--target", "smiling face", "--train.validate-every", 0]
+    words += ["--train.region", 0, 0, 1, 0, 1, 1]
     card = found(place, "clip", *quick, *words)["clip"]
     assert (card["source"], card["target"]) == ("face", "smiling face")
     assert card["encoder"] == "avatars-64-clip"
+    assert card["region"] == [0, 0, 1, 0, 1, 1]
     assert 0 < card["text_cosine"] < 1
     for path in place.out.iterdir():
         path.unlink()

@@ -53,6 +53,13 @@ def tables(found: FoundDirection) -> dict[int, Tensor]:
     return found.direction.table
 
 
+def test_parts_of_one_region_keep_it() -> None:
+    left, right = (0.0, 0, 0.5, 0, 0.5, 1, 0, 1), (0.5, 0, 1, 0, 1, 1, 0.5, 1)
+    assert composed(factor(0, region=left), factor(1, region=left)).region == left
+    assert composed(factor(0, region=left), factor(1, region=right)).region == ()
+    assert composed(factor(0, region=left), factor(1)).region == ()
+
+
 def test_weighted_sums_and_negation() -> None:
     found = composed(factor(0), factor(1, 2.0), words=("a:0.5", "b:-1"))
     wanted = 0.5 * NETWORK.truth(0) - 2 * NETWORK.truth(1)

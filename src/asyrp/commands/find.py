@@ -195,6 +195,7 @@ def card_of(
         text_cosine=found.text_cosine,
         strength=options.strength,
         t_start=looked.interval.t_start,
+        region=found.region,
         training=plain(about),
     )
 

@@ -29,7 +29,8 @@ class Task:
     unseen: whether the diffusion network never saw the value. of_colour: whether it is a colour,
     which can be reached by degrees. interval: when it edits; None reads it off LPIPS curves.
     follows: attributes that a picture changes with this one (a smile opens the mouth), which are no
-    leakage. region: where the value shows; the directions that ship are bound to it.
+    leakage. region: where the value shows; the directions that ship are bound to it. compared:
+    whether `compare` takes it where it is given no tasks.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Task:
     interval: EditInterval | None = None
     follows: tuple[str, ...] = ()
     region: Region = ()
+    compared: bool = True
 
 
 class Images(NamedTuple):

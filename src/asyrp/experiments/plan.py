@@ -100,7 +100,7 @@ def settled(plan: Plan) -> Plan:
             images that lack a task's value.
     """
     domain = domain_of(plan)
-    tasks = plan.tasks or tuple(domain.tasks)
+    tasks = plan.tasks or tuple(name for name, one in domain.tasks.items() if one.compared)
     runs = [name for name, method in METHODS.items() if not why_not(method, domain)]
     for name in plan.methods:
         if reason := why_not(method_of(name), domain):

@@ -14,6 +14,7 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.unedited_trajectory import Window
 from asyrp.runtime.transfer import sent
+from asyrp.settings import Region
 
 NEEDS: Mapping[str, str] = {
     "images": "images, or random samples of the network",
@@ -29,7 +30,7 @@ class FoundDirection(NamedTuple):
 
     name: of its file. explains: how much of what was looked at it accounts for (variance, accuracy,
     singular values, loss). texts: what it leads from and to, where that is known. encoder: who
-    told, and text_cosine: cos(source, target) by it.
+    told, and text_cosine: cos(source, target) by it. region: where it acts, () for everywhere.
     """
 
     name: str
@@ -38,6 +39,7 @@ class FoundDirection(NamedTuple):
     texts: tuple[str, str] = ("", "")
     encoder: str = ""
     text_cosine: float = 0.0
+    region: Region = ()
 
 
 class FinderStep(NamedTuple):

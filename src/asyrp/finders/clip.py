@@ -42,5 +42,5 @@ def find(settings: Clip, model: HSpaceUNet, data: FinderData) -> Iterator[Finder
         yield FinderStep(step.batch, total, loss=step.total)
     direction = direction.requires_grad_(False).eval()
     texts = (settings.source, settings.target)
-    told = (explains, texts, data.encoder.name, guide.cosine)
+    told = (explains, texts, data.encoder.name, guide.cosine, training.region)
     yield FinderStep(total, total, (FoundDirection("clip", direction, *told),))

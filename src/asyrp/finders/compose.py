@@ -18,6 +18,7 @@ from asyrp.method.ddim import step
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.directions import Direction, ImplicitDirection
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.region import confined
 from asyrp.runtime.batching import in_batches
 
 Table = Mapping[int, Tensor]
@@ -55,7 +56,8 @@ def find(settings: Compose, model: HSpaceUNet, data: FinderData) -> Iterator[Fin
     explains = {"kept": kept, "masked": data.mask is not None}
     cards = [saved.card for saved in data.directions]
     texts = (cards[0].source, " + ".join(card.target for card in cards))
-    found = FoundDirection("composed", frozen_table(model, result), explains, texts)
+    region = cards[0].region if len({card.region for card in cards}) == 1 else ()
+    found = FoundDirection("composed", frozen_table(model, result), explains, texts, region=region)
     yield FinderStep(total, total, (found,))
 
 
@@ -93,6 +95,7 @@ def _along_edit(model: HSpaceUNet, act: Attribute, data: FinderData) -> dict[int
                 sums.append(per_image(dh.float(), len(x)).sum(0))
             eps = model.decode(encoded)
             eps_x0 = model.decode(encoded, encoded.h + dh) if act.acts(pair.t) else eps
+            eps_x0 = confined(eps_x0, eps, [act.region])
             x = step(x, eps_x0, eps, model.schedule, pair).x
         return torch.stack(sums)
 

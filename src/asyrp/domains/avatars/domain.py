@@ -18,7 +18,7 @@ from asyrp.method.protocols import PerceptualDistance, TextImageEncoder
 from asyrp.metrics.table import Scorers
 from asyrp.networks import load_model
 from asyrp.scorers.load import encoder_for, load_distance
-from asyrp.settings import Precision
+from asyrp.settings import Precision, Region
 from asyrp.storage.images import from_uint8
 from asyrp.storage.shipped import shipped
 
@@ -34,9 +34,24 @@ ABOUT = (
 UNSEEN_SHARE = 0.12  # of faces with an unseen value among those that a classifier learns from
 
 
-def _task(name: str, source: str, target: str, factor: str, value: str) -> Task:
+MOUTH = (0.25, 0.54, 0.75, 0.54, 0.75, 0.82, 0.25, 0.82)
+EYES = (0.08, 0.27, 0.92, 0.27, 0.92, 0.58, 0.08, 0.58)
+BROWS = (0.1, 0.2, 0.9, 0.2, 0.9, 0.42, 0.1, 0.42)
+LOWER = (0.12, 0.5, 0.88, 0.5, 0.88, 0.95, 0.12, 0.95)
+HAIR = (0, 0, 1, 0, 1, 1, 0.78, 1, 0.8, 0.5, 0.75, 0.3, 0.25, 0.3, 0.2, 0.5, 0.22, 1, 0, 1)
+REGIONS: Mapping[str, Region] = {
+    "mouth": MOUTH, "eyes": EYES, "eyewear": EYES, "brows": BROWS, "facial_hair": LOWER,
+    "hair": HAIR, "hair_color": HAIR,
+}  # fmt: skip
+"""factor -> where it shows."""
+
+
+def _task(
+    name: str, source: str, target: str, factor: str, value: str, compared: bool = True
+) -> Task:
     unseen, colour = UNSEEN.get(factor) == value, factor in ("hair_color", "skin")
-    return Task(name, source, target, factor, value, unseen, colour)
+    texts, region = (name, source, target, factor, value), REGIONS.get(factor, ())
+    return Task(*texts, unseen, colour, region=region, compared=compared)
 
 
 TASKS: Mapping[str, Task] = {
@@ -52,6 +67,12 @@ TASKS: Mapping[str, Task] = {
         _task("blonde", "person", "person with blonde hair", "hair_color", "blonde"),
         _task("blue", "person", "person with blue hair", "hair_color", "blue"),
         _task("green", "person", "person with green skin", "skin", "green"),
+        _task("surprised", "face", "surprised face", "mouth", "surprised", False),
+        _task("raised", "person", "person with raised brows", "brows", "raised", False),
+        _task("winking", "person", "person with a wink", "eyes", "winking", False),
+        _task("wide", "person", "person with wide eyes", "eyes", "wide", False),
+        _task("sunglasses", "person", "person with sunglasses", "eyewear", "sunglasses", False),
+        _task("moustache", "person", "person with a moustache", "facial_hair", "moustache", False),
     )
 }
 

@@ -95,10 +95,16 @@ REGIONS: Mapping[str, Region] = {
 """attribute -> where it shows on faces that are cut as CelebA's are."""
 
 
+COMPARED = (
+    "smiling", "serious", "glasses", "man", "makeup", "beard", "bald", "blond", "bangs", "hat",
+)  # fmt: skip
+
+
 def _task(name: str, source: str, target: str, attribute: str, value: str = "yes") -> Task:
     follows, region = FOLLOWS.get(attribute, ()), REGIONS.get(attribute, ())
     texts = (name, source, target, attribute, value)
-    return Task(*texts, interval=INTERVAL, follows=follows, region=region)
+    compared = name in COMPARED
+    return Task(*texts, interval=INTERVAL, follows=follows, region=region, compared=compared)
 
 
 TASKS: Mapping[str, Task] = {
