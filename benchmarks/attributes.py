@@ -181,12 +181,12 @@ def data_of(options: Options, have: Shared, edit: Edit, guide: TextDirection) ->
     found = find_intervals(have.curves, guide.cosine, load_distance("st-lpips-alex").thresholds)
     phases = EditInterval(found.t_start, found.t_edit.t, found.t_boost.t)
     if not edit.from_t:
-        return TrainingData(have.train, have.checked, have.held, (phases,), (found,))
+        return TrainingData(have.train, have.checked, have.held, (phases,))
     steps, out = TrainSettings().steps, options.out
     train = inverted_once(have.model, have.train_faces, out / "train-T", steps)
     checked = inverted_once(have.model, have.held_faces, out / "checked-T", steps)
     top = have.model.schedule.length - 1
-    return TrainingData(train, checked, have.held, (replace(phases, t_start=top),), (found,))
+    return TrainingData(train, checked, have.held, (replace(phases, t_start=top),))
 
 
 def one(options: Options, have: Shared, wanted: Edit) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -37,39 +38,37 @@ def studio_of(options: App) -> Studio:
             studio.others = {other: partial(_of_domain, options, other) for other in others}
         return studio
     model = network(options.network)
-    habits = _habits(options)
-    check_steps(options.steps, model.schedule.length)
     tools = Scorers(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
-    return Studio(_pixels(tools), options.directions, habits)
+    return Studio(*_parts(options, tools))
 
 
 def _of_domain(options: App, name: str) -> Studio:
     domain = load_domain(name, options.network.device, options.network.dtype)
     tools = Scorers(domain.model, domain.encoder, domain.distance)
-    habits = _habits(options)
-    check_steps(options.steps, domain.model.schedule.length)
     source = source_of(name)
     aligned = getattr(source, "ALIGNED", None) == "celeba"
     align = _aligner(domain.model.image_shape[-1]) if aligned else None
     shown = examples_of(domain, getattr(source, "examples", None))
-    return Studio(_pixels(tools), options.directions, habits, shown, domain, align)
+    return Studio(*_parts(options, tools), shown, domain, align)
 
 
-def _pixels(tools: Scorers) -> Scorers:
+def _parts(options: App, tools: Scorers) -> tuple[Scorers, Path, Habits]:
+    """What every studio has, where its network can be used."""
     model = tools.model
     if not isinstance(model.space, Pixels) or model.image_shape[0] != 3:
         raise AsyrpError(
             "the page needs a network of RGB pixels; this one works on "
             f"{model.image_shape[0]} channels or behind a decoder; use: asyrp edit"
         )
-    return tools
-
-
-def _habits(options: App) -> Habits:
+    check_steps(options.steps, model.schedule.length)
     torch.set_num_threads(options.threads or torch.get_num_threads())
     size, pixels = options.upload_megabytes * 1e6, options.upload_megapixels * 1e6
     limits = Limits(int(size), int(pixels))
-    return Habits(options.steps, options.inverting, limits, options.people)
+    return (
+        tools,
+        options.directions,
+        Habits(options.steps, options.inverting, limits, options.people),
+    )
 
 
 def examples_of(domain: Domain, shown: Callable[[], Tensor] | None = None) -> list[Picture]:

@@ -1,8 +1,8 @@
 """asyrp edit."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -61,28 +61,40 @@ class Enough(NamedTuple):
     taken: list[float]
 
 
+@dataclass(frozen=True)
+class Job:
+    """What every edit of a run has in common.
+
+    enough: None where each image is edited as much as all others.
+    """
+
+    model: HSpaceUNet
+    chosen: Applied
+    options: Edit
+    processes: ProcessGroup
+    enough: Enough | None
+
+
 def run(options: Edit) -> dict[str, Any]:
     """Write one PNG an input, same stem (one a factor of --strengths), a sheet, and run.json."""
     options = on_domain(options)
     check(options)
-    wanted = _pictures(stems_in(options.images), options)
+    wanted = names_of(stems_in(options.images), options)
     check_results(options.out, options.images, [*wanted, f"{SHEET}/sheet.png", "run.json"])
     model, processes = network(options.network), assemble(options.network.device)
-    chosen, asked = applied(model, options.applying, options.steps), options
-    enough = enough_of(model, chosen, options)
-    _foresee(model, chosen, options, len(FACTORS) if enough else 1)
-    if options.align:
-        options = _on_aligned(model, options, options.align, processes)
-    inputs = _inputs(model, options, processes)
+    chosen = applied(model, options.applying, options.steps)
+    job = Job(model, chosen, options, processes, enough_of(model, chosen, options))
+    _foresee(job)
+    images = _aligned(job, options.align) if options.align else options.images
+    inputs = _inputs(job, images)
     told: dict[str, Any] = {"directions": [asdict(one.card) for one in chosen.saved]}
     told |= {"t_boost": chosen.t_boost, **inputs.told}
-    names = _pictures([path.stem for path in inputs.paths], options)
+    names = names_of([path.stem for path in inputs.paths], options)
     with atomic_folder(options.out) as out:
-        with closing(_edited(model, chosen, inputs, options, processes, enough)) as edits:
-            _write(out, edits, _rows(inputs, options, processes), edit_notes(chosen))
-        if enough is not None:
-            told["strengths"] = dict(zip(names, processes.joined(enough.taken), strict=True))
-        result = record("edit", asked, model, **told)
+        _write(out, job, inputs)
+        if job.enough is not None:
+            told["strengths"] = dict(zip(names, processes.joined(job.enough.taken), strict=True))
+        result = record("edit", options, model, **told)
         if processes.rank == 0:
             write_json(out / "run.json", result)
         processes.wait()  # no picture is put in place before all are made
@@ -90,49 +102,8 @@ def run(options: Edit) -> dict[str, Any]:
     tell_others(options.out, names)
     if options.align and processes.rank == 0:
         edited = [options.out / name for name in names]
-        paste(asked.images, options.images, edited, options.out / "pasted")
+        paste(options.images, images, edited, options.out / "pasted")
     return {"out": options.out, "images": names, **result}
-
-
-def _write(
-    out: Path,
-    edits: Iterator[tuple[str, Tensor]],
-    rows: Sequence[Sequence[str]],
-    notes: dict[str, str],
-) -> None:
-    """One PNG an edit, and a sheet of those that rows name."""
-    overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
-    for name, image in edits:
-        write_png(out / name, image, notes)
-        if name in overview:
-            overview[name] = image
-    if rows:
-        sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
-        write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
-
-
-def _foresee(model: HSpaceUNet, chosen: Applied, options: Edit, tries: int) -> None:
-    """With --dry-run: end here, and say what would come. tries: at most, of each edit."""
-    count, ways = len(find_images(options.images)), len(_endings(options))
-    passes = tries * ways * editing_passes(model, count, options.steps, chosen.attributes)
-    passes += inverting_passes(count, options.steps, options.inverting, options.inversion)
-    would = f"edit {count} images, {ways} each, into {options.out}"
-    foresee(would, model, passes, options.network.at_once, kept=3 * count)
-
-
-def _on_aligned(model: HSpaceUNet, options: Edit, like: Like, processes: ProcessGroup) -> Edit:
-    """The options for photographs whose faces lie aligned in OUT/aligned, which this makes."""
-    _, height, width = model.picture_shape
-    if height != width:
-        raise AsyrpError(f"--align needs a network of square pictures; this has {width} x {height}")
-    folder = options.out / "aligned"
-    if processes.rank == 0:
-        own = {path.stem for path in find_images(options.images)}
-        if {path.stem for path in folder.glob("*.png")} - own:
-            raise AsyrpError(f"{str(folder)!r} holds other photographs; give another --out")
-        align(options.images, folder, like, height)
-    processes.wait()
-    return replace(options, images=folder)
 
 
 def check(options: Edit) -> None:
@@ -141,7 +112,7 @@ def check(options: Edit) -> None:
         raise AsyrpError("needed at least one --direction FILE[:STRENGTH]; train one: asyrp train")
     if not all(map(isfinite, options.strengths)):
         raise AsyrpError(f"--strengths are numbers; got {options.strengths}")
-    if len({_ending(factor + 0.0) for factor in options.strengths}) < len(options.strengths):
+    if len(set(endings_of(factor + 0.0 for factor in options.strengths))) < len(options.strengths):
         raise AsyrpError(
             f"--strengths must differ from each other in six digits; got {options.strengths}"
         )
@@ -154,89 +125,14 @@ def check(options: Edit) -> None:
         raise AsyrpError("--strengths are walked by ddim only; leave --solver out")
 
 
-def _rows(inputs: Inputs, options: Edit, processes: ProcessGroup) -> list[list[str]]:
-    """The files of a contact sheet of --strengths, an image a row, from the first process."""
-    if processes.rank or not options.strengths:
-        return []
-    first = inputs.paths[processes.share(len(inputs.paths))][:MOST_SHOWN]
-    return [[f"{path.stem}{one}.png" for one in _endings(options)] for path in first]
-
-
-def _pictures(stems: Iterable[str], options: Edit) -> list[str]:
-    """The file names of all edits, those of other processes too."""
-    return [f"{stem}{ending}.png" for stem in stems for ending in _endings(options)]
-
-
-def _endings(options: Edit) -> list[str]:
+def endings_of(strengths: Iterable[float]) -> list[str]:
     """What is put behind the name of each input."""
-    return [*map(_ending, options.strengths)] or [""]
+    return [f"_{factor:+g}" for factor in strengths] or [""]
 
 
-@torch.no_grad()
-def _edited(
-    model: HSpaceUNet,
-    chosen: Applied,
-    inputs: Inputs,
-    options: Edit,
-    processes: ProcessGroup,
-    enough: Enough | None,
-) -> Generator[tuple[str, Tensor], None, None]:
-    """(file name, picture) of each edit of this process's share, a batch at a time."""
-    own, size = processes.share(len(inputs.paths)), options.network.at_once
-    with progress(f"editing {own.stop - own.start} images") as report:
-        for first in range(own.start, own.stop, size):
-            rows = slice(first, min(first + size, own.stop))
-
-            def within(done: int, total: int, rows: slice = rows) -> None:
-                each = total // (rows.stop - rows.start)
-                report((rows.start - own.start) * each + done, (own.stop - own.start) * each)
-
-            latents = inputs.latents(rows)
-            made = _made(model, chosen, latents, options, first, within, enough)
-            for ending, edited in zip(_endings(options), made, strict=True):
-                for path, x in zip(inputs.paths[rows], edited, strict=True):
-                    yield f"{path.stem}{ending}.png", model.space.decode(x[None])[0]
-
-
-def _made(
-    model: HSpaceUNet,
-    chosen: Applied,
-    latents: Tensor,
-    options: Edit,
-    first: int,
-    report: Report,
-    enough: Enough | None,
-) -> Sequence[Tensor] | Tensor:
-    """The edits of a batch at each factor of --strengths, (factors, n, c, height, width)."""
-    how = {"steps": options.steps, "t_boost": chosen.t_boost, "seed": options.applying.seed}
-    batch: dict[str, Any] = {**how, "batch_size": options.network.at_once}
-    walker = walk_second_order if options.solver == "second-order" else None
-    walk: Callable[..., Tensor] = partial(
-        edit, model, walker=walker, inversion=options.inversion, **batch
-    )
-
-    def at(factor: float, row: int) -> Tensor:
-        return walk(latents[row : row + 1], scaled(chosen.attributes, factor), first=first + row)
-
-    if enough is not None:
-        images = []
-        for row in range(len(latents)):
-            image, factor = edit_enough(partial(at, row=row), enough.guide, enough.least)
-            images.append(image)
-            enough.taken.append(factor)
-            report(row + 1, len(latents))
-        return [torch.cat(images)]
-    edits = [scaled(chosen.attributes, factor) for factor in options.strengths]
-    if edits and options.inversion == "ddim":
-        return strip(model, latents, edits, first=first, report=report, **batch)
-    if edits:
-        return [walk(latents, one, first=first) for one in edits]
-    return [walk(latents, chosen.attributes, first=first, report=report)]
-
-
-def scaled(attributes: Sequence[Attribute], factor: float) -> list[Attribute]:
-    """The same with their strengths times a factor."""
-    return [replace(one, strength=one.strength * factor) for one in attributes]
+def names_of(stems: Iterable[str], options: Edit) -> list[str]:
+    """The file names of the edits of some inputs."""
+    return [f"{stem}{ending}.png" for stem in stems for ending in endings_of(options.strengths)]
 
 
 def enough_of(model: HSpaceUNet, chosen: Applied, options: Edit) -> Enough | None:
@@ -257,27 +153,117 @@ def enough_of(model: HSpaceUNet, chosen: Applied, options: Edit) -> Enough | Non
     return Enough(new_text_direction(encoder, card.source, card.target), card.enough, [])
 
 
-def _ending(factor: float) -> str:
-    """What a factor of --strengths puts behind a file's name."""
-    return f"_{factor:+g}"
+def _foresee(job: Job) -> None:
+    """With --dry-run: end here, and say what would come."""
+    options, count = job.options, len(find_images(job.options.images))
+    ways, tries = len(endings_of(options.strengths)), len(FACTORS) if job.enough else 1
+    each = editing_passes(job.model, count, options.steps, job.chosen.attributes)
+    passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
+    would = f"edit {count} images, {ways} each, into {options.out}"
+    size = options.network.at_once
+    foresee(would, job.model, passes + tries * ways * each, size, kept=3 * count)
 
 
-def _inputs(model: HSpaceUNet, options: Edit, processes: ProcessGroup) -> Inputs:
+def _aligned(job: Job, like: Like) -> Path:
+    """OUT/aligned, the faces of the photographs, which this makes."""
+    photos, folder = job.options.images, job.options.out / "aligned"
+    _, height, width = job.model.picture_shape
+    if height != width:
+        raise AsyrpError(f"--align needs a network of square pictures; this has {width} x {height}")
+    if job.processes.rank == 0:
+        own = {path.stem for path in find_images(photos)}
+        if {path.stem for path in folder.glob("*.png")} - own:
+            raise AsyrpError(f"{str(folder)!r} holds other photographs; give another --out")
+        align(photos, folder, like, height)
+    job.processes.wait()
+    return folder
+
+
+def _inputs(job: Job, folder: Path) -> Inputs:
     """Inverted now, or from a store."""
-    inverter = inverter_of(
-        model, options.network, options.inverting, options.steps, options.inversion
-    )
+    model, options = job.model, job.options
+    how = (options.network, options.inverting, options.steps, options.inversion)
+    inverter = inverter_of(model, *how)
     if options.store is None:
-        found = pictures(options.images, model)
+        found = pictures(folder, model)
         tell_strangers(model, options.network.model, found.names, found.images)
         done = inverter(found.images, found.names)
         errors = dict(zip(found.names, done.errors.tolist(), strict=True))
         return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
-    images, store = folder_images(options.images, model), open_store(options.store, processes)
+    images, store = folder_images(folder, model), open_store(options.store, job.processes)
     before = len(store)
     keys = inverter.into(store, images)
     if len(store) > before:
         tell_strangers(model, options.network.model, images.names, images)
-    by_name = dict(zip(images.names, keys, strict=True))
-    told = {"store": str(options.store), "keys": by_name}
+    told = {"store": str(options.store), "keys": dict(zip(images.names, keys, strict=True))}
     return Inputs(list(images.paths), lambda rows: latents_from(store, keys[rows]), told)
+
+
+def _write(out: Path, job: Job, inputs: Inputs) -> None:
+    """One PNG an edit; of --strengths a sheet of the first images, from the first process."""
+    options, notes = job.options, edit_notes(job.chosen)
+    first = inputs.paths[job.processes.share(len(inputs.paths))][:MOST_SHOWN]
+    rows = [names_of([path.stem], options) for path in first]
+    if job.processes.rank or not options.strengths:
+        rows = []
+    overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
+    with closing(_edited(job, inputs)) as edits:
+        for name, image in edits:
+            write_png(out / name, image, notes)
+            if name in overview:
+                overview[name] = image
+    if rows:
+        sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
+        write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
+
+
+@torch.no_grad()
+def _edited(job: Job, inputs: Inputs) -> Generator[tuple[str, Tensor], None, None]:
+    """(file name, picture) of each edit of this process's share, a batch at a time."""
+    own, size = job.processes.share(len(inputs.paths)), job.options.network.at_once
+    with progress(f"editing {own.stop - own.start} images") as report:
+        for first in range(own.start, own.stop, size):
+            rows = slice(first, min(first + size, own.stop))
+
+            def within(done: int, total: int, rows: slice = rows) -> None:
+                each = total // (rows.stop - rows.start)
+                report((rows.start - own.start) * each + done, (own.stop - own.start) * each)
+
+            made = _made(job, inputs.latents(rows), first, within)
+            for ending, edited in zip(endings_of(job.options.strengths), made, strict=True):
+                for path, x in zip(inputs.paths[rows], edited, strict=True):
+                    yield f"{path.stem}{ending}.png", job.model.space.decode(x[None])[0]
+
+
+def _made(job: Job, latents: Tensor, first: int, report: Report) -> Sequence[Tensor] | Tensor:
+    """The edits of a batch at each factor of --strengths, (factors, n, c, height, width)."""
+    options, chosen, enough = job.options, job.chosen, job.enough
+    how = {"steps": options.steps, "t_boost": chosen.t_boost, "seed": options.applying.seed}
+    batch: dict[str, Any] = {**how, "batch_size": options.network.at_once}
+    by: dict[str, Any] = {"inversion": options.inversion}
+    if options.solver == "second-order":
+        by["walker"] = walk_second_order
+    walk: Callable[..., Tensor] = partial(edit, job.model, **by, **batch)
+
+    def at(factor: float, row: int) -> Tensor:
+        return walk(latents[row : row + 1], scaled(chosen.attributes, factor), first=first + row)
+
+    if enough is not None:
+        images = []
+        for row in range(len(latents)):
+            image, factor = edit_enough(partial(at, row=row), enough.guide, enough.least)
+            images.append(image)
+            enough.taken.append(factor)
+            report(row + 1, len(latents))
+        return [torch.cat(images)]
+    edits = [scaled(chosen.attributes, factor) for factor in options.strengths]
+    if edits and options.inversion == "ddim":
+        return strip(job.model, latents, edits, first=first, report=report, **batch)
+    if edits:
+        return [walk(latents, one, first=first) for one in edits]
+    return [walk(latents, chosen.attributes, first=first, report=report)]
+
+
+def scaled(attributes: Sequence[Attribute], factor: float) -> list[Attribute]:
+    """The same with their strengths times a factor."""
+    return [replace(one, strength=one.strength * factor) for one in attributes]

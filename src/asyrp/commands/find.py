@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, say, stem_of
@@ -18,11 +19,10 @@ from asyrp.errors import AsyrpError, need
 from asyrp.finders.base import FoundDirection, check_needs
 from asyrp.finders.catalogue import Clip, Jacobian, Pca
 from asyrp.finders.naming import Name, movement, name_of, read_texts, text_directions
-from asyrp.finders.prepare import EDIT_STEPS, Pictures
+from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.direction_file import DirectionCard, SavedDirection, save_direction
 from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.strength_sweep import strip
 from asyrp.options.finding import Find
 from asyrp.runtime.distributed import assemble
@@ -59,7 +59,7 @@ def run(options: Find) -> dict[str, Any]:
     found = searched(model, options, looked)
     saved = []
     for file, one in zip(files_of(found), found, strict=True):
-        name = named(model, one, looked, encoder, texts, options)
+        name = named(model, one, looked, texts, options)
         saved.append(SavedDirection(one.direction, card_of(model, one, looked, options, name)))
         say(told(file, name))
     result = write(model, options, looked, files_of(found), saved)
@@ -137,15 +137,10 @@ def texts_of(options: Find) -> list[str]:
 
 
 def named(
-    model: HSpaceUNet,
-    found: FoundDirection,
-    looked: Looked,
-    encoder: TextImageEncoder | None,
-    texts: Sequence[str],
-    options: Find,
+    model: HSpaceUNet, found: FoundDirection, looked: Looked, texts: Sequence[str], options: Find
 ) -> Name | None:
     """The texts that editing moves towards; None without texts or with a single image."""
-    few = looked.few.latents[:NAMED_ON]
+    few, encoder = looked.few.latents[:NAMED_ON], looked.data.encoder
     if not texts or encoder is None or len(few) < 2:
         return None
     act = SavedDirection(found.direction, card_of(model, found, looked, options, None)).attribute()
@@ -174,8 +169,8 @@ def card_of(
         target = name.plus[0].text if name is not None and name.plus else found.name
     data = {"images": len(looked.data.latents), "left_out": len(looked.left_out)}
     settings = {
-        name: _file_name(value) if name in FILES or isinstance(value, Path) else value
-        for name, value in asdict(options.by).items()
+        key: _file_name(value) if key in FILES or isinstance(value, Path) else value
+        for key, value in asdict(options.by).items()
     }
     about: dict[str, Any] = {
         "finder": options.by.name,
@@ -215,7 +210,7 @@ def write(
     saved: Sequence[SavedDirection],
 ) -> dict[str, Any]:
     """All files of a search, or none; what find.json says."""
-    few = replace(looked.few, latents=looked.few.latents[:MOST_SHOWN])
+    few = looked.few.latents[:MOST_SHOWN]
     with atomic_folder(options.out) as out:
         for name, one in zip(names, saved, strict=True):
             save_direction(out / f"{name}.safetensors", *one)
@@ -227,9 +222,9 @@ def write(
 
 
 @torch.no_grad()
-def sheet(model: HSpaceUNet, saved: SavedDirection, few: Pictures, options: Find) -> torch.Tensor:
+def sheet(model: HSpaceUNet, saved: SavedDirection, few: Tensor, options: Find) -> Tensor:
     """Strips of a few images, one a row, from strength -2 to 2, as one picture (3, H, W)."""
     edits = [[saved.attribute(saved.card.strength * factor)] for factor in STRIP]
     how = (EDIT_STEPS, saved.card.t_boost, options.seed, options.network.at_once)
-    strips = strip(model, few.latents, edits, *how)
+    strips = strip(model, few, edits, *how)
     return contact_sheet([model.space.decode(strips[:, i]) for i in range(strips.shape[1])])

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import NamedTuple, cast
+from typing import cast
 
 from asyrp.commands.common import say
 from asyrp.commands.intervals import describe
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
-from asyrp.method.editing_interval import EditInterval, Found, Given, find_intervals
+from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.protocols import PerceptualDistance
 from asyrp.method.text_direction import TextDirection
@@ -94,28 +94,20 @@ def differences(options: Train, images: int, encoder: str) -> list[str]:
     return told
 
 
-class Timed(NamedTuple):
-    """The phases of every target, all with one t_start, and what the curves say of each."""
-
-    phases: tuple[EditInterval, ...]
-    found: tuple[Found | None, ...]
-
-
 def phases_of(
     model: HSpaceUNet,
     guides: Sequence[TextDirection],
     measured: Pictures,
     options: Train,
     distance: PerceptualDistance | None,
-) -> Timed:
-    """The timesteps asked for, and the rest from the LPIPS curves of images at T.
+) -> tuple[EditInterval, ...]:
+    """When each direction acts, all from one t_start: as asked, or by LPIPS curves of images.
 
     distance: of the curves; None where all timesteps were asked for.
     """
     given = Given(options.t_start, options.t_edit, options.t_boost)
     if distance is None:
-        told = EditInterval(*cast(tuple[int, int, int], given))
-        return Timed((told,) * len(guides), (None,) * len(guides))
+        return (EditInterval(*cast(tuple[int, int, int], given)),) * len(guides)
     few = measured[:MOST_MEASURED]
     how = (EDIT_STEPS, options.network.at_once, options.inversion)
     curves = curves_of(model, few.images, few.latents, distance, *how)
@@ -126,4 +118,4 @@ def phases_of(
     start = max(one.t_start for one in each)  # all begin at once, to be learnt side by side
     together = [replace(one, t_start=start) for one in each]
     first = assemble(options.network.device).same(together)  # other machines may round apart
-    return Timed(tuple(first), tuple(found))
+    return tuple(first)

@@ -31,9 +31,8 @@ from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import edit
-from asyrp.method.editing_interval import EditInterval, Found, edit_interval
+from asyrp.method.editing_interval import EditInterval, edit_interval
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options.editing import Train
@@ -52,15 +51,13 @@ class TrainingData(NamedTuple):
     """What directions are found from.
 
     train, checked: images to train and to validate on, on the grid of training. validation: the
-    latter at T and on the grid of editing. phases, found: of each target; found is None where all
-    phases were asked for.
+    latter at T and on the grid of editing. phases: of each target.
     """
 
     train: Pictures | StoredPictures
     checked: Pictures
     validation: Pictures
     phases: tuple[EditInterval, ...]
-    found: tuple[Found | None, ...]
 
 
 def run(options: Train) -> dict[str, Any]:
@@ -71,7 +68,10 @@ def run(options: Train) -> dict[str, Any]:
     measured = None in (options.t_start, options.t_edit, options.t_boost)
     check_guides(options.network.model, options.guides, measured)
     encoder = encoder_for(model, options.guides.encoder)
-    guides = [guide_of(encoder, target, options) for target in options.target]
+    guides = []
+    for target in options.target:
+        keep = dict.fromkeys((*options.keep, *(others(target) if options.keep_others else ())))
+        guides.append(new_text_direction(encoder, options.source, target, keep=tuple(keep)))
     options = followed(options, model, guides)
     begun = neighbour_of(model, options.begin_from, options.training)
     count = options.random or len(find_images(options.images or Path()))
@@ -88,12 +88,6 @@ def run(options: Train) -> dict[str, Any]:
         say(f"wrote {path}")
     pairs = zip(files, saved, strict=True)
     return {"directions": [{"file": path, **asdict(one.card)} for path, one in pairs]}
-
-
-def guide_of(encoder: TextImageEncoder, target: str, options: Train) -> TextDirection:
-    """The guide of a target, with what it should keep."""
-    keep = (*options.keep, *(others(target) if options.keep_others else ()))
-    return new_text_direction(encoder, options.source, target, keep=tuple(dict.fromkeys(keep)))
 
 
 def check(options: Train) -> None:
@@ -170,10 +164,10 @@ def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -
     validation = measured = found.returned(slice(cut, None))
     if not len(validation) and distance is not None:
         measured = found.returned(slice(0, MOST_MEASURED))
-    timed = phases_of(model, guides, measured, options, distance)
-    start = timed.phases[0].t_start
+    phases = phases_of(model, guides, measured, options, distance)
+    start = phases[0].t_start
     shown = found.to_train(slice(0, cut), start)
-    return TrainingData(shown, found.ready(slice(cut, None), start), validation, *timed)
+    return TrainingData(shown, found.ready(slice(cut, None), start), validation, phases)
 
 
 def pictures_of(model: HSpaceUNet, options: Train) -> TrainingPictures:
