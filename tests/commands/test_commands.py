@@ -51,7 +51,7 @@ def test_edit_writes_a_picture_an_input(place: Place) -> None:
     assert call(*edit_of(place)) == 0
     assert sorted(p.name for p in place.out.glob("*.png")) == ["face0.png", "face1.png"]
     run = json.loads((place.out / "run.json").read_text())
-    assert run["directions"] == [asdict(read_card(place.direction))]
+    assert run["directions"] == [asdict(read_card(place.direction)) | {"region": []}]
     assert run["t_boost"] == 200
     with Image.open(place.out / "face0.png") as edited:
         assert "face -> odd face" in edited.text["Edit"]

@@ -35,6 +35,7 @@ for name, hint in {
     "layout": unset("the network's own", "{ddpm,adm}"),
     "learning_rate": unset("that of the kind", "FLOAT"),
     "validate_every": unset("an eighth of the run", "INT"),
+    "region": unset("everywhere", "[FLOAT ...]"),
 }.items():
     TrainSettings.__annotations__[name] = Annotated[TrainSettings.__annotations__[name], hint]
 
