@@ -20,15 +20,16 @@ WORTH = (0.8, 0.15)  # least success and most leakage, on validation images, of 
 HEAD = """# Directions of {domain}
 
 Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained on
-training images that lack its value, keeping what the domain's other tasks are about; those *bound
-to a region* change nothing outside of the part of the image where the value shows. Its strength is
-that at which the domain's judge, which guided nothing, sees the value on {share:.0%} of
-validation images, on a line between two that were tried. `asyrp edit` gives each image 0.5 to 1.5
-times that: the least at which the text-image encoder reads the text in it as clearly as *enough*
-says (the cosine with the texts' direction). *Enough* is what leads to the most success within a
-budget of leakage on validation images, else to {share:.0%} with the least leakage. *One strength*
-and *as needed* are success and leakage on these same validation images, so they flatter: at the
-first tried strength that suffices {share:.0%}, and with each image's own.
+training images that lack its value, keeping what the domain's other tasks are about; in those
+*bound to a region* the predicted image is edited only where the value shows, in a polygon drawn by
+hand, and the others are of before there were regions. Its strength is that at which the domain's
+judge, which guided nothing, sees the value on {share:.0%} of validation images, on a line between
+two that were tried. `asyrp edit` gives each image 0.5 to 1.5 times that: the least at which the
+text-image encoder reads the text in it as clearly as *enough* says (the cosine with the texts'
+direction). *Enough* is what leads to the most success within a budget of leakage on validation
+images, else to {share:.0%} with the least leakage. *One strength* and *as needed* are success and
+leakage on these same validation images, so they flatter: at the first tried strength that suffices
+{share:.0%}, and with each image's own.
 
 The columns behind *images* are of test images that lack the value: shares in %, 95 % intervals.
 Earlier directions of some of these tasks were measured on the same test images, and the budget

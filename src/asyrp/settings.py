@@ -70,7 +70,7 @@ class TrainSettings:
     seed: int = 0
     """Seed of the order of the images and of f_t's initialisation."""
     region: Region = ()
-    """Corners x y x y ..., 0 to 1 from the left and the top, of where the edit may show; none for
+    """Corners x y x y ..., 0 to 1 from the left and the top: P_t outside is left unedited; none for
     everywhere."""
     checkpointing: bool = field(default=False, repr=False)  # changes no result
     """Compute the decoder's activations twice instead of keeping them: less memory, the same

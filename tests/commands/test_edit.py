@@ -62,6 +62,7 @@ def test_an_edit_shows_in_its_region_most(place: Place) -> None:
     ("words", "named"),
     [
         (["--region", "0", "0", "1", "1"], "three corners or more"),
+        (["--region", "0", "0", "0.5", "0.5", "1", "1"], "covers nothing"),
         (["--region", "0", "0", "2", "0", "1", "1"], "lie in 0..1"),
         (["--strengths", "1", "1"], "must differ"),
         (["--strengths", "0.1234567", "0.1234568"], "must differ"),

@@ -38,9 +38,9 @@ NOTES = {
         "deeply nested values; tensors of other shapes and precisions, and shapes without bytes; "
         "zip bombs; pickles that call functions, grow without end or hold themselves; pictures "
         "that claim other sizes. A file may be read, or refused with an error of one line; "
-        "all else counts as a fault: another exception, more than 10 s, more than 1 GB beyond "
-        "what the process held before, or a file that the corrupted pickles would make. File n of "
-        "a kind is the same in every run with the same seed. *Every number*: each number and list "
+        "all else counts as a fault: another exception, more than 10 s of the processor, more than "
+        "1 GB beyond what the process held before, or a file that the corrupted pickles would "
+        "make. File n of a kind is the same in every run with the same seed. *Every number*: each number and list "
         "of numbers in a config, one after the other, set to 0, -1, 10^9, 10^308, a text and a "
         "nested list; what is read then has to run as well."
     ),

@@ -69,6 +69,7 @@ def ways(model: HSpaceUNet, f_t: ImplicitDirection) -> dict[str, list[list[Attri
             [Attribute(fixed, 500)],
             [Attribute(fixed, 500, region=LEFT)],
             [Attribute(fixed, 500, region=LEFT), Attribute(f_t, 400)],
+            [Attribute(fixed, 500, 0.5, region=LEFT), Attribute(f_t, 400, 0.0)],
             [Attribute(fixed, 500, region=LEFT), Attribute(other, 700, region=TOP)],
         ],
         "training lengths": [[Attribute(f_t, 500, trained_steps=n)] for n in (10, 40)],

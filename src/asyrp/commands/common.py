@@ -19,6 +19,7 @@ from asyrp.method.asymmetric_process import Attribute, check_acts, intervals_of
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import Report
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.region import check_covers
 from asyrp.method.schedule import paper_grid
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
@@ -189,6 +190,8 @@ def applied(model: HSpaceUNet, options: Applying, steps: int) -> Applied:
         total = strength * options.strength * one.card.strength
         attributes.append(one.attribute(total, options.t_edit, options.t_start, region))
     check_acts(attributes, grid)
+    for act in attributes:
+        check_covers(act.region, model)
     t_boost = boost_of(saved, options.t_boost)
     intervals_of(attributes, t_boost)
     return Applied(saved, attributes, t_boost)

@@ -33,6 +33,7 @@ from asyrp.method.directions import Direction
 from asyrp.method.editing import edit
 from asyrp.method.editing_interval import EditInterval, edit_interval
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.method.region import check_covers
 from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.options.editing import Train
@@ -73,6 +74,7 @@ def run(options: Train) -> dict[str, Any]:
         keep = dict.fromkeys((*options.keep, *(others(target) if options.keep_others else ())))
         guides.append(new_text_direction(encoder, options.source, target, keep=tuple(keep)))
     options = followed(options, model, guides)
+    check_covers(options.training.region, model)
     begun = neighbour_of(model, options.begin_from, options.training)
     count = options.random or len(find_images(options.images or Path()))
     along, learning = training_passes(count, options.training)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from asyrp.errors import AsyrpError
-from asyrp.settings import TrainSettings
+from asyrp.settings import TrainSettings, checked_region
 
 if TYPE_CHECKING:
     from asyrp.finders.base import FinderData, FinderStep
@@ -182,10 +182,7 @@ class Compose(Finder):
                 f"--between needs two directions; got {len(self.directions)}; give two, or leave "
                 "it out to add them up"
             )
-        if len(self.polygon) % 2 or 0 < len(self.polygon) < 6:
-            raise AsyrpError(
-                f"a polygon needs X Y of three corners or more; got {len(self.polygon)} numbers"
-            )
+        checked_region(self.polygon)
         if sum(map(bool, (self.polygon, self.mask, self.segments))) > 1:
             raise AsyrpError("one of --polygon, --mask and --segments says where; got several")
         if bool(self.segments) != bool(self.segmenter):

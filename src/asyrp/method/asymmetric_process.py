@@ -151,7 +151,7 @@ def predictions(
         return sum((a.dh(h, encoded.emb, t, steps) for a in active), torch.zeros_like(h))
 
     eps_x0, eps = shift(model, encoded, change)
-    return confined(eps_x0, eps, [a.region for a in active]), eps
+    return confined(eps_x0, eps, [a.region for a in active if a.strength]), eps
 
 
 def check_acts(attributes: Sequence[Attribute], grid: Sequence[Pair]) -> None:

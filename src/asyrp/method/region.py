@@ -1,7 +1,8 @@
-"""Where in an image an edit shows: outside of a polygon P_t stays as it would be unedited.
+"""Where in an image an edit shows: outside of a polygon P_t is left unedited at every step.
 
-An option of ours, for what changes along: glasses need no other hair. On aligned images one
-polygon serves all of them.
+An option of ours, for what changes along: glasses need no other hair. What lies outside follows a
+little, since the network sees the edited part at the next step. On aligned images one polygon
+serves all of them.
 """
 
 import math
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
+from asyrp.method.hspace import HSpaceUNet
 from asyrp.settings import Region, checked_region
 
 FINE = 8  # points a side and pixel at which a polygon is looked at
@@ -21,15 +23,25 @@ SOFT = 0.025  # standard deviation of the edge, as a share of the shorter side
 
 
 def confined(edited: Tensor, source: Tensor, regions: Sequence[Region]) -> Tensor:
-    """eps for P_t, unedited outside of the regions of all that acts, (b, c, height, width).
+    """eps for P_t, unedited outside of all of the regions, (b, c, height, width).
 
     P_t is linear in eps, so that mixing the two mixes P_t.
+
+    Args:
+        edited, source: eps with and without the edit.
+        regions: of each direction that acts; one without a region frees all, as does none at all.
     """
-    if not all(regions):
+    if not regions or not all(regions):
         return edited
     height, width = edited.shape[-2:]
     masks = [soft_mask(region, (height, width), edited.device) for region in regions]
     return source + torch.stack(masks).amax(0).to(edited.dtype) * (edited - source)
+
+
+def check_covers(region: Region, model: HSpaceUNet) -> None:
+    """Raise AsyrpError where a region has no area on a network's x; () is everywhere."""
+    if region:
+        polygon_mask(region, model.image_shape[1:])
 
 
 @lru_cache

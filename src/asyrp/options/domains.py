@@ -37,7 +37,7 @@ class Compare:
 
     out: Path = Path("compare")
     """Folder for table.md, table.csv, table.json, figures, and what is kept between runs."""
-    tasks: Annotated[tuple[str, ...], unset("all of the domain", "[STR ...]")] = ()
+    tasks: Annotated[tuple[str, ...], unset("those that the domain compares", "[STR ...]")] = ()
     """Edits to make, as in smiling or glasses."""
     methods: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Methods to compare, as in asyrp, sdedit or diffusionclip; or MODULE:NAME of your own."""
@@ -82,7 +82,7 @@ class Reproduce:
     """Folder for what is kept between runs; a run that was stopped goes on from it."""
     faces: int = 48
     """Test images of an average in the studies."""
-    tasks: Annotated[tuple[str, ...], unset("all of the domain", "[STR ...]")] = ()
+    tasks: Annotated[tuple[str, ...], unset("those that the domain compares", "[STR ...]")] = ()
     """Edits to compare, as in smiling or glasses."""
     methods: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Methods to compare, as in asyrp, sdedit or diffusionclip."""

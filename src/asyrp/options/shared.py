@@ -134,8 +134,8 @@ class Applying:
     t_boost: Annotated[int | None, unset("the lowest of the files'", "INT")] = None
     """Timestep below which noise is added (quality boosting); 0 for none."""
     region: Annotated[tuple[float, ...] | None, unset("each file's own", "[FLOAT ...]")] = None
-    """Corners x y x y ..., 0 to 1 from the left and the top, of where edits show: what lies outside
-    stays. 0 0 1 0 1 1 0 1 is the whole image."""
+    """Corners x y x y ..., 0 to 1 from the left and the top, of where directions act: P_t outside
+    is left unedited at every step. 0 0 1 0 1 1 0 1 is the whole image."""
     seed: int = 0
     """Seed of the noise: one generator an image."""
     force: bool = False
