@@ -41,8 +41,8 @@ NOTES = {
         "all else counts as a fault: another exception, more than 10 s of the processor, more than "
         "1 GB beyond what the process held before, or a file that the corrupted pickles would "
         "make. File n of a kind is the same in every run with the same seed. *Every number*: each "
-        "number and list of numbers in a config, one after the other, set to 0, -1, 10^9, 10^308, a text and a "
-        "nested list; what is read then has to run as well."
+        "number and list of numbers in a config, one after the other, set to 0, -1, 10^9, 10^308, "
+        "a text and a nested list; what is read then has to run as well."
     ),
     "soak": "Through the real server; every picture is compared with that of `asyrp.edit`.",
 }
