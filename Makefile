@@ -31,7 +31,8 @@ demo: install
 	$(BIN)/asyrp demo --photo docs/images/photographs/astronaut.jpg --out demo
 
 reproduce: install
-	$(BIN)/asyrp reproduce --docs docs --overwrite
+	$(BIN)/asyrp reproduce --docs docs --overwrite --dtype auto
+	$(BIN)/asyrp reproduce --docs docs --overwrite --dtype auto --domain photographs-64 --pool 200
 
 # Speed and memory on this machine, in about 20 minutes on 2 quiet cores: docs/performance.md.
 bench: install

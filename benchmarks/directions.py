@@ -28,7 +28,7 @@ import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from asyrp.domains.base import Domain, Split, Task, load_domain, task_of
+from asyrp.domains.base import Domain, Split, Task, guide_of, load_domain, task_of
 from asyrp.domains.find_direction import interval_of
 from asyrp.domains.inverted_images import (
     REFINEMENTS,
@@ -46,7 +46,7 @@ from asyrp.method.direction_file import SavedDirection, load_direction, save_dir
 from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.enough import edit_enough, reading
-from asyrp.method.text_direction import TextDirection, new_text_direction
+from asyrp.method.text_direction import TextDirection
 from asyrp.reporting.statistics import of_mean
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import Precision, TrainSettings
@@ -114,7 +114,7 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     """Train, choose strengths, measure and show one direction."""
     interval = cached_interval(domain, task, options)
     options = replace(options, training=replace(options.training, region=task.region))
-    guide = guide_with_keeps(domain, task)
+    guide = guide_of(domain, task, keep=True)
     validation = scene(domain, task, "validation", options.validation, interval, options)
     test = scene(domain, task, "test", options.test, interval, options)
     saved, told = trained(domain, task, guide, interval, options)
@@ -196,13 +196,6 @@ def as_needed(
         return edit_enough(lambda f: edits(domain, alone, saved, f * strength), guide, least)[0]
 
     return torch.cat([one(row) for row in range(len(images.numbers))])
-
-
-def guide_with_keeps(domain: Domain, task: Task) -> TextDirection:
-    """The text pair; what the domain's other tasks are about is kept, but what goes with it."""
-    due = (task.attribute, *task.follows)
-    others = [one.target for one in domain.tasks.values() if one.attribute not in due]
-    return new_text_direction(domain.encoder, task.source, task.target, keep=others)
 
 
 def trained(

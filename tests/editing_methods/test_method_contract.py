@@ -14,11 +14,13 @@ from asyrp.editing_methods.asyrp import train_ft
 from asyrp.editing_methods.base import Editor, Inputs, Method, Setting, why_not
 from asyrp.editing_methods.catalogue import METHODS, method_of
 from asyrp.editing_methods.classifier_guidance import classifier_path, trained
+from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.errors import AsyrpError
 from asyrp.experiments import training
 from asyrp.experiments.plan import Plan
 from asyrp.experiments.training import searched
 from asyrp.method.cost import Cost, spent
+from asyrp.method.direction_file import load_direction
 from asyrp.method.editing_interval import EditInterval
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import write_json
@@ -26,6 +28,8 @@ from shapes.domain import TASKS, Shapes, load
 
 SETTINGS = TrainSettings(steps=6, epochs=1, batch_size=4, validate_every=0)
 INTERVAL, AT = EditInterval(600, 200, 50), 600
+
+NO_REGION = "shapes-16 gives no region"
 
 
 def plain(domain: Domain, task: Task, inputs: Inputs) -> Editor:
@@ -56,6 +60,7 @@ def inputs(domain: Shapes, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
         write_json(folder / f"direction-{task.name}.json", kept)
     save_file(dict(trained(domain, found).state_dict()), classifier_path(folder))
     write_json(folder / "classifier.json", {"seconds": 1.0, "result": {}})
+    write_json(folder / "rate-asyrp.json", {"result": {"rate": SETTINGS.rate}})
     return found
 
 
@@ -82,6 +87,32 @@ def test_a_method_edits(
     assert torch.allclose(few, edits[-1][1:2], atol=1e-3)  # an image's edit is its own
     assert len({str(one) for one in ready.settings}) == len(ready.settings)
     assert ready.stored >= 0
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_what_keeps_the_rest_is_trained_with_it(
+    domain: Shapes,
+    inputs: Inputs,
+    test_images: InvertedImages,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = (0.0, 0.0, 0.4, 0.0, 0.4, 1.0, 0.0, 1.0)
+    task = replace(TASKS["red"], region=left)
+    assert why_not(GUARDED[name], domain) == ("" if name == "keep" else NO_REGION)
+    monkeypatch.setattr(Shapes, "tasks", {**TASKS, "red": task})
+    assert not why_not(GUARDED[name], domain)
+    made, plain = (
+        method_of(one).prepare(domain, task, inputs).edit(test_images, {"strength": 1.0})
+        for one in (name, "asyrp")
+    )
+    assert not torch.equal(made, plain)
+    moved = [(one - test_images.reconstructions).abs()[..., 10:].mean() for one in (made, plain)]
+    assert bool(moved[0] < 0.3 * moved[1]) is ("region" in name)
+    card = load_direction(inputs.folder / f"{name}-red.safetensors", domain.model).card
+    assert card.region == (left if "region" in name else ())
+    kept = card.training.get("keep", ())
+    assert bool(kept) is ("keep" in name)
 
 
 def test_a_method_says_why_it_does_not_run(domain: Shapes) -> None:

@@ -218,15 +218,18 @@ def test_reproduce_writes_a_page_and_goes_on_where_it_was(tmp_path: Path) -> Non
     line = ["reproduce", "--docs", str(tmp_path / "docs"), "--keep", str(tmp_path / "keep"), *SMALL]
     line += ["--tasks", "smiling", "--methods", "asyrp", "ilvr", "--faces", "16"]
     assert main([*line, "--studies", "theorem1", "diagnose"]) == 0
-    page = (tmp_path / "docs" / "results.md").read_text()
+    docs, kept = tmp_path / "docs", tmp_path / "keep" / "avatars-64"
+    page = (docs / "results-avatars-64.md").read_text()
     assert "### Theorem 1" in page
     assert "| ILVR |" in page
     for picture in ("theorem1", "diagnose", "compare", "leakage", "edits-smiling"):
-        assert (tmp_path / "docs" / "results" / f"{picture}.png").exists()
-    stamp = (tmp_path / "keep" / "cell-asyrp-smiling.json").stat().st_mtime_ns
+        assert f"(results/avatars-64/{picture}.png)" in page
+        assert (docs / "results" / "avatars-64" / f"{picture}.png").exists()
+    assert "(results-avatars-64.md)" in (docs / "results.md").read_text()
+    stamp = (kept / "cell-asyrp-smiling.json").stat().st_mtime_ns
     assert main([*line, "--studies", "theorem1", "diagnose"]) == 0
-    assert (tmp_path / "keep" / "cell-asyrp-smiling.json").stat().st_mtime_ns == stamp
-    assert (tmp_path / "docs" / "results.md").read_text() == page
+    assert (kept / "cell-asyrp-smiling.json").stat().st_mtime_ns == stamp
+    assert (docs / "results-avatars-64.md").read_text() == page
 
 
 @pytest.mark.parametrize(

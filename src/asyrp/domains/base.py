@@ -205,9 +205,11 @@ def task_of(domain: Domain, name: str) -> Task:
     return domain.tasks[name]
 
 
-def guide_of(domain: Domain, task: Task) -> TextDirection:
-    """The text pair of a task."""
-    return new_text_direction(domain.encoder, task.source, task.target)
+def guide_of(domain: Domain, task: Task, keep: bool = False) -> TextDirection:
+    """The text pair of a task; keep: what the other tasks are about, but what goes with this."""
+    due = (task.attribute, *task.follows)
+    others = [one.target for one in domain.tasks.values() if keep and one.attribute not in due]
+    return new_text_direction(domain.encoder, task.source, task.target, keep=others)
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:

@@ -42,17 +42,19 @@ def fitted(
     images: InvertedImages,
     settings: TrainSettings,
     model: HSpaceUNet | None = None,
+    keep: bool = False,
 ) -> Fitted:
     """A direction of settings.kind, trained without validation: every method gets one budget.
 
-    model: the domain's network, which may be cut at another place than the bottleneck.
+    model: the domain's network, which may be cut at another place than the bottleneck. keep: with
+    texts of the other tasks to keep.
     """
-    guide, settings = guide_of(domain, task), replace(settings, validate_every=0)
+    guide, settings = guide_of(domain, task, keep), replace(settings, validate_every=0)
     pictures = images.pictures
     parts = (pictures, pictures[:0], interval, settings)
     job = start_training(model or domain.model, guide, *parts)
     losses = [step.total for step in job.steps]
-    about = {"images": len(images.numbers)}
+    about = {"images": len(images.numbers), "keep": guide.asked[2:]}
     texts = (task.source, task.target)
     card = make_card(domain.model, texts, guide, interval, settings, about)
     saved = SavedDirection(job.direction.requires_grad_(False), card)

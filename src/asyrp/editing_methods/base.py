@@ -91,7 +91,13 @@ class Method:
 
 def why_not(method: EditingMethod, domain: Domain) -> str:
     """Why a method does not run on a domain; "" where it does."""
-    own = {"judge": domain.scorers.judge is not None, "third task": len(domain.tasks) > 2}
+    tasks = domain.tasks.values()
+    own = {
+        "judge": domain.scorers.judge is not None,
+        "second task": len(tasks) > 1,
+        "third task": len(tasks) > 2,
+        "region": any(task.region for task in tasks),
+    }
     here = domain.gives | {name for name, there in own.items() if there}
     lacking = sorted(method.needs - here)
     return f"{domain.name} gives no {', no '.join(lacking)}" if lacking else ""

@@ -9,6 +9,7 @@ from asyrp.editing_methods.classifier_guidance import classified, classified_ane
 from asyrp.editing_methods.diffusionclip import diffusionclip
 from asyrp.editing_methods.finders import FINDER_METHODS
 from asyrp.editing_methods.image_guidance import mixed, painted
+from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.editing_methods.label_swap import swapped
 from asyrp.lookup import look_up
 
@@ -49,4 +50,4 @@ METHODS: Mapping[str, EditingMethod] = {
 
 def method_of(name: str) -> EditingMethod:
     """A method by name, or one of yours as MODULE:NAME; AsyrpError for any other."""
-    return look_up(name, {**METHODS, **FINDER_METHODS}, "method")
+    return look_up(name, {**METHODS, **GUARDED, **FINDER_METHODS}, "method")

@@ -20,6 +20,7 @@ from asyrp.domains.inverted_images import (
 from asyrp.editing_methods.base import Inputs, why_not
 from asyrp.editing_methods.catalogue import METHODS, method_of
 from asyrp.editing_methods.finders import FINDER_METHODS, labels_suffice
+from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.errors import AsyrpError
 from asyrp.finders.labels import LEAST
 from asyrp.finders.prepare import EDIT_STEPS
@@ -127,6 +128,12 @@ def with_finders(plan: Plan) -> Plan:
         )
     runs = [name for name, method in FINDER_METHODS.items() if not why_not(method, domain)]
     return replace(plan, tasks=tuple(tasks), methods=("asyrp", *runs))
+
+
+def with_keeping(plan: Plan) -> Plan:
+    """The same with f_t and what keeps the rest for methods, as far as the domain can run it."""
+    runs = [name for name, method in GUARDED.items() if not why_not(method, domain_of(plan))]
+    return replace(plan, methods=("asyrp", *runs))
 
 
 def check_images(plan: Plan, domain: Domain, tasks: Sequence[Task]) -> None:

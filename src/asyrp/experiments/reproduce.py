@@ -1,7 +1,7 @@
 """Compare and all studies on a domain, and the page of results."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import getdoc
 from pathlib import Path
 from typing import Any, cast
@@ -14,27 +14,27 @@ from asyrp.experiments.claims import decided, registered
 from asyrp.experiments.compare import SHOWN, compare_stages
 from asyrp.experiments.compare_report import Compared, figures, page, read_compared, tables
 from asyrp.experiments.compare_words import Claimed, claims
-from asyrp.experiments.plan import Plan
+from asyrp.experiments.equal_success import equal_success_rows
+from asyrp.experiments.plan import Plan, domain_of
 from asyrp.experiments.plots import save_figure
+from asyrp.experiments.side_by_side import KEPT, folder_name
 from asyrp.experiments.studies.catalogue import WORDS, stage_name, study_of, study_stages, told
 from asyrp.experiments.studies.common import Verdict, ranged
 from asyrp.reporting.significance import holm
 from asyrp.reporting.statistics import HOW, Estimate, of_mean
 from asyrp.reporting.tables import markdown, percent
 from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
+from asyrp.storage.json_files import write_json
+from asyrp.storage.results import new_folder
 
 
 def stages_of(
-    plan: Plan, names: Sequence[str], count: int, finders: Plan | None = None
+    plan: Plan, names: Sequence[str], count: int, further: Mapping[str, Plan]
 ) -> list[Stage]:
-    """Every stage once; shared ones first, the studies before the comparison's cells.
-
-    finders: the plan of their comparison; None for none.
-    """
-    both = [*study_stages(plan, names, count), *compare_stages(plan)]
-    if finders is not None:
-        both += compare_stages(finders)
-    return list({stage.name: stage for stage in both}.values())
+    """Every stage once; shared ones first, the studies before the comparison's cells."""
+    every = [*study_stages(plan, names, count), *compare_stages(plan)]
+    every += [stage for other in further.values() for stage in compare_stages(other)]
+    return list({stage.name: stage for stage in every}.values())
 
 
 def results(
@@ -44,27 +44,41 @@ def results(
     kept: Path,
     docs: Path,
     workers: int,
-    finders: Plan | None = None,
+    further: Mapping[str, Plan],
 ) -> str:
-    """results.md; its figures are written into docs/results."""
-    found, pictures = read_compared(plan, kept), docs / "results"
+    """The page of a domain; its figures, and what results.md tells, go into docs/results/DOMAIN.
+
+    further: comparisons by the names in _FURTHER; none of their rows is a claim of the paper.
+    """
+    found, domain = read_compared(plan, kept), domain_of(plan).name
+    pictures = new_folder(docs / "results" / folder_name(domain))
     figures(plan, found, kept, pictures)
     known, rows = verdicts(plan, names, found, kept)
+    others = {name: (one, read_compared(one, kept)) for name, one in further.items()}
+    told = {name: _overall(*one) for name, one in others.items()}
+    told["methods"] = _overall(plan, found)
+    write_json(pictures / KEPT, {"domain": domain, "claims": rows, **told})
+    at = pictures.relative_to(docs)
     parts = [
-        "# Results",
+        f"# Results of {domain}",
         _preface(plan, stages, kept, workers),
         "## The claims of the paper",
         markdown(rows),
         _CLAIMS,
-        *(_section(n, known[n], result_of(kept, stage_name(n)), pictures) for n in names),
+        *(_section(n, known[n], result_of(kept, stage_name(n)), docs, at) for n in names),
         "## Asyrp beside other methods",
         page(plan, found),
-        "![Success against leakage of every method](results/compare.png)",
-        "![Answers that Asyrp's f_t changed](results/leakage.png)",
-        *(_sheet(task) for task in found.tasks),
-        *([] if finders is None else [_FINDERS, tables(finders, read_compared(finders, kept))]),
+        f"![Success against leakage of every method]({at}/compare.png)",
+        f"![Answers that Asyrp's f_t changed]({at}/leakage.png)",
+        *(_sheet(task, at) for task in found.tasks),
+        *(part for name, one in others.items() for part in (_FURTHER[name], *_further(name, *one))),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _overall(plan: Plan, found: Compared) -> list[dict[str, Any]]:
+    rows = compare_table.overall(found.cells, plan.methods, found.tasks)
+    return [{"method": title, **row} for title, row in rows.items()]
 
 
 def _preface(plan: Plan, stages: Sequence[Stage], kept: Path, workers: int) -> str:
@@ -76,7 +90,7 @@ def _preface(plan: Plan, stages: Sequence[Stage], kept: Path, workers: int) -> s
         "Written by `asyrp reproduce` (`make reproduce`); no number here is typed by hand. "
         f"Domain: {plan.domain}. {len(stages)} stages, {work_seconds / 60:.0f} minutes of work by "
         f"one thread each, in {workers} processes on a {platform.machine()} CPU with "
-        f"{versions}: {_runs(kept)}. Editing "
+        f"{versions}, products in {plan.dtype}: {_runs(kept)}. Editing "
         f"begins at t = {', '.join(map(str, curves['t_starts']))}; reconstructions from T have a "
         f"mean squared error of {error} in [-1, 1]. Intervals: {HOW}. "
         "Every image draws its noise from a generator of its own."
@@ -122,20 +136,30 @@ _CLAIMS = (
 )
 
 
-_FINDERS = (
-    "## Finders of directions side by side\n\nThe same images, judges, tuning and tests, for the "
-    "edits whose values enough training images show."
-)
+_FURTHER: Mapping[str, str] = {
+    "keeping": "## What keeps the rest\n\nf_t as above, trained with the texts of the other edits "
+    "to keep (`--keep-others`), with P_t edited only in a polygon where the value shows "
+    "(`--train.region`, drawn by hand before any number), and with both. What others change at "
+    "equal success, in %, of validation images on a line between strengths; in brackets the share "
+    "of plain f_t's:",
+    "finders": "## Finders of directions side by side\n\nThe same images, judges, tuning and "
+    "tests, for the edits whose values enough training images show.",
+}
 
 
-def _section(name: str, found: Verdict, numbers: Mapping[str, Any], pictures: Path) -> str:
+def _further(name: str, plan: Plan, found: Compared) -> Iterator[str]:
+    if name == "keeping" and compare_table.judged(found.cells):
+        yield markdown(equal_success_rows(found.cells, plan.methods, found.tasks))
+    yield tables(plan, found)
+
+
+def _section(name: str, found: Verdict, numbers: Mapping[str, Any], docs: Path, at: Path) -> str:
     study = study_of(name)
-    save_figure(study.plot(numbers), pictures / f"{name}.png")
-    told_words = told(found)
-    picture = f"![{study.title}]({pictures.name}/{name}.png)"
-    return f"### {study.title}\n\n{told_words}\n\n{picture}\n\n*{getdoc(study.plot)}*"
+    save_figure(study.plot(numbers), docs / at / f"{name}.png")
+    picture = f"![{study.title}]({at}/{name}.png)"
+    return f"### {study.title}\n\n{told(found)}\n\n{picture}\n\n*{getdoc(study.plot)}*"
 
 
-def _sheet(task: Task) -> str:
+def _sheet(task: Task, at: Path) -> str:
     text = f"The first {SHOWN} test images, not chosen, with the setting that was tuned."
-    return f"### {task.target}\n\n{text}\n\n![{task.target}](results/edits-{task.name}.png)"
+    return f"### {task.target}\n\n{text}\n\n![{task.target}]({at}/edits-{task.name}.png)"

@@ -74,12 +74,12 @@ class Study:
 
 @dataclass(frozen=True)
 class Reproduce:
-    """Compare and all studies on a domain: writes results.md and its figures."""
+    """Compare and all studies on a domain: writes results-DOMAIN.md, its figures and results.md."""
 
     docs: Path = Path("docs")
-    """Folder for results.md and results/, its figures."""
+    """Folder for the pages; results.md has all domains that were worked into it side by side."""
     keep: Path = Path("build/reproduce")
-    """Folder for what is kept between runs; a run that was stopped goes on from it."""
+    """Folder for what is kept of each domain; a run that was stopped goes on from it."""
     faces: int = 48
     """Test images of an average in the studies."""
     tasks: Annotated[tuple[str, ...], unset("those that the domain compares", "[STR ...]")] = ()
@@ -88,8 +88,8 @@ class Reproduce:
     """Methods to compare, as in asyrp, sdedit or diffusionclip."""
     studies: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Studies to run, as in theorem1 or linearity."""
-    finders: bool = True
-    """Compare the finders of directions too."""
+    further: bool = True
+    """Compare what keeps the rest of a picture, and the finders of directions, too."""
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
