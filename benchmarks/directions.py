@@ -10,8 +10,8 @@ the domain says so. Its strength is that at which the judge, which guided nothin
 guide, where each validation image takes the first of the tried strengths that shows it: as much as
 a budget of leakage allows, if that is 90 % of the images, else what leads to 90 % with the least
 leakage. Success and what else changed are measured once, on test images, and travel on the card.
-Directions go into the domain's folder, docs/directions-DOMAIN.md and a sheet of samples, unchosen,
-into docs.
+Directions go into the domain's folder; docs/directions-DOMAIN.md, what it is made of as JSON, and a
+sheet of samples, unchosen, into docs.
 """
 
 import passive  # noqa: F401  # before torch loads
@@ -28,14 +28,13 @@ import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from asyrp.domains.base import Domain, Split, Task, guide_of, load_domain, task_of
+from asyrp.domains.base import Domain, Images, Split, Task, guide_of, load_domain, task_of
 from asyrp.domains.find_direction import interval_of
 from asyrp.domains.inverted_images import (
     REFINEMENTS,
     InvertedImages,
     edited,
     inverted,
-    lacking,
     load_inverted,
     save_inverted,
 )
@@ -45,7 +44,7 @@ from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of, make_card, st
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval
-from asyrp.method.enough import edit_enough, reading
+from asyrp.method.enough import FACTORS, reading
 from asyrp.method.text_direction import TextDirection
 from asyrp.reporting.statistics import of_mean
 from asyrp.runtime.cpu import set_up_torch
@@ -57,6 +56,7 @@ from directions_strength import SHARE, Look, best_of, least_reading, means_at, s
 
 BEYOND = 2  # strengths that are tried past the first that is enough
 SAMPLES = 8  # of a sheet
+RARE = 8  # times as many images are looked through for values that nearly all lack
 TRAIN = TrainSettings(
     along="noised", epochs=1, batch_size=16, lambda_keep=1.0, lambda_recon=1.0, validate_every=0
 )
@@ -67,7 +67,7 @@ class Options:
     """What to train and how many images to look at."""
 
     tasks: tuple[str, ...] = ()
-    """Tasks of the domain; none for all that are seen in training data."""
+    """Tasks of the domain; none for those whose values training data had and that lack a row."""
     domain: str = "photographs-64"
     """The domain."""
     train: int = 256
@@ -85,7 +85,7 @@ class Options:
     dtype: Precision = "auto"
     """Precision of the networks' products."""
     out: Path = Path("build/directions")
-    """Folder for what was measured; a task that is there is not done again."""
+    """Folder for trained directions, inverted images and edits, which are not made again."""
     docs: Path = Path("docs")
     """Folder of the page and its sheets."""
 
@@ -95,13 +95,14 @@ def main(options: Options) -> None:
     set_up_torch()
     domain = load_domain(options.domain, dtype=options.dtype)
     options = replace(options, out=options.out / domain.name)
-    seen = [name for name, task in domain.tasks.items() if not task.unseen]
-    for name in options.tasks or seen:
-        kept = options.out / f"{name}.json"
-        if not kept.is_file():
-            write_json(kept, work(domain, task_of(domain, name), options))
-            print(kept.read_text(), flush=True)
-    rows = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
+    told = options.docs / f"directions-{domain.name}.json"
+    found = json.loads(told.read_text()) if told.is_file() else {}
+    missed = [name for name, task in domain.tasks.items() if not task.unseen and name not in found]
+    for name in options.tasks or missed:
+        found[name] = work(domain, task_of(domain, name), options)
+        print(name, found[name], flush=True)
+        write_json(told, dict(sorted(found.items())))
+    rows = [{"task": name, **row} for name, row in sorted(found.items())]
     missing = {row["task"]: sheet_of(domain, row["task"], options) for row in rows if row["ships"]}
     missing = {name: path for name, path in missing.items() if not path.is_file()}
     for name, strip in strips(domain.model, missing, SAMPLES) if missing else ():
@@ -140,7 +141,6 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
         path.parent.mkdir(exist_ok=True)
         save_direction(path, saved.direction, replace(card, enough=least))
     return {
-        "task": task.name,
         "ships": ships,
         "texts": f"{task.source} → {task.target}",
         "follows": task.follows,
@@ -190,12 +190,12 @@ def as_needed(
     """Edits as `asyrp edit` makes them by a card with this strength and reading."""
     if least is None:
         return edits(domain, images, saved, strength)
-
-    def one(row: int) -> Tensor:
-        alone = images.rows([row])
-        return edit_enough(lambda f: edits(domain, alone, saved, f * strength), guide, least)[0]
-
-    return torch.cat([one(row) for row in range(len(images.numbers))])
+    found, left = torch.empty_like(images.images), [*range(len(images.numbers))]
+    for factor in FACTORS:  # all images that need more at once
+        if left:
+            found[left] = edits(domain, images.rows(left), saved, factor * strength)
+            left = [row for row in left if float(reading(guide, found[row : row + 1])) < least]
+    return found
 
 
 def trained(
@@ -209,9 +209,7 @@ def trained(
     if kept.is_file():
         found = load_direction(kept, domain.model)
         return found, {name: found.card.training[name] for name in ("images", "losses")}
-    images = domain.images("train", 3 * options.train)
-    rows = domain.lacking(images, task)[: options.train]
-    x, top = images.x[rows], interval.t_start
+    x, top = lacking_images(domain, task, "train", options.train, 3).x, interval.t_start
     latents = x  # which training on noised images does not look at
     if options.training.along != "noised":
         latents = latents_of(
@@ -220,7 +218,7 @@ def trained(
     pictures = Pictures(x, latents, top)
     job = start_training(domain.model, guide, pictures, pictures[:0], interval, options.training)
     losses = [step.total for step in job.steps]
-    told = {"images": len(rows), "losses": [losses[0], losses[-1]]}
+    told = {"images": len(x), "losses": [losses[0], losses[-1]]}
     card = make_card(domain.model, guide.asked[:2], guide, interval, options.training, told)  # type: ignore[arg-type]
     saved = SavedDirection(job.direction.requires_grad_(False), card)
     save_direction(kept, *saved)
@@ -242,13 +240,22 @@ def scene(
 ) -> InvertedImages:
     """Images that lack the value, inverted to where editing begins; the inversions are kept."""
     top = domain.model.t_top if interval.t_start is None else interval.t_start
-    kept = options.out / f"{split}-{2 * count}-{top}.safetensors"
+    kept = options.out / f"{task.name}-{split}-{count}-{top}.safetensors"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        save_inverted(kept, inverted(domain.model, domain.images(split, 2 * count), top))
-    found = load_inverted(kept)
-    rows = len(domain.lacking(found.clean, task))
-    return lacking(domain, found, task, min(count, rows))
+        images = lacking_images(domain, task, split, count, 2)
+        save_inverted(kept, inverted(domain.model, images, top))
+    return load_inverted(kept)
+
+
+def lacking_images(domain: Domain, task: Task, split: Split, count: int, times: int) -> Images:
+    """The first images of a split that lack the value: of so many times the count, or of more."""
+    for several in (times, RARE * times):
+        images = domain.images(split, several * count)
+        rows = domain.lacking(images, task)[:count]
+        if 2 * len(rows) > count:
+            break
+    return Images(split, tuple(images.numbers[row] for row in rows), images.x[rows])
 
 
 def edits(domain: Domain, images: InvertedImages, saved: SavedDirection, strength: float) -> Tensor:

@@ -48,6 +48,7 @@ ABOUT = (
 
 FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "Smiling": ("High_Cheekbones", "Mouth_Slightly_Open"),
+    "Mouth_Slightly_Open": ("Smiling",),
     "Male": ("Wearing_Lipstick", "Heavy_Makeup", "No_Beard"),
     "Heavy_Makeup": ("Wearing_Lipstick", "Male"),
     "Wearing_Lipstick": ("Heavy_Makeup", "Male"),
@@ -68,8 +69,9 @@ FOREHEAD = (0.05, 0.0, 0.95, 0.0, 0.95, 0.42, 0.05, 0.42)
 TOP = (0.0, 0.0, 1.0, 0.0, 1.0, 0.55, 0.8, 0.4, 0.2, 0.4, 0.0, 0.55)
 HAIR = (0, 0, 1, 0, 1, 1, 0.8, 1, 0.84, 0.5, 0.72, 0.3, 0.28, 0.3, 0.16, 0.5, 0.2, 1, 0, 1)
 REGIONS: Mapping[str, Region] = {
-    "Smiling": MOUTH, "Eyeglasses": EYES, "Wearing_Lipstick": LIPS, "Heavy_Makeup": FACE,
-    "Rosy_Cheeks": FACE, "Blond_Hair": HAIR, "Black_Hair": HAIR, "Gray_Hair": HAIR,
+    "Smiling": MOUTH, "Mouth_Slightly_Open": MOUTH, "Eyeglasses": EYES,
+    "Wearing_Lipstick": LIPS, "Heavy_Makeup": FACE, "Rosy_Cheeks": FACE,
+    "Blond_Hair": HAIR, "Black_Hair": HAIR, "Gray_Hair": HAIR,
     "Bangs": FOREHEAD, "Wearing_Hat": TOP, "Bald": TOP, "Receding_Hairline": FOREHEAD,
     "No_Beard": LOWER, "Goatee": LOWER, "5_o_Clock_Shadow": LOWER, "Mustache": LIPS,
     "Sideburns": LOWER,
@@ -113,6 +115,13 @@ TASKS: Mapping[str, Task] = {
         _task("sideburns", "person", "person with sideburns", "Sideburns"),
         _task("stubble", "person", "person with stubble", "5_o_Clock_Shadow"),
         _task("receding", "person", "person with a receding hairline", "Receding_Hairline"),
+        _task("mouth-open", "face", "face with an open mouth", "Mouth_Slightly_Open"),
+        _task("mouth-closed", "face", "face with a closed mouth", "Mouth_Slightly_Open", "no"),
+        _task("shaven", "person", "clean-shaven person", "No_Beard"),
+        _task("no-glasses", "person", "person without glasses", "Eyeglasses", "no"),
+        _task("no-lipstick", "person", "person without lipstick", "Wearing_Lipstick", "no"),
+        _task("no-makeup", "person", "person without makeup", "Heavy_Makeup", "no"),
+        _task("no-bangs", "person", "person with a bare forehead", "Bangs", "no"),
     )
 }
 
