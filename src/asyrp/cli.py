@@ -23,7 +23,7 @@ from asyrp.settings import RECIPES, Recipe
 DESCRIPTION = "Edit images in the semantic latent space of a frozen diffusion model (Asyrp)."
 LONG = (  # commands that can say how long they would work
     *("demo", "edit", "sample", "align", "invert", "train", "find", "intervals"),
-    *("evaluate", "compare", "study", "reproduce", "world"),
+    *("evaluate", "compare", "study", "reproduce", "directions", "world"),
 )
 EVERY = (
     "asyrp COMMAND --help   a command's options",

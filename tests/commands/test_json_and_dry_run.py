@@ -70,6 +70,7 @@ def words_of(place: Place) -> dict[str, Sequence[object]]:
         "study": ["study", "theorem1", *out],
         "reproduce": ["reproduce", "--docs", place.out, "--keep", place.out / "kept",
                       "--tasks", "smiling", "--methods", "asyrp", "--studies", "theorem1"],
+        "directions": ["directions", *out],
         "world": ["world", "draw", *out, "--count", 2],
     }  # fmt: skip
 

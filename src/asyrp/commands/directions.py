@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from asyrp.commands.common import progress, say
+from asyrp.commands.forecast import DECODER, EDITED, foreseen, is_asked, pass_seconds
 from asyrp.domains.base import built_in, source_of
-from asyrp.domains.shipped import shipped_directions, strips
-from asyrp.method.direction_file import DirectionCard
+from asyrp.domains.shipped import FACTORS, STEPS, shipped_directions, strips
 from asyrp.networks import load_model
 from asyrp.options.editing import Directions
 from asyrp.storage.files import atomic_folder
@@ -21,34 +21,47 @@ SAMPLES = 4  # of a strip
 
 def run(options: Directions) -> dict[str, Any]:
     """Print a line for each direction: how many test images show the value, and what leaks."""
-    found: dict[str, list[dict[str, Any]]] = {}
     domains = [source_of(options.domain).NAME] if options.domain else built_in()
-    print(COLUMNS.format("domain", "name", "target", "success", "leakage"))
-    for path, card in shipped_directions():
-        for domain in domains:
-            if domain.startswith(f"{path.parts[-3]}-"):
-                print(COLUMNS.format(domain, path.stem, card.target, *_measured(card)))
-                found.setdefault(domain, []).append({"name": path.stem, **asdict(card)})
+    rows = [
+        {"domain": domain, "name": path.stem, **asdict(card)}
+        for path, card in shipped_directions()
+        for domain in domains
+        if domain.startswith(f"{path.parts[-3]}-")
+    ]
+    names = {one: [row["name"] for row in rows if row["domain"] == one] for one in domains}
+    files = [f"{row['domain']}-{row['name']}.png" for row in rows]
     if options.out:
-        show({domain: [one["name"] for one in of] for domain, of in found.items()}, options.out)
-    return {"directions": [{"domain": d, **one} for d, of in found.items() for one in of]}
+        check_results(options.out, None, files)
+        _foresee(names, f"draw {len(files)} strips into {options.out}")
+    print(COLUMNS.format("domain", "name", "target", "success", "leakage"))
+    for row in rows:
+        print(COLUMNS.format(row["domain"], row["name"], row["target"], *_measured(row)))
+    if options.out:
+        show(names, options.out)
+        say(f"wrote {len(files)} strips to {options.out}")
+    return {"directions": rows}
 
 
 def show(names: Mapping[str, Sequence[str]], folder: Path) -> None:
     """Write DOMAIN-NAME.png for each: samples above, and below them their edits."""
-    files = [f"{domain}-{name}.png" for domain, of in names.items() for name in of]
-    check_results(folder, None, files)
+    drawn, count = 0, sum(map(len, names.values()))
     with progress("drawing strips", "strip") as report, atomic_folder(folder) as out:
-        done = 0
         for domain, of in names.items():
             for name, strip in strips(load_model(domain), of, SAMPLES):
                 write_png(out / f"{domain}-{name}.png", contact_sheet([*strip]))
-                report(done := done + 1, len(files))
-    say(f"wrote {len(files)} strips to {folder}")
+                report(drawn := drawn + 1, count)
 
 
-def _measured(card: DirectionCard) -> list[str]:
+def _foresee(names: Mapping[str, Sequence[str]], would: str) -> None:
+    if is_asked():
+        each = 1 + DECODER * EDITED  # of a walk with an edit
+        walks = {domain: 2 + len(FACTORS) * len(of) * each for domain, of in names.items()}
+        seconds = (n * pass_seconds(load_model(domain), SAMPLES) for domain, n in walks.items())
+        foreseen(would, SAMPLES * STEPS * sum(seconds))
+
+
+def _measured(card: Mapping[str, Any]) -> list[str]:
     """Shares in %, as the card has them from the domain's judge."""
-    told = card.training.get("test", {})
+    told = card["training"].get("test", {})
     shares = [told.get(name) for name in ("success", "leakage")]
     return [f"{share:.1%}" if isinstance(share, float) else "?" for share in shares]
