@@ -18,7 +18,6 @@ from asyrp.storage.images import from_uint8
 class Held(NamedTuple):
     """Faces that lack a value, and their latents at T."""
 
-    faces: list[Face]
     images: Tensor
     latents: Tensor
 
@@ -27,7 +26,7 @@ def held(model: HSpaceUNet, task: Task, split: str, count: int, steps: int) -> H
     """The first faces of a split that lack the value, inverted."""
     faces = list(islice(_lacking(task, split), count))
     images = from_uint8(np.stack([draw(face) for face in faces]))
-    return Held(faces, images, latents_of(model, images, steps, refinements=1))
+    return Held(images, latents_of(model, images, steps, refinements=1))
 
 
 def _lacking(task: Task, split: str) -> Iterator[Face]:

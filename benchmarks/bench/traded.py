@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.domains.avatars.avatars import draw, sample_face
-from asyrp.domains.avatars.domain import TASKS
-from asyrp.domains.avatars.judge import load_judge
+from asyrp.domains.avatars.domain import TASKS, scorers
 from asyrp.finders.clip_training import new_direction
-from asyrp.finders.prepare import Pictures, sources_of, start_training
+from asyrp.finders.prepare import Pictures as Training
+from asyrp.finders.prepare import sources_of, start_training
 from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import seeded_generators
 from asyrp.method.directions import Direction, GlobalDirection, mean_direction
@@ -30,11 +30,11 @@ from asyrp.method.second_order import walk_second_order
 from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import editing_window
+from asyrp.metrics.table import Pictures, Scorers, Wish, per_image
 from asyrp.networks import load_model
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings, official
 from asyrp.storage.images import from_uint8
-from avatar_score import answers, score
 from bench import meter
 from bench.baseline import load_baseline
 from bench.held import Held, held
@@ -131,10 +131,10 @@ class Bench(NamedTuple):
     def _split(self) -> tuple[slice, slice]:
         return slice(0, self.plan.train), slice(self.plan.train, None)
 
-    def _pictures(self, rows: slice, steps: int) -> Pictures:
+    def _pictures(self, rows: slice, steps: int) -> Training:
         images = self.training[rows]
         latents = latents_of(self.model, images, steps, refinements=1, up_to=PHASES.t_start)
-        return Pictures(images, latents, at=PHASES.t_start)
+        return Training(images, latents, at=PHASES.t_start)
 
     def told(self, trained: Trained, way: Way) -> dict[str, Any]:
         """`judged` on test faces, and as "validation" on those."""
@@ -152,17 +152,12 @@ class Bench(NamedTuple):
             edits[:] = self._edited(act, way, held.latents)
 
         seconds = meter.seconds_of(work)
-        edited, judge, task = torch.cat(edits), load_judge(), TASKS[TASK]
-        before, after = answers(judge, held.images), answers(judge, edited)
-        found = score(before, after, held.faces, task.attribute, task.value)
-        distance = load_distance("st-lpips-alex")(held.images, edited)
-        return {
-            "name": way.name,
-            "success": found.success,
-            "leakage": found.leakage,
-            "lpips": distance.mean().item(),
-            "seconds": seconds / len(held.images),
-        }
+        task = TASKS[TASK]
+        pictures, wish = Pictures(held.images, torch.cat(edits)), Wish(task.attribute, task.value)
+        known = Scorers(judge=scorers().judge, distance=load_distance("st-lpips-alex"))
+        values = per_image(pictures, known, wish)
+        found = {name: float(np.nanmean(values[name])) for name in ("success", "leakage", "lpips")}
+        return {"name": way.name, **found, "seconds": seconds / len(held.images)}
 
     def _edited(self, act: Attribute, way: Way, latents: Tensor) -> list[Tensor]:
         grid, parts = paper_grid(way.steps), []
