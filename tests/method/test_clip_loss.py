@@ -16,7 +16,7 @@ from asyrp.method.clip_loss import (
     mean_form,
     reconstruction_loss,
 )
-from asyrp.method.protocols import text_cosine, text_direction
+from asyrp.method.text_direction import text_cosine, text_direction
 from conftest import noise
 
 

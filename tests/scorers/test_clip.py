@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from asyrp.errors import AsyrpError
-from asyrp.method.protocols import TextImageEncoder, text_cosine, text_direction
-from asyrp.method.text_direction import new_text_direction
+from asyrp.method.protocols import TextImageEncoder
+from asyrp.method.text_direction import new_text_direction, text_cosine, text_direction
 from asyrp.scorers.clip import BATCH, ClipEncoder, load_clip
 from asyrp.scorers.preprocessing import View, prepare, view_of
 from asyrp.scorers.templates import imagenet_templates

@@ -25,9 +25,9 @@ from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.protocols import TextImageEncoder, text_cosine
+from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.region import polygon_mask
-from asyrp.method.text_direction import new_text_direction
+from asyrp.method.text_direction import new_text_direction, text_cosine
 from asyrp.method.unedited_trajectory import editing_window
 from asyrp.metrics.structure import Segmenting
 from asyrp.options.finding import Find

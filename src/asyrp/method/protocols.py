@@ -6,7 +6,6 @@ from functools import partial
 from typing import Protocol
 
 from torch import Tensor
-from torch.nn import functional
 
 
 class TextImageEncoder(Protocol):
@@ -76,19 +75,3 @@ def distance_from(distance: PerceptualDistance, a: Tensor) -> Callable[[Tensor],
     own: Callable[[Tensor], Callable[[Tensor], Tensor]] | None
     own = getattr(distance, "distance_from", None)
     return partial(distance, a) if own is None else own(a)
-
-
-def text_direction(
-    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
-) -> Tensor:
-    """dT = mean over templates of E(target) - E(source), unit norm, (d,)."""
-    sources = encoder.text_features([template.format(source) for template in templates])
-    targets = encoder.text_features([template.format(target) for template in templates])
-    return functional.normalize((targets - sources).mean(0), dim=0)
-
-
-def text_cosine(encoder: TextImageEncoder, source: str, target: str) -> float:
-    """cos(E(source), E(target)), which sets t_edit and weighs the reconstruction loss."""
-    features = encoder.text_features([source, target])
-    cosine = float(functional.cosine_similarity(features[0], features[1], dim=0))
-    return encoder.text_common + (1 - encoder.text_common) * cosine

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
-from asyrp.method.protocols import TextImageEncoder, templates_of, text_cosine, text_direction
+from asyrp.method.protocols import TextImageEncoder, templates_of
 
 SMALLEST = 0.1  # singular value of what is kept; below it a text says what others have said
 
@@ -79,3 +79,19 @@ def _told_apart(encoder: TextImageEncoder, source: str, target: str) -> float:
             "use a target text that names what should change"
         )
     return cosine
+
+
+def text_direction(
+    encoder: TextImageEncoder, source: str, target: str, templates: Sequence[str] = ("{}",)
+) -> Tensor:
+    """dT = mean over templates of E(target) - E(source), unit norm, (d,)."""
+    sources = encoder.text_features([template.format(source) for template in templates])
+    targets = encoder.text_features([template.format(target) for template in templates])
+    return functional.normalize((targets - sources).mean(0), dim=0)
+
+
+def text_cosine(encoder: TextImageEncoder, source: str, target: str) -> float:
+    """cos(E(source), E(target)), which sets t_edit and weighs the reconstruction loss."""
+    features = encoder.text_features([source, target])
+    cosine = float(functional.cosine_similarity(features[0], features[1], dim=0))
+    return encoder.text_common + (1 - encoder.text_common) * cosine

@@ -14,7 +14,7 @@ from asyrp.domains.augmentation import soften
 from asyrp.domains.avatars.avatars import FACTORS, Face, draw, sample_face
 from asyrp.domains.avatars.captions import queries
 from asyrp.domains.avatars.pictures import HIDDEN, labels, pictures
-from asyrp.method.protocols import text_direction
+from asyrp.method.text_direction import text_direction
 from asyrp.scorers.word_encoder import WordEncoder
 from asyrp.storage.images import from_uint8
 

@@ -26,8 +26,9 @@ from asyrp.domains.training_loop import Inputs, LoopStep, Part
 from asyrp.errors import AsyrpError
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.method.protocols import TextImageEncoder, text_direction
+from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.schedule import from_config
+from asyrp.method.text_direction import text_direction
 from asyrp.metrics.probe import area_under_curve, probe
 from asyrp.scorers.word_encoder import save_encoder
 from asyrp.storage.images import from_uint8
