@@ -13,6 +13,7 @@ from asyrp.method.asymmetric_process import epsilon_space as shift_eps
 from asyrp.method.directions import GlobalDirection
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import paper_grid
+from asyrp.runtime.precision import round_products
 from asyrp.settings import TrainSettings
 from conftest import noise, tiny_model
 
@@ -23,10 +24,12 @@ def test_the_blocks_are_named_in_the_order_of_computation(model: HSpaceUNet) -> 
         at_block(model, "up 7")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @torch.no_grad()
-def test_every_cut_is_the_network_itself(prediction: str) -> None:
+def test_every_cut_is_the_network_itself(prediction: str, dtype: torch.dtype) -> None:
     model, x = tiny_model(prediction), noise(2, 3, 16, 16)
+    round_products(model.unet, dtype)
     wanted = model(x, 300)
     for cut in (epsilon_space(model), *(at_block(model, name) for name in blocks(model))):
         encoded = cut.encode(x, 300)

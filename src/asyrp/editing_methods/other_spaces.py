@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.method.hspace import Encoded, HSpaceUNet
+from asyrp.runtime.precision import autocast
 
 
 class _Wrapped:
@@ -72,10 +73,11 @@ class _BehindDown(_Wrapped):
         """The blocks behind it."""
         sample = encoded.h if h is None else h
         skips = (*encoded.skips[:-1], sample)
-        for block in self.rest:
-            sample, more = block(hidden_states=sample, temb=encoded.emb)
-            skips += tuple(more)
-        middle = self.model.unet.mid_block(sample, encoded.emb)
+        with autocast(sample.device, self.model.dtype):
+            for block in self.rest:
+                sample, more = block(hidden_states=sample, temb=encoded.emb)
+                skips += tuple(more)
+            middle = self.model.unet.mid_block(sample, encoded.emb)
         return self.model.decode(encoded._replace(h=middle, skips=skips))
 
 
@@ -92,9 +94,10 @@ class _BehindUp(_Wrapped):
         """The network up to and including the block."""
         encoded = self.model.encode(x, t)
         sample, skips = encoded.h, encoded.skips
-        for block in self.first:
-            count = len(block.resnets)
-            sample, skips = block(sample, skips[-count:], encoded.emb), skips[:-count]
+        with autocast(sample.device, self.model.dtype):
+            for block in self.first:
+                count = len(block.resnets)
+                sample, skips = block(sample, skips[-count:], encoded.emb), skips[:-count]
         return encoded._replace(h=sample, skips=skips)
 
     def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:

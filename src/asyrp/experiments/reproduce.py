@@ -23,6 +23,7 @@ from asyrp.experiments.studies.common import Verdict, ranged
 from asyrp.reporting.significance import holm
 from asyrp.reporting.statistics import HOW, Estimate, of_mean
 from asyrp.reporting.tables import markdown, percent
+from asyrp.runtime.precision import precision_of
 from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
 from asyrp.storage.json_files import write_json
 from asyrp.storage.results import new_folder
@@ -84,13 +85,14 @@ def _overall(plan: Plan, found: Compared) -> list[dict[str, Any]]:
 def _preface(plan: Plan, stages: Sequence[Stage], kept: Path, workers: int) -> str:
     work_seconds = sum(seconds_of(kept, stage.name) for stage in stages)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    precision = str(precision_of(plan.dtype, plan.device)).removeprefix("torch.")
     curves = result_of(kept, "curves")
     error = ranged(of_mean(curves["reconstruction_mse"]), 5)
     return (
         "Written by `asyrp reproduce` (`make reproduce`); no number here is typed by hand. "
         f"Domain: {plan.domain}. {len(stages)} stages, {work_seconds / 60:.0f} minutes of work by "
         f"one thread each, in {workers} processes on a {platform.machine()} CPU with "
-        f"{versions}, products in {plan.dtype}: {_runs(kept)}. Editing "
+        f"{versions}, products in {precision}: {_runs(kept)}. Editing "
         f"begins at t = {', '.join(map(str, curves['t_starts']))}; reconstructions from T have a "
         f"mean squared error of {error} in [-1, 1]. Intervals: {HOW}. "
         "Every image draws its noise from a generator of its own."
