@@ -17,9 +17,10 @@ from asyrp.experiments.claims import SECOND
 from asyrp.experiments.compare import compare_stages
 from asyrp.experiments.distance_to_target import share_of_distance
 from asyrp.experiments.plan import Plan, settled
+from asyrp.experiments.retrained import luck_of
 from asyrp.experiments.tuning import score
 from asyrp.metrics.calibration import LINES
-from asyrp.reporting.statistics import of_mean
+from asyrp.reporting.statistics import Part, of_mean
 from asyrp.settings import TrainSettings
 from asyrp.storage.json_files import plain
 
@@ -56,6 +57,7 @@ def cell(success: float, numbers: range) -> dict[str, object]:
         "changed": {"eyes": [1.0, None, 0.0, 0.0], "hair": [None] * 4},
         "distance_to_target": RNG.random(4).tolist(),
         "stored": 1000,
+        "trainings": {},
         "training": spent,
         "tuning": spent,
         "editing": spent,
@@ -70,6 +72,17 @@ def cells() -> compare_table.Cells:
     places = {"smiling": range(4), "green": range(2, 6)}
     rates = {"asyrp": 0.9, "sdedit": 0.3, **dict(zip(LINES, (0.0, 1.0, 0.1), strict=True))}
     return {(m, t): cell(rates[m], places[t]) for m in rates for t in places}
+
+
+def test_what_f_t_is_ahead_counts_the_luck_of_training(cells: compare_table.Cells) -> None:
+    before = compare_table.gain(cells, "sdedit", TASKS, "success")
+    lucky = {"trainings": {"success": [0.9, 0.5, 0.7]}}
+    told = {key: {**one, **lucky} if key[0] == "asyrp" else one for key, one in cells.items()}
+    after = compare_table.gain(told, "sdedit", TASKS, "success")
+    assert after.value == before.value
+    assert after.high - after.low > before.high - before.low
+    assert luck_of({"success": [0.9, 0.5, 0.7]}, "success", 4) == [Part(pytest.approx(0.01), 2)]
+    assert luck_of({"success": [0.9]}, "success", 4) == luck_of({}, "success", 4) == []
 
 
 def test_pooling_averages_tasks_and_resamples_faces(cells: compare_table.Cells) -> None:
@@ -187,7 +200,8 @@ def test_stages_change_with_the_plan_and_only_as_far_as_needed() -> None:
 
     plan = Plan("shapes.domain", ("square",), ("asyrp", "sdedit", "classifier"))
     marks = identities(compare_stages(plan))
-    assert len(marks) == 4 + 2 + 1 + 1 + 1 + 1 + 1 + 3  # two rates; a scale for the task
+    # two rates, two methods trained again; a scale for the task
+    assert len(marks) == 4 + 2 + 2 + 1 + 1 + 1 + 1 + 1 + 3
     more = identities(compare_stages(replace(plan, tasks=("square", "red"))))
     assert marks.items() <= more.items()
     assert {"direction-red", "dose-red", "shown-red", "scale-red"} <= more.keys()

@@ -138,11 +138,11 @@ def classifier_path(folder: Path) -> Path:
     return folder / "classifier.safetensors"
 
 
-def new_classifier(domain: Domain) -> NoisyClassifier:
+def new_classifier(domain: Domain, seed: int = 0) -> NoisyClassifier:
     """A classifier of everything that the domain's judge knows, untrained."""
     values = cast(Judge, domain.scorers.judge).values
     sizes = {name: len(names) for name, names in values.items()}
-    return seeded(3, lambda: NoisyClassifier(sizes, domain.model.schedule.length))
+    return seeded(3 + seed, lambda: NoisyClassifier(sizes, domain.model.schedule.length))
 
 
 def trained(domain: Domain, inputs: Inputs) -> NoisyClassifier:
@@ -153,7 +153,7 @@ def trained(domain: Domain, inputs: Inputs) -> NoisyClassifier:
     batches = settings.epochs * math.ceil(count / settings.batch_size)
     steps = batches * len(editing_window(*parts).grid)
     images, known = cast(Labeller, domain).labelled(count)
-    classifier = new_classifier(domain)
+    classifier = new_classifier(domain, settings.seed)
     loss_at = noisy_loss(classifier, images, known, domain.model.schedule, settings.batch_size)
     loop = LoopSettings(steps, settings.rate, max(1, min(50, steps // 10)), ema_decay=0.98)
     *_, last = optimise(classifier, loss_at, loop)

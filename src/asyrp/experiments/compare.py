@@ -24,6 +24,7 @@ from asyrp.experiments.plan import (
     lacking_kept,
     shared_stages,
 )
+from asyrp.experiments.retrained import Retrained
 from asyrp.experiments.scale import Scale, showing
 from asyrp.experiments.training import rate_kept, searched, training_stages
 from asyrp.experiments.tuning import Arm, arm_of, score
@@ -192,4 +193,8 @@ def compare_stages(plan: Plan) -> list[Stage]:
             rate = (f"rate-{name}",) if searched(name) else ()
             needs = (*common, *rate, *((own,) if own else ()))
             stages.append(Stage(cell_name(name, task), Cell(plan.shared, name, task), needs))
+        if searched(name):
+            first = cell_name(name, plan.tasks[0])
+            again = Retrained(plan.shared, name, plan.tasks[0], first)
+            stages.append(Stage(f"retrained-{name}", again, (*common, f"rate-{name}", first)))
     return stages

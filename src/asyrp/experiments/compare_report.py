@@ -18,6 +18,8 @@ from asyrp.experiments.compare_words import Doses
 from asyrp.experiments.dose_response import dose_stages
 from asyrp.experiments.plan import Plan, domain_of
 from asyrp.experiments.plots import save_figure
+from asyrp.experiments.retrained import SEEDS
+from asyrp.experiments.training import searched
 from asyrp.metrics.calibration import LINES
 from asyrp.reporting.statistics import HOW
 from asyrp.reporting.tables import csv_text, markdown
@@ -45,7 +47,8 @@ def read_compared(plan: Plan, kept: Path) -> Compared:
     domain = domain_of(plan)
     tasks = [domain.tasks[name] for name in plan.tasks]
     pairs = [(method, task) for method in plan.methods for task in plan.tasks]
-    cells = {(m, t): result_of(kept, cell_name(m, t)) for m, t in pairs}
+    again = {m: result_of(kept, f"retrained-{m}") if searched(m) else {} for m in plan.methods}
+    cells = {(m, t): {**result_of(kept, cell_name(m, t)), "trainings": again[m]} for m, t in pairs}
     scales = [result_of(kept, f"scale-{task}") for task in plan.tasks]
     for task, scale in zip(plan.tasks, scales, strict=True):
         one = {"numbers": scale["numbers"]}
@@ -158,7 +161,8 @@ def notes(plan: Plan, found: Compared) -> str:
     return (
         f"Domain {domain.name}: {plan.test_images} test images an edit that do not show it. "
         "Success, leakage and clean edits (success and nothing else changed) in % by the domain's "
-        f"judge. {HOW}; what f_t is ahead counts the luck of tuning too. Leakage counts what the "
+        f"judge. {HOW}; what f_t is ahead counts the luck of tuning too, and that of training by "
+        f"{len(SEEDS)} more trainings of each method on the first edit. Leakage counts what the "
         "reconstruction changes by itself too. What trains sees as many images "
         f"({plan.train_images}) for as many optimiser steps (batch {settings.batch_size}, "
         f"{settings.epochs} epochs, {settings.steps}-step grid), at a learning rate that the same "

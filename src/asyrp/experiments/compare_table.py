@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from asyrp.domains.base import Task
 from asyrp.editing_methods.catalogue import method_of
+from asyrp.experiments.retrained import luck_of
 from asyrp.metrics.calibration import LINES, Table, calibrated
 from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure, reach
 from asyrp.reporting.statistics import Estimate, of_mean, of_strata
@@ -43,13 +44,13 @@ def pooled(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Est
 
 
 def gain(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estimate:
-    """Our f_t's mean minus the method's, image by image, with the luck of tuning in it."""
+    """Our f_t's mean minus the method's, image by image, with the luck of tuning and training."""
     pairs = [(cells[REFERENCE, task.name], cells[method, task.name]) for task in tasks]
     sides = [(tuned(ours, metric), tuned(theirs, metric)) for ours, theirs in pairs]
     first = [ours for ours, _ in pairs]
-    return of_tuned_strata(
-        sides, [one["tuned_on"] for one in first], [one["numbers"] for one in first]
-    )
+    luck = [part for one in pairs[0] for part in luck_of(one["trainings"], metric, len(tasks))]
+    tuning, owners = ([one[key] for one in first] for key in ("tuned_on", "numbers"))
+    return of_tuned_strata(sides, tuning, owners, more=luck)
 
 
 def tuned(cell: Mapping[str, Any], metric: str) -> Tuned:

@@ -64,12 +64,14 @@ def of_tuned_strata(
     tuning: Sequence[Sequence[int]],
     owners: Sequence[Sequence[int]],
     draws: int = DRAWS,
+    more: Sequence[Part] = (),
 ) -> Estimate:
     """Ours minus theirs, the mean over strata (edits), with the luck of tuning in it.
 
     Args:
         sides: ours and theirs of every stratum. tuning, owners: the tuning and the test images of
             every stratum; an image may stand in several, and is resampled in all of them at once.
+        more: variance by other things, as training.
     """
     ids = np.unique(np.concatenate([np.asarray(one) for one in tuning]))
     rows = resamples(len(ids), 0, draws)
@@ -85,4 +87,4 @@ def of_tuned_strata(
     luck = max(0.0, float(totals.var(ddof=1)) - noise) * len(ids) / (len(ids) - 1)
     ours, theirs = ([one.by_weights(np.ones((1, one.scores.shape[1])))[0] for one in side]
                     for side in zip(*sides, strict=True))  # fmt: skip
-    return of_strata(ours, owners, theirs, [Part(luck, len(ids) - 1)])
+    return of_strata(ours, owners, theirs, [Part(luck, len(ids) - 1), *more])

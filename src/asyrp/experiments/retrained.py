@@ -1,0 +1,52 @@
+"""How much of what a method does is the luck of its training: trained again with other seeds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from asyrp.domains.base import task_of
+from asyrp.experiments.measure import judged
+from asyrp.experiments.plan import Plan, domain_of, inputs_kept, lacking_kept
+from asyrp.experiments.training import rate_kept, searched
+from asyrp.reporting.statistics import Part
+from asyrp.runtime.resumable import result_of
+
+SEEDS = (1, 2)  # beside that of the settings
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A method that trains, on one task, at the setting that `cell`, its stage, was tuned to."""
+
+    plan: Plan
+    method: str
+    task: str
+    cell: str
+
+    def __call__(self, folder: Path) -> Mapping[str, Any]:
+        """metric -> its mean over test images by each training, the cell's own first."""
+        plan, domain, anew = self.plan, domain_of(self.plan), searched(self.method)
+        assert anew is not None
+        task, own = task_of(domain, self.task), result_of(folder, self.cell)
+        test = lacking_kept(plan, folder, "test", task)
+        inputs = inputs_kept(plan, folder, task, rate_kept(folder, self.method))
+        found = [{k: np.array(row, np.float64) for k, row in own["values"].items()}]
+        for seed in SEEDS:
+            settings = replace(inputs.settings, seed=inputs.settings.seed + seed)
+            with TemporaryDirectory() as aside:  # not beside what the cell keeps
+                other = inputs._replace(settings=settings, folder=Path(aside))
+                edits = anew(domain, task, other).edit(test, own["setting"])
+            found.append(judged(domain, task, test, edits))
+        return {k: [float(np.nanmean(one[k])) for one in found] for k in found[-1]}
+
+
+def luck_of(means: Mapping[str, list[float]], metric: str, trainings: int) -> list[Part]:
+    """The variance that training gives a mean over so many trainings; none where it is unknown."""
+    known = means.get(metric, [])
+    if len(known) < 2:
+        return []
+    return [Part(float(np.var(known, ddof=1)) / trainings, len(known) - 1)]
