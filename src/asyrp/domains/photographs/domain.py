@@ -118,10 +118,6 @@ TASKS: Mapping[str, Task] = {
         _task("mouth-open", "face", "face with an open mouth", "Mouth_Slightly_Open"),
         _task("mouth-closed", "face", "face with a closed mouth", "Mouth_Slightly_Open", "no"),
         _task("shaven", "person", "clean-shaven person", "No_Beard"),
-        _task("no-glasses", "person", "person without glasses", "Eyeglasses", "no"),
-        _task("no-lipstick", "person", "person without lipstick", "Wearing_Lipstick", "no"),
-        _task("no-makeup", "person", "person without makeup", "Heavy_Makeup", "no"),
-        _task("no-bangs", "person", "person with a bare forehead", "Bangs", "no"),
     )
 }
 
