@@ -14,14 +14,16 @@ from asyrp.storage.files import atomic_folder
 from asyrp.storage.json_files import write_text
 from asyrp.storage.results import check_results
 
+FURTHER = {"keeping": with_keeping, "finders": with_finders}
+
 
 def run(options: Reproduce) -> dict[str, Any]:
     """Work what is missing, then write the domain's page, its figures, and results.md."""
     plan = settled(plan_of(options, options.tasks, options.methods))
     runnable = [name for name in STUDIES if not why_no_study(name, domain_of(plan))]
     names = options.studies or tuple(runnable)
-    plans = {"keeping": with_keeping, "finders": with_finders} if options.further else {}
-    further = {name: settled(make(replace(plan, methods=()))) for name, make in plans.items()}
+    others = ((str(name), FURTHER[name](replace(plan, methods=()))) for name in options.further)
+    further = {name: settled(other) for name, other in others}
     stages = stages_of(plan, names, options.faces, further)
     own = page_name(domain_of(plan).name)
     check_results(options.docs, None, ["results.md", own])

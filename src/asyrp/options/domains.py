@@ -88,8 +88,8 @@ class Reproduce:
     """Methods to compare, as in asyrp, sdedit or diffusionclip."""
     studies: Annotated[tuple[str, ...], unset("all that the domain can run", "[STR ...]")] = ()
     """Studies to run, as in theorem1 or linearity."""
-    further: bool = True
-    """Compare what keeps the rest of a picture, and the finders of directions, too."""
+    further: tuple[Literal["keeping", "finders"], ...] = ("keeping", "finders")
+    """Compare too: what keeps the rest of a picture, and the finders of directions; or neither."""
     overwrite: Overwrite = False
     on: Annotated[OnDomain, Flat] = field(default_factory=OnDomain)
     counts: Annotated[Counts, Flat] = field(default_factory=Counts)
