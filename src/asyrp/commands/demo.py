@@ -1,7 +1,8 @@
 """asyrp demo: edits of a domain's images, judged, and of a photograph, on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -70,7 +71,8 @@ def run(options: Demo) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     set_up_torch()
     with timed(seconds, "load networks"):
-        domain = load_domain(options.domain)
+        domain = load_domain(options.domain, dtype=options.dtype)
+        drawn = cache(partial(domain.images, "test"))
         tasks = wanted_tasks(domain, options)
         check_tasks(domain, tasks, options)
     _foresee(domain, tasks, options)
@@ -81,7 +83,8 @@ def run(options: Demo) -> dict[str, Any]:
     for task in tasks:
         saved = direction_of(domain, task, options, seconds)
         with timed(seconds, f"{task.name}: invert and edit test images"):
-            tested = _test(domain, task, saved, options.test_images)
+            images = test_images(domain, task, options.test_images, drawn)
+            tested = _test(domain, task, saved, images)
         with timed(seconds, f"{task.name}: pictures"):
             pictures |= _pictures(domain, task, saved, tested, options.out / task.name)
         edits.append(_content(domain, task, saved, tested))
@@ -172,7 +175,7 @@ def _photograph(photo: Path, tasks: list[Task], options: Demo) -> dict[str, Path
                 out=place,
                 align="celeba",
                 applying=Applying(direction=(task.name,)),
-                network=Network(domain=options.domain),
+                network=Network(domain=options.domain, dtype=options.dtype),
                 overwrite=options.overwrite,
             )
         )
@@ -183,20 +186,22 @@ def _photograph(photo: Path, tasks: list[Task], options: Demo) -> dict[str, Path
     return {f"The photograph, and its edits to: {names}.": out / "edits.png"}
 
 
-def test_images(domain: Domain, task: Task, most: int) -> Images:
-    """The first test images that show the attribute but not the value: `most`, or all there are."""
-    count, found = 2 * most, domain.images("test", 2 * most)
+def test_images(domain: Domain, task: Task, most: int, drawn: Callable[[int], Images]) -> Images:
+    """The first test images that show the attribute but not the value: `most`, or all there are.
+
+    drawn: how many -> as many test images, which may be the network's samples.
+    """
+    count, found = 2 * most, drawn(2 * most)
     while len(rows := domain.lacking(found, task)) < most and len(found.numbers) == count:
         count *= 2
-        found = domain.images("test", count)
+        found = drawn(count)
     if not rows:
         raise AsyrpError(f"no test image of {domain.name} lacks {task.value!r}; give others")
     rows = rows[:most]
     return Images(found.split, tuple(found.numbers[row] for row in rows), found.x[rows])
 
 
-def _test(domain: Domain, task: Task, saved: SavedDirection, most: int) -> Tested:
-    images = test_images(domain, task, most)
+def _test(domain: Domain, task: Task, saved: SavedDirection, images: Images) -> Tested:
     names = [f"test {domain.noun} {number}" for number in images.numbers]
     model, judge = domain.model, cast(Judge, domain.scorers.judge)
     inversion = Inverter(model, EDIT_STEPS, Inverting())(images.x, names)

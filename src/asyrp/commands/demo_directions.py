@@ -44,7 +44,7 @@ def direction_of(
             images=images,
             validation=options.validation_images,
             training=options.training,
-            network=Network(domain=options.domain),
+            network=Network(domain=options.domain, dtype=options.dtype),
         )
     )
     guide, model = guide_of(domain, task), domain.model

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from asyrp.options.shared import Flat, Inverting, OnDomain, Overwrite, Repeated, Training, unset
-from asyrp.settings import TrainSettings
+from asyrp.settings import Precision, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,8 @@ class Demo:
     """The attribute that the judge looks at."""
     value: Annotated[str, unset("the task's", "STR")] = ""
     """The value it should take."""
+    dtype: Precision = "auto"
+    """Precision of the products of the networks, as of other commands."""
     test_images: int = 12
     """Test images that do not show the value yet."""
     train_images: int = 96
