@@ -13,7 +13,7 @@ import passive  # noqa: F401  # before torch loads
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +31,7 @@ from asyrp.domains.inverted_images import (
     load_inverted,
     save_inverted,
 )
-from asyrp.experiments.equal_success import leakage_at
+from asyrp.experiments.equal_success import Trial, leakage_at
 from asyrp.experiments.measure import judged
 from asyrp.finders.prepare import start_training
 from asyrp.method.asymmetric_process import Attribute
@@ -227,8 +227,8 @@ def page(options: Options) -> str:
 def line(name: str, row: Mapping[str, Any]) -> str:
     """A variant in the table."""
     cells = [f"{s:g}: {100 * shown:.0f} / {100 * leaks:.1f}" for s, shown, leaks in row["rows"]]
-    tried: Sequence[tuple[float, float]] = [(shown, leaks) for _, shown, leaks in row["rows"]]
-    there = any(shown >= ENOUGH for shown, _ in tried)
+    tried = [Trial(0.0, 0.0), *(Trial(shown, leaks) for _, shown, leaks in row["rows"])]
+    there = any(one.success >= ENOUGH for one in tried)
     told = f"{100 * leakage_at(tried, ENOUGH):.1f}" if there else "never"
     first = [name, row["seconds"], row["largest_step"], f"{100 * row['alike']:.0f}"]
     return f"| {' | '.join(map(str, [*first, ', '.join(cells[-4:]), told]))} |\n"

@@ -57,7 +57,7 @@ def cell(success: float, numbers: range) -> dict[str, object]:
         "changed": {"eyes": [1.0, None, 0.0, 0.0], "hair": [None] * 4},
         "distance_to_target": RNG.random(4).tolist(),
         "stored": 1000,
-        "trainings": {},
+        "trainings": [],
         "training": spent,
         "tuning": spent,
         "editing": spent,
@@ -76,13 +76,14 @@ def cells() -> compare_table.Cells:
 
 def test_what_f_t_is_ahead_counts_the_luck_of_training(cells: compare_table.Cells) -> None:
     before = compare_table.gain(cells, "sdedit", TASKS, "success")
-    lucky = {"trainings": {"success": [0.9, 0.5, 0.7]}}
+    lucky = {"trainings": [{"success": [0.9, 0.5, 0.7]}]}
     told = {key: {**one, **lucky} if key[0] == "asyrp" else one for key, one in cells.items()}
     after = compare_table.gain(told, "sdedit", TASKS, "success")
     assert after.value == before.value
     assert after.high - after.low > before.high - before.low
-    assert luck_of({"success": [0.9, 0.5, 0.7]}, "success", 4) == [Part(pytest.approx(0.01), 2)]
-    assert luck_of({"success": [0.9]}, "success", 4) == luck_of({}, "success", 4) == []
+    again = [{"success": [0.9, 0.5, 0.7]}, {"success": [0.5, 0.5, 0.5]}]
+    assert luck_of(again, "success", 4) == [Part(pytest.approx(0.005), 4)]
+    assert luck_of([{"success": [0.9]}], "success", 4) == luck_of([], "success", 4) == []
 
 
 def test_pooling_averages_tasks_and_resamples_faces(cells: compare_table.Cells) -> None:

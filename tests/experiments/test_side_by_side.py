@@ -14,6 +14,7 @@ def keep(folder: Path, domain: str, here: str, clean: float) -> None:
     shares = {"success": {"value": 0.9}, "leakage": {"value": 0.05}, "clean": {"value": clean}}
     content: dict[str, Any] = {
         "domain": domain,
+        "edits": {"methods": 3},
         "claims": [{"claim": "Theorem 1", "here": here}],
         "methods": [{"method": "Asyrp, f_t", **shares}, {"method": f"only {domain}", **shares}],
     }

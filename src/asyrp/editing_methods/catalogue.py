@@ -15,8 +15,8 @@ from asyrp.lookup import look_up
 
 DRAWN, LABELS, CONDITION = (frozenset({x}) for x in ("rendered_target", "labels", "condition"))
 BEFORE = "f_t, trained before"
-ALL_BELOW = "no t_edit: trained at all timesteps below t_start"
-LABELLED = "labels of as many other images, unseen values among them; one for all tasks"
+ALL_BELOW = "no t_edit: trained at all timesteps below t_start, in whole epochs: some more steps"
+LABELLED = "labels of as many images, unseen values among them; one for all tasks"
 STROKES = "strokes of the drawn target for every image; DDPM noise at every step, so no boosting"
 ANSWER = "the condition of the answer"
 MEAN, GLOBAL = (partial(averaged, name=name) for name in ("mean", "global"))

@@ -70,6 +70,7 @@ def noisy_loss(
     labels: np.ndarray,
     schedule: NoiseSchedule,
     batch: int,
+    seed: int = 0,
 ) -> Callable[[int], Tensor]:
     """Mean cross-entropy of the visible attributes of x_t, t uniform; step -> loss.
 
@@ -79,7 +80,7 @@ def noisy_loss(
     targets = torch.from_numpy(labels.astype(np.int64))
 
     def loss_at(index: int) -> Tensor:
-        generator = torch.Generator().manual_seed(index)
+        generator = torch.Generator().manual_seed((seed << 32) + index)
         rows = torch.randint(len(images), (batch,), generator=generator)
         t = torch.randint(schedule.length, (batch,), generator=generator)
         signal = alpha_bars[t].sqrt().float().view(-1, 1, 1, 1)
@@ -154,7 +155,8 @@ def trained(domain: Domain, inputs: Inputs) -> NoisyClassifier:
     steps = batches * len(editing_window(*parts).grid)
     images, known = cast(Labeller, domain).labelled(count)
     classifier = new_classifier(domain, settings.seed)
-    loss_at = noisy_loss(classifier, images, known, domain.model.schedule, settings.batch_size)
+    data = (images, known, domain.model.schedule, settings.batch_size)
+    loss_at = noisy_loss(classifier, *data, settings.seed)
     loop = LoopSettings(steps, settings.rate, max(1, min(50, steps // 10)), ema_decay=0.98)
     *_, last = optimise(classifier, loss_at, loop)
     return cast(NoisyClassifier, last.ema)

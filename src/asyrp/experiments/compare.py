@@ -24,7 +24,7 @@ from asyrp.experiments.plan import (
     lacking_kept,
     shared_stages,
 )
-from asyrp.experiments.retrained import Retrained
+from asyrp.experiments.retrained import TASKS, Retrained
 from asyrp.experiments.scale import Scale, showing
 from asyrp.experiments.training import rate_kept, searched, training_stages
 from asyrp.experiments.tuning import Arm, arm_of, score
@@ -61,7 +61,8 @@ class Cell:
             finish(edits.device)
         seconds = time.perf_counter() - started
         write_strip(folder / f"{cell_name(self.method, self.task)}.png", domain, edits)
-        found = measured(domain, task, test, edits, showing(plan, folder, task))
+        reference = showing(plan, folder, task)
+        found = measured(domain, task, test, edits, reference)
         return {
             "method": self.method,
             "task": self.task,
@@ -70,6 +71,7 @@ class Cell:
             "numbers": test.numbers,
             "values": found.values,
             "sets": found.sets,
+            "reference": reference is not None,
             "changed": changed_answers(domain, task, test, edits),
             "distance_to_target": towards_target(domain, task, test, edits),
             "stored": ready.stored,
@@ -193,8 +195,8 @@ def compare_stages(plan: Plan) -> list[Stage]:
             rate = (f"rate-{name}",) if searched(name) else ()
             needs = (*common, *rate, *((own,) if own else ()))
             stages.append(Stage(cell_name(name, task), Cell(plan.shared, name, task), needs))
-        if searched(name):
-            first = cell_name(name, plan.tasks[0])
-            again = Retrained(plan.shared, name, plan.tasks[0], first)
-            stages.append(Stage(f"retrained-{name}", again, (*common, f"rate-{name}", first)))
+        for task in plan.tasks[:TASKS] if searched(name) else ():
+            cell = cell_name(name, task)
+            again, needs = Retrained(plan.shared, name, task, cell), (*common, f"rate-{name}", cell)
+            stages.append(Stage(f"again-{cell}", again, needs))
     return stages

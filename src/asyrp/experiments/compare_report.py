@@ -18,7 +18,7 @@ from asyrp.experiments.compare_words import Doses
 from asyrp.experiments.dose_response import dose_stages
 from asyrp.experiments.plan import Plan, domain_of
 from asyrp.experiments.plots import save_figure
-from asyrp.experiments.retrained import SEEDS
+from asyrp.experiments.retrained import SEEDS, TASKS
 from asyrp.experiments.training import searched
 from asyrp.metrics.calibration import LINES
 from asyrp.reporting.statistics import HOW
@@ -47,11 +47,18 @@ def read_compared(plan: Plan, kept: Path) -> Compared:
     domain = domain_of(plan)
     tasks = [domain.tasks[name] for name in plan.tasks]
     pairs = [(method, task) for method in plan.methods for task in plan.tasks]
-    again = {m: result_of(kept, f"retrained-{m}") if searched(m) else {} for m in plan.methods}
-    cells = {(m, t): {**result_of(kept, cell_name(m, t)), "trainings": again[m]} for m, t in pairs}
+    again = {
+        m: [result_of(kept, f"again-{cell_name(m, t)}") for t in plan.tasks[:TASKS]]
+        for m in plan.methods
+        if searched(m)
+    }
+    cells = {
+        (m, t): {**result_of(kept, cell_name(m, t)), "trainings": again.get(m, [])}
+        for m, t in pairs
+    }
     scales = [result_of(kept, f"scale-{task}") for task in plan.tasks]
     for task, scale in zip(plan.tasks, scales, strict=True):
-        one = {"numbers": scale["numbers"]}
+        one: dict[str, Any] = {k: scale[k] for k in ("numbers", "reference") if k in scale}
         cells |= {(line, task): {**one, **found} for line, found in scale["lines"].items()}
     drawn = "rendered_target" in domain.gives and REFERENCE in plan.methods
     names = [stage.name.removeprefix("dose-") for stage in dose_stages(plan, tasks) if drawn]
@@ -73,17 +80,22 @@ def cells_by_name(found: Compared) -> dict[str, Any]:
     return {f"{method} {task}": cell for (method, task), cell in found.cells.items()}
 
 
-def page(plan: Plan, found: Compared) -> str:
-    """How it was done, and the tables, as Markdown."""
-    return f"{notes(plan, found)}\n\n{tables(plan, found)}"
+def page(plan: Plan, found: Compared, signs: Mapping[str, bool | None] | None = None) -> str:
+    """How it was done, and the tables, as Markdown.
+
+    signs: where f_t is ahead, by all claims of a page; None for those of this comparison alone.
+    """
+    if signs is None and compare_table.judged(found.cells):
+        signs = words.signs_of(words.claims(found.cells, plan.methods, found.tasks))
+    return f"{notes(plan, found)}\n\n{tables(plan, found, signs or {})}"
 
 
-def tables(plan: Plan, found: Compared) -> str:
-    """The tables as Markdown."""
+def tables(plan: Plan, found: Compared, signs: Mapping[str, bool | None]) -> str:
+    """The tables as Markdown; without signs they say nowhere that f_t is ahead."""
     methods, tasks, cells = plan.methods, found.tasks, found.cells
-    parts: list[str] = []
-    if judged := compare_table.judged(cells):
-        parts += [words.summary(cells, methods, tasks)]
+    parts, judged = list[str](), compare_table.judged(cells)
+    if judged and signs:
+        parts += [words.summary(cells, signs, tasks)]
     for name, some in compare_table.groups_of(tasks).items():
         parts += [_GROUPS[name].format(len(some))]
         parts += [compare_table.scaled(cells, methods, some)]
@@ -138,8 +150,9 @@ _DOSE = (
     "colour is the mean in the pixels that the target changes:"
 )
 _CONTROLS = (
-    "The second judge is of another origin than the first ({}); claims need both. Negative "
-    "controls, which no judge should call a success, %:"
+    "The second judge is of another origin than the first ({}); claims need both. It looks at "
+    "success alone: what else changed is the first judge's in both. Negative controls, which no "
+    "judge should call a success, %:"
 )
 _COSTS = (
     "Seconds are those of this machine while other stages ran beside; evaluations do not depend on "
@@ -161,9 +174,10 @@ def notes(plan: Plan, found: Compared) -> str:
     return (
         f"Domain {domain.name}: {plan.test_images} test images an edit that do not show it. "
         "Success, leakage and clean edits (success and nothing else changed) in % by the domain's "
-        f"judge. {HOW}; what f_t is ahead counts the luck of tuning too, and that of training by "
-        f"{len(SEEDS)} more trainings of each method on the first edit. Leakage counts what the "
-        "reconstruction changes by itself too. What trains sees as many images "
+        f"judge. {HOW}; what f_t is ahead counts the luck of tuning too, and that of training, by "
+        f"{len(SEEDS)} more trainings on the first {TASKS} edits of each method that has a rate of "
+        "its own. Leakage counts what the reconstruction changes by itself too. What trains sees "
+        "as many images "
         f"({plan.train_images}) for as many optimiser steps (batch {settings.batch_size}, "
         f"{settings.epochs} epochs, {settings.steps}-step grid), at a learning rate that the same "
         f"search chose ({', '.join(f'{factor:g}' for factor in plan.rates)} times the known one, "
@@ -175,10 +189,11 @@ def notes(plan: Plan, found: Compared) -> str:
 
 
 _MEASURES = (
-    "FID and KID are between the edits of one task and pictures that show its value, mean over "
-    "tasks (where there are too few such pictures, between edits and originals: no score); FID is "
-    "comparable at this number of images only. No edit, a perfect and a wrong one are measured as "
-    "edits are; a measure by which the perfect edit is not the best is no score. Evaluations: "
+    "FID and KID are between the edits of one task and pictures that show its value, mean over the "
+    "tasks that have enough such pictures; FID is comparable at this number of images only. No "
+    "edit, a perfect and a wrong one are measured as edits are (where nothing can be drawn, the "
+    "latter are other pictures, with the value and without, which have no distances to the "
+    "originals); a measure by which the perfect edit is not the best is no score. Evaluations: "
     "forward passes of the whole network for one image, halves counted by their share of its "
     "multiplications, backward passes as one more (two where weights are trained); a classifier "
     "itself is not counted. One thread a process."

@@ -48,7 +48,10 @@ def gain(cells: Cells, method: str, tasks: Sequence[Task], metric: str) -> Estim
     pairs = [(cells[REFERENCE, task.name], cells[method, task.name]) for task in tasks]
     sides = [(tuned(ours, metric), tuned(theirs, metric)) for ours, theirs in pairs]
     first = [ours for ours, _ in pairs]
-    luck = [part for one in pairs[0] for part in luck_of(one["trainings"], metric, len(tasks))]
+    luck = []
+    for name, one in zip((REFERENCE, method), pairs[0], strict=True):
+        once = method_of(name).after == "classifier"  # for all tasks
+        luck += luck_of(one["trainings"], metric, 1 if once else len(tasks))
     tuning, owners = ([one[key] for one in first] for key in ("tuned_on", "numbers"))
     return of_tuned_strata(sides, tuning, owners, more=luck)
 
@@ -77,7 +80,8 @@ def overall(cells: Cells, names: Sequence[str], tasks: Sequence[Task]) -> Table:
         if some:
             known = cells[name, some[0].name]
             per_image = {m: pooled(cells, name, some, m) for m in known["values"] if m not in ASIDE}
-            sets = {m: mean_of_sets(cells, name, some, m) for m in known["sets"]}
+            scored = [one for one in some if cells[name, one.name].get("reference", True)]
+            sets = {m: mean_of_sets(cells, name, scored, m) for m in known["sets"] if scored}
             title = name if name in LINES else method_of(name).title
             found[title] = {**per_image, **sets}
     return found

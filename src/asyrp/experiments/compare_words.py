@@ -21,12 +21,13 @@ Doses = Sequence[tuple[Task, Mapping[str, Any]]]
 
 
 class Claimed(NamedTuple):
-    """A registered claim about the comparison, what decides it, and by how much."""
+    """A registered claim, what decides it, and by how much; method: that f_t is compared with."""
 
     name: str
     claim: str
     outcome: Outcome
     measures: Measures
+    method: str = ""
 
 
 def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[Claimed]:
@@ -34,7 +35,7 @@ def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[
     if REFERENCE not in methods:
         return []
     found = [
-        _claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], method_of(m).title)
+        _claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], m)
         for m in methods
         if m != REFERENCE
     ]
@@ -47,17 +48,20 @@ def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[
 def _claimed(name: str, both: Sequence[Estimate], method: str = "") -> Claimed:
     claim = registered()[name]
     found = dict(zip(claim.rules[0].measures, both, strict=True))
-    return Claimed(name, claim.text.format(method=method), claim.outcome(found), found)
+    text = claim.text.format(method=method_of(method).title) if method else claim.text
+    return Claimed(name, text, claim.outcome(found), found, method)
 
 
-def summary(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
-    """Where f_t stands by clean edits."""
-    if REFERENCE not in methods:
-        return ""
+def signs_of(every: Sequence[Claimed]) -> dict[str, bool | None]:
+    """Method -> whether f_t makes more clean edits, of all the claims of a page together."""
+    signs = decided([one.outcome for one in every])
+    return {one.method: sign for one, sign in zip(every, signs, strict=True) if one.method}
+
+
+def summary(cells: Cells, signs: Mapping[str, bool | None], tasks: Sequence[Task]) -> str:
+    """Where f_t stands by clean edits; signs: of `signs_of`."""
     words: dict[bool | None, list[str]] = {True: [], False: [], None: []}
-    others = [method for method in methods if method != REFERENCE]
-    made = [one for one in claims(cells, methods, tasks) if one.name == "compare"]
-    for method, sign in zip(others, decided([one.outcome for one in made]), strict=True):
+    for method, sign in signs.items():
         words[sign].append(method_of(method).title)
     clean = [percent(pooled(cells, REFERENCE, tasks, metric)) for metric in CLEAN]
     told = {True: "more than", False: "fewer than", None: "undecided against"}

@@ -1,7 +1,9 @@
 """Leakage at equal success: each method at the strength at which all of them succeed as often."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from asyrp.domains.base import Task
 from asyrp.editing_methods.catalogue import method_of
@@ -9,9 +11,14 @@ from asyrp.experiments.compare_table import REFERENCE, Cells
 
 MOST = 0.9  # success at which leakage is compared, where all methods reach it
 NEAR = 0.98  # of the best of the weakest method, where they do not
+LEAST = 0.2  # below it there is nothing to compare
 
-Trial = tuple[float, float]
-"""Success and leakage of validation images at a setting."""
+
+class Trial(NamedTuple):
+    """Success and leakage of images at a setting."""
+
+    success: float
+    leakage: float
 
 
 def equal_success_rows(
@@ -22,11 +29,12 @@ def equal_success_rows(
     for task in tasks:
         tried = {method: trials(cells[method, task.name]) for method in methods}
         at = min(MOST, NEAR * min(max(one)[0] for one in tried.values()))
-        leaks = {method: leakage_at(one, at) for method, one in tried.items()}
+        leaks = {m: leakage_at(one, at) if at >= LEAST else None for m, one in tried.items()}
         plain = leaks[REFERENCE]
         rows.append(
             {
                 "edit": task.target,
+                "images": len(cells[REFERENCE, task.name]["tuned_on"]),
                 "success, %": f"{100 * at:.0f}",
                 **{method_of(m).title: _share(leak, plain) for m, leak in leaks.items()},
             }
@@ -35,21 +43,29 @@ def equal_success_rows(
 
 
 def trials(cell: Mapping[str, Any]) -> list[Trial]:
-    """What a cell's settings did to validation images, in the order that they were tried in."""
-    return [(one["success"], one["leakage"]) for one in cell["trials"]]
+    """What the reconstruction does, and a cell's settings, in the order that they were tried in."""
+    names = ("success_before", "leakage_reconstruction")
+    back = (float(np.nanmean(np.array(cell["values"][name], np.float64))) for name in names)
+    return [Trial(*back), *(Trial(one["success"], one["leakage"]) for one in cell["trials"])]
 
 
 def leakage_at(tried: Sequence[Trial], success: float) -> float:
-    """Leakage where success first comes to a share that it reaches, on a line between settings."""
-    low = (0.0, 0.0)
+    """Leakage where success first comes to a share that it reaches, on a line between settings.
+
+    tried: no edit first.
+    """
+    low = tried[0]
     for high in tried:
-        if high[0] >= success:
-            part = (success - low[0]) / (high[0] - low[0]) if high[0] > low[0] else 0.0
-            return low[1] + part * (high[1] - low[1])
+        if high.success >= success:
+            rise = high.success - low.success
+            part = (success - low.success) / rise if rise > 0 else 0.0
+            return low.leakage + part * (high.leakage - low.leakage)
         low = high
-    return low[1]
+    return low.leakage
 
 
-def _share(leak: float, plain: float) -> str:
+def _share(leak: float | None, plain: float | None) -> str | None:
+    if leak is None:
+        return None
     of_plain = f" ({100 * leak / plain:.0f} %)" if plain else ""
     return f"{100 * leak:.1f}{of_plain}"

@@ -13,7 +13,7 @@ from asyrp.experiments import compare_table
 from asyrp.experiments.claims import decided, registered
 from asyrp.experiments.compare import SHOWN, compare_stages
 from asyrp.experiments.compare_report import Compared, figures, page, read_compared, tables
-from asyrp.experiments.compare_words import Claimed, claims
+from asyrp.experiments.compare_words import Claimed, claims, signs_of
 from asyrp.experiments.equal_success import equal_success_rows
 from asyrp.experiments.plan import Plan, domain_of
 from asyrp.experiments.plots import save_figure
@@ -54,11 +54,12 @@ def results(
     found, domain = read_compared(plan, kept), domain_of(plan).name
     pictures = new_folder(docs / "results" / folder_name(domain))
     figures(plan, found, kept, pictures)
-    known, rows = verdicts(plan, names, found, kept)
+    known, rows, signs = verdicts(plan, names, found, kept)
     others = {name: (one, read_compared(one, kept)) for name, one in further.items()}
     told = {name: _overall(*one) for name, one in others.items()}
     told["methods"] = _overall(plan, found)
-    write_json(pictures / KEPT, {"domain": domain, "claims": rows, **told})
+    edits = {"methods": len(plan.tasks), **{k: len(one.tasks) for k, one in further.items()}}
+    write_json(pictures / KEPT, {"domain": domain, "edits": edits, "claims": rows, **told})
     at = pictures.relative_to(docs)
     parts = [
         f"# Results of {domain}",
@@ -68,7 +69,7 @@ def results(
         _CLAIMS,
         *(_section(n, known[n], result_of(kept, stage_name(n)), docs, at) for n in names),
         "## Asyrp beside other methods",
-        page(plan, found),
+        page(plan, found, signs),
         f"![Success against leakage of every method]({at}/compare.png)",
         f"![Answers that Asyrp's f_t changed]({at}/leakage.png)",
         *(_sheet(task, at) for task in found.tasks),
@@ -108,8 +109,8 @@ def _runs(kept: Path) -> str:
 
 def verdicts(
     plan: Plan, names: Sequence[str], found: Compared, kept: Path
-) -> tuple[dict[str, Verdict], list[dict[str, Any]]]:
-    """Study -> what it says, and a row for each claim of the page, decided with all the others."""
+) -> tuple[dict[str, Verdict], list[dict[str, Any]], dict[str, bool | None]]:
+    """Study -> what it says, a row a claim, method -> whether f_t is ahead; decided together."""
     known = {name: study_of(name).verdict(result_of(kept, stage_name(name))) for name in names}
     every = [
         Claimed(name, one.claim, one.outcome, {})
@@ -127,7 +128,7 @@ def verdicts(
         rows.append({**row, "both judges, %": both, "images it needs": images})
         if one.name in known:
             known[one.name] = known[one.name]._replace(holds=holds)
-    return known, rows
+    return known, rows, signs_of(every)
 
 
 _CLAIMS = (
@@ -152,7 +153,7 @@ _FURTHER: Mapping[str, str] = {
 def _further(name: str, plan: Plan, found: Compared) -> Iterator[str]:
     if name == "keeping" and compare_table.judged(found.cells):
         yield markdown(equal_success_rows(found.cells, plan.methods, found.tasks))
-    yield tables(plan, found)
+    yield tables(plan, found, {})
 
 
 def _section(name: str, found: Verdict, numbers: Mapping[str, Any], docs: Path, at: Path) -> str:

@@ -1,6 +1,6 @@
 """How much of what a method does is the luck of its training: trained again with other seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,15 @@ from asyrp.reporting.statistics import Part
 from asyrp.runtime.resumable import result_of
 
 SEEDS = (1, 2)  # beside that of the settings
+TASKS = 2  # that methods are trained again on
+
+Trainings = Sequence[Mapping[str, Sequence[float]]]
+"""Of every task that was trained again: metric -> its mean over test images by each training."""
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """A method that trains, on one task, at the setting that `cell`, its stage, was tuned to."""
+    """A method that trains, on a task, at the setting that `cell`, its stage, was tuned to."""
 
     plan: Plan
     method: str
@@ -44,9 +48,10 @@ class Retrained:
         return {k: [float(np.nanmean(one[k])) for one in found] for k in found[-1]}
 
 
-def luck_of(means: Mapping[str, list[float]], metric: str, trainings: int) -> list[Part]:
+def luck_of(again: Trainings, metric: str, trainings: int) -> list[Part]:
     """The variance that training gives a mean over so many trainings; none where it is unknown."""
-    known = means.get(metric, [])
-    if len(known) < 2:
+    known = [one[metric] for one in again if len(one.get(metric, ())) > 1]
+    if not known:
         return []
-    return [Part(float(np.var(known, ddof=1)) / trainings, len(known) - 1)]
+    variance = float(np.mean([np.var(means, ddof=1) for means in known]))
+    return [Part(variance / trainings, sum(len(means) - 1 for means in known))]

@@ -20,6 +20,7 @@ from asyrp.metrics.calibration import LINES
 from asyrp.metrics.frechet import LEAST_FID
 
 GRAIN, SIGMA = 0.3, 1.5  # of the controls: noise in [-1, 1], blur in pixels
+ALONE = {"success", "success_2", "s_dir"}  # metrics that need no same person before and after
 REACH, PUSHES = 8 / 127.5, 10  # an adversary's: the largest change of a level, and its steps
 
 
@@ -117,6 +118,9 @@ class Scale:
         pool = images_kept(plan, folder, "test", task).images
         made = lines_of(domain, task, test, pool)
         lines = [measured(domain, task, test, x, reference)._asdict() for x in made]
+        if "rendered_target" not in domain.gives:  # somebody else's pictures
+            for one in lines[1:]:
+                one["values"] = {name: one["values"][name] for name in ALONE & one["values"].keys()}
         whole = len(lines) == len(LINES)
         controls = {}
         if domain.scorers.judge is not None and task.attribute:
@@ -127,5 +131,6 @@ class Scale:
             "numbers": test.numbers,
             "lines": dict(zip(LINES, lines, strict=True)) if whole else {},
             "controls": controls,
+            "reference": reference is not None,
             "second": second_judge.name_of(domain),
         }

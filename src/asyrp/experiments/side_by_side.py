@@ -56,12 +56,14 @@ def side_by_side(domains: Sequence[Mapping[str, Any]]) -> str:
         f"{', '.join(links)}.",
         "## The claims of the paper",
         markdown(_joined(domains, "claims", "claim", _verdict)),
-        "*Holds* and *does not hold* are decided by rules that were written before the numbers, "
+        "*Holds* and *fails* are decided by rules that were written before the numbers, "
         "*undecided* means that the numbers allow both answers, or that measures or judges differ.",
     ]
     for kind, title in TITLES.items():
         if any(kind in one for one in domains):
-            parts += [f"## {title}", _MEASURED, markdown(_joined(domains, kind, "method", _shares))]
+            counts = "; ".join(f"{o['domain']} {o['edits'][kind]}" for o in domains if kind in o)
+            parts += [f"## {title}", _MEASURED.format(counts)]
+            parts += [markdown(_joined(domains, kind, "method", _shares))]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -87,6 +89,6 @@ def _shares(row: Mapping[str, Any]) -> str:
 
 
 _MEASURED = (
-    "Success / leakage / clean edits, means over the domain's edits in %, at the setting that "
-    "validation images chose:"
+    "Success / leakage / clean edits, in %, at the setting that validation images chose, means "
+    "over edits ({}):"
 )

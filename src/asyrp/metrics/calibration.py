@@ -66,16 +66,18 @@ def calibrated(
 ) -> str:
     """Methods above the three lines: the scores as a table, and what is no score as another.
 
+    A metric that some line lacks is told as it is.
+
     Args:
-        rows: of the methods. lines: of LINES; where some lack, everything is told as it is.
+        rows: of the methods. lines: of LINES.
         first: the title of the first column. titles: of metrics, where they have others than their
             names. shares: metrics that are told in %.
     """
     every = dict.fromkeys(metric for row in rows.values() for metric in row)
     known = sorted(every, key=[*BETTER, *every].index)
-    known_scale = all(name in lines for name in LINES)
-    kept = [metric for metric in known if not known_scale or metric in scores(lines)]
-    others = [metric for metric in known if metric not in kept]
+    scaled = [one for one in known if all(one in lines.get(name, {}) for name in LINES)]
+    others = [metric for metric in scaled if metric not in scores(lines)]
+    kept = [metric for metric in known if metric not in others]
 
     def table(metrics: Sequence[str]) -> str:
         every: list[dict[str, Any]] = []

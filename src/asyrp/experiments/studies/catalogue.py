@@ -152,7 +152,8 @@ def tasks_of(name: str, domain: Domain) -> tuple[str, ...]:
 
 def told(found: Verdict) -> str:
     """A verdict in a line."""
-    return f"{found.claim}: {WORDS[found.holds]} here. {found.text} {found.why}".strip()
+    why = "" if found.holds else found.why
+    return f"{found.claim}: {WORDS[found.holds]} here. {found.text} {why}".strip()
 
 
 def stage_name(name: str) -> str:

@@ -103,6 +103,9 @@ class StudyContext:
         return features_of(self.features, shown) if len(shown) >= LEAST_FID else None
 
 
+SOME = 0.3  # the least share of edits of which a margin of ten points is a part
+
+
 class Verdict(NamedTuple):
     """Whether a claim of the paper holds here. holds: None where the numbers do not decide.
 

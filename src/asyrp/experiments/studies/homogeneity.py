@@ -151,8 +151,7 @@ def verdict(numbers: Numbers) -> Verdict:
         f"pictures by {changed['eps']:.3f}, that in h by {changed['h']:.3f}."
     )
     measures = by_both("clean edits of other images, h minus eps", found, second)
-    made = ruled("homogeneity", measures, text)
-    return made if made.holds else made._replace(why=why)
+    return ruled("homogeneity", measures, text, why)
 
 
 def _told(name: str, one: Mapping[str, Any], one_is: str) -> str:

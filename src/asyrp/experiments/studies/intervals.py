@@ -13,6 +13,7 @@ from asyrp.domains.inverted_images import InvertedImages
 from asyrp.experiments.claims import LEVEL, registered
 from asyrp.experiments.measure import judged, pictures_of
 from asyrp.experiments.studies.common import (
+    SOME,
     Numbers,
     StudyContext,
     Verdict,
@@ -167,19 +168,16 @@ def plot(numbers: Numbers) -> Figure:
 @of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
-    some = any(one.value for one in numbers["clean"].values())
-    same = numbers["best"] == numbers["automatic"]
+    some = max(one.value for one in numbers["clean"].values()) >= SOME
     lost = [
-        (0.0 if same else numbers[key]) if some else None
-        for key in ("best_minus_automatic", "best_minus_automatic_2")
+        numbers[key] if some else None for key in ("best_minus_automatic", "best_minus_automatic_2")
     ]
     measures = {**by_both(NEAR, *lost), BOOSTED: numbers["boosting"]["fid_difference"]}
-    found = ruled("intervals", measures, _text(numbers))
     parts = [
         None if (one := rule.joined(measures)) is None else one.at(LEVEL)
         for rule in registered()["intervals"].rules
     ]
-    return found if found.holds else found._replace(why=_why(numbers, *parts))
+    return ruled("intervals", measures, _text(numbers), _why(numbers, *parts))
 
 
 def _text(numbers: Numbers) -> str:

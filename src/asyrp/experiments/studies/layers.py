@@ -131,12 +131,13 @@ def verdict(numbers: Numbers) -> Verdict:
         f"on {numbers['validation']} validation {images}: {shares(clean[best])}; "
         f"the bottleneck minus it on the same {images}, with the luck of that choice: "
         f"{shares(first)}; by the second judge {shares(second)}. "
-        f"Every block has the strength that suits these best. Success (leakage) before the "
+        f"Every block has the strength that suits these best, and was trained with the rate that "
+        f"was tuned for the bottleneck, on {numbers['train_faces']} {images}, once. "
+        f"Success (leakage) before the "
         f"bottleneck: {_listed(numbers, 'down')}; at it: {_listed(numbers, 'mid')}; behind it: "
         f"{_listed(numbers, 'up')}."
     )
-    found = ruled("layers", by_both(measure, first, second), text)
-    return found if found.holds else found._replace(why=_why(numbers, best))
+    return ruled("layers", by_both(measure, first, second), text, _why(numbers, best))
 
 
 def _why(numbers: Numbers, best: str) -> str:
@@ -150,10 +151,7 @@ def _why(numbers: Numbers, best: str) -> str:
     )
     if "fid" in one:
         text += f"; Frechet distance {ranged(other['fid'])} against {ranged(one['fid'])}"
-    return (
-        f"{text}. Every block was trained with the rate "
-        f"that was tuned for the bottleneck, on {numbers['train_faces']} {noun(numbers)}s."
-    )
+    return f"{text}."
 
 
 def _listed(numbers: Numbers, kind: str) -> str:

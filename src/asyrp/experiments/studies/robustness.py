@@ -231,7 +231,7 @@ def verdict(numbers: Numbers) -> Verdict:
         for measure, key in MEASURES.items()
     }
     found = ruled("robustness", measures, _text(numbers))
-    return found if found.holds else found._replace(why=_why(numbers))
+    return found._replace(why=_why(numbers))
 
 
 def _text(numbers: Numbers) -> str:

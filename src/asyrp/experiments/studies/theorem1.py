@@ -187,6 +187,6 @@ def verdict(numbers: Numbers) -> Verdict:
     )
     found = {
         "largest error of the coefficients": error,
-        "change by both halves over that by P_t alone": list(ratios.values())[-1],
+        "change by both halves over that by P_t alone": max(ratios.values()),
     }
     return ruled("theorem1", found, text)
