@@ -17,7 +17,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dlib
 import numpy as np
 import tyro
 from torch import Tensor
@@ -26,6 +25,7 @@ from torch.nn import functional
 from asyrp.domains.base import Domain, Images, Task, guide_of, load_domain, task_of
 from asyrp.domains.inverted_images import inverted
 from asyrp.domains.shipped import load_named, shipped_for
+from asyrp.errors import need
 from asyrp.experiments.measure import measured
 from asyrp.reporting.statistics import HOW, Estimate, of_mean
 from asyrp.reporting.tables import markdown, percent
@@ -59,8 +59,9 @@ class Options:
 
 
 class Recogniser(NamedTuple):
-    """dlib's points of a face, and its network of 128 numbers a face."""
+    """dlib's points of a face in a box, and its network of 128 numbers a face."""
 
+    box: Any
     points: Any
     network: Any
 
@@ -71,19 +72,20 @@ class Recogniser(NamedTuple):
         return np.stack([self._one(pixels) for pixels in every])
 
     def _one(self, pixels: np.ndarray) -> np.ndarray:
-        shape = self.points(pixels, dlib.rectangle(*FACE))
+        shape = self.points(pixels, self.box)
         return np.array(self.network.compute_face_descriptor(pixels, shape))
 
 
 def recogniser() -> Recogniser:
-    """From the weights of face_recognition_models."""
+    """From the weights that come with the extra `align`."""
+    dlib = need("dlib", "align")
     spec = find_spec("face_recognition_models")
     assert spec is not None
     (place,) = spec.submodule_search_locations or ("",)
     folder = Path(place) / "models"
     points = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
     network = folder / "dlib_face_recognition_resnet_model_v1.dat"
-    return Recogniser(points, dlib.face_recognition_model_v1(str(network)))
+    return Recogniser(dlib.rectangle(*FACE), points, dlib.face_recognition_model_v1(str(network)))
 
 
 def main(options: Options) -> None:
