@@ -1,7 +1,6 @@
 """The table of an edit: what is in it, subgroups, gaps, and the command on folders."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -374,20 +373,6 @@ def test_too_few_pictures_are_refused_before_any_network_looks_at_them(
     assert main([*line, *left]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"asyrp: {told}"
     assert not (tmp_path / "out").exists()
-
-
-def test_a_missing_extra_is_found_before_anything_is_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torchmetrics", None)
-    nowhere, out = str(tmp_path / "none"), str(tmp_path / "out")
-    line = ["evaluate", "--images", nowhere, "--edits", nowhere, "--judge", "none", "--out", out]
-    assert main(line) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert "pip install 'asyrp[evaluate]', or leave them out: --leave-out fid" in told[0]
-    assert main([*line, "--leave-out", "fid"]) == 2
-    assert "needed a folder of images" in capsys.readouterr().err
 
 
 def test_two_pictures_of_one_stem_are_refused(

@@ -20,7 +20,7 @@ from asyrp.metrics.features import (
     identity_similarity,
     strangers,
 )
-from asyrp.metrics.frechet import fid, kid, kid_of, new_fid
+from asyrp.metrics.frechet import fid, fid_of, kid, kid_of
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import mean_iou
 from conftest import noise
@@ -118,7 +118,7 @@ def scipy_frechet(real: np.ndarray, other: np.ndarray) -> float:
 def test_fid_is_scipys() -> None:
     real, other = spread_features(), spread_features(seed=1)
     wanted = scipy_frechet(real.numpy(), other.numpy())
-    assert new_fid(7)(real, other) == pytest.approx(wanted, rel=1e-6)
+    assert fid_of(real, other) == pytest.approx(wanted, rel=1e-6)
     found = fid(real, other, draws=20)
     assert found.value == pytest.approx(wanted, rel=1e-6)
     assert found.low < found.value < found.high

@@ -20,7 +20,7 @@ from asyrp.commands.evaluate_report import (
 from asyrp.commands.forecast import foreseen, is_asked
 from asyrp.commands.judges import NONE, partiality, questions_of, scorers_of
 from asyrp.domains.base import source_of
-from asyrp.errors import AsyrpError, MissingExtra, need
+from asyrp.errors import AsyrpError
 from asyrp.experiments.plots import save_figure
 from asyrp.metrics.calibration import measured_lines
 from asyrp.metrics.frechet import LEAST_FID
@@ -147,11 +147,6 @@ def check(options: Evaluate) -> None:
         )
     if options.compare_with == "reconstruction" and options.reconstructions is None:
         raise AsyrpError("--compare-with reconstruction needs --reconstructions FOLDER")
-    try:
-        if "fid" not in options.leave_out:
-            need("torchmetrics", "evaluate")
-    except MissingExtra as error:
-        raise MissingExtra(f"FID and KID: {error}, or leave them out: --leave-out fid") from error
 
 
 def check_counts(options: Evaluate, count: int) -> None:

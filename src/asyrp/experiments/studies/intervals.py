@@ -30,7 +30,7 @@ from asyrp.experiments.studies.common import (
 )
 from asyrp.experiments.tuning import ahead, arm_of, score
 from asyrp.metrics.features import features_of
-from asyrp.metrics.frechet import LEAST_FID, fid, new_fid
+from asyrp.metrics.frechet import LEAST_FID, fid, fid_of
 from asyrp.reporting.figures import heat, new_figure
 from asyrp.reporting.statistics import of_mean, of_statistic
 
@@ -64,7 +64,7 @@ def measure(context: StudyContext, ends: Sequence[float] = ENDS) -> dict[str, An
         scores.append(score(values))
         far = None
         if showing is not None and len(edits) >= LEAST_FID:
-            far = new_fid(showing.shape[1])(showing, features_of(context.features, edits))
+            far = fid_of(showing, features_of(context.features, edits))
         cells.append(dict(t_edit=place[0], t_boost=place[1], **plain_means(values), fid=far))
     chosen = (phases.t_edit, phases.t_boost)
     return {
@@ -124,11 +124,10 @@ def boosting(context: StudyContext, showing: Tensor | None) -> dict[str, Any]:
             found[name]["fid"] = fid(showing, seen[name], False, draws=FID_DRAWS)
     if showing is None:
         return {**found, "fid_difference": None}
-    distance = new_fid(showing.shape[1])
 
     def difference(rows: np.ndarray, shown: np.ndarray) -> float:
         chosen, real = torch.as_tensor(rows), showing[torch.as_tensor(shown)]
-        return distance(real, seen["with"][chosen]) - distance(real, seen["without"][chosen])
+        return fid_of(real, seen["with"][chosen]) - fid_of(real, seen["without"][chosen])
 
     counts = (len(seen["with"]), len(showing))  # both sets of pictures are resampled
     return {**found, "fid_difference": of_statistic(difference, counts, draws=FID_DRAWS)}

@@ -25,7 +25,7 @@ from asyrp.method.asymmetric_process import Attribute, reverse_process
 from asyrp.method.ddim import draw_noise, seeded_generators
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.metrics.features import features_of
-from asyrp.metrics.frechet import fid, new_fid
+from asyrp.metrics.frechet import fid, fid_of
 from asyrp.metrics.grain import grain
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.figures import lines, new_figure
@@ -147,7 +147,7 @@ def matched(
         moved: (sizes, n) of a space. values: measure -> the same of its values. real: features of
             the faces. seen: those of each size's pictures.
     """
-    level, frechet = _middle(list(moved.values())), new_fid(real.shape[1])
+    level = _middle(list(moved.values()))
     unreached = _unreached(list(moved.values()), level)
     names = [f"{name}_difference" for name in (*values, "fid")]
     if unreached > 0.5:
@@ -162,7 +162,7 @@ def matched(
 
     def farther(rows: np.ndarray) -> float:
         chosen = torch.as_tensor(rows)
-        return ahead(rows, lambda k: [frechet(real[chosen], one[chosen]) for one in seen[k]])
+        return ahead(rows, lambda k: [fid_of(real[chosen], one[chosen]) for one in seen[k]])
 
     count = moved["h"].shape[1]
     found = [of_statistic(of_mean_of(table), count) for table in values.values()]
