@@ -205,12 +205,15 @@ def page(options: Options) -> str:
     head = (
         "# Settings of training that were tried\n\n"
         "Written by `python benchmarks/training.py`: one edit, trained on 48 images unless a "
-        "variant says\nelse, judged on validation images that lack the value. Under *strength*: "
-        "judged to show it / other\nattributes changed beyond the reconstruction, in %, at "
-        "growing strengths until 90 % show it. *at 90 %*: what\nchanges where 90 % do, on a line "
-        "between strengths. *step*: the largest optimiser step over the\nmedian one. *alike*: the "
-        "largest share of a tensor's weights within 1 % of one size, in % (about 1 by\nchance). "
-        f"*s*: seconds of CPU of the training, {platform.machine()}, torch {torch.__version__}.\n"
+        f"variant says else, judged on those of {options.images}\nvalidation images that lack the "
+        "value. Under *strength*: judged to show it / other attributes changed beyond the\n"
+        "reconstruction, in %, at growing strengths until 90 % show it. *at 90 %*: what changes "
+        "where 90 % do, on a line between\nstrengths. *step*: the largest optimiser step over the "
+        "median one. *alike*: the largest share of a tensor's weights\nwithin 1 % of one size, in % "
+        "(scales of the normalisation start at 1, and count; a sign pattern would have 100 in\n"
+        "the output layer, with *step* far above 10). *s*: seconds of CPU of the training, "
+        f"{platform.machine()}, torch {torch.__version__}.\nEvery variant differs from the default "
+        "in what it says; a point or two of leakage lies within the luck of a seed.\n"
     )
     parts = [head]
     for path in sorted(options.out.glob("*.json")):
