@@ -15,35 +15,24 @@ from asyrp.method.cost import counted
 from asyrp.runtime.resumable import result_of
 
 
-def guarded(domain: Domain, task: Task, inputs: Inputs, keep: bool, region: bool) -> Editor:
-    """f_t at the rate of plain f_t, with the other tasks' texts to keep, or the task's region."""
+def guarded(domain: Domain, task: Task, inputs: Inputs, keep: bool) -> Editor:
+    """f_t at the rate of plain f_t; keep: the other tasks' texts, else within the region."""
     rate = result_of(inputs.folder, "rate-asyrp")["rate"]
-    bounds = task.region if region else ()
-    settings = replace(inputs.settings, learning_rate=rate, region=bounds)
+    region = () if keep else task.region
+    settings = replace(inputs.settings, learning_rate=rate, region=region)
     with counted(domain.model) as cost:
         parts = (domain, task, inputs.interval, inputs.train, settings)
         saved = fitted(*parts, keep=keep).saved
-    name = "-".join(word for word, on in (("keep", keep), ("region", region)) if on)
-    return directed(domain.model, inputs, saved, bytes_kept(inputs, task, name, saved), cost)
+    stored = bytes_kept(inputs, task, "keep" if keep else "region", saved)
+    return directed(domain.model, inputs, saved, stored, cost)
 
 
-KEEP, REGION, BOTH = (
-    partial(guarded, keep=keep, region=region)
-    for keep, region in ((True, False), (False, True), (True, True))
-)
+KEEP, REGION = (partial(guarded, keep=keep) for keep in (True, False))
 TEXTS, PLACE = "the other edits' texts to keep", "a polygon where the value shows"
 GUARDED: Mapping[str, Method] = {
     method.name: method
     for method in (
         Method("keep", "f_t, texts to keep", KEEP, frozenset({"second task"}), "direction", TEXTS),
         Method("region", "f_t, a region", REGION, frozenset({"region"}), "direction", PLACE),
-        Method(
-            "keep-region",
-            "f_t, both",
-            BOTH,
-            frozenset({"second task", "region"}),
-            "direction",
-            f"{TEXTS}; {PLACE}",
-        ),
     )
 }

@@ -141,10 +141,9 @@ _CLAIMS = (
 
 _FURTHER: Mapping[str, str] = {
     "keeping": "## What keeps the rest\n\nf_t as above, trained with the texts of the other edits "
-    "to keep (`--keep-others`), with P_t edited only in a polygon where the value shows "
-    "(`--train.region`, drawn by hand before any number), and with both. What others change at "
-    "equal success, in %, of validation images on a line between strengths; in brackets the share "
-    "of plain f_t's:",
+    "to keep (`--keep-others`), or with P_t edited only in a polygon where the value shows "
+    "(`--train.region`, drawn by hand before any number). What else changes at equal success, in "
+    "%, of validation images on a line between strengths; in brackets the share of plain f_t's:",
     "finders": "## Finders of directions side by side\n\nThe same images, judges, tuning and "
     "tests, for the edits whose values enough training images show.",
 }
