@@ -231,7 +231,17 @@ def test_compare_writes_its_tables_twice_alike(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_reproduce_writes_a_page_and_goes_on_where_it_was(tmp_path: Path) -> None:
     line = ["reproduce", "--docs", str(tmp_path / "docs"), "--keep", str(tmp_path / "keep"), *SMALL]
-    line += ["--tasks", "smiling", "--methods", "asyrp", "ilvr", "--faces", "16"]
+    line += [
+        "--tasks",
+        "smiling",
+        "--methods",
+        "asyrp",
+        "ilvr",
+        "--faces",
+        "16",
+        "--further",
+        "keeping",
+    ]
     assert main([*line, "--studies", "theorem1", "diagnose"]) == 0
     docs, kept = tmp_path / "docs", tmp_path / "keep" / "avatars-64"
     page = (docs / "results-avatars-64.md").read_text()
