@@ -51,7 +51,7 @@ from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
-from directions_page import WORTH, page
+from directions_page import BROKEN, WORTH, page
 from directions_strength import SHARE, Look, best_of, least_reading, means_at, strength_of
 
 BEYOND = 2  # strengths that are tried past the first that is enough
@@ -135,7 +135,7 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     texts = (task.source, task.target)
     card = make_card(domain.model, texts, guide, interval, options.training, told, best)
     success, leakage = needed or tried[best_of(looks)]
-    ships = success >= WORTH[0] and leakage <= WORTH[1]
+    ships = success >= WORTH[0] and leakage <= WORTH[1] and task.name not in BROKEN
     if ships:
         path = place_of(domain, task.name)
         path.parent.mkdir(exist_ok=True)

@@ -17,6 +17,7 @@ ALONG = {
     "trajectory": "along the inverted walk",
 }
 WORTH = (0.8, 0.15)  # least success and most leakage, on validation images, of one that ships
+BROKEN = ("mouth-closed",)  # whose edits, looked at, break faces
 HEAD = """# Directions of {domain}
 
 Written by `python benchmarks/directions.py --domain {domain}`. Each direction was trained on

@@ -52,10 +52,8 @@ class Options:
     """Test photographs that lack the value."""
     dtype: Precision = "auto"
     """Precision of the networks' products."""
-    out: Path = Path("build/naturalness.json")
-    """File for what was measured; a task that is there is not done again."""
     docs: Path = Path("docs")
-    """Folder of the page."""
+    """Folder of the page, and of naturalness.json; a task that is there is not done again."""
 
 
 class Recogniser(NamedTuple):
@@ -92,13 +90,13 @@ def main(options: Options) -> None:
     """Measure what is missing, then write the page."""
     set_up_torch()
     domain, known = load_domain(options.domain, dtype=options.dtype), recogniser()
-    found = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    kept = options.docs / "naturalness.json"
+    found = json.loads(kept.read_text()) if kept.is_file() else {}
     limit = strangers(known, domain.images("validation", 200).x)
     for name in options.tasks or sorted(shipped_for(domain.model.fingerprint())):
         if name not in found:
             found[name] = measure(domain, task_of(domain, name), known, limit, options.test)
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            write_json(options.out, found)
+            write_json(kept, found)
             print(name, found[name], flush=True)
     write_text(options.docs / "naturalness.md", page(domain, found, limit, options))
 
@@ -156,14 +154,17 @@ def page(domain: Domain, found: dict[str, Any], limit: float, options: Options) 
             }
         )
     by = getattr(domain.scorers.features, "name", "")
+    left = [name for name in shipped_for(domain.model.fingerprint()) if name not in found]
+    more = f"\nNot measured: {', '.join(left)}.\n" if left else ""
     return (
         "# Do edited photographs look natural?\n\n"
         f"Written by `python benchmarks/naturalness.py`: {options.test} test photographs that lack "
         "a value, edited by the\ndirection that ships as `asyrp edit` does it. *Frechet distance*: "
         f"by {by}, to the test\nphotographs that show the value; before, of the photographs as "
-        "they are; comparable in a row only.\n*Same person*: dlib's network for faces, trained on "
+        "they are; comparable in a row only; that\njudge chose the strengths, on validation "
+        "photographs.\n*Same person*: dlib's network for faces, trained on "
         f"other pictures, has both nearer to each other than {limit:.2f},\nwhich {ACCEPTED:.0%} of "
-        f"pairs of strangers among validation photographs are. {HOW}.\n\n{markdown(rows, 2)}"
+        f"pairs of strangers among validation photographs are. {HOW}.\n\n{markdown(rows, 2)}{more}"
     )
 
 

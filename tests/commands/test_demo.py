@@ -60,6 +60,16 @@ def test_words_change_one_edit_alone() -> None:
         check(Demo(task=("bald", "red"), target="old person"))
 
 
+def test_a_precision_that_trains_nothing_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    line = ["demo", "--domain", "avatars-64", "--task", "smiling", "--out", str(out), "--anew"]
+    assert main([*line, "--dtype", "float16"]) == 2
+    assert "gradients are too small for float16" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_the_demo_replaces_its_own_faces_only(domain: Domain, tmp_path: Path) -> None:
     draw_faces(domain, tmp_path, Demo(train_images=3, validation_images=1))
     assert len(results(tmp_path)) == 4

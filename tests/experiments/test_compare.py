@@ -86,6 +86,27 @@ def test_what_f_t_is_ahead_counts_the_luck_of_training(cells: compare_table.Cell
     assert luck_of([{"success": [0.9]}], "success", 4) == luck_of([], "success", 4) == []
 
 
+def test_what_is_trained_once_for_all_edits_is_lucky_once(cells: compare_table.Cells) -> None:
+    trainings = [{"success": [0.9, 0.5]}]
+    wide = {}
+    for method in ("epsilon", "classifier"):
+        told = {**cells}
+        for task in TASKS:
+            told[method, task.name] = {**cells["sdedit", task.name], "trainings": trainings}
+        found = compare_table.gain(told, method, TASKS, "success")
+        wide[method] = found.high - found.low
+    assert wide["classifier"] > wide["epsilon"]
+
+
+def test_distances_of_sets_are_of_edits_that_have_a_reference(cells: compare_table.Cells) -> None:
+    far = {**cells["asyrp", "green"], "sets": {"fid": {**SET, "value": 9.0}}, "reference": False}
+    some = {**cells, ("asyrp", "green"): far}
+    found = compare_table.overall(some, ["asyrp"], TASKS)
+    assert found["Asyrp, f_t"]["fid"].value == SET["value"]
+    none = {("asyrp", task.name): far for task in TASKS}
+    assert "fid" not in compare_table.overall(none, ["asyrp"], TASKS)["Asyrp, f_t"]
+
+
 def test_pooling_averages_tasks_and_resamples_faces(cells: compare_table.Cells) -> None:
     found = compare_table.pooled(cells, "asyrp", TASKS, "success")
     means = [np.mean(cells["asyrp", t.name]["values"]["success"]) for t in TASKS]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from asyrp.cli import main
 from asyrp.errors import AsyrpError
 from asyrp.experiments.side_by_side import KEPT, folder_name, read_domains, side_by_side
 
@@ -36,8 +37,26 @@ def test_every_claim_and_method_has_a_column_a_domain(tmp_path: Path) -> None:
     assert "## Finders of directions" not in lines
 
 
-def test_a_foreign_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"domain": "a"}', '{"domain": "a", "edits": {"x": 1}, "claims": []}']
+)
+def test_a_foreign_file_is_named(tmp_path: Path, content: str) -> None:
     keep(tmp_path, "a", "holds", 1.0)
-    (tmp_path / "a" / KEPT).write_text("[]")
+    (tmp_path / "a" / KEPT).write_text(content)
     with pytest.raises(AsyrpError, match=r"is no result of asyrp reproduce .*; delete it"):
         read_domains(tmp_path)
+
+
+def test_it_is_named_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyrp.commands.reproduce.work", None)
+    place = tmp_path / "docs" / "results" / "b" / KEPT
+    place.parent.mkdir(parents=True)
+    place.write_text("[]")
+    line = ["reproduce", "--domain", "avatars-64", "--docs", str(tmp_path / "docs")]
+    line += ["--tasks", "smiling", "--studies", "theorem1", "--methods", "asyrp", "--further"]
+    assert main(line) == 2
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert "is no result of asyrp reproduce" in told
+    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["results"]

@@ -33,6 +33,7 @@ from asyrp.options.domains import Demo
 from asyrp.options.editing import Edit
 from asyrp.options.shared import Applying, Inverting, Network
 from asyrp.runtime.cpu import set_up_torch
+from asyrp.runtime.precision import check_range
 from asyrp.scorers.judge import Judge, answers, shown, wanted
 from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, read_upright, save_png, write_png
@@ -155,11 +156,12 @@ def wanted_tasks(domain: Domain, options: Demo) -> list[Task]:
 
 
 def check_tasks(domain: Domain, tasks: Sequence[Task], options: Demo) -> None:
-    """Refuse folders that hold what is not ours, before the work."""
+    """Refuse folders that hold what is not ours, and a precision that trains nothing."""
     check_results(options.out, options.photo, ("report.html", "report.json"))
     for task in tasks:
         check_results(options.out / task.name, None, ("faces.png", "strip.png", "curves.png"))
         if not is_ready(domain, task, options):
+            check_range(domain.model.dtype)
             check_direction(options.out / f"{task.name}.safetensors")
 
 

@@ -20,7 +20,7 @@ from asyrp.settings import TrainSettings
 
 DECODER = 0.7  # of a pass: what an edited timestep costs once more
 EDITED = 0.5  # of the timesteps, where the interval is not known yet
-STAGE = 30_000  # passes of a stage of an experiment, a guess from the times in docs/results.md
+STAGE = 30_000  # passes of a stage of an experiment, a guess from the times of avatars-64
 
 _asked: ContextVar[bool] = ContextVar("dry_run", default=False)
 

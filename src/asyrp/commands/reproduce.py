@@ -27,6 +27,7 @@ def run(options: Reproduce) -> dict[str, Any]:
     stages = stages_of(plan, names, options.faces, further)
     own = page_name(domain_of(plan).name)
     check_results(options.docs, None, ["results.md", own])
+    read_domains(options.docs / "results")  # of other domains, before the work
     kept = options.keep / folder_name(domain_of(plan).name)
     work(stages, kept, options.on.workers, domain_of(plan).model)
     with atomic_folder(options.docs) as docs:

@@ -74,7 +74,8 @@ def noisy_loss(
 ) -> Callable[[int], Tensor]:
     """Mean cross-entropy of the visible attributes of x_t, t uniform; step -> loss.
 
-    images: (n, 3, height, width). labels: (n, attributes), HIDDEN where not visible.
+    images: (n, 3, height, width). labels: (n, attributes), HIDDEN where not visible. seed: of the
+    rows, timesteps and noise of every step.
     """
     alpha_bars = torch.tensor(schedule.alpha_bars, dtype=torch.float64)
     targets = torch.from_numpy(labels.astype(np.int64))

@@ -22,7 +22,7 @@ from asyrp.experiments.studies.catalogue import WORDS, stage_name, study_of, stu
 from asyrp.experiments.studies.common import Verdict, ranged
 from asyrp.reporting.significance import holm
 from asyrp.reporting.statistics import HOW, Estimate, of_mean
-from asyrp.reporting.tables import markdown, percent
+from asyrp.reporting.tables import Row, markdown, percent
 from asyrp.runtime.precision import precision_of
 from asyrp.runtime.resumable import Stage, result_of, runs_of, seconds_of
 from asyrp.storage.json_files import write_json
@@ -56,10 +56,7 @@ def results(
     figures(plan, found, kept, pictures)
     known, rows, signs = verdicts(plan, names, found, kept)
     others = {name: (one, read_compared(one, kept)) for name, one in further.items()}
-    told = {name: _overall(*one) for name, one in others.items()}
-    told["methods"] = _overall(plan, found)
-    edits = {"methods": len(plan.tasks), **{k: len(one.tasks) for k, one in further.items()}}
-    write_json(pictures / KEPT, {"domain": domain, "edits": edits, "claims": rows, **told})
+    write_json(pictures / KEPT, _told(domain, rows, {"methods": (plan, found), **others}))
     at = pictures.relative_to(docs)
     parts = [
         f"# Results of {domain}",
@@ -76,6 +73,15 @@ def results(
         *(part for name, one in others.items() for part in (_FURTHER[name], *_further(name, *one))),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _told(
+    domain: str, rows: Sequence[Row], compared: Mapping[str, tuple[Plan, Compared]]
+) -> dict[str, Any]:
+    """What `side_by_side` reads: the claims, and of each comparison a row a method."""
+    edits = {name: len(plan.tasks) for name, (plan, _) in compared.items()}
+    every = {name: _overall(*one) for name, one in compared.items()}
+    return {"domain": domain, "edits": edits, "claims": rows, **every}
 
 
 def _overall(plan: Plan, found: Compared) -> list[dict[str, Any]]:

@@ -49,7 +49,11 @@ class Retrained:
 
 
 def luck_of(again: Trainings, metric: str, trainings: int) -> list[Part]:
-    """The variance that training gives a mean over so many trainings; none where it is unknown."""
+    """The variance that training gives a mean over so many trainings; none where it is unknown.
+
+    again: of the tasks that were trained again. trainings: that a claim's mean is over, 1 for what
+    is trained once for all tasks.
+    """
     known = [one[metric] for one in again if len(one.get(metric, ())) > 1]
     if not known:
         return []

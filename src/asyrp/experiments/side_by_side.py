@@ -33,13 +33,17 @@ def page_name(domain: str) -> str:
 def read_domains(*folders: Path) -> list[dict[str, Any]]:
     """What every domain's run left in folders of figures, by name; of one domain the last.
 
-    AsyrpError for a file that holds something else.
+    Raises:
+        AsyrpError: a file that holds something else.
     """
     found = {}
     for path in (path for folder in folders for path in folder.glob(f"*/{KEPT}")):
         try:
             one = json.loads(read_bounded(path))
-            found[one["domain"]] = {**one, "claims": one["claims"]}
+            missing = [key for key in ("domain", "edits", "claims") if key not in one]
+            if missing or not {*one["edits"]} <= one.keys():
+                raise ValueError(f"it lacks {', '.join(missing) or 'a comparison'}")
+            found[one["domain"]] = one
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AsyrpError(
                 f"{str(path)!r} is no result of asyrp reproduce ({error}); delete it"
