@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from asyrp.options.shared import Flat, Guides, Inverting, Network, Repeated, Unasked, unset
+from asyrp.options.shared import Flat, Guides, Inverting, Network, Repeated, Steps, Unasked, unset
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class App:
     """Path under which a reverse proxy has the page, as in /faces."""
     directions: Path = Path("directions")
     """Folder of your direction files; what is trained on the page is written there."""
-    steps: int = 40
-    """Timesteps of the grid (2 to T)."""
+    steps: Steps = 40
     people: int = 16
     """Tabs at a time; past it the one idle longest has to begin anew."""
     upload_megabytes: float = 20

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 import tyro
 
-from asyrp.options.shared import Flat, Inverting, OnDomain, Overwrite, Repeated, Training, unset
+from asyrp.options.shared import (
+    Flat,
+    Inverting,
+    OnDomain,
+    Overwrite,
+    Repeated,
+    Steps,
+    Training,
+    unset,
+)
 from asyrp.settings import Precision, TrainSettings
 
 
@@ -22,8 +31,7 @@ class Counts:
     """Images to train on."""
     validation_faces: int = 40
     """Validation images; every method is tuned on those that lack a task's value."""
-    steps: int = 40
-    """Timesteps of the grid (2 to T)."""
+    steps: Steps = 40
     rates: tuple[float, ...] = (0.3, 1.0, 3.0)
     """Learning rates that compare tries for each method, times the one that it is known for."""
 

@@ -16,6 +16,7 @@ from asyrp.options.shared import (
     Network,
     Overwrite,
     Repeated,
+    Steps,
     Training,
     unset,
 )
@@ -33,8 +34,7 @@ class Invert:
     store: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder of a latent store to keep the latents in; images it has are not inverted again. --out
     then gets run.json and the first batch of reconstructions."""
-    steps: int = 40
-    """Timesteps of the grid (2 to T)."""
+    steps: Steps = 40
     inversion: Inversion = "ddim"
     overwrite: Overwrite = False
     network: Annotated[Network, Flat] = field(default_factory=Network)
@@ -53,8 +53,7 @@ class Intervals:
     """What they should show, as in 'smiling face'."""
     out: Path
     """Folder for intervals.json and the plot of the curves."""
-    steps: int = 40
-    """Timesteps of the grid (2 to T)."""
+    steps: Steps = 40
     inversion: Inversion = "ddim"
     threshold_edit: Annotated[float | None, unset("that of the distance", "FLOAT")] = None
     """LPIPS(x, P_t) at t_edit for texts of cosine 1."""
@@ -143,8 +142,7 @@ class Edit:
     faces back into them, into OUT/pasted (extra align)."""
     store: Annotated[Path | None, unset("none", "PATH")] = None
     """Folder of a latent store that keeps the latents; the reconstruction error is not measured."""
-    steps: int = 40
-    """Timesteps of the grid (2 to T)."""
+    steps: Steps = 40
     strengths: Annotated[tuple[float, ...], unset("--strength alone", "[FLOAT ...]")] = ()
     """Several factors on --strength: one PNG an input and factor, NAME_+1.5.png, and
     sheet/sheet.png with a row for each of the first images; what the edits share is made once."""
@@ -168,8 +166,7 @@ class Sample:
     """Folder for the samples and run.json."""
     count: int = 16
     """Number of samples."""
-    steps: int = 40
-    """Timesteps of the grid (2 to T)."""
+    steps: Steps = 40
     overwrite: Overwrite = False
     applying: Annotated[Applying, Flat] = field(default_factory=Applying)
     network: Annotated[Network, Flat] = field(default_factory=Network)

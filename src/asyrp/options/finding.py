@@ -8,19 +8,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from asyrp.finders.catalogue import FINDERS, Amortised, Clip, Compose, Jacobian, Labels, Pairs, Pca
+from asyrp.finders.catalogue import FINDERS
 from asyrp.lookup import look_up
-from asyrp.options.shared import Flat, Guides, Inverting, Network, Overwrite, unset
+from asyrp.options.shared import Flat, Guides, Inverting, Network, Overwrite, one_of, unset
 
-By = (
-    Annotated[Clip, tyro.conf.subcommand("clip", prefix_name=False)]
-    | Annotated[Labels, tyro.conf.subcommand("labels", prefix_name=False)]
-    | Annotated[Pca, tyro.conf.subcommand("pca", prefix_name=False)]
-    | Annotated[Jacobian, tyro.conf.subcommand("jacobian", prefix_name=False)]
-    | Annotated[Pairs, tyro.conf.subcommand("pairs", prefix_name=False)]
-    | Annotated[Amortised, tyro.conf.subcommand("amortised", prefix_name=False)]
-    | Annotated[Compose, tyro.conf.subcommand("compose", prefix_name=False)]
-)
+By: Any = one_of(FINDERS)
 
 
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs)
@@ -28,7 +20,7 @@ By = (
 class Find:
     """Find directions, one way or another; `asyrp find --by NAME --help` lists a way's options."""
 
-    by: Annotated[By, Flat]
+    by: Annotated[By, Flat]  # type: ignore[valid-type]
     """How: --by NAME, or MODULE:NAME of your own."""
     out: Path
     """Folder for a direction file and a sheet of strips of each direction, and find.json."""
@@ -68,11 +60,11 @@ def find_of(argv: Sequence[str]) -> type[Find]:
     if argv[:1] != ["find"] or not name or ":" not in name[0]:
         return Find
     kind: Any = look_up(name[0], FINDERS, "finder")
-    own = Annotated[kind, tyro.conf.subcommand(name[0], prefix_name=False)]
+    every: Any = one_of({**FINDERS, name[0]: kind})
 
     @dataclass(frozen=True)
     class Extended(Find):
-        by: Annotated[By | own, Flat]  # type: ignore[valid-type]
+        by: Annotated[every, Flat]  # type: ignore[valid-type]
 
     Extended.__doc__ = Find.__doc__
     return Extended

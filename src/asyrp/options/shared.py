@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -13,6 +14,7 @@ Flat = tyro.conf.arg(name="")
 Overwrite = Annotated[
     bool, tyro.conf.arg(help="Replace files of --out that others made, or changed since.")
 ]
+Steps = Annotated[int, tyro.conf.arg(help="Timesteps of the grid (2 to T).")]
 InversionName = Literal["ddim", "belm", "bdia", "edict", "ddpm"]  # as in method.inversion
 Inversion = Annotated[
     InversionName,
@@ -142,17 +144,20 @@ class Applying:
     """Use directions of another network, at your own risk."""
 
 
-def asking(commands: dict[str, Any]) -> Any:
+def one_of(kinds: Mapping[str, Any]) -> Any:
+    """The union of some options, each a subcommand of its name."""
+    named = [Annotated[k, tyro.conf.subcommand(n, prefix_name=False)] for n, k in kinds.items()]
+    return Union[tuple(named)]  # noqa: UP007
+
+
+def asking(commands: Mapping[str, Any]) -> Any:
     """The dataclass of a command line: one of the commands, and what every command can be asked."""
-    kinds = [
-        Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)]
-        for name, kind in commands.items()
-    ]
+    kinds = one_of(commands)
 
     @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs)
     @dataclass(frozen=True)
     class Asked:
-        command: Annotated[Union[tuple(kinds)], Flat]  # type: ignore[valid-type]  # noqa: UP007
+        command: Annotated[kinds, Flat]  # type: ignore[valid-type]
         json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
         """Print the result as one JSON object on standard output; all else goes to the other."""
         dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
