@@ -1,6 +1,5 @@
 """The pictures of `asyrp evaluate`: folders lined up by stem."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from asyrp.metrics.calibration import PERFECT, WRONG
 from asyrp.metrics.of_image import Pictures
 from asyrp.options.evaluate import Evaluate
 from asyrp.storage.files import read_object
-from asyrp.storage.image_sources import Loaded, load
+from asyrp.storage.image_sources import Loaded, Record, load
 
 
 class MatchedPictures(NamedTuple):
@@ -33,15 +32,9 @@ class MatchedPictures(NamedTuple):
     against: list[torch.Tensor]
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of every picture."""
-        height, width = self.runs[0].edits.shape[-2:]
-        return height, width
-
-    @property
     def fitted_line(self) -> str:
         """What is said of the sources that were fitted."""
-        height, width = self.size
+        height, width = self.runs[0].edits.shape[-2:]
         return (
             f"{self.fitted} of {len(self.names)} sources have another size than the edits; fitted "
             f"to {width} x {height} as asyrp edit fits its inputs (centre crop, then resizing)"
@@ -65,15 +58,13 @@ def gather(options: Evaluate) -> MatchedPictures:
     for name, loaded in every.items():
         if name != "--images":
             _check_sizes(name, loaded, size)
-    names = matched(every)
-    stacks = {}
-    for name, loaded in every.items():
-        images = {Path(record.name).stem: record.image for record in loaded.records}
-        stacks[name] = torch.stack([images[stem] for stem in names])
+    by_stem = {name: _by_stem(name, loaded) for name, loaded in every.items()}
+    lost = {Path(one.name).stem for loaded in every.values() for one in loaded.skipped}
+    names, sources = matched(by_stem, lost), by_stem["--images"]
+    stacks = {n: torch.stack([of[stem].image for stem in names]) for n, of in by_stem.items()}
     ends = stacks.get("--reconstructions"), stacks.get("--perfect")
     edited = [stack for name, stack in stacks.items() if name.startswith("--edits")]
     runs = [Pictures(stacks["--images"], stack, *ends) for stack in edited]
-    sources = {Path(r.name).stem: r for r in every["--images"].records}
     skipped = [f"{n} {s.name}: {s.reason}" for n, loaded in every.items() for s in loaded.skipped]
     seeds = [seed_of(path) for path in options.edits]
     labels = [sources[name].labels for name in names]
@@ -102,27 +93,32 @@ def _check_sizes(name: str, loaded: Loaded, size: tuple[int, int]) -> None:
             )
 
 
-def matched(every: Mapping[str, Loaded]) -> list[str]:
-    """The stems that all sources share, sorted; unreadable pictures are left out of all.
+def _by_stem(name: str, loaded: Loaded) -> dict[str, Record]:
+    found: dict[str, Record] = {}
+    for record in loaded.records:
+        stem = Path(record.name).stem
+        if stem in found:
+            raise AsyrpError(
+                f"{name} has two pictures of the stem {stem!r}; they are lined up by it; rename one"
+            )
+        found[stem] = record
+    return found
+
+
+def matched(every: Mapping[str, Mapping[str, Record]], lost: set[str]) -> list[str]:
+    """The stems that all sources share, sorted.
+
+    lost: those of unreadable pictures, which are left out of all.
 
     Raises:
-        AsyrpError: a stem that one of them has twice, or has and another has not.
+        AsyrpError: a stem that one of them has and another has not.
     """
-    for name, loaded in every.items():
-        for stem, count in Counter(Path(record.name).stem for record in loaded.records).items():
-            if count > 1:
-                raise AsyrpError(
-                    f"{name} has two pictures of the stem {stem!r}; they are lined up by it; "
-                    "rename one"
-                )
-    stems = {n: {Path(r.name).stem for r in loaded.records} for n, loaded in every.items()}
-    lost = {Path(s.name).stem for loaded in every.values() for s in loaded.skipped}
-    first, *rest = stems
+    first, *rest = every
     for other in rest:
-        alone = sorted((stems[first] ^ stems[other]) - lost)
+        alone = sorted((every[first].keys() ^ every[other].keys()) - lost)
         if alone:
             raise AsyrpError(
                 f"{first} and {other} must hold pictures of the same stems; {len(alone)} are in "
                 f"only one of them, such as {alone[0]!r}; rename or remove them"
             )
-    return sorted(set.intersection(*stems.values()))
+    return sorted(set.intersection(*map(set, every.values())))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from asyrp.commands.evaluate_pictures import MatchedPictures
-from asyrp.commands.judges import NONE, described, partiality
+from asyrp.commands.judges import described, lender_of, partiality
 from asyrp.method.protocols import templates_of
 from asyrp.metrics.calibration import BETTER, LINES, scores
 from asyrp.metrics.frechet import FID_DRAWS, KID_DRAWS, LEAST_FID
@@ -79,12 +79,9 @@ def notes_of(
 
 def _lent(options: Evaluate, scorers: Scorers, questions: Questions | None) -> dict[str, str]:
     """What is said where the guide itself lends its features to FID and KID."""
-    guide, features = options.guides.encoder, options.features
-    if features == "judge" and questions is not None:
-        lender = questions.encoder
-    else:
-        asked = features == "encoder" or (features == "judge" and options.judge == NONE)
-        lender = guide if asked else ""
+    guide = options.guides.encoder
+    by_guide = guide if lender_of(options) == "encoder" else ""
+    lender = questions.encoder if questions and options.features == "judge" else by_guide
     if scorers.features is None or not lender or not same_encoder(lender, guide):
         return {}
     return {
@@ -202,19 +199,8 @@ def _over_runs(notes: dict[str, Any]) -> str:
 
 
 def _audit_rows(gaps: list[Gap]) -> list[dict[str, Any]]:
-    return [
-        {
-            "metric": gap.metric,
-            "attribute": gap.attribute,
-            "lowest": gap.lowest,
-            "highest": gap.highest,
-            "gap": gap.gap,
-            "by chance": gap.by_chance,
-            "p (Holm)": gap.p,
-            "gap / deviation": gap.spread,
-        }
-        for gap in gaps[:MOST_GAPS]
-    ]
+    named = {"by_chance": "by chance", "p": "p (Holm)", "spread": "gap / deviation"}
+    return [{named.get(k, k): v for k, v in gap._asdict().items()} for gap in gaps[:MOST_GAPS]]
 
 
 _GROUPS = (

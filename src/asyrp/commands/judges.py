@@ -1,12 +1,13 @@
 """The networks of `asyrp evaluate`; its judge is a domain's, none, or questions in a file."""
 
 from pathlib import Path
+from typing import Any
 
 from asyrp.commands.common import check_device
 from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.method.text_direction import new_text_direction
-from asyrp.metrics.features import EncoderFeatures, FeatureNetwork
+from asyrp.metrics.features import EncoderFeatures
 from asyrp.metrics.table import Scorers
 from asyrp.metrics.zero_shot import Questions, ZeroShotJudge, read_questions
 from asyrp.options.evaluate import Evaluate
@@ -16,7 +17,9 @@ from asyrp.scorers.segmentation import load_segmenter
 from asyrp.scorers.vision import load_vision
 
 NONE = "none"
-EVERY = ("s_dir", "success", "lpips", "sc", "identity", "fid", "diversity")
+# what --leave-out may name -> who measures it
+MEASURES = {"lpips": "distance", "diversity": "spread", "success": "judge", "sc": "segmenter"}
+MEASURES |= {"fid": "features", "identity": "identity"}
 
 
 def questions_of(judge: str) -> Questions | None:
@@ -37,36 +40,32 @@ def questions_of(judge: str) -> Questions | None:
 
 def scorers_of(options: Evaluate, questions: Questions | None = None) -> Scorers:
     """The networks that the asked metrics need."""
-    wanted, device = set(EVERY) - set(options.leave_out), check_device(options.device)
-    unjudged = options.features == "judge" and options.judge == NONE
-    lender = "encoder" if unjudged else options.features
-    guided = bool(options.target) and "s_dir" in wanted
-    encoder = distance = None
-    features: FeatureNetwork | None = None
-    if guided or (lender == "encoder" and "fid" in wanted):
+    out, device = set(options.leave_out), check_device(options.device)
+    own, lender = judging(options.judge, device, questions), lender_of(options)
+    guided = bool(options.target) and "s_dir" not in out
+    encoder = distance = guide = None
+    features = own.features if lender == "judge" else None
+    if guided or (lender == "encoder" and "fid" not in out):
         encoder = load_encoder(options.guides.encoder, device)
-    if wanted & {"lpips", "diversity"}:
+    if encoder and guided:
+        guide = new_text_direction(encoder, options.source, options.target)
+    if not {"lpips", "diversity"} <= out:
         distance = load_distance(options.guides.distance, device)
     if lender == "encoder":
         features = EncoderFeatures(encoder) if encoder else None
-    elif lender != "judge" and "fid" in wanted:
+    elif lender != "judge" and "fid" not in out:
         features = load_vision(lender, device)
-    own = judging(options.judge, options.device, questions)
-    segmenter, identity = own.segmenter, own.identity
-    if options.segmenter:
-        segmenter = load_segmenter(options.segmenter, options.device)
-    if options.identity:
-        identity = load_identity(Path(options.identity))
-    texts = options.source, options.target
-    return Scorers(
-        guide=new_text_direction(encoder, *texts) if encoder and guided else None,
-        distance=distance if "lpips" in wanted else None,
-        spread=distance if "diversity" in wanted else None,
-        judge=own.judge if "success" in wanted else None,
-        segmenter=segmenter if "sc" in wanted else None,
-        features=(own.features if lender == "judge" else features) if "fid" in wanted else None,
-        identity=identity if "identity" in wanted else None,
-    )
+    segmenter = load_segmenter(options.segmenter, device) if options.segmenter else own.segmenter
+    identity = load_identity(Path(options.identity)) if options.identity else own.identity
+    found = Scorers(guide, distance, distance, own.judge, segmenter, features, identity)
+    left: dict[str, Any] = {name: None for metric, name in MEASURES.items() if metric in out}
+    return found._replace(**left)
+
+
+def lender_of(options: Evaluate) -> str:
+    """Whose features FID and KID compare: "judge", "encoder", or the name of another network."""
+    unjudged = options.features == "judge" and options.judge == NONE
+    return "encoder" if unjudged else options.features
 
 
 def judging(judge: str, device: str, questions: Questions | None = None) -> Scorers:
