@@ -28,8 +28,6 @@ MOST_OUTSIDE = 0.1  # share of mirrored border that is not worth a word
 SIDES = range(8, 2049)
 SHOWN = 4  # refusals that are named
 
-Aligned = tuple[Image.Image, AlignmentNote]
-
 
 def run(options: Align) -> dict[str, Any]:
     """Write one PNG a photograph, or nothing where none can be aligned."""
@@ -82,7 +80,9 @@ def _foresee(paths: Sequence[Path], detect: FaceDetector, out: Path) -> None:
         foreseen(f"align {len(paths)} photographs into {out}", seconds)
 
 
-def aligned(path: Path, detect: FaceDetector, like: Like, size: int, face: int | None) -> Aligned:
+def aligned(
+    path: Path, detect: FaceDetector, like: Like, size: int, face: int | None
+) -> tuple[Image.Image, AlignmentNote]:
     """The face of a photograph as a dataset cuts it out, (size, size), and where it lay.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -39,7 +39,7 @@ def studio_of(options: App) -> Studio:
         return studio
     model = network(options.network)
     tools = Scorers(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
-    return Studio(*_parts(options, tools))
+    return _studio(options, tools)
 
 
 def _of_domain(options: App, name: str) -> Studio:
@@ -49,11 +49,11 @@ def _of_domain(options: App, name: str) -> Studio:
     aligned = getattr(source, "ALIGNED", None) == "celeba"
     align = _aligner(domain.model.image_shape[-1]) if aligned else None
     shown = examples_of(domain, getattr(source, "examples", None))
-    return Studio(*_parts(options, tools), shown, domain, align)
+    return _studio(options, tools, shown, domain, align)
 
 
-def _parts(options: App, tools: Scorers) -> tuple[Scorers, Path, Habits]:
-    """What every studio has, where its network can be used."""
+def _studio(options: App, tools: Scorers, *more: Any) -> Studio:
+    """A studio, where its network can be used. more: what only that of a domain has."""
     model = tools.model
     if not isinstance(model.space, Pixels) or model.image_shape[0] != 3:
         raise AsyrpError(
@@ -64,11 +64,8 @@ def _parts(options: App, tools: Scorers) -> tuple[Scorers, Path, Habits]:
     torch.set_num_threads(options.threads or torch.get_num_threads())
     size, pixels = options.upload_megabytes * 1e6, options.upload_megapixels * 1e6
     limits = Limits(int(size), int(pixels))
-    return (
-        tools,
-        options.directions,
-        Habits(options.steps, options.inverting, limits, options.people),
-    )
+    habits = Habits(options.steps, options.inverting, limits, options.people)
+    return Studio(tools, options.directions, habits, *more)
 
 
 def examples_of(domain: Domain, shown: Callable[[], Tensor] | None = None) -> list[Picture]:

@@ -12,7 +12,6 @@ from asyrp.commands.outputs import check_direction
 from asyrp.errors import AsyrpError
 from asyrp.method.direction_file import check_fits, save_direction
 from asyrp.method.directions import ImplicitDirection, TimestepDirection
-from asyrp.method.hspace import HSpaceUNet
 from asyrp.networks import load_model
 from asyrp.networks.convert.convert import (
     TORCH_SUFFIXES,
@@ -22,7 +21,7 @@ from asyrp.networks.convert.convert import (
     write_weights,
 )
 from asyrp.networks.convert.detect import Detected, detect
-from asyrp.networks.convert.hyperparameters import Hyperparameters, read_hyperparameters
+from asyrp.networks.convert.hyperparameters import read_hyperparameters
 from asyrp.networks.convert.verify import LIMIT, Proof
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.networks.presets import find_preset
@@ -50,7 +49,10 @@ def run(options: Convert) -> dict[str, Any]:
 def _network(options: Convert, path: Path, found: Detected) -> None:
     if options.out.suffix in (".safetensors", *TORCH_SUFFIXES):
         raise AsyrpError(f"a network becomes a folder; {str(options.out)!r} looks like a file")
-    said, ignored = _said(options)
+    said, ignored = read_hyperparameters(_config(options))
+    preset = find_preset(options.preset) if options.preset else None
+    if preset is not None:
+        said = said.over(preset.said)
     done = convert(found, said)
     write_folder(options.out, done, {"file": path.name, "sha256": digest_of(path)})
     structure = done.structure
@@ -60,30 +62,28 @@ def _network(options: Convert, path: Path, found: Detected) -> None:
     fact("class", type(done.unet).__name__)
     _tell_all("assumed", done.assumed)
     _tell_all("not used", [", ".join(ignored)] if ignored else [])
-    _tell_all("licence", [find_preset(options.preset).licence] if options.preset else [])
+    _tell_all("licence", [preset.licence] if preset else [])
     _tell_proof(done.proof)
     fact("wrote", options.out)
 
 
-def _said(options: Convert) -> tuple[Hyperparameters, tuple[str, ...]]:
-    """What --config and --preset say together, and the names that mean nothing here."""
-    values = read_object(options.config) if options.config else {}
-    said, ignored = read_hyperparameters(values)
-    if options.preset is not None:
-        said = said.over(find_preset(options.preset).said)
-    return said, ignored
+def _config(options: Convert) -> dict[str, Any]:
+    return read_object(options.config) if options.config else {}
 
 
 def _direction(options: Convert, path: Path, found: Detected) -> None:
     _check_file(options.out, (".safetensors",))
     check_direction(options.out)
-    values = read_object(options.config) if options.config else {}
+    values = _config(options)
     known = read_known(values)
     if options.cosine is not None:
         known = replace(known, cosine=options.cosine)
-    model = _model(options)
+    model, fingerprint = None, ""
+    if options.model is not None:
+        prompt = Prompt(options.prompt, options.guidance)
+        model = load_model(options.model, prompt=prompt, class_label=options.class_label)
+        fingerprint = model.fingerprint()
     preset = find_preset(options.preset) if options.preset else None
-    fingerprint = model.fingerprint() if model else ""
     done = convert_direction(found, path.name, known, fingerprint, preset)
     if model:
         check_fits(path, done.direction, model)
@@ -95,13 +95,6 @@ def _direction(options: Convert, path: Path, found: Detected) -> None:
     _tell_all("assumed", done.assumed)
     _tell_all("not used", [", ".join(names)] if (names := foreign(values)) else [])
     fact("wrote", options.out)
-
-
-def _model(options: Convert) -> HSpaceUNet | None:
-    if options.model is None:
-        return None
-    prompt = Prompt(options.prompt, options.guidance)
-    return load_model(options.model, prompt=prompt, class_label=options.class_label)
 
 
 def _what(direction: nn.Module) -> str:

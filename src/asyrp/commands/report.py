@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ img{max-width:100%;image-rendering:auto} figure{margin:1.5rem 0} figcaption{colo
 table{border-collapse:collapse} td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd}
 td{text-align:right} td:first-child,th:first-child{text-align:left}
 """.strip()
+FACTS = ["t_start", "t_edit", "t_boost", "strength", "text_cosine", "perceptual_distance"]
+FACTS += ["reconstruction_mse", "test_images"]
 
 
 def write_report(path: Path, content: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
@@ -27,12 +29,12 @@ def write_report(path: Path, content: Mapping[str, Any], figures: Mapping[str, P
     for edit in content["edits"]:
         parts += [
             f"<h2>{html.escape(_title(edit))}</h2>",
-            _table(_facts(edit), ("what", "value")),
+            _table(("what", "value"), *_facts(edit)),
             "<h3>Other attributes that changed, %</h3>",
-            _table(_leaks(edit), ("attribute", "edit", "reconstruction")),
+            _table(("attribute", "edit", "reconstruction"), *_leaks(edit)),
         ]
-    seconds = {k: (f"{v:.1f}",) for k, v in content["seconds"].items()}
-    parts += ["<h2>Seconds</h2>", _table(seconds, ("stage", "seconds"))]
+    seconds = [(stage, f"{took:.1f}") for stage, took in content["seconds"].items()]
+    parts += ["<h2>Seconds</h2>", _table(("stage", "seconds"), *seconds)]
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
     page = f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>"
     write_text(path, page)
@@ -58,31 +60,24 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _facts(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    names = ["t_start", "t_edit", "t_boost", "strength", "text_cosine", "perceptual_distance"]
-    names += ["reconstruction_mse", "test_images"]
-    found = {name: content[name] for name in names}
-    return {
-        name: (f"{value:.4g}" if isinstance(value, float) else str(value),)
-        for name, value in found.items()
-    }
+def _facts(content: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    for name in FACTS:
+        value = content[name]
+        yield name, f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _leaks(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    edit = content["leakage_by_attribute"]
+def _leaks(content: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     plain = content["leakage_reconstruction_by_attribute"]
-    return {name: (f"{100 * edit[name]:.1f}", f"{100 * plain[name]:.1f}") for name in edit}
+    for name, share in content["leakage_by_attribute"].items():
+        yield name, f"{100 * share:.1f}", f"{100 * plain[name]:.1f}"
 
 
-def _table(rows: Mapping[str, tuple[str, ...]], head: tuple[str, ...]) -> str:
-    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    body = "".join(
-        f"<tr><td>{html.escape(name)}</td>"
-        + "".join(f"<td>{html.escape(value)}</td>" for value in values)
-        + "</tr>"
-        for name, values in rows.items()
-    )
-    return f"<table><tr>{cells}</tr>{body}</table>"
+def _table(head: Sequence[str], *rows: Sequence[str]) -> str:
+    return f"<table>{_row(head, 'th')}{''.join(_row(row, 'td') for row in rows)}</table>"
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def _figure(caption: str, picture: Path) -> str:
