@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from asyrp.commands.forecast import STAGE, foresee
@@ -156,13 +155,6 @@ def check_guides(spec: str, guides: Guides, measured: bool = True) -> None:
                 f"{asked} {why}, and {spec!r} is another network; needed --{name}: {better} for "
                 "photographs"
             )
-
-
-@torch.no_grad()
-def shown(model: HSpaceUNet, x: Tensor) -> Iterator[Tensor]:
-    """The picture (3, height, width) of each clean x, decoded one at a time."""
-    for one in x:
-        yield model.space.decode(one[None])[0]
 
 
 class Applied(NamedTuple):

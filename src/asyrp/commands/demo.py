@@ -219,11 +219,9 @@ def score(judge: Judge, task: Task, before: Tensor, after: Tensor) -> Score:
     seen, then = answers(judge, before), answers(judge, after)
     moved = changed(seen, then, shown(judge, seen, task.attribute, task.value))
     made = succeeded(then, task.attribute, wanted(judge, task.attribute, task.value))
-    left = {name: row for name, row in moved.items() if name not in task.follows}
-    known = {name: row for name, row in left.items() if not np.isnan(row).all()}
-    leakage = float(np.nanmean(np.concatenate(list(known.values()))))
-    shares = {name: float(np.nanmean(row)) for name, row in known.items()}
-    return Score(float(made.mean()), leakage, shares)
+    left = {n: row for n, row in moved.items() if n not in task.follows and not np.isnan(row).all()}
+    shares = {name: float(np.nanmean(row)) for name, row in left.items()}
+    return Score(float(made.mean()), float(np.nanmean(np.stack([*left.values()]))), shares)
 
 
 def _pictures(

@@ -51,7 +51,7 @@ def direction_of(
     with timed(seconds, f"{task.name}: invert, find intervals"):
         material = gather(model, [guide], job)
     with timed(seconds, f"{task.name}: train"):
-        (saved,) = train(model, [guide], material, job)
+        (saved,) = train(model, material, job)
         checkpoint_of(job).unlink(missing_ok=True)
     return saved
 

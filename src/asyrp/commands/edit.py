@@ -14,13 +14,7 @@ from torch import Tensor
 from asyrp.commands.align import align
 from asyrp.commands.common import Applied, applied, edit_notes, network, progress, say, tell_others
 from asyrp.commands.forecast import editing_passes, foresee, inverting_passes
-from asyrp.commands.inverting import (
-    folder_images,
-    inverter_of,
-    open_store,
-    pictures,
-    tell_strangers,
-)
+from asyrp.commands.inverting import folder_images, inverter_of, open_store, tell_strangers
 from asyrp.commands.outputs import on_domain
 from asyrp.commands.paste import paste
 from asyrp.errors import AsyrpError
@@ -182,38 +176,35 @@ def _aligned(job: Job, like: Like) -> Path:
 def _inputs(job: Job, folder: Path) -> Inputs:
     """Inverted now, or from a store."""
     model, options = job.model, job.options
-    how = (options.network, options.inverting, options.steps, options.inversion)
-    inverter = inverter_of(model, *how)
+    inverter, images = inverter_of(model, options, options.steps), folder_images(folder, model)
     if options.store is None:
-        found = pictures(folder, model)
-        tell_strangers(model, options.network.model, found.names, found.images)
-        done = inverter(found.images, found.names)
-        errors = dict(zip(found.names, done.errors.tolist(), strict=True))
-        return Inputs(found.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
-    images, store = folder_images(folder, model), open_store(options.store, job.processes)
+        images = replace(images, held=images.stacked())
+        tell_strangers(images, options.network.model)
+        done = inverter(images.stacked(), images.names)
+        errors = dict(zip(images.names, done.errors.tolist(), strict=True))
+        return Inputs(images.paths, done.latents.__getitem__, {"reconstruction_mse": errors})
+    store = open_store(options.store, job.processes)
     before = len(store)
     keys = inverter.into(store, images)
     if len(store) > before:
-        tell_strangers(model, options.network.model, images.names, images)
+        tell_strangers(images, options.network.model)
     told = {"store": str(options.store), "keys": dict(zip(images.names, keys, strict=True))}
-    return Inputs(list(images.paths), lambda rows: latents_from(store, keys[rows]), told)
+    return Inputs(images.paths, lambda rows: latents_from(store, keys[rows]), told)
 
 
 def _write(out: Path, job: Job, inputs: Inputs) -> None:
     """One PNG an edit; of --strengths a sheet of the first images, from the first process."""
     options, notes = job.options, edit_notes(job.chosen)
     first = inputs.paths[job.processes.share(len(inputs.paths))][:MOST_SHOWN]
-    rows = [names_of([path.stem], options) for path in first]
-    if job.processes.rank or not options.strengths:
-        rows = []
-    overview: dict[str, Tensor] = {name: torch.empty(0) for row in rows for name in row}
+    rows = [names_of([path.stem], options) for path in first if options.strengths]
+    shown = dict[str, Tensor]()
     with closing(_edited(job, inputs)) as edits:
         for name, image in edits:
             write_png(out / name, image, notes)
-            if name in overview:
-                overview[name] = image
-    if rows:
-        sheet = contact_sheet([torch.stack([overview[name] for name in row]) for row in rows])
+            if any(name in row for row in rows):
+                shown[name] = image
+    if rows and job.processes.rank == 0:
+        sheet = contact_sheet([torch.stack([shown[name] for name in row]) for row in rows])
         write_png(new_folder(out / SHEET) / "sheet.png", sheet, notes)
 
 
@@ -240,10 +231,9 @@ def _made(job: Job, latents: Tensor, first: int, report: Report) -> Sequence[Ten
     options, chosen, enough = job.options, job.chosen, job.enough
     how = {"steps": options.steps, "t_boost": chosen.t_boost, "seed": options.applying.seed}
     batch: dict[str, Any] = {**how, "batch_size": options.network.at_once}
-    by: dict[str, Any] = {"inversion": options.inversion}
-    if options.solver == "second-order":
-        by["walker"] = walk_second_order
-    walk: Callable[..., Tensor] = partial(edit, job.model, **by, **batch)
+    walker = walk_second_order if options.solver == "second-order" else None
+    by = {"inversion": options.inversion, "walker": walker}
+    walk: Callable[..., Tensor] = partial(edit, job.model, **by, **batch)  # type: ignore[arg-type]
 
     def at(factor: float, row: int) -> Tensor:
         return walk(latents[row : row + 1], scaled(chosen.attributes, factor), first=first + row)

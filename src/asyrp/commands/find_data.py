@@ -10,10 +10,11 @@ from torch import Tensor
 from asyrp.commands.common import progress, say
 from asyrp.commands.find_labels import labels_for
 from asyrp.commands.intervals import describe
-from asyrp.commands.inverting import drawn, inverter_of, pictures
+from asyrp.commands.inverting import drawn, folder_images, inverter_of
 from asyrp.domains.base import built_in, source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
+from asyrp.experiments.measure import pictures_of
 from asyrp.finders.amortised import parsed, read_text_pairs
 from asyrp.finders.base import FinderData
 from asyrp.finders.catalogue import Amortised, Clip, Compose, Jacobian, Labels, Pairs
@@ -112,14 +113,14 @@ class Source(NamedTuple):
         images, names = self.images[-MOST_MEASURED:], (self.names or [])[-MOST_MEASURED:]
         if self.noise is not None:
             return Pictures(images, self.noise[-MOST_MEASURED:])
-        done = inverter_of(model, options.network, options.inverting, EDIT_STEPS)(images, names)
+        done = inverter_of(model, options, EDIT_STEPS)(images, names)
         return Pictures(done.reconstructions, done.latents)
 
     def latents(self, model: HSpaceUNet, options: Find, t_start: int, state: Path) -> Tensor:
         """At t_start on the grid of finding, in batches that `state` keeps; or x_T of samples."""
         if self.noise is not None:
             return self.noise
-        inverter_of(model, options.network, options.inverting, options.steps)  # checks the grid
+        inverter_of(model, options, options.steps)  # checks the grid
         how = (options.steps, options.inverting.convention, options.inverting.refinements)
         known = ("latents", model.fingerprint(), *how, t_start)
         parts, count = [], len(self.images)
@@ -137,8 +138,8 @@ class Source(NamedTuple):
 def source_of_images(model: HSpaceUNet, options: Find) -> Source:
     """The images of a folder, or samples of the network."""
     if options.images is not None:
-        gallery = pictures(options.images, model)
-        return Source(gallery.images, gallery.names)
+        folder = folder_images(options.images, model)
+        return Source(folder.stacked(), folder.names)
     count, size = options.random or FEW_SAMPLES, options.network.at_once
     made = drawn(model, count, options.seed, EDIT_STEPS, size)
     return Source(made.images, None, made.latents)
@@ -178,7 +179,7 @@ def second_of(model: HSpaceUNet, options: Find, found: Source) -> Source | None:
     if not isinstance(options.by, Pairs):
         return None
     folder, names = options.by.after, found.names or []
-    second = pictures(folder, model)
+    second = folder_images(folder, model)
     rows = {Path(name).stem: row for row, name in enumerate(second.names)}
     missing = [name for name in names if Path(name).stem not in rows]
     if missing:
@@ -187,7 +188,7 @@ def second_of(model: HSpaceUNet, options: Find, found: Source) -> Source | None:
             f"{len(missing)} of {len(names)} have none, such as {missing[0]!r}"
         )
     order = torch.tensor([rows[Path(name).stem] for name in names])
-    return Source(second.images, second.names).at(order)
+    return Source(second.stacked(), second.names).at(order)
 
 
 def directions_of(
@@ -203,7 +204,6 @@ def directions_of(
     return parts, [load_named(Path(text), model) for text in options.by.without]
 
 
-@torch.no_grad()
 def mask_of(model: HSpaceUNet, options: Find, images: Tensor) -> Tensor | None:
     """Where to look or edit, (height, width) of x; None for everywhere."""
     by, size = options.by, model.image_shape[1:]
@@ -212,18 +212,18 @@ def mask_of(model: HSpaceUNet, options: Find, images: Tensor) -> Tensor | None:
     if isinstance(by, Compose) and by.polygon:
         return polygon_mask(by.polygon, size)
     if isinstance(by, Compose) and by.segments:
-        shown = torch.cat([model.space.decode(one[None]) for one in images])
-        return segment_mask(segmenter_of(by.segmenter, options), shown, by.segments)
+        segmenter = segmenter_of(by.segmenter, options.network.device)
+        return segment_mask(segmenter, pictures_of(model, images), by.segments)
     return None
 
 
-def segmenter_of(name: str, options: Find) -> Segmenting:
+def segmenter_of(name: str, device: str) -> Segmenting:
     """A segmentation network by name."""
     if name in built_in():
-        found = source_of(name).scorers(options.network.device).segmenter
+        found = source_of(name).scorers(device).segmenter
         if found is None:
             raise AsyrpError(f"{name} has no segmenter; give a folder or a Hub id of one")
         return found
     from asyrp.scorers.segmentation import load_segmenter
 
-    return load_segmenter(name, options.network.device)
+    return load_segmenter(name, device)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from asyrp.commands.judges import judging
 from asyrp.errors import AsyrpError
+from asyrp.experiments.measure import pictures_of
 from asyrp.finders.catalogue import Labels
 from asyrp.method.hspace import HSpaceUNet
-from asyrp.scorers.judge import Judge, answers, wanted
+from asyrp.scorers.judge import answers, wanted
 from asyrp.storage.image_sources import csv_table
 
 
@@ -66,22 +67,13 @@ def in_table(
     return Labelled(torch.tensor(labels), torch.tensor(rows, dtype=torch.long), left_out)
 
 
-@torch.no_grad()
 def _judged(model: HSpaceUNet, settings: Labels, images: Tensor) -> Tensor:
-    judge = judge_named(settings.labels, model)
-    place = wanted(judge, settings.attribute, settings.value)
-    shown = [model.space.decode(one[None].to(model.device)) for one in images]
-    found = answers(judge, torch.cat(shown))[settings.attribute]
-    return (torch.as_tensor(found) == place).long()
-
-
-def judge_named(name: str, model: HSpaceUNet) -> Judge:
-    """The judge of a domain, or one made of the questions in a file.
-
-    Raises:
-        AsyrpError: no such file or domain, or a domain without a judge.
-    """
-    judge = judging(name, str(model.device)).judge
+    """By the judge of a domain, or one made of the questions in a file."""
+    judge = judging(settings.labels, str(model.device)).judge
     if judge is None:
-        raise AsyrpError(f"{name} has no judge; give a FILE.csv or a FILE.json of questions")
-    return judge
+        raise AsyrpError(
+            f"{settings.labels} has no judge; give a FILE.csv or a FILE.json of questions"
+        )
+    place = wanted(judge, settings.attribute, settings.value)
+    found = answers(judge, pictures_of(model, images.to(model.device)))[settings.attribute]
+    return (torch.as_tensor(found) == place).long()

@@ -5,7 +5,7 @@ from typing import Any
 
 from asyrp.commands.common import check_guides, network, say
 from asyrp.commands.forecast import foresee, inverting_passes
-from asyrp.commands.inverting import inverter_of, pictures
+from asyrp.commands.inverting import folder_images, inverter_of
 from asyrp.commands.outputs import on_domain
 from asyrp.experiments.plots import plot_curves, save_figure
 from asyrp.finders.prepare import MOST_CURVE_IMAGES, curves_of
@@ -25,7 +25,8 @@ def run(options: Intervals) -> dict[str, Any]:
     check_results(options.out, None, ["intervals.json", "curves.png"])
     model = network(options.network)
     check_guides(options.network.model, options.guides)
-    found = pictures(options.images, model, MOST_CURVE_IMAGES)
+    found = folder_images(options.images, model, MOST_CURVE_IMAGES)
+    images = found.stacked()
     distance = distance_for(model, options.guides.distance)
     encoder = encoder_for(model, options.guides.encoder)
     guide = new_text_direction(encoder, options.source, options.target)
@@ -36,12 +37,11 @@ def run(options: Intervals) -> dict[str, Any]:
     }
     given = {name: value for name, value in asked.items() if value is not None}
     thresholds = replace(distance.thresholds, **given)
-    size, count = options.network.at_once, len(found.paths)
+    size, count = options.network.at_once, len(found)
     passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
     would = f"measure the curves of {count} images into {options.out}"
     foresee(would, model, passes + count * options.steps, size, kept=4 * count)
-    how = (options.network, options.inverting, options.steps, options.inversion)
-    done = inverter_of(model, *how)(found.images, found.names)
+    done = inverter_of(model, options, options.steps)(images, found.names)
     grid = (options.steps, size, options.inversion)
     curves = curves_of(model, done.reconstructions, done.latents, distance, *grid)
     result = find_intervals(curves, guide.cosine, thresholds)

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asyrp.commands.common import network, say, shown, tell_others
+from asyrp.commands.common import network, say, tell_others
 from asyrp.commands.forecast import foresee, inverting_passes
-from asyrp.commands.inverting import Inverter, folder_images, inverter_of, open_store, pictures
+from asyrp.commands.inverting import FolderImages, Inverter, folder_images, inverter_of, open_store
 from asyrp.commands.outputs import on_domain
 from asyrp.method.latent_file import Latents, save_latents
 from asyrp.options.editing import Invert
@@ -28,13 +28,11 @@ def run(options: Invert) -> dict[str, Any]:
     passes = inverting_passes(count, options.steps, options.inverting, options.inversion)
     would = f"invert {count} images into {options.store or options.out}"
     foresee(would, model, passes, options.network.at_once, kept=3 * count)
-    inverter = inverter_of(
-        model, options.network, options.inverting, options.steps, options.inversion
-    )
+    inverter = inverter_of(model, options, options.steps)
+    found = folder_images(options.images, model)
     if options.store is not None:
-        return _into_store(inverter, options, options.store)
-    found = pictures(options.images, model)
-    done = inverter(found.images, found.names)
+        return _into_store(inverter, options, options.store, found)
+    done = inverter(found.stacked(), found.names)
     if inverter.processes.rank:
         return {}
     names, errors = tuple(found.names), tuple(done.errors.tolist())
@@ -43,8 +41,8 @@ def run(options: Invert) -> dict[str, Any]:
     by_name = dict(zip(names, errors, strict=True))
     with atomic_folder(options.out) as out:
         save_latents(out / "latents.safetensors", kept)
-        for path, image in zip(found.paths, shown(model, done.reconstructions), strict=True):
-            write_png(out / f"{path.stem}.png", image)
+        for path, x in zip(found.paths, done.reconstructions, strict=True):
+            write_png(out / f"{path.stem}.png", model.space.decode(x[None])[0])
         told = record("invert", options, model, reconstruction_mse=by_name)
         write_json(out / "run.json", told)
     say(f"wrote {len(names)} reconstructions, their latents and run.json to {options.out}")
@@ -52,10 +50,12 @@ def run(options: Invert) -> dict[str, Any]:
     return {"out": options.out, **told}
 
 
-def _into_store(inverter: Inverter, options: Invert, folder: Path) -> dict[str, Any]:
+def _into_store(
+    inverter: Inverter, options: Invert, folder: Path, images: FolderImages
+) -> dict[str, Any]:
     """Hold a batch of images at a time, however many there are."""
     model, size = inverter.model, options.network.at_once
-    images, store = folder_images(options.images, model), open_store(folder, inverter.processes)
+    store = open_store(folder, inverter.processes)
     keys = inverter.into(store, images)
     if inverter.processes.rank:
         return {}
@@ -63,8 +63,8 @@ def _into_store(inverter: Inverter, options: Invert, folder: Path) -> dict[str, 
     back = replace(inverter, processes=SINGLE_PROCESS).led_back(store, few, keys[:size])
     more = {"store": str(folder), "keys": dict(zip(images.names, keys, strict=True))}
     with atomic_folder(new_folder(options.out)) as out:
-        for path, image in zip(few.paths, shown(model, back.images), strict=True):
-            write_png(out / f"{path.stem}.png", image)
+        for path, x in zip(few.paths, back.images, strict=True):
+            write_png(out / f"{path.stem}.png", model.space.decode(x[None])[0])
         told = record("invert", options, model, **more)
         write_json(out / "run.json", told)
     say(f"{folder} holds the latents of {len(keys)} images; wrote run.json to {options.out}")

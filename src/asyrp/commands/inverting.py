@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,9 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import Name, inversion_of, top_of
 from asyrp.method.latent_cache import invert_into, latents_from, recipe_of, state_key, walk_into
 from asyrp.method.schedule import check_steps
-from asyrp.options import Inverting, Network
+from asyrp.options import Inverting
+from asyrp.options.editing import Edit, Intervals, Invert, Train
+from asyrp.options.finding import Find
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup, assemble
 from asyrp.scorers.load import check_rgb
 from asyrp.storage.image_folders import find_images
@@ -29,23 +31,6 @@ LOOKED_AT = 8  # pictures, for whether they are of the domain
 POOR_RECONSTRUCTION = 0.02  # mean squared error in [-1, 1] above which an edit will not look right
 
 
-class Gallery(NamedTuple):
-    """The pictures of a folder as x of a network: paths, file names, and (n, c, height, width)."""
-
-    paths: list[Path]
-    names: list[str]
-    images: Tensor
-
-
-def pictures(folder: Path, model: HSpaceUNet, most: int | None = None) -> Gallery:
-    """Read a folder (or one picture); a network of latents gets their codes."""
-    check_rgb(model)
-    _, height, width = model.picture_shape
-    paths = find_images(folder)[:most]
-    found = torch.stack([read_image(path, (height, width)) for path in paths])
-    return Gallery(paths, [path.name for path in paths], model.space.encode(found))
-
-
 def drawn(model: HSpaceUNet, count: int, seed: int, steps: int, size: int) -> Pictures:
     """Samples of a network and their x_T, with a progress bar; `size` at a time."""
     latents = random_latents(model, count, seed)
@@ -54,24 +39,16 @@ def drawn(model: HSpaceUNet, count: int, seed: int, steps: int, size: int) -> Pi
     return Pictures(images, latents)
 
 
-def tell_strangers(
-    model: HSpaceUNet, domain: str, names: Sequence[str], images: Sequence[Tensor] | Tensor
-) -> None:
-    """Warn of pictures, among the first, that a built-in domain does not know."""
-    few = min(LOOKED_AT, len(names))
-    lines = {names[i]: stranger(model, domain, images[i].to(model.device)) for i in range(few)}
-    told = [f"{name!r}: {line}" for name, line in lines.items() if line]
-    if told:
-        more = f" So for {len(told)} of the first {few} pictures." if few > 1 else ""
-        say(f"warning: {told[0]}{more}")
-
-
 @dataclass(frozen=True)
 class FolderImages(Sequence[Tensor]):
-    """The pictures of a folder as x of a network, (c, height, width) each, read when asked for."""
+    """The pictures of a folder as x of a network, (c, height, width) each, read when asked for.
 
-    paths: tuple[Path, ...]
+    held: all of them, (n, c, height, width), where they were read before.
+    """
+
+    paths: list[Path]
     model: HSpaceUNet
+    held: Tensor | None = None
 
     @property
     def names(self) -> list[str]:
@@ -82,22 +59,39 @@ class FolderImages(Sequence[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, row: int) -> Tensor:  # type: ignore[override]
+        if self.held is not None:
+            return self.held[row]
         _, height, width = self.model.picture_shape
         return self.model.space.encode(read_image(self.paths[row], (height, width))[None])[0]
 
     def part(self, rows: slice) -> "FolderImages":
         """Some of them."""
-        return FolderImages(self.paths[rows], self.model)
+        held = None if self.held is None else self.held[rows]
+        return FolderImages(self.paths[rows], self.model, held)
+
+    def stacked(self) -> Tensor:
+        """All of them, (n, c, height, width)."""
+        return torch.stack([*self]) if self.held is None else self.held
 
 
-def folder_images(folder: Path, model: HSpaceUNet) -> FolderImages:
-    """The pictures of a folder, or one.
+def folder_images(folder: Path, model: HSpaceUNet, most: int | None = None) -> FolderImages:
+    """The pictures of a folder, or one; a network of latents gets their codes.
 
     Raises:
         AsyrpError: none there, or a network of other than RGB pictures.
     """
     check_rgb(model)
-    return FolderImages(tuple(find_images(folder)), model)
+    return FolderImages(find_images(folder)[:most], model)
+
+
+def tell_strangers(images: FolderImages, domain: str) -> None:
+    """Warn of pictures, among the first, that a built-in domain does not know."""
+    few, model = images.part(slice(LOOKED_AT)), images.model
+    lines = [stranger(model, domain, x.to(model.device)) for x in few]
+    told = [f"{name!r}: {line}" for name, line in zip(few.names, lines, strict=True) if line]
+    if told:
+        more = f" So for {len(told)} of the first {len(few)} pictures." if len(few) > 1 else ""
+        say(f"warning: {told[0]}{more}")
 
 
 def open_store(folder: Path, processes: ProcessGroup = SINGLE_PROCESS) -> RecordStore:
@@ -202,11 +196,12 @@ class Inverter:
 
 
 def inverter_of(
-    model: HSpaceUNet, network: Network, inverting: Inverting, steps: int, inversion: Name = "ddim"
+    model: HSpaceUNet, options: Edit | Find | Intervals | Invert | Train, steps: int
 ) -> Inverter:
     """The inverter of a command's options, with a grid of some steps."""
+    network, by = options.network, "ddim" if isinstance(options, Find) else options.inversion
     processes = assemble(network.device)
-    return Inverter(model, steps, inverting, network.at_once, inversion, processes)
+    return Inverter(model, steps, options.inverting, network.at_once, by, processes)
 
 
 def tell_errors(errors: Tensor, names: Sequence[str]) -> None:

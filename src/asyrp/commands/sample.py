@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import applied, edit_notes, network, progress, say, shown, tell_others
+from asyrp.commands.common import applied, edit_notes, network, progress, say, tell_others
 from asyrp.commands.forecast import editing_passes, foresee
 from asyrp.commands.outputs import on_domain
+from asyrp.experiments.measure import pictures_of
 from asyrp.method.editing import edit, random_latents
 from asyrp.method.schedule import check_steps
 from asyrp.options.editing import Sample
@@ -35,7 +36,7 @@ def run(options: Sample) -> dict[str, Any]:
     how = (chosen.attributes, options.steps, chosen.t_boost, options.applying.seed, size)
     with progress(f"drawing {options.count} samples") as report:
         images = edit(model, latents, *how, report=report)
-    images = torch.stack([*shown(model, images)])
+    images = pictures_of(model, images)
     notes = edit_notes(chosen)
     with atomic_folder(options.out) as out:
         for name, image in zip(names, images, strict=True):
@@ -48,8 +49,8 @@ def run(options: Sample) -> dict[str, Any]:
     return {"out": options.out, **told}
 
 
-def rows_of(images: Tensor, columns: int = 8) -> list[Tensor]:
+def rows_of(images: Tensor, most: int = 8) -> list[Tensor]:
     """(n, c, height, width) in rows of equal length, the last filled up with white."""
-    first, *rest = images.split(columns)
-    white = torch.ones_like(first)
-    return [first, *(torch.cat([row, white[len(row) :]]) for row in rest)]
+    columns = min(most, len(images))
+    white = images.new_ones(-len(images) % columns, *images.shape[1:])
+    return [*torch.cat([images, white]).split(columns)]

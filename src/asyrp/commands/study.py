@@ -9,7 +9,7 @@ import torch
 from asyrp.commands.common import network, say, work
 from asyrp.commands.compare import plan_of
 from asyrp.commands.forecast import foresee, inverting_passes
-from asyrp.commands.inverting import Inverter, pictures
+from asyrp.commands.inverting import Inverter, folder_images
 from asyrp.domains.base import source_of
 from asyrp.domains.shipped import load_named
 from asyrp.errors import AsyrpError
@@ -77,11 +77,11 @@ def of_images(options: Study) -> dict[str, Any]:
     names, on = source_of(options.on.domain).NETWORKS, options.on
     model = network(Network(names.model, on.device, on.dtype, 16, names.prompt, names.guidance))
     steps = options.counts.steps
-    found = pictures(options.images, model, options.faces)
-    count = len(found.paths)
+    found = folder_images(options.images, model, options.faces)
+    images, count = found.stacked(), len(found)
     passes = inverting_passes(count, steps, options.inverting) + 2 * count * steps
     foresee(f"study {count} images into {options.out}", model, passes, kept=3 * count)
-    done = Inverter(model, steps, options.inverting)(found.images, found.names)
+    done = Inverter(model, steps, options.inverting)(images, found.names)
     with torch.no_grad():
         if options.name == "theorem1":
             top, distance = model.schedule.length - 1, distance_for(model, names.distance)
@@ -91,4 +91,4 @@ def of_images(options: Study) -> dict[str, Any]:
         act = saved.attribute(strength * saved.card.strength)
         grid = paper_grid(steps, model.schedule.length)
         boost = saved.card.t_boost
-        return diagnose.measure(model, found.images, done.latents, grid, act, boost)
+        return diagnose.measure(model, images, done.latents, grid, act, boost)

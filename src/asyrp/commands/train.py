@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from asyrp.commands.common import check_guides, network, say, stem_of
 from asyrp.commands.forecast import foresee, training_passes
-from asyrp.commands.inverting import drawn, folder_images, inverter_of, open_store, pictures
+from asyrp.commands.inverting import drawn, folder_images, inverter_of, open_store
 from asyrp.commands.outputs import check_direction, on_domain
 from asyrp.commands.recipes import MOST_MEASURED, followed, phases_of, tell
-from asyrp.commands.training_pictures import InMemory, InStore, Samples, TrainingPictures
+from asyrp.commands.training_pictures import InFolder, Samples
 from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
@@ -31,7 +31,7 @@ from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection, load_direction, save_direction
 from asyrp.method.directions import Direction
 from asyrp.method.editing import edit
-from asyrp.method.editing_interval import EditInterval, edit_interval
+from asyrp.method.editing_interval import edit_interval
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.region import check_covers
 from asyrp.method.strength import saturating
@@ -52,13 +52,13 @@ class TrainingData(NamedTuple):
     """What directions are found from.
 
     train, checked: images to train and to validate on, on the grid of training. validation: the
-    latter at T and on the grid of editing. phases: of each target.
+    latter at T and on the grid of editing. wanted: of each target.
     """
 
     train: Pictures | StoredPictures
     checked: Pictures
     validation: Pictures
-    phases: tuple[EditInterval, ...]
+    wanted: Sequence[Wanted]
 
 
 def run(options: Train) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def run(options: Train) -> dict[str, Any]:
     foresee(would, model, along, options.network.at_once, learning, kept)
     data = gather(model, guides, options)
     tell(options, len(data.train), encoder.name)
-    saved = train(model, guides, data, options, begun)
+    saved = train(model, data, options, begun)
     if assemble(options.network.device).rank == 0:
         checkpoint_of(options).unlink(missing_ok=True)
     for path in files:
@@ -169,31 +169,28 @@ def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -
     phases = phases_of(model, guides, measured, options, distance)
     start = phases[0].t_start
     shown = found.to_train(slice(0, cut), start)
-    return TrainingData(shown, found.ready(slice(cut, None), start), validation, phases)
+    wanted = [Wanted(*one) for one in zip(guides, phases, strict=True)]
+    return TrainingData(shown, found.ready(slice(cut, None), start), validation, wanted)
 
 
-def pictures_of(model: HSpaceUNet, options: Train) -> TrainingPictures:
+def pictures_of(model: HSpaceUNet, options: Train) -> InFolder | Samples:
     """Samples, or the pictures of a folder, in memory or with a store."""
-    network, steps, store = options.network, options.training.steps, None
+    network, store = options.network, None
     if options.random:
         found = drawn(model, options.random, options.training.seed, EDIT_STEPS, network.at_once)
     if options.store is not None:
         store = open_store(options.store, assemble(network.device))
     if options.random:
         return Samples(model, found, store)
-    inverter = inverter_of(model, network, options.inverting, steps, options.inversion)
-    folder, noised = options.images or Path(), options.training.along == "noised"
-    if store is None:
-        return InMemory(pictures(folder, model), inverter, noised)
-    return InStore(folder_images(folder, model), inverter, noised, store)
+    inverter = inverter_of(model, options, options.training.steps)
+    images = folder_images(options.images or Path(), model)
+    if store is None:  # all are read before the long work
+        images = replace(images, held=images.stacked())
+    return InFolder(images, inverter, options.training.along == "noised", store)
 
 
 def train(
-    model: HSpaceUNet,
-    guides: Sequence[TextDirection],
-    data: TrainingData,
-    options: Train,
-    neighbour: nn.Module | None = None,
+    model: HSpaceUNet, data: TrainingData, options: Train, neighbour: nn.Module | None = None
 ) -> list[SavedDirection]:
     """Train with a progress bar, previews and a checkpoint, then find the strengths of 1.
 
@@ -204,24 +201,21 @@ def train(
     settings, checkpoint = options.training, checkpoint_of(options)
     if checkpoint.exists():
         say(f"continuing from {checkpoint}")
-    wanted = [Wanted(*one) for one in zip(guides, data.phases, strict=True)]
-    parts = (data.train, data.checked, settings, checkpoint)
-    job = start_together(model, wanted, *parts, assemble(options.network.device), neighbour)
+    parts = (data.wanted, data.train, data.checked, settings, checkpoint)
+    job = start_together(model, *parts, assemble(options.network.device), neighbour)
     outcomes = _followed(model, job, data, options)
     saved = []
-    for i, (one, outcome) in enumerate(zip(wanted, outcomes, strict=True)):
-        direction = job.goals[i].direction.requires_grad_(False)
-        texts, kept = (options.source, options.target[i]), {"keep": one.guide.asked[2:]}
-        strength = 1.0 if options.strength is None else options.strength
-        card = make_card(model, texts, *one, settings, outcome | kept, strength)
-        saved.append(SavedDirection(direction, card))
+    strength = 1.0 if options.strength is None else options.strength
+    every = zip(options.target, data.wanted, job.goals, outcomes, strict=True)
+    for target, one, goal, outcome in every:
+        told = outcome | {"keep": one.guide.asked[2:]}
+        card = make_card(model, (options.source, target), *one, settings, told, strength)
+        saved.append(SavedDirection(goal.direction.requires_grad_(False), card))
     _write(files_of(options), saved)
     if options.strength is None and job.checked is not None:
-        found = [_strength(model, job, i, options) for i in range(len(saved))]
-        saved = [
-            one._replace(card=replace(one.card, strength=strength))
-            for one, strength in zip(saved, found, strict=True)
-        ]
+        for i, (direction, card) in enumerate(saved):
+            card = replace(card, strength=_strength(model, job, i, options))
+            saved[i] = SavedDirection(direction, card)
         _write(files_of(options), saved)
     return saved
 
@@ -271,7 +265,7 @@ def _show(model: HSpaceUNet, job: Training, goal: int, data: TrainingData, optio
     if options.previews is None or not is_first():
         return
     name = files_of(options)[goal].stem if len(options.target) > 1 else "latest"
-    few, when = data.validation[:MOST_PREVIEWED], data.phases[goal]
+    few, when = data.validation[:MOST_PREVIEWED], data.wanted[goal].phases
     direction, training = cast(Direction, job.goals[goal].direction), options.training
     act = Attribute(direction, when.t_edit, 1.0, training.steps, when.t_start, training.region)
     edits = edit(model, few.latents, [act], EDIT_STEPS, inversion=options.inversion)

@@ -4,12 +4,11 @@
 training, with latents at a timestep.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from asyrp.commands.inverting import FolderImages, Gallery, Inverter
+from asyrp.commands.inverting import FolderImages, Inverter
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.latent_cache import add_latents, latents_from
@@ -45,75 +44,50 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class InMemory:
-    """The pictures of a folder, all at once. inverter: on the grid of training."""
+class InFolder:
+    """The pictures of a folder. inverter: on the grid of training.
 
-    gallery: Gallery
-    inverter: Inverter
-    noised: bool
-
-    def __len__(self) -> int:
-        return len(self.gallery.paths)
-
-    def returned(self, rows: slice) -> Pictures:
-        """Inverted and led back."""
-        names, images = self.gallery.names[rows], self.gallery.images[rows]
-        if not names:
-            return Pictures(images, images)
-        done = replace(self.inverter, steps=EDIT_STEPS)(images, names)
-        return Pictures(done.reconstructions, done.latents)
-
-    def ready(self, rows: slice, at: int) -> Pictures:
-        """Inverted."""
-        images = self.gallery.images[rows]
-        found = self.inverter.latents(images, at) if len(images) else images
-        return Pictures(images, found, at)
-
-    def to_train(self, rows: slice, at: int) -> Pictures:
-        """The same; images alone where training noises them."""
-        images = self.gallery.images[rows]
-        return Pictures(images, images, at) if self.noised else self.ready(rows, at)
-
-
-@dataclass(frozen=True)
-class InStore:
-    """The same pictures, whose latents a store keeps; those of training are read when needed."""
+    store: keeps the latents, and those of training are read when needed; None to hold them all.
+    """
 
     images: FolderImages
     inverter: Inverter
     noised: bool
-    store: RecordStore
+    store: RecordStore | None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def returned(self, rows: slice) -> Pictures:
-        """Inverted into the store, and led back."""
+        """Inverted and led back."""
         part, inverter = self.images.part(rows), replace(self.inverter, steps=EDIT_STEPS)
         if not part.paths:
             return self._none()
-        return inverter.led_back(self.store, part, inverter.into(self.store, part))
+        if self.store is not None:
+            return inverter.led_back(self.store, part, inverter.into(self.store, part))
+        done = inverter(part.stacked(), part.names)
+        return Pictures(done.reconstructions, done.latents)
 
     def ready(self, rows: slice, at: int) -> Pictures:
-        """Inverted into the store, and read."""
+        """Inverted."""
         part = self.images.part(rows)
         if not part.paths:
             return self._none(at)
-        images = torch.stack([image.cpu() for image in part])
+        images = part.stacked()
+        if self.store is None:
+            return Pictures(images, self.inverter.latents(images, at), at)
         found = latents_from(self.store, self.inverter.into(self.store, part, at))
-        return Pictures(images, found.to(self.inverter.model.device), at)
+        return Pictures(images.cpu(), found.to(self.inverter.model.device), at)
 
-    def to_train(self, rows: slice, at: int) -> StoredPictures:
-        """In the store; with their names for keys where training noises images."""
+    def to_train(self, rows: slice, at: int) -> Pictures | StoredPictures:
+        """The same; where training noises them images alone, whose keys are their names."""
         part = self.images.part(rows)
-        keys: Sequence[str] = part.names
-        if part.paths and not self.noised:
-            keys = self.inverter.into(self.store, part, at)
+        if self.store is None:
+            images = part.stacked()
+            return Pictures(images, images, at) if self.noised else self.ready(rows, at)
+        keys = part.names if self.noised else self.inverter.into(self.store, part, at)
         return StoredPictures(self.store, keys, part, at)
 
     def _none(self, at: int | None = None) -> Pictures:
         none = torch.zeros(0, *self.inverter.model.image_shape)
         return Pictures(none, none, at)
-
-
-TrainingPictures = Samples | InMemory | InStore
