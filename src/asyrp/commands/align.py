@@ -1,8 +1,8 @@
 """asyrp align."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 from PIL import Image
@@ -74,10 +74,8 @@ def align(
 def _foresee(paths: Sequence[Path], detect: FaceDetector, out: Path) -> None:
     """With --dry-run: look at one photograph, and end here."""
     if is_asked():
-        began = time.perf_counter()
-        detect(read_upright(paths[0]))
-        seconds = len(paths) * (time.perf_counter() - began)
-        foreseen(f"align {len(paths)} photographs into {out}", seconds)
+        seconds = timeit(lambda: detect(read_upright(paths[0])), number=1)
+        foreseen(f"align {len(paths)} photographs into {out}", len(paths) * seconds)
 
 
 def aligned(

@@ -1,8 +1,8 @@
 """asyrp evaluate: the table of an edit, from folders of pictures."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 from asyrp.commands import look
@@ -107,10 +107,9 @@ def _foresee(
         run._replace(**{name: x[:FEW] for name, x in run._asdict().items() if x is not None})
         for run in matched.runs
     ]
-    began = time.perf_counter()
-    over_runs(few, scorers, wish)
-    seconds = (time.perf_counter() - began) * len(matched.names) / len(few[0].edits)
-    foreseen(f"measure {len(matched.names)} edits into {options.out}", seconds)
+    count, seconds = len(matched.names), timeit(lambda: over_runs(few, scorers, wish), number=1)
+    would = f"measure {count} edits into {options.out}"
+    foreseen(would, seconds * count / len(few[0].edits))
 
 
 def on_domain(options: Evaluate) -> Evaluate:

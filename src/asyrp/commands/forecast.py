@@ -2,10 +2,10 @@
 
 import resource
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from timeit import repeat
 from typing import Any
 
 import torch
@@ -91,17 +91,17 @@ def is_asked() -> bool:
 
 def pass_seconds(model: HSpaceUNet, batch: int, gradients: bool = False) -> float:
     """Of one image, in a batch; the fastest of three, since the first sets the network up."""
-    x, seconds = _noise(model, batch), []
+    x = _noise(model, batch)
+
+    def once() -> None:
+        encoded = model.encode(x, 0)
+        eps = model.decode(encoded, encoded.h.detach().requires_grad_(gradients))
+        if gradients:
+            eps.square().mean().backward()  # type: ignore[no-untyped-call]
+        finish(model.device)
+
     with torch.set_grad_enabled(gradients):
-        for _ in range(3):
-            began = time.perf_counter()
-            encoded = model.encode(x, 0)
-            eps = model.decode(encoded, encoded.h.detach().requires_grad_(gradients))
-            if gradients:
-                eps.square().mean().backward()  # type: ignore[no-untyped-call]
-            finish(model.device)
-            seconds.append(time.perf_counter() - began)
-    return min(seconds) / batch
+        return min(repeat(once, number=1, repeat=3)) / batch
 
 
 def peak_bytes(device: torch.device) -> float:
