@@ -68,7 +68,7 @@ def _studio(options: App, tools: Scorers, *more: Any) -> Studio:
     return Studio(tools, options.directions, habits, *more)
 
 
-def examples_of(domain: Domain, shown: Callable[[], Tensor] | None = None) -> list[Picture]:
+def examples_of(domain: Domain, shown: Callable[[], Tensor] | None) -> list[Picture]:
     """Pictures to begin with: those that a domain shows, or else its first test images."""
     noun, about = domain.noun.capitalize(), {"kind": "domain", "domain": domain.name}
     if shown is not None:

@@ -17,12 +17,15 @@ from asyrp.finders.prepare import boost_of, parse_direction
 from asyrp.method.asymmetric_process import Attribute, check_acts, intervals_of
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import Report
+from asyrp.method.editing_interval import Found
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.region import check_covers
 from asyrp.method.schedule import paper_grid
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
-from asyrp.options import Applying, Guides, Network
+from asyrp.options import Applying, Network
+from asyrp.options.editing import Intervals, Train
+from asyrp.options.finding import Find
 from asyrp.options.shared import Unasked
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.runtime.distributed import assemble, is_first
@@ -138,23 +141,32 @@ def check_device(name: str) -> str:
     return name
 
 
-def check_guides(spec: str, guides: Guides, measured: bool = True) -> None:
+def check_guides(options: Find | Intervals | Train, measured: bool = True) -> None:
     """Raise AsyrpError where nobody asked for what guides a network of other pictures.
 
     measured: whether the distance is looked at.
     """
+    spec, guides = options.network.model, options.guides
     if spec == Network().model:
         return
-    knows = (
+    for name, asked, why, better in (
         ("encoder", guides.encoder, "knows drawn faces alone", "clip"),
         ("distance", guides.distance, "has thresholds of drawn faces", "lpips-alex"),
-    )
-    for name, asked, why, better in knows[: 1 + measured]:
+    )[: 1 + measured]:
         if isinstance(asked, Unasked):
             raise AsyrpError(
                 f"{asked} {why}, and {spec!r} is another network; needed --{name}: {better} for "
                 "photographs"
             )
+
+
+def describe(found: Found, cosine: float) -> str:
+    """One line for the user."""
+    edit, boost = found.t_edit, found.t_boost
+    return (
+        f"text cosine {cosine:.3f}; t_start {found.t_start}, t_edit {edit.t} (90 % band "
+        f"{edit.low} to {edit.high}), t_boost {boost.t} ({boost.low} to {boost.high})"
+    )
 
 
 class Applied(NamedTuple):

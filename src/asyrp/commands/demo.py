@@ -250,9 +250,9 @@ def _pictures(
     }
 
 
-def enlarged(image: Tensor, factor: int = 2) -> Tensor:
-    """(3, h, w) with every pixel repeated."""
-    return image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+def enlarged(image: Tensor) -> Tensor:
+    """(3, h, w) -> (3, 2 h, 2 w)."""
+    return image.repeat_interleave(2, 1).repeat_interleave(2, 2)
 
 
 def _content(domain: Domain, task: Task, saved: SavedDirection, tested: Tested) -> dict[str, Any]:

@@ -36,8 +36,9 @@ def facts(missing: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
         "asyrp",
         f"{version('asyrp')}, Python {platform.python_version()} on {platform.platform()}",
     )
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     yield "torch", f"{torch.__version__}, {torch.get_num_threads()} threads"
-    for device in devices():
+    for device in ("cpu", *gpus, *["mps"] * torch.backends.mps.is_available()):
         pays = "pays" if bfloat16_pays(torch.device(device)) else "does not pay"
         yield device, f"bfloat16 {pays} here (--dtype auto)"
     if hasattr(os, "getloadavg"):
@@ -50,12 +51,6 @@ def facts(missing: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
         yield "domain", f"{domain}: {', '.join(names) or 'no directions'}"
     for name, lacks in missing.items():
         yield "not there", f"extra {name} ({', '.join(lacks)}): pip install 'asyrp[{name}]'"
-
-
-def devices() -> list[str]:
-    """Where torch can compute."""
-    found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    return found + ["mps"] * torch.backends.mps.is_available()
 
 
 def extras() -> dict[str, list[str]]:

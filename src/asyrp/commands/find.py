@@ -47,7 +47,7 @@ def run(options: Find) -> dict[str, Any]:
     texts = texts_of(options) if isinstance(options.by, Pca | Jacobian) else []
     encoder = None
     if texts or "text" in options.by.needs:
-        check_guides(options.network.model, options.guides)
+        check_guides(options)
         encoder = encoder_for(model, options.guides.encoder)
     _foresee(model, options)
     state = options.out.with_name(f"{options.out.name}.unfinished")

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asyrp.commands.common import progress, say
+from asyrp.commands.common import describe, progress, say
 from asyrp.commands.find_labels import labels_for
-from asyrp.commands.intervals import describe
 from asyrp.commands.inverting import drawn, folder_images, inverter_of
 from asyrp.domains.base import built_in, source_of
 from asyrp.domains.shipped import load_named

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,13 +14,8 @@ from asyrp.method.hspace import HSpaceUNet
 from asyrp.scorers.judge import answers, wanted
 from asyrp.storage.image_sources import csv_table
 
-
-class Labelled(NamedTuple):
-    """labels: (m,), 1 where the value shows. rows: their images. left_out: names of others."""
-
-    labels: Tensor
-    rows: Tensor
-    left_out: list[str]
+# labels (m,), 1 where the value shows; rows of their images; names of the images left out
+Labelled = tuple[Tensor, Tensor, list[str]]
 
 
 def labels_for(
@@ -38,7 +32,7 @@ def labels_for(
     """
     if not settings.labels.lower().endswith(".csv"):
         labels = _judged(model, settings, images)
-        return Labelled(labels, torch.arange(len(labels)), [])
+        return labels, torch.arange(len(labels)), []
     if names is None:
         raise AsyrpError("samples have no labels in a CSV; give --images, or a judge for --labels")
     table = {Path(item.name).name: item.labels for item in csv_table(Path(settings.labels))}
@@ -64,7 +58,7 @@ def in_table(
     rows = [row for row, name in enumerate(names) if values.get(name)]
     labels = [int(values[names[row]] == settings.value) for row in rows]
     left_out = [name for name in names if not values.get(name)]
-    return Labelled(torch.tensor(labels), torch.tensor(rows, dtype=torch.long), left_out)
+    return torch.tensor(labels), torch.tensor(rows, dtype=torch.long), left_out
 
 
 def _judged(model: HSpaceUNet, settings: Labels, images: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from asyrp.commands.common import check_guides, network, say
+from asyrp.commands.common import check_guides, describe, network, say
 from asyrp.commands.forecast import foresee, inverting_passes
 from asyrp.commands.inverting import folder_images, inverter_of
 from asyrp.commands.outputs import on_domain
@@ -24,7 +24,7 @@ def run(options: Intervals) -> dict[str, Any]:
     options = on_domain(options)
     check_results(options.out, None, ["intervals.json", "curves.png"])
     model = network(options.network)
-    check_guides(options.network.model, options.guides)
+    check_guides(options)
     found = folder_images(options.images, model, MOST_CURVE_IMAGES)
     images = found.stacked()
     distance = distance_for(model, options.guides.distance)
@@ -68,12 +68,3 @@ def as_json(
         "x0": found.curves.x0.mean(1).tolist(),
         "xt": found.curves.xt.mean(1).tolist(),
     }
-
-
-def describe(found: Found, cosine: float) -> str:
-    """One line for the user."""
-    edit, boost = found.t_edit, found.t_boost
-    return (
-        f"text cosine {cosine:.3f}; t_start {found.t_start}, t_edit {edit.t} (90 % band "
-        f"{edit.low} to {edit.high}), t_boost {boost.t} ({boost.low} to {boost.high})"
-    )

@@ -94,7 +94,7 @@ def tell_strangers(images: FolderImages, domain: str) -> None:
         say(f"warning: {told[0]}{more}")
 
 
-def open_store(folder: Path, processes: ProcessGroup = SINGLE_PROCESS) -> RecordStore:
+def open_store(folder: Path, processes: ProcessGroup) -> RecordStore:
     """Open a store; the first process of a group makes it."""
     if processes.rank == 0:
         RecordStore(folder)

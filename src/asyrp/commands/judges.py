@@ -38,7 +38,7 @@ def questions_of(judge: str) -> Questions | None:
     return read_questions(Path(judge))
 
 
-def scorers_of(options: Evaluate, questions: Questions | None = None) -> Scorers:
+def scorers_of(options: Evaluate, questions: Questions | None) -> Scorers:
     """The networks that the asked metrics need."""
     out, device = set(options.leave_out), check_device(options.device)
     own, lender = judging(options.judge, device, questions), lender_of(options)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import cast
 
-from asyrp.commands.common import say
-from asyrp.commands.intervals import describe
+from asyrp.commands.common import describe, say
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, curves_of
 from asyrp.method.editing_interval import EditInterval, Given, find_intervals
@@ -114,8 +113,6 @@ def phases_of(
     found = [find_intervals(curves, guide.cosine, distance.thresholds, given) for guide in guides]
     for guide, one in zip(guides, found, strict=True):
         say(describe(one, guide.cosine))
-    each = [one.interval for one in found]
-    start = max(one.t_start for one in each)  # all begin at once, to be learnt side by side
-    together = [replace(one, t_start=start) for one in each]
-    first = assemble(options.network.device).same(together)  # other machines may round apart
-    return tuple(first)
+    start = max(one.t_start for one in found)  # all begin at once, to be learnt side by side
+    together = [replace(one.interval, t_start=start) for one in found]
+    return tuple(assemble(options.network.device).same(together))  # machines may round apart

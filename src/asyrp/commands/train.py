@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import nn
 from tqdm import tqdm
 
@@ -46,6 +47,7 @@ from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results
 
 MOST_PREVIEWED = 8
+NONE = Pictures(torch.empty(0), torch.empty(0))  # held out
 
 
 class TrainingData(NamedTuple):
@@ -67,7 +69,7 @@ def run(options: Train) -> dict[str, Any]:
     check(options)
     model, files = network(options.network), files_of(options)
     measured = None in (options.t_start, options.t_edit, options.t_boost)
-    check_guides(options.network.model, options.guides, measured)
+    check_guides(options, measured)
     encoder = encoder_for(model, options.guides.encoder)
     guides = []
     for target in options.target:
@@ -84,7 +86,7 @@ def run(options: Train) -> dict[str, Any]:
     data = gather(model, guides, options)
     tell(options, len(data.train), encoder.name)
     saved = train(model, data, options, begun)
-    if assemble(options.network.device).rank == 0:
+    if is_first():
         checkpoint_of(options).unlink(missing_ok=True)
     for path in files:
         say(f"wrote {path}")
@@ -163,14 +165,15 @@ def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -
         distance = distance_for(model, options.guides.distance)
     found = pictures_of(model, options)
     cut = len(found) - min(options.validation, len(found) // 4)
-    validation = measured = found.returned(slice(cut, None))
-    if not len(validation) and distance is not None:
+    held = slice(cut, None) if cut < len(found) else None
+    validation = measured = found.returned(held) if held else NONE
+    if held is None and distance is not None:
         measured = found.returned(slice(0, MOST_MEASURED))
     phases = phases_of(model, guides, measured, options, distance)
     start = phases[0].t_start
     shown = found.to_train(slice(0, cut), start)
     wanted = [Wanted(*one) for one in zip(guides, phases, strict=True)]
-    return TrainingData(shown, found.ready(slice(cut, None), start), validation, wanted)
+    return TrainingData(shown, found.ready(held, start) if held else NONE, validation, wanted)
 
 
 def pictures_of(model: HSpaceUNet, options: Train) -> InFolder | Samples:

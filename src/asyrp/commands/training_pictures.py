@@ -6,8 +6,6 @@ training, with latents at a timestep.
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from asyrp.commands.inverting import FolderImages, Inverter
 from asyrp.finders.prepare import EDIT_STEPS, Pictures, StoredPictures
 from asyrp.method.hspace import HSpaceUNet
@@ -61,8 +59,6 @@ class InFolder:
     def returned(self, rows: slice) -> Pictures:
         """Inverted and led back."""
         part, inverter = self.images.part(rows), replace(self.inverter, steps=EDIT_STEPS)
-        if not part.paths:
-            return self._none()
         if self.store is not None:
             return inverter.led_back(self.store, part, inverter.into(self.store, part))
         done = inverter(part.stacked(), part.names)
@@ -71,8 +67,6 @@ class InFolder:
     def ready(self, rows: slice, at: int) -> Pictures:
         """Inverted."""
         part = self.images.part(rows)
-        if not part.paths:
-            return self._none(at)
         images = part.stacked()
         if self.store is None:
             return Pictures(images, self.inverter.latents(images, at), at)
@@ -87,7 +81,3 @@ class InFolder:
             return Pictures(images, images, at) if self.noised else self.ready(rows, at)
         keys = part.names if self.noised else self.inverter.into(self.store, part, at)
         return StoredPictures(self.store, keys, part, at)
-
-    def _none(self, at: int | None = None) -> Pictures:
-        none = torch.zeros(0, *self.inverter.model.image_shape)
-        return Pictures(none, none, at)
