@@ -178,12 +178,10 @@ def gather(model: HSpaceUNet, guides: Sequence[TextDirection], options: Train) -
 
 def pictures_of(model: HSpaceUNet, options: Train) -> InFolder | Samples:
     """Samples, or the pictures of a folder, in memory or with a store."""
-    network, store = options.network, None
+    processes, size = assemble(options.network.device), options.network.at_once
+    store = None if options.store is None else open_store(options.store, processes)
     if options.random:
-        found = drawn(model, options.random, options.training.seed, EDIT_STEPS, network.at_once)
-    if options.store is not None:
-        store = open_store(options.store, assemble(network.device))
-    if options.random:
+        found = drawn(model, options.random, options.training.seed, EDIT_STEPS, size)
         return Samples(model, found, store)
     inverter = inverter_of(model, options, options.training.steps)
     images = folder_images(options.images or Path(), model)
