@@ -11,7 +11,7 @@ from asyrp.settings import TrainSettings
 from asyrp.storage.files import atomic_path, parse_json
 from asyrp.storage.untrusted.texts import read_bounded
 
-FEWEST, MOST = 8, 256  # faces
+FACES, PASSES = range(8, 257), range(1, 11)
 LONGEST_TEXT = 200
 LARGEST_FILE = 10_000  # bytes that say what a training is
 BATCH = 8
@@ -40,10 +40,12 @@ class Job:
                     f"the {name} text needs 1 to {LONGEST_TEXT} letters; got {len(text.strip())}; "
                     "write a few words, as in 'smiling face'"
                 )
-        if not FEWEST <= self.faces <= MOST:
-            raise AsyrpError(f"the number of faces lies in {FEWEST}..{MOST}; got {self.faces}")
-        if not 1 <= self.passes <= 10:
-            raise AsyrpError(f"the number of passes lies in 1..10; got {self.passes}")
+        numbers = (("faces", self.faces, FACES), ("passes", self.passes, PASSES))
+        for name, number, most in numbers:
+            if number not in most:
+                raise AsyrpError(
+                    f"the number of {name} lies in {most[0]}..{most[-1]}; got {number}"
+                )
 
     @property
     def settings(self) -> TrainSettings:

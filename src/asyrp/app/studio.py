@@ -232,7 +232,9 @@ class Studio:
                 time.sleep(PAUSE)
             if not ticket.live:
                 return
-            yield Progress("measuring", len(points), len(self.grid))
+            yield Progress(
+                "measuring the LPIPS curves of this picture", len(points), len(self.grid)
+            )
         if ticket.live:
             session.curves = over_time(points)
 

@@ -31,12 +31,6 @@ def tile(content: Tensor | None, name: str, note: str = "") -> str:
     return f"<figure>{inside}<figcaption>{html.escape(name)} {small}</figcaption></figure>"
 
 
-def captioned(content: Tensor, caption: str) -> str:
-    """A picture, and what it shows below it."""
-    below = f"<figcaption>{html.escape(caption)}</figcaption>"
-    return f'<figure class="strip">{image(content, caption)}{below}</figure>'
-
-
 def stage(
     original: Tensor | None = None,
     reconstruction: Tensor | None = None,
