@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from asyrp.app import charts, plans, views
-from asyrp.app.handling import Desk, answered, following, paced
+from asyrp.app.handling import Desk, answered, following, paced, slider
 from asyrp.app.layout import Updates
 from asyrp.app.sessions import SLOTS, Made, Session, Snapshot, Work, assign
 from asyrp.app.studio import FACTORS, Studio
@@ -122,10 +122,10 @@ class Editing:
         entries = studio.gallery.listing().entries
         held = session.slots
         session.slots = assign(held, [key for key in chosen if key in entries])
-        updates: Updates = {
-            slider: gr.update(visible=False) if key is None else _slider(entries[key], key != old)
-            for slider, key, old in zip(self.page.slots, session.slots, held, strict=True)
-        }
+        updates: Updates = {}
+        for place, key, old in zip(self.page.slots, session.slots, held, strict=True):
+            new = {"value": 1.0} if key and key != old else {}
+            updates[place] = slider(entries.get(key or ""), **new)
         told = f"at most {SLOTS} directions act together; the last ones are left out"
         if len(chosen) > SLOTS:
             updates[self.report.message] = views.message(told, error=True)
@@ -145,11 +145,6 @@ class Editing:
         session.past.pop()
         session.slots = session.past[-1].slots
         return self.desk.restored(studio, session.past[-1])
-
-
-def _slider(entry: Any, new: bool) -> Any:
-    more = {"value": 1.0} if new else {}
-    return gr.update(visible=True, label=f"Strength of {entry.title}", **more)
 
 
 def _labels(session: Session, values: Any) -> list[str]:

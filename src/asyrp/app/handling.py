@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from asyrp.app import plans, views
+from asyrp.app.gallery import Entry
 from asyrp.app.layout import Editor, Updates
-from asyrp.app.sessions import SLOTS, Marks, Session, Snapshot
+from asyrp.app.sessions import Marks, Session, Snapshot
 from asyrp.app.studio import Studio
 from asyrp.app.training import Progress
 from asyrp.errors import AsyrpError
@@ -50,18 +51,21 @@ class Desk(NamedTuple):
         updates: Updates = {self.page.chosen: [key for key in snapshot.slots if key in entries]}
         parts = zip(self.page.values, snapshot.values, strict=True)
         updates |= {component: gr.update(value=value) for component, value in parts}
-        for slider, key, value in zip(
-            self.page.slots, snapshot.slots, snapshot.values[:SLOTS], strict=True
-        ):
-            shown = key in entries
-            label = {"label": f"Strength of {entries[key].title}"} if key and shown else {}
-            updates[slider] = gr.update(visible=shown, value=value, **label)
+        for place, key, value in zip(self.page.slots, *snapshot, strict=False):
+            updates[place] = slider(entries.get(key or ""), value=value)
         return updates
 
     def own_marks(self, session: Session, studio: Studio) -> Marks:
         """The marks of the chosen directions' cards."""
         entries = studio.gallery.listing().entries
         return plans.own_marks([entries[k] for k in session.slots if k in entries], studio.top)
+
+
+def slider(entry: Entry | None, **more: Any) -> Any:
+    """The slider of a slot: that of a direction, or hidden."""
+    if entry is not None:
+        more["label"] = f"Strength of {entry.title}"
+    return gr.update(visible=entry is not None, **more)
 
 
 def paced(progress: Iterable[Progress]) -> Iterator[Progress]:

@@ -18,6 +18,7 @@ from asyrp.method.ddim import draw_noise, seeded_generators
 from asyrp.method.directions import Direction
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Timesteps
+from asyrp.method.strength_sweep import StripStep, walk_strip
 
 Recipe = tuple[tuple[tuple[str, float, Direction], ...], int | None]
 """(name, strength, direction) of those that act, and the seed of the noise, None without noise."""
@@ -107,7 +108,7 @@ class Walks:
         return reverse_process(self.model, x, rest, attributes, plan.t_boost, generators)
 
     @torch.no_grad()
-    def strip(self, plan: Plan, factors: Sequence[float]) -> Generator[ReverseStep, None, Tensor]:
+    def strip(self, plan: Plan, factors: Sequence[float]) -> Generator[StripStep, None, Tensor]:
         """Walk the plan once for each factor on all its strengths, in one batch.
 
         Returns the pictures, (len(factors), c, height, width); all with the same noise.
@@ -117,28 +118,12 @@ class Walks:
         plain = self.start(replace(plan, doses=(), t_boost=0)).steps
         known = list(takewhile(lambda done: done.t > max(top, plan.t_boost), plain))
         rest = self.grid[len(known) :]
-        x = (known[-1].x if known else self.x).expand(len(factors), *self.x.shape[1:])
-        rows = torch.tensor(factors, device=x.device).view(-1, 1, 1, 1)
-        attributes = [
-            replace(dose.attribute, direction=PerRow(dose.attribute.direction, rows))
-            for dose in plan.doses
-        ]
-        generators = [seeded_generators(1, plan.seed, plan.first)[0] for _ in factors]
-        for done in reverse_process(self.model, x, rest, attributes, plan.t_boost, generators):
+        x, acting = known[-1].x if known else self.x, [dose.attribute for dose in plan.doses]
+        edits = [[replace(a, strength=factor * a.strength) for a in acting] for factor in factors]
+        generators = seeded_generators(1, plan.seed, plan.first)
+        for done in walk_strip(self.model, x, rest, edits, plan.t_boost, generators):
             yield done
-        return done.x
-
-
-@dataclass(frozen=True)
-class PerRow:
-    """A direction with a strength of its own for every row of a batch, (b, 1, 1, 1)."""
-
-    direction: Direction
-    factors: Tensor
-
-    def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
-        """factors * dh."""
-        return self.factors * self.direction(h, emb, t)
+        return done.of_each(done.x)[:, 0]
 
 
 def _shared(recipes: Sequence[Recipe], wanted: Sequence[Recipe]) -> int:
