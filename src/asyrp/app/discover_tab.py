@@ -1,6 +1,7 @@
 """The page that finds directions without words."""
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -86,6 +87,6 @@ def rows(found: list[Component]) -> str:
     def row(number: int, one: Component) -> str:
         shown = views.strip(one.picture, labels, one.told)
         button = f'<button type="button" class="vote" data-keep="{number}">Keep</button>'
-        return f"<li><p>{views.escaped(one.told)} {button}</p>{shown}</li>"
+        return f"<li><p>{escape(one.told)} {button}</p>{shown}</li>"
 
     return f'<ol class="rows">{"".join(row(*one) for one in enumerate(found))}</ol>'

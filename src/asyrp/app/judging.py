@@ -2,7 +2,8 @@
 
 from asyrp.app.jobs import Job
 from asyrp.app.training import Trained
-from asyrp.domains.base import Domain
+from asyrp.domains.base import Domain, Task
+from asyrp.scorers.judge import wanted
 
 MOST_TOLD = 3  # answers
 BY_EYE = (
@@ -11,10 +12,16 @@ BY_EYE = (
 )
 
 
+def task_of(domain: Domain | None, target: str) -> Task | None:
+    """The task of a domain that a target text is that of."""
+    tasks = domain.tasks.values() if domain else ()
+    return next((task for task in tasks if task.target == target), None)
+
+
 def judged(domain: Domain | None, job: Job, trained: Trained) -> str:
     """How many held-out faces the judge answers anew for, and what to try next."""
     judge = domain.scorers.judge if domain else None
-    if domain is None or judge is None:
+    if judge is None:
         return BY_EYE
     before, after = (judge.logits(x.clamp(-1, 1)) for x in (trained.before, trained.after))
     gained: dict[tuple[str, str], int] = {}
@@ -22,23 +29,18 @@ def judged(domain: Domain | None, job: Job, trained: Trained) -> str:
         old, new = before[name].argmax(1), after[name].argmax(1)
         for place, value in enumerate(values):
             gained[name, value] = int(((new == place) & (old != place)).sum())
-    count = len(trained.after)
-    task = next((one for one in domain.tasks.values() if one.target == job.target), None)
-    told = ""
+    count, task = len(trained.after), task_of(domain, job.target)
+    opening, end, weak = "On held-out faces the judge sees anew", f" (of {count})", True
     if task is not None:
-        own = (task.attribute, task.value)
-        place = list(judge.values[task.attribute]).index(task.value)
-        has = int((after[task.attribute].argmax(1) == place).sum())
-        told = f"The judge sees {_words(*own)} on {has} of {count} held-out faces, "
-        told += f"{gained.pop(own)} of them anew. "
+        own, seen = (task.attribute, task.value), after[task.attribute].argmax(1)
+        has = int((seen == wanted(judge, *own)).sum())
+        opening = f"The judge sees {_words(*own)} on {has} of {count} held-out faces, "
+        opening += f"{gained.pop(own)} of them anew. Besides"
+        end, weak = "", has * 2 < count
     most = sorted(gained, key=lambda key: -gained[key])[:MOST_TOLD]
     others = ", ".join(f"{_words(*key)} on {gained[key]}" for key in most if gained[key])
-    told += (
-        f"{'Besides' if told else 'On held-out faces the judge sees anew'}: {others or 'nothing'}"
-    )
-    told += "." if told.startswith("The") else f" (of {count})."
-    weak = task is None or has * 2 < count
-    return f"{told} {'Try more faces or passes, or a higher strength.' if weak else ''}".strip()
+    told = f"{opening}: {others or 'nothing'}{end}."
+    return f"{told} Try more faces or passes, or a higher strength." if weak else told
 
 
 def _words(attribute: str, value: str) -> str:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.precision import autocast
-from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
-from asyrp.scorers.pretrained import opening, pretrained, tried
+from asyrp.scorers.preprocessing import View, processor_settings, view_of
+from asyrp.scorers.pretrained import Frozen, opening, pretrained, tried
 from asyrp.scorers.templates import imagenet_templates
 from asyrp.storage.untrusted.revisions import pinned
 
@@ -19,7 +19,7 @@ DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
 
 
-class ClipEncoder(nn.Module):
+class ClipEncoder(Frozen):
     """A frozen CLIP-like model of transformers as a `TextImageEncoder`.
 
     Features are float32 whatever the precision of the weights; those of texts are kept.
@@ -33,13 +33,9 @@ class ClipEncoder(nn.Module):
     text_common = 0.0  # its texts lie in CLIP's narrow cone as they are
 
     def __init__(self, model: Any, tokenizer: Any, view: View, name: str):
-        super().__init__()
-        self.precision = torch.float32
-        self.model = model.eval().requires_grad_(False)
-        self.tokenizer, self.view = tokenizer, view
-        self.name = name
+        super().__init__(model, view, name)
+        self.tokenizer, self.precision = tokenizer, torch.float32
         self._texts: dict[str, Tensor] = {}
-        self.eval()
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -48,7 +44,7 @@ class ClipEncoder(nn.Module):
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
-        pixels = pixels_for(self.model, images, self.view)
+        pixels = self.pixels(images)
         with autocast(pixels.device, self.precision):
             found = self.model.get_image_features(pixel_values=pixels)
         return _unit(found)
