@@ -130,8 +130,10 @@ def test_errors_are_told_on_the_page(bench: Bench, tmp_path: Path) -> None:
     upload(bench, tmp_path, ANN, "red")
     bench.run(bench.editing.strip(ANN, *bench.values()))
     assert "needs a direction" in bench.text(bench.report.message)
-    bench.run(bench.learning.start(ANN, "face", "", 8, 1, 0))
+    bench.run(bench.learning.start(ANN, "face", "", 8, 1, 0, False))
     assert "target text" in bench.text(bench.learning.report.message)
+    bench.run(bench.learning.start(ANN, "face", "smile", 8, 1, 0, True))
+    assert "no region is known for" in bench.text(bench.learning.report.message)
 
 
 def test_what_the_machine_refuses_is_told_and_the_page_goes_on(
@@ -147,14 +149,14 @@ def test_what_the_machine_refuses_is_told_and_the_page_goes_on(
             raise error
 
         monkeypatch.setattr(bench.studio, "train", failing)
-        bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0))
+        bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0, False))
         assert told in bench.text(bench.learning.report.message)
         monkeypatch.setattr(bench.studio, "draw", failing)
         bench.run(bench.opening.draw(ANN, 1))
         assert told in bench.text(bench.report.message)
     monkeypatch.setattr(bench.studio, "train", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0))
+        bench.run(bench.learning.start(ANN, "face", "smile", 16, 1, 0, False))
 
 
 def test_an_error_outlasts_the_edit_that_was_under_way(bench: Bench, tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_the_time_left_is_that_of_the_pace_so_far(monkeypatch: pytest.MonkeyPatc
 
 
 def test_training_on_the_page(bench: Bench) -> None:
-    steps = bench.learning.start(ANN, "face", "smile", 16, 1, 0)
+    steps = bench.learning.start(ANN, "face", "smile", 16, 1, 0, False)
     for updates in steps:
         bench.run(updates)
         if any(bench.studio.folder.glob(f"*{CHECKPOINT}")):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asyrp.errors import AsyrpError
-from asyrp.settings import TrainSettings
+from asyrp.settings import Region, TrainSettings, checked_region
 from asyrp.storage.files import atomic_path, parse_json
 from asyrp.storage.untrusted.texts import read_bounded
 
@@ -23,6 +23,7 @@ class Job:
     """What to train: texts, on how many random faces, how often, from which seed.
 
     steps: of the grid on which the phases are found. domain: of its network, "" for another.
+    region: where P_t changes, () for everywhere.
     """
 
     source: str
@@ -32,6 +33,7 @@ class Job:
     seed: int = 0
     steps: int = 40
     domain: str = ""
+    region: Region = ()
 
     def __post_init__(self) -> None:
         for name, text in (("source", self.source), ("target", self.target)):
@@ -41,11 +43,10 @@ class Job:
                     "write a few words, as in 'smiling face'"
                 )
         numbers = (("faces", self.faces, FACES), ("passes", self.passes, PASSES))
-        for name, number, most in numbers:
-            if number not in most:
-                raise AsyrpError(
-                    f"the number of {name} lies in {most[0]}..{most[-1]}; got {number}"
-                )
+        for name, given, most in numbers:
+            if given not in most:
+                raise AsyrpError(f"the number of {name} lies in {most[0]}..{most[-1]}; got {given}")
+        object.__setattr__(self, "region", checked_region(self.region))  # JSON has lists
 
     @property
     def settings(self) -> TrainSettings:
@@ -57,19 +58,22 @@ class Job:
             validate_every=3,
             patience=6,
             seed=self.seed,
+            region=self.region,
         )
 
     @property
     def stem(self) -> str:
         """A file name that no other job has: letters of the target text, and a hash."""
         letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.target.lower())
-        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
+        told = {k: v for k, v in asdict(self).items() if k != "region" or v}  # as before regions
+        digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
         return f"{'-'.join(filter(None, letters.split('-')))[:40] or 'direction'}-{digest}"
 
     @property
     def title(self) -> str:
         """As a list names it."""
-        return f"{self.source} → {self.target}, {self.faces} faces, {self.passes} passes"
+        where = ", in a region" if self.region else ""
+        return f"{self.source} → {self.target}, {self.faces} faces, {self.passes} passes{where}"
 
 
 def paths(folder: Path, job: Job) -> tuple[Path, Path]:

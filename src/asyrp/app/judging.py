@@ -2,8 +2,10 @@
 
 from asyrp.app.jobs import Job
 from asyrp.app.training import Trained
-from asyrp.domains.base import Domain, Task
+from asyrp.domains.base import Domain
+from asyrp.errors import AsyrpError
 from asyrp.scorers.judge import wanted
+from asyrp.settings import Region
 
 MOST_TOLD = 3  # answers
 BY_EYE = (
@@ -12,16 +14,22 @@ BY_EYE = (
 )
 
 
-def task_of(domain: Domain | None, target: str) -> Task | None:
-    """The task of a domain that a target text is that of."""
-    tasks = domain.tasks.values() if domain else ()
-    return next((task for task in tasks if task.target == target), None)
+def region_of(domain: Domain | None, target: str) -> Region:
+    """Where the value of a target text shows (AsyrpError: no task of the domain says so)."""
+    regions = {task.target: task.region for task in domain.tasks.values()} if domain else {}
+    if not regions.get(target):
+        known = ", ".join(repr(text) for text, region in regions.items() if region)
+        raise AsyrpError(
+            f"no region is known for {target!r}; one is for: {known or 'no text here'}; change the "
+            "text, or train everywhere"
+        )
+    return regions[target]
 
 
 def judged(domain: Domain | None, job: Job, trained: Trained) -> str:
     """How many held-out faces the judge answers anew for, and what to try next."""
     judge = domain.scorers.judge if domain else None
-    if judge is None:
+    if domain is None or judge is None:
         return BY_EYE
     before, after = (judge.logits(x.clamp(-1, 1)) for x in (trained.before, trained.after))
     gained: dict[tuple[str, str], int] = {}
@@ -29,7 +37,8 @@ def judged(domain: Domain | None, job: Job, trained: Trained) -> str:
         old, new = before[name].argmax(1), after[name].argmax(1)
         for place, value in enumerate(values):
             gained[name, value] = int(((new == place) & (old != place)).sum())
-    count, task = len(trained.after), task_of(domain, job.target)
+    count = len(trained.after)
+    task = next((one for one in domain.tasks.values() if one.target == job.target), None)
     opening, end, weak = "On held-out faces the judge sees anew", f" (of {count})", True
     if task is not None:
         own, seen = (task.attribute, task.value), after[task.attribute].argmax(1)

@@ -26,6 +26,7 @@ from asyrp.method.strength import STRENGTHS, response, saturation
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, editing_window, prepare
 from asyrp.method.unedited_trajectory import joined as joined_sources
+from asyrp.settings import Region
 from asyrp.storage.images import contact_sheet
 
 _LISTENING = threading.Lock()
@@ -45,7 +46,7 @@ class TrainingData(NamedTuple):
     """What is known before the first step of training; kept, so that resuming is quick.
 
     tail: the pairs from t_start to the end, of the grid of training. faces: held-out ones,
-    (n, 3, height, width). unknown: what the encoder warned of.
+    (n, 3, height, width). unknown: what the encoder warned of. region: where P_t changes.
     """
 
     guide: TextDirection
@@ -56,6 +57,7 @@ class TrainingData(NamedTuple):
     validation: UneditedTrajectory
     faces: Tensor
     unknown: str
+    region: Region
 
 
 class Trained(NamedTuple):
@@ -111,7 +113,8 @@ def gather(tools: Scorers, job: Job) -> Generator[Progress, None, TrainingData]:
     train = yield from _walk_sources(model, guide, latents[:cut], window)
     validation = yield from _walk_sources(model, guide, latents[cut:], window)
     tail = below(paper_grid(settings.steps, length), min(phases.t_start, top))
-    return TrainingData(guide, phases, window, tail, train, validation, faces, unknown)
+    found = (guide, phases, window, tail, train, validation, faces)
+    return TrainingData(*found, unknown, job.region)
 
 
 def reported(what: str, total: int, items: Iterable[Item]) -> Generator[Progress, None, list[Item]]:
@@ -189,7 +192,7 @@ def _edited(
     """x of held-out faces after each step from t_start, where the walk begins."""
     when, grid, x = data.phases, data.tail, data.validation.latents[:most]
     whole = cast(Direction, direction)
-    act = Attribute(whole, when.t_edit, strength, grid.full, when.t_start)
+    act = Attribute(whole, when.t_edit, strength, grid.full, when.t_start, data.region)
     for done in reverse_process(model, x, grid, [act]):
         yield done.x
 
@@ -197,7 +200,10 @@ def _edited(
 def _responses(model: HSpaceUNet, direction: nn.Module, data: TrainingData) -> Iterator[float]:
     """How far held-out faces respond to each of STRENGTHS."""
     parts = (data.guide, data.validation, data.window.grid)
-    return (response(model, cast(Direction, direction), s, *parts) for s in STRENGTHS)
+    return (
+        response(model, cast(Direction, direction), s, *parts, region=data.region)
+        for s in STRENGTHS
+    )
 
 
 def _followed(

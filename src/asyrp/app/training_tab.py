@@ -9,6 +9,7 @@ import gradio as gr
 from asyrp.app import charts, layout, plans, views
 from asyrp.app.handling import QUIET, Desk, paced, refused
 from asyrp.app.jobs import FACES, PASSES, Job
+from asyrp.app.judging import region_of
 from asyrp.app.layout import Updates
 from asyrp.app.sessions import Session
 from asyrp.app.studio import Studio
@@ -65,13 +66,15 @@ class Learning:
         faces = layout.count(FACES, example.faces, "Random faces to train on", step=8)
         passes = layout.count(PASSES, example.passes, "Passes over the faces")
         seed = layout.seed("Seed of the faces")
+        label = "Only where the value shows (texts of a task that has a region)"
+        bound = gr.Checkbox(False, label=label)
         label = "Running and interrupted trainings"
         self.known = gr.Dropdown([], label=label, elem_id="known", filterable=False, visible=False)
         with gr.Row():
             self.train = gr.Button("Train", variant="primary", min_width=90, elem_id="train")
             self.halt = gr.Button("Stop", variant="stop", min_width=90, interactive=False)
             self.again = gr.Button("Resume", min_width=90, interactive=False)
-        return [source, target, faces, passes, seed]
+        return [source, target, faces, passes, seed, bound]
 
     @property
     def actions(self) -> list[Any]:
@@ -84,10 +87,10 @@ class Learning:
         studio = self.desk.at(request)[1]
         source, target = (str(text).strip() for text in values[:2])
         named = ("number of faces", "number of passes", "seed of the faces")
-        faces, passes, seed = map(plans.whole, values[2:], named)
-        yield from self._train(
-            request, Job(source, target, faces, passes, seed, studio.habits.steps, studio.name)
-        )
+        numbers = map(plans.whole, values[2:5], named)
+        region = region_of(studio.domain, target) if values[5] else ()
+        job = Job(source, target, *numbers, studio.habits.steps, studio.name, region)
+        yield from self._train(request, job)
 
     @refused
     def resume(self, request: gr.Request, stem: Any) -> Iterator[Updates]:
