@@ -136,15 +136,15 @@ class Editing:
         marks = self.desk.own_marks(*self.desk.at(request))
         return dict(zip(self.page.marks, marks, strict=True))
 
-    def undo(self, request: gr.Request) -> Updates:
+    @answered
+    def undo(self, request: gr.Request) -> Iterator[Updates]:
         """The controls of the edit before the last one."""
         session, studio = self.desk.at(request)
-        session.failed = len(session.past) < 2
-        if session.failed:
-            return self.report.told("There is no earlier edit of this picture.", error=True)
+        if len(session.past) < 2:
+            raise AsyrpError("There is no earlier edit of this picture.")
         session.past.pop()
         session.slots = session.past[-1].slots
-        return self.desk.restored(studio, session.past[-1])
+        yield self.desk.restored(studio, session.past[-1])
 
 
 def _labels(session: Session, values: Any) -> list[str]:

@@ -87,9 +87,9 @@ class Learning:
         studio = self.desk.at(request)[1]
         source, target = (str(text).strip() for text in values[:2])
         named = ("number of faces", "number of passes", "seed of the faces")
-        numbers = map(plans.whole, values[2:5], named)
+        faces, passes, seed = map(plans.whole, values[2:5], named)
         region = region_of(studio.domain, target) if values[5] else ()
-        job = Job(source, target, *numbers, studio.habits.steps, studio.name, region)
+        job = Job(source, target, faces, passes, seed, studio.habits.steps, studio.name, region)
         yield from self._train(request, job)
 
     @refused

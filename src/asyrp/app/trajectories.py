@@ -54,8 +54,14 @@ class Plan:
 class Kept(NamedTuple):
     """A walk or its beginning: what each step did, and what came of it."""
 
-    recipes: tuple[Recipe, ...]
-    steps: tuple[ReverseStep, ...]
+    recipes: tuple[Recipe, ...] = ()
+    steps: tuple[ReverseStep, ...] = ()
+
+    def shared(self, wanted: Sequence[Recipe]) -> "Kept":
+        """As much of it as does what is wanted."""
+        both = zip(self.recipes, wanted, strict=False)
+        count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], both))
+        return Kept(self.recipes[:count], self.steps[:count])
 
 
 class Walks:
@@ -66,34 +72,26 @@ class Walks:
 
     def __init__(self, model: HSpaceUNet, grid: Timesteps, x: Tensor):
         self.model, self.grid, self.x = model, grid, x
-        self.plain = self.edited = Kept((), ())
+        self.plain = self.edited = Kept()
 
     def start(self, plan: Plan) -> Kept:
         """The steps of a plan that are already known."""
         wanted = [plan.recipe(pair.t) for pair in self.grid]
-        both = self.plain, self.edited  # another thread may replace one meanwhile
-        counts = [_shared(kept.recipes, wanted) for kept in both]
-        count = max(counts)
-        best = both[counts.index(count)]
-        return Kept(best.recipes[:count], best.steps[:count])
+        both = (kept.shared(wanted) for kept in (self.plain, self.edited))
+        return max(both, key=lambda kept: len(kept.steps))
 
     @torch.no_grad()
     def walk(self, plan: Plan) -> Generator[ReverseStep, None, Tensor]:
         """Yield the steps that were not known; returns the picture, (1, c, height, width)."""
-        known = self.start(plan)
-        recipes, steps = list(known.recipes), list(known.steps)
-        for done in self._rest(plan, steps):
-            recipes.append(plan.recipe(done.t))
-            steps.append(done)
-            self._keep(plan, Kept(tuple(recipes), tuple(steps)))
+        kept = self.start(plan)
+        for done in self._rest(plan, kept.steps):
+            kept = Kept((*kept.recipes, plan.recipe(done.t)), (*kept.steps, done))
+            if plan.doses or plan.t_boost:
+                self.edited = kept
+            else:
+                self.plain = kept
             yield done
-        return steps[-1].x
-
-    def _keep(self, plan: Plan, kept: Kept) -> None:
-        if plan.doses or plan.t_boost:
-            self.edited = kept
-        else:
-            self.plain = kept
+        return kept.steps[-1].x
 
     def _rest(self, plan: Plan, steps: Sequence[ReverseStep]) -> Iterator[ReverseStep]:
         rest = self.grid[len(steps) :]
@@ -124,8 +122,3 @@ class Walks:
         for done in walk_strip(self.model, x, rest, edits, plan.t_boost, generators):
             yield done
         return done.of_each(done.x)[:, 0]
-
-
-def _shared(recipes: Sequence[Recipe], wanted: Sequence[Recipe]) -> int:
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(recipes, wanted, strict=False))
-    return sum(1 for _ in same)

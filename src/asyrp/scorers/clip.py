@@ -1,6 +1,7 @@
 """CLIP through transformers, the text-image encoder of the paper (Kwon et al. 2023)."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from asyrp.errors import AsyrpError
 from asyrp.runtime.precision import autocast
 from asyrp.scorers.preprocessing import View, processor_settings, view_of
 from asyrp.scorers.pretrained import Frozen, opening, pretrained, tried
-from asyrp.scorers.templates import imagenet_templates
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.revisions import pinned
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
@@ -75,6 +76,13 @@ class ClipEncoder(Frozen):
             )
         device = next(self.model.parameters()).device
         return _unit(self.model.get_text_features(**tokens.to(device)))
+
+
+@cache
+def imagenet_templates() -> tuple[str, ...]:
+    """The 79 of the official code, with `{}` where the text goes (data/clip_templates.md)."""
+    path = shipped("asyrp.scorers", "data", "clip_templates.txt")
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def _unit(features: Any) -> Tensor:
