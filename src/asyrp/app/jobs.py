@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,16 +65,20 @@ class Job:
     @property
     def stem(self) -> str:
         """A file name that no other job has: letters of the target text, and a hash."""
-        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.target.lower())
         told = {k: v for k, v in asdict(self).items() if k != "region" or v}  # as before regions
         digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
-        return f"{'-'.join(filter(None, letters.split('-')))[:40] or 'direction'}-{digest}"
+        return f"{slug(self.target) or 'direction'}-{digest}"
 
     @property
     def title(self) -> str:
         """As a list names it."""
         where = ", in a region" if self.region else ""
         return f"{self.source} → {self.target}, {self.faces} faces, {self.passes} passes{where}"
+
+
+def slug(text: str) -> str:
+    """The letters and digits of a text, for the name of a file."""
+    return "-".join(re.findall("[a-z0-9]+", text.lower()))[:40]
 
 
 def paths(folder: Path, job: Job) -> tuple[Path, Path]:

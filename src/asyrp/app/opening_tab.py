@@ -42,9 +42,7 @@ class Opening:
         if key is None or not session.faces or session.opening or session.work is not None:
             return
         yield {self.page.chosen: [key]} | self.editing.choose(request, [key])
-        picture = session.faces[0]
-        yield {self.page.faces: views.faces(session.faces, picture.name)}
-        yield from self._open(session, studio, picture)
+        yield from self._open(session, studio, session.faces[0])
         marks = self.desk.own_marks(session, studio)
         yield from self.editing.edit(request, *[1.0] * SLOTS, *marks, True, 0)
 
@@ -88,9 +86,7 @@ class Opening:
         number = getattr(event, "number", None)
         if not isinstance(number, int) or not 0 <= number < len(session.faces):
             raise AsyrpError("that face is gone; draw faces anew, or load the page again")
-        picture = session.faces[number]
-        yield {self.page.faces: views.faces(session.faces, picture.name)}
-        yield from self._open(session, studio, picture)
+        yield from self._open(session, studio, session.faces[number])
 
     @answered
     def upload(self, request: gr.Request, path: Any) -> Iterator[Updates]:
@@ -101,7 +97,6 @@ class Opening:
             yield from self._repeat(session, studio, plans.read_run(uploaded(str(path), folder)))
             return
         picture, told = read_upload(str(path), folder, studio.size, limits, studio.align)
-        yield {self.page.faces: views.faces(session.faces)}
         yield from self._open(session, studio, picture, told)
 
     def _repeat(self, session: Session, studio: Studio, run: plans.Run) -> Iterator[Updates]:
@@ -115,7 +110,6 @@ class Opening:
             yield from self._draw(session, studio, plans.whole(origin.get("seed"), "seed"))
         for picture in [session.work.picture] if session.work and held else session.faces:
             if dict(picture.origin) == origin:
-                yield {self.page.faces: views.faces(session.faces, picture.name)}
                 yield from self._open(session, studio, picture, told)
                 return
         about = ", ".join(f"{key} {value}" for key, value in origin.items())
@@ -128,9 +122,9 @@ class Opening:
         self, session: Session, studio: Studio, picture: Picture, told: str = ""
     ) -> Iterator[Updates]:
         before, notes = session.work, (picture.name, "", "")
-        own = picture.shown()
         yield {
-            self.page.compare: views.compare(own),
+            self.page.faces: views.faces(session.faces, picture.name),
+            self.page.compare: views.compare(picture.shown()),
             self.page.stage: views.stage(picture.image, notes=notes),
             self.page.strip: "",
             self.page.links: views.links({}),
