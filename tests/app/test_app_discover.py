@@ -14,7 +14,7 @@ from app_doubles import GRID, STEPS, new_studio
 from asyrp.app.ballots import Ballot, drawn, page
 from asyrp.app.discovery import Component, Search, discovered, keep
 from asyrp.app.jobs import Job
-from asyrp.app.judging import BY_EYE, judged
+from asyrp.app.judging import BY_EYE, judged, region_of
 from asyrp.app.plans import Dosage
 from asyrp.app.studio import Studio
 from asyrp.app.training import Trained
@@ -108,6 +108,16 @@ class Eyes:
         red = images[:, 0].mean((1, 2)) - images[:, 1].mean((1, 2)) - 0.5
         pairs = {"Bright": bright, "hue": red}
         return {k: torch.stack([torch.zeros(len(v)), v], dim=1) for k, v in pairs.items()}
+
+
+def test_a_region_is_that_of_the_task_of_a_text() -> None:
+    smile, hat = ("smile", (0.2, 0.5, 0.8, 0.5, 0.5, 0.9)), ("hat", ())
+    tasks = {text: SimpleNamespace(target=text, region=region) for text, region in (smile, hat)}
+    domain: Any = SimpleNamespace(tasks=tasks)
+    assert region_of(domain, "smile") == smile[1]
+    for where, text, known in ((domain, "hat", "'smile'"), (None, "smile", "no text here")):
+        with pytest.raises(AsyrpError, match=f"no region is known for '{text}'.*{known}"):
+            region_of(where, text)
 
 
 def test_what_the_judge_sees_on_held_out_faces_is_told() -> None:

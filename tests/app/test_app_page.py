@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -244,7 +245,7 @@ def test_run_json_repeats_the_edit_and_names_no_path(
 
 
 def test_a_training_that_was_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> None:
-    job = Job("face", "smile", 24, 2, 0, STEPS)
+    job = Job("face", "smile", 24, 2, 0, STEPS, region=(0.0, 0.0, 1.0, 0.0, 1.0, 0.5))
     whole, broken = (new_studio(tmp_path / name, directions=False) for name in ("a", "b"))
     reports = finish(whole.train(whole.sessions.get("ann"), job))
     assert any(one.image is not None for one in reports)
@@ -262,6 +263,7 @@ def test_a_training_that_was_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> 
     files = [paths(folder, job)[0] for folder in (whole.folder, broken.folder)]
     found = [load_direction(file, whole.model) for file in files]
     assert found[0].card == found[1].card
+    assert found[0].card.region == job.region
     states = [one.direction.state_dict() for one in found]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert list(broken.gallery.listing().entries) == [f"own: {job.stem}"]
@@ -299,6 +301,14 @@ def test_one_trains_at_a_time(studio: Studio) -> None:
 def test_jobs_out_of_range_are_refused(job: tuple[Any, ...]) -> None:
     with pytest.raises(AsyrpError):
         Job(*job)
+
+
+def test_a_region_makes_another_job_and_none_the_one_of_before() -> None:
+    job = Job("face", "smile")
+    assert job.stem == "smile-c1ce00a0"
+    assert replace(job, region=(0, 0, 1, 0, 1, 1)).stem != job.stem
+    with pytest.raises(AsyrpError, match="three corners"):
+        replace(job, region=(0, 0, 1, 1))
 
 
 def test_texts_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_events_with_strange_values_do_no_harm(client: Any, studio: Studio) -> N
     for session, name, data in (
         ("eve1", "choose", [["own: odd", "../../etc/passwd", 3]]),
         ("eve2", "edit", [None] * 11),
-        ("eve3", "start", ["<b>", {"a": 1}, "8", None, 1e99]),
+        ("eve3", "start", ["<b>", {"a": 1}, "8", None, 1e99, "x"]),
     ):
         answer = call(client, name, data, session)
         assert "Traceback" not in answer

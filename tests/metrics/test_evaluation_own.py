@@ -20,8 +20,7 @@ from asyrp.errors import AsyrpError
 from asyrp.method.text_direction import new_text_direction
 from asyrp.metrics.features import features_of
 from asyrp.metrics.frechet import kid_of
-from asyrp.scorers.clip import load_clip
-from asyrp.scorers.templates import imagenet_templates
+from asyrp.scorers.clip import imagenet_templates, load_clip
 from asyrp.scorers.vision import load_vision
 from asyrp.storage.images import read_folder, write_png
 from conftest import noise

@@ -23,9 +23,8 @@ from transformers import (
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import TextImageEncoder
 from asyrp.method.text_direction import new_text_direction, text_cosine, text_direction
-from asyrp.scorers.clip import BATCH, ClipEncoder, load_clip
+from asyrp.scorers.clip import BATCH, ClipEncoder, imagenet_templates, load_clip
 from asyrp.scorers.preprocessing import View, prepare, view_of
-from asyrp.scorers.templates import imagenet_templates
 from asyrp.storage.images import from_uint8
 from asyrp.storage.untrusted.encoder_configs import unread
 from conftest import noise

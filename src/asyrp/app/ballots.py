@@ -53,18 +53,14 @@ def drawn(
     if count not in FACES:
         raise AsyrpError(f"the number of faces lies in {FACES[0]}..{FACES[-1]}; got {count}")
     latents, made = random_latents(model, count, seed), list[Tensor]()
-    doses = [one.entry.saved.attribute(one.strength * one.entry.card.strength) for one in methods]
-    boosts = [one.entry.card.t_boost for one in methods]
-    ways = [([], 0), *(([dose], boost) for dose, boost in zip(doses, boosts, strict=True))]
+    ways = [([], 0), *(([one.attribute()], one.entry.card.t_boost) for one in methods)]
     for attributes, t_boost in ways:
         generators = seeded_generators(count, seed, 0)
         for done in reverse_process(model, latents, grid, attributes, t_boost, generators):
             steps = len(made) * len(grid) + grid.pairs.index((done.t, done.s)) + 1
             yield Progress("editing unchosen faces", steps, len(ways) * len(grid))
         made.append(done.x)
-    titles = [f"{one.entry.title} at {one.strength:g}" for one in methods]
-    told = zip(methods, titles, strict=True)
-    sides = [Side(one.entry.path.name, title, one.strength) for one, title in told]
+    sides = [Side(e.path.name, f"{e.title} at {strength:g}", strength) for e, strength in methods]
     return Ballot(sides, made[0], made[1:], seed)
 
 

@@ -10,8 +10,9 @@ from asyrp.experiments.plots import BLUE, ORANGE
 from asyrp.method.editing_interval import Curves
 
 WIDTH, HEIGHT = 640, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 24, 46, 34
+LEFT, RIGHT, TOP, BASE = 46, 24, 46, 216  # of what is drawn in it
 GREEN = "#007A5A"  # between Okabe and Ito's bluish green and black, readable as text
+AXIS = f'<path class="axis" d="M{LEFT} {TOP}V{BASE}H{WIDTH - RIGHT}"/>'
 COLORS = {"t_start": GREEN, "t_edit": BLUE, "t_boost": ORANGE}
 
 
@@ -22,7 +23,7 @@ def across(t: float, longest: int) -> float:
 
 def down(value: float, highest: float) -> float:
     """The y of a value."""
-    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / highest
+    return BASE - (BASE - TOP) * value / highest
 
 
 def curves(measured: Curves | None, marks: Marks, longest: int) -> str:
@@ -36,9 +37,7 @@ def curves(measured: Curves | None, marks: Marks, longest: int) -> str:
             points = [(across(t, longest), down(v, highest)) for t, v in spots]
             lines += _line(points, color)
     inside = _phases(marks, longest) + _axes(highest, longest) + lines + _legend()
-    inside += "".join(
-        _mark(name, t, longest) for name, t in marks._asdict().items() if name in COLORS
-    )
+    inside += "".join(_mark(name, t, longest) for name, t in marks._asdict().items())
     return _svg(inside, _described(marks, measured), f'data-longest="{longest}"')
 
 
@@ -54,43 +53,38 @@ def _phases(marks: Marks, longest: int) -> str:
     return "".join(
         f'<rect class="{name}" x="{across(low, longest):.1f}" y="{TOP}" '
         f'width="{max(0, across(high, longest) - across(low, longest)):.1f}" '
-        f'height="{HEIGHT - TOP - BOTTOM}"/>'
+        f'height="{BASE - TOP}"/>'
         for low, high, name in zones
     )
 
 
 def _axes(highest: float, longest: int) -> str:
-    base = HEIGHT - BOTTOM
-    parts = [f'<path class="axis" d="M{LEFT} {TOP}V{base}H{WIDTH - RIGHT}"/>']
-    for t in range(0, longest + 2, 200):
-        x = across(min(t, longest), longest)
-        parts.append(f'<text x="{x:.0f}" y="{base + 15}" text-anchor="middle">{t}</text>')
-    for share in (0.0, 0.5, 1.0):
-        y, value = down(share * highest, highest), share * highest
-        parts.append(f'<text x="{LEFT - 5}" y="{y + 4:.0f}" text-anchor="end">{value:.2g}</text>')
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">timestep t</text>')
-    return "".join(parts)
+    times = ((min(t, longest), t) for t in range(0, longest + 2, 200))
+    numbers = "".join(_text(across(at, longest), BASE + 15, str(t), "middle") for at, t in times)
+    heights = ((share * highest, down(share, 1)) for share in (0.0, 0.5, 1.0))
+    numbers += "".join(_text(LEFT - 5, y + 4, f"{value:.2g}", "end") for value, y in heights)
+    return AXIS + numbers + _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "timestep t", "middle")
 
 
 def _legend() -> str:
     names = (("LPIPS(x, P_t)", BLUE), ("LPIPS(x, x_t)", ORANGE))
     return "".join(
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM - 8 - 16 * row}" text-anchor="end" '
-        f'style="fill:{color}">{name}</text>'
+        _text(WIDTH - RIGHT, BASE - 8 - 16 * row, name, "end", f'style="fill:{color}"')
         for row, (name, color) in enumerate(names)
     )
 
 
+def _text(x: float, y: float, text: str, anchor: str = "start", more: str = "") -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" {more}>{text}</text>'
+
+
 def _mark(name: str, t: int, longest: int) -> str:
-    x, color = across(t, longest), COLORS[name]
-    height = HEIGHT - BOTTOM - TOP
     return (
-        f'<g class="mark" data-mark="{name}" transform="translate({x:.1f},0)" '
-        f'style="--color:{color}">'
-        f'<rect x="-9" y="{TOP - 24}" width="18" height="{height + 24}" fill="transparent"/>'
-        f'<path d="M0 {TOP}V{HEIGHT - BOTTOM}"/><circle r="7" cy="{TOP}"/>'
-        f'<text y="{TOP - (28 if name == "t_edit" else 12)}" text-anchor="middle">{name}</text></g>'
+        f'<g class="mark" data-mark="{name}" transform="translate({across(t, longest):.1f},0)" '
+        f'style="--color:{COLORS[name]}">'
+        f'<rect x="-9" y="{TOP - 24}" width="18" height="{BASE - TOP + 24}" fill="transparent"/>'
+        f'<path d="M0 {TOP}V{BASE}"/><circle r="7" cy="{TOP}"/>'
+        f"{_text(0, TOP - (28 if name == 't_edit' else 12), name, 'middle')}</g>"
     )
 
 
@@ -112,13 +106,8 @@ def losses(points: Sequence[tuple[int, float]], batches: int) -> str:
         return ""
     highest = max(value for _, value in points) * 1.08 or 1.0
     spots = [(across(batch, batches), down(value, highest)) for batch, value in points]
-    base = HEIGHT - BOTTOM
-    text = (
-        f'<path class="axis" d="M{LEFT} {TOP}V{base}H{WIDTH - RIGHT}"/>'
-        f'<text x="{LEFT - 5}" y="{TOP + 4}" text-anchor="end">{highest:.2g}</text>'
-        f'<text x="{LEFT - 5}" y="{base + 4}" text-anchor="end">0</text>'
-        f'<text x="{WIDTH - RIGHT}" y="{base + 15}" text-anchor="end">batch {batches}</text>'
-        f'<text x="{LEFT + 8}" y="{TOP - 8}">validation loss</text>'
-    )
+    text = _text(LEFT - 5, TOP + 4, f"{highest:.2g}", "end") + _text(LEFT - 5, BASE + 4, "0", "end")
+    text += _text(WIDTH - RIGHT, BASE + 15, f"batch {batches}", "end")
+    text += _text(LEFT + 8, TOP - 8, "validation loss")
     title = f"Validation loss, {points[0][1]:.3f} at first, {points[-1][1]:.3f} now."
-    return _svg(text + _line(spots, BLUE), title)
+    return _svg(AXIS + text + _line(spots, BLUE), title)

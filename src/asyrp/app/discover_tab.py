@@ -1,13 +1,15 @@
 """The page that finds directions without words."""
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import gradio as gr
 
-from asyrp.app import plans, views
+from asyrp.app import layout, plans, views
 from asyrp.app.discovery import COMPONENTS, SAMPLES, STRENGTHS, Component, Search, discovered, keep
-from asyrp.app.handling import QUIET, Desk, Updates, paced, refused
+from asyrp.app.handling import QUIET, Desk, paced, refused
+from asyrp.app.layout import Updates
 from asyrp.app.studio import Studio
 from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
@@ -15,12 +17,6 @@ from asyrp.method.editing_interval import EditInterval
 from asyrp.runtime.generators import Running
 
 INTERVAL = EditInterval(500, 100)  # where nothing else says when directions act
-KEEP = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-keep]');
-  if (button) trigger('select', {number: Number(button.dataset.keep)});
-});
-"""
 
 
 class Discovering:
@@ -29,23 +25,16 @@ class Discovering:
     def __init__(self, desk: Desk):
         self.desk = desk
         with gr.Row():
-            least, most = COMPONENTS[0], COMPONENTS[-1]
-            components = gr.Slider(least, most, 5, step=1, label="Components", min_width=200)
-            least, most = SAMPLES[0], SAMPLES[-1]
-            samples = gr.Slider(least, most, 48, step=8, label="Samples to look at", min_width=200)
-            seed = gr.Number(0, label="Seed of the samples", precision=0, minimum=0, min_width=140)
+            components = layout.count(COMPONENTS, 5, "Components", min_width=200)
+            samples = layout.count(SAMPLES, 48, "Samples to look at", step=8, min_width=200)
+            seed = layout.seed("Seed of the samples", min_width=140)
         start = gr.Button("Discover", variant="primary")
-        self.bar = gr.HTML(views.IDLE, elem_id="discover-bar")
         text = "The ways in which h varies most over random samples, largest first."
-        self.message = gr.HTML(views.message(text), elem_id="discover-message")
-        self.rows = gr.HTML("", elem_id="discover-rows", js_on_load=KEEP)
-        shown = [self.bar, self.message, self.rows]
-        start.click(self.search, [components, samples, seed], shown, **QUIET)
-
-        def keep(request: gr.Request, event: gr.EventData) -> Any:
-            yield from self.keep(request, getattr(event, "number", None))
-
-        self.rows.select(keep, None, [self.bar, self.message, desk.asked.chosen], **QUIET)
+        self.report = layout.Report("discover", text)
+        self.rows = gr.HTML("", elem_id="discover-rows", js_on_load=layout.clicked("keep"))
+        told = [self.report.bar, self.report.message]
+        start.click(self.search, [components, samples, seed], [*told, self.rows], **QUIET)
+        self.rows.select(self.keep, None, [*told, desk.page.chosen], **QUIET)
 
     @refused
     def search(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
@@ -59,30 +48,27 @@ class Discovering:
             texts = tuple(source_of(domain.name).TARGETS)
             search = search._replace(noun=domain.noun, texts=texts)
         ticket = session.begin("discovery", search.checked())
-        yield {self.rows: "", **self.told("Looking at samples.")}
+        yield {self.rows: "", **self.report.told("Looking at samples.")}
         for one in paced(running := Running(discovered(studio.tools, search))):
             if not ticket.live:
                 return
-            yield {self.bar: views.bar(one.what, one.done, one.total)}
+            yield self.report.at(one)
         session.found = running.value
         yield {self.rows: rows(running.value)}
-        yield self.told("Keep what is of use; it is then among the directions of Edit.")
+        yield self.report.told("Keep what is of use; it is then among the directions of Edit.")
 
     @refused
-    def keep(self, request: gr.Request, number: Any) -> Iterator[Updates]:
+    def keep(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
         """Make a component one of the directions."""
         session, studio = self.desk.at(request)
+        number = getattr(event, "number", None)
         if not isinstance(number, int) or not 0 <= number < len(session.found):
             raise AsyrpError("that row is gone; discover anew")
         one = session.found[number]
         path = keep(studio.folder, one, one.saved.card.training["seed"], number)
         choices = gr.update(choices=self.desk.choices(studio))
         line = f"Kept as {path.name}; it is now among the directions of Edit."
-        yield self.told(line) | {self.desk.asked.chosen: choices}
-
-    def told(self, text: str, error: bool = False) -> Updates:
-        """A line, and no work under way."""
-        return {self.message: views.message(text, error), self.bar: views.IDLE}
+        yield self.report.told(line) | {self.desk.page.chosen: choices}
 
 
 def interval_of(studio: Studio) -> EditInterval:
@@ -101,6 +87,6 @@ def rows(found: list[Component]) -> str:
     def row(number: int, one: Component) -> str:
         shown = views.strip(one.picture, labels, one.told)
         button = f'<button type="button" class="vote" data-keep="{number}">Keep</button>'
-        return f"<li><p>{views.escaped(one.told)} {button}</p>{shown}</li>"
+        return f"<li><p>{escape(one.told)} {button}</p>{shown}</li>"
 
     return f'<ol class="rows">{"".join(row(*one) for one in enumerate(found))}</ol>'

@@ -1,6 +1,5 @@
 """Directions without labels, for the page: components of h over samples, each a row of strips."""
 
-import re
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from asyrp.app.jobs import slug
 from asyrp.app.training import Progress, Scorers
 from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData, FoundDirection
@@ -115,8 +115,7 @@ def told(found: FoundDirection, name: Name | None) -> str:
 
 def keep(folder: Path, one: Component, seed: int, number: int) -> Path:
     """Write a component among the user's directions; returns the file."""
-    words = "-".join(re.findall(r"[a-z0-9]+", one.saved.card.target.lower()))[:40]
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"pca-{seed}-{number + 1}-{words}.safetensors"
+    path = folder / f"pca-{seed}-{number + 1}-{slug(one.saved.card.target)}.safetensors"
     save_direction(path, *one.saved)
     return path

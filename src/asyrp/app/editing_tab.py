@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from asyrp.app import charts, plans, views
-from asyrp.app.handling import Desk, Updates, answered, following, paced
+from asyrp.app.handling import Desk, answered, following, paced, slider
+from asyrp.app.layout import Updates
 from asyrp.app.sessions import SLOTS, Made, Session, Snapshot, Work, assign
 from asyrp.app.studio import FACTORS, Studio
 from asyrp.errors import AsyrpError
@@ -19,7 +20,7 @@ class Editing:
     """The handlers; all they keep lies in the session of the tab that calls."""
 
     def __init__(self, desk: Desk):
-        self.desk, self.shown, self.asked = desk, desk.shown, desk.asked
+        self.desk, self.page, self.report = desk, desk.page, desk.page.report
 
     def end(self, request: gr.Request) -> None:
         """A tab is closed: its work stops."""
@@ -44,18 +45,18 @@ class Editing:
         session, studio = self.desk.at(request)
         began, before, work = time.monotonic(), session.made, session.work
         session.marks = plans.controls(values).marks
-        yield {self.shown.curves: self._curves(session, studio)}
+        yield {self.page.curves: self._curves(session, studio)}
         if work is None or session.opening:
             return
         small = work.picture.photo is None
         walked = False
         for one in paced(studio.edit(session, values)):
             walked = True
-            updates = {self.shown.stage: self.stage(work, one.image, one.what)}
+            updates = {self.page.stage: self.stage(work, one.image, one.what)}
             if small and one.image is not None:
                 pictures = work.picture.shown(), work.picture.shown(one.image)
-                updates[self.shown.compare] = views.compare(*pictures)
-            yield updates | self.desk.bar(one)
+                updates[self.page.compare] = views.compare(*pictures)
+            yield updates | self.report.at(one)
         made = session.made
         if made is None or made is before:
             return
@@ -78,9 +79,9 @@ class Editing:
         record = plans.run_json(studio.model, made, entries, studio.habits.inverting)
         files = views.edit_files(picture, made.image, session.strip, record)
         return {
-            self.shown.stage: self.stage(made.work, made.image, ", ".join(names) or "no direction"),
-            self.shown.compare: views.compare(picture.shown(), picture.shown(made.image)),
-            self.shown.links: views.links(files),
+            self.page.stage: self.stage(made.work, made.image, ", ".join(names) or "no direction"),
+            self.page.compare: views.compare(picture.shown(), picture.shown(made.image)),
+            self.page.links: views.links(files),
         }
 
     def _curves(self, session: Session, studio: Studio) -> str:
@@ -92,10 +93,9 @@ class Editing:
         """The LPIPS curves of the picture, after its edit."""
         session, studio = self.desk.at(request)
         for one in paced(studio.measure(session)):
-            label = "measuring the LPIPS curves of this picture"
-            yield {self.shown.bar: views.bar(label, one.done, one.total)}
+            yield self.report.at(one)
         if session.curves is not None:
-            yield {self.shown.curves: self._curves(session, studio), self.shown.bar: views.IDLE}
+            yield {self.page.curves: self._curves(session, studio), self.report.bar: views.IDLE}
 
     @answered
     def strip(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
@@ -104,17 +104,17 @@ class Editing:
         before, labels = session.strip, _labels(session, values)
         alt = f"The edit at strengths {', '.join(labels)}"
         for one in paced(studio.strip(session, values)):
-            yield self.desk.bar(one) | {
-                self.shown.strip: views.image(one.image, alt) if one.image is not None else ""
+            yield self.report.at(one) | {
+                self.page.strip: views.image(one.image, alt) if one.image is not None else ""
             }
         if session.strip is None or session.strip is before:
-            yield {self.shown.strip: "", self.shown.bar: views.IDLE}
+            yield {self.page.strip: "", self.report.bar: views.IDLE}
             return
-        yield {self.shown.strip: views.strip(session.strip, labels, alt)}
+        yield {self.page.strip: views.strip(session.strip, labels, alt)}
         links = views.links({})
         if session.made is not None:
-            links = self._finished(session, studio, session.made)[self.shown.links]
-        yield {self.shown.bar: views.IDLE, self.shown.links: links}
+            links = self._finished(session, studio, session.made)[self.page.links]
+        yield {self.report.bar: views.IDLE, self.page.links: links}
 
     def choose(self, request: gr.Request, chosen: list[str]) -> Updates:
         """Directions are chosen: a slider for each, and the marks of their cards."""
@@ -122,34 +122,29 @@ class Editing:
         entries = studio.gallery.listing().entries
         held = session.slots
         session.slots = assign(held, [key for key in chosen if key in entries])
-        updates: Updates = {
-            slider: gr.update(visible=False) if key is None else _slider(entries[key], key != old)
-            for slider, key, old in zip(self.asked.slots, session.slots, held, strict=True)
-        }
+        updates: Updates = {}
+        for place, key, old in zip(self.page.slots, session.slots, held, strict=True):
+            new = {"value": 1.0} if key and key != old else {}
+            updates[place] = slider(entries.get(key or ""), **new)
         told = f"at most {SLOTS} directions act together; the last ones are left out"
         if len(chosen) > SLOTS:
-            updates[self.shown.message] = views.message(told, error=True)
+            updates[self.report.message] = views.message(told, error=True)
         return {**updates, **self.own(request)}
 
     def own(self, request: gr.Request) -> Updates:
         """The marks of the chosen directions' cards."""
         marks = self.desk.own_marks(*self.desk.at(request))
-        return dict(zip(self.asked.marks, marks, strict=True))
+        return dict(zip(self.page.marks, marks, strict=True))
 
-    def undo(self, request: gr.Request) -> Updates:
+    @answered
+    def undo(self, request: gr.Request) -> Iterator[Updates]:
         """The controls of the edit before the last one."""
         session, studio = self.desk.at(request)
-        session.failed = len(session.past) < 2
-        if session.failed:
-            return self.desk.told("There is no earlier edit of this picture.", error=True)
+        if len(session.past) < 2:
+            raise AsyrpError("There is no earlier edit of this picture.")
         session.past.pop()
         session.slots = session.past[-1].slots
-        return self.desk.restored(studio, session.past[-1])
-
-
-def _slider(entry: Any, new: bool) -> Any:
-    more = {"value": 1.0} if new else {}
-    return gr.update(visible=True, label=f"Strength of {entry.title}", **more)
+        yield self.desk.restored(studio, session.past[-1])
 
 
 def _labels(session: Session, values: Any) -> list[str]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from asyrp.app.jobs import CHECKPOINT
-from asyrp.app.trajectories import Dose, Kept, Plan, Walks
+from asyrp.app.trajectories import Dose, Plan, Walks
 from asyrp.domains.shipped import shipped_for
 from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import ReverseStep
 from asyrp.method.direction_file import DirectionCard, SavedDirection, load_direction
 from asyrp.method.editing import random_latents
 from asyrp.method.hspace import HSpaceUNet
@@ -98,24 +99,16 @@ class Samples:
     """The same random face before and after each direction, walked once and kept."""
 
     def __init__(self, model: HSpaceUNet, grid: Timesteps, seed: int = 3):
-        self.model, self.grid = model, grid
-        self._x = random_latents(model, 1, seed)
-        self._plain: Kept | None = None
+        self._walks = Walks(model, grid, random_latents(model, 1, seed))
         self._pairs: dict[str, tuple[SavedDirection, BeforeAfter]] = {}
 
-    def pair(self, entry: Entry) -> Generator[None, None, BeforeAfter]:
+    def pair(self, entry: Entry) -> Generator[ReverseStep, None, BeforeAfter]:
         """Walk as far as is new, a step at a time."""
         known = self._pairs.get(entry.key)
         if known is None or known[0] is not entry.saved:
-            walks = Walks(self.model, self.grid, self._x)
-            if self._plain is None:
-                for _ in walks.walk(Plan()):
-                    yield
-                self._plain = walks.plain
-            walks.plain = self._plain
-            edited = Running(walks.walk(Plan((Dose(entry.key, entry.saved.attribute()),))))
-            for _ in edited:
-                yield
-            found = BeforeAfter(self._plain.steps[-1].x[0], edited.value[0])
+            yield from (before := Running(self._walks.walk(Plan())))
+            edit = Plan((Dose(entry.key, entry.saved.attribute()),))
+            yield from (after := Running(self._walks.walk(edit)))
+            found = BeforeAfter(before.value[0], after.value[0])
             self._pairs[entry.key] = known = entry.saved, found
         return known[1]

@@ -8,25 +8,24 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from asyrp.app import plans, views
-from asyrp.app.layout import Asked, Shown
-from asyrp.app.sessions import SLOTS, Marks, Session, Snapshot
+from asyrp.app.gallery import Entry
+from asyrp.app.layout import Editor, Updates
+from asyrp.app.sessions import Marks, Session, Snapshot
 from asyrp.app.studio import Studio
 from asyrp.app.training import Progress
 from asyrp.errors import AsyrpError
 from asyrp.runtime.batching import out_of_memory
 
-Updates = dict[Any, Any]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # of an event
 ERRORS = (AsyrpError, OSError, MemoryError, RuntimeError)  # see `reason`
 PREVIEW_SECONDS = 0.12  # between previews; each costs the browser some work
 
 
 class Desk(NamedTuple):
-    """The components, and the studio of the server; all that is kept lies in sessions."""
+    """The studio of the server, and the tab that edits; all that is kept lies in sessions."""
 
     studio: Studio
-    shown: Shown
-    asked: Asked
+    page: Editor
 
     def session(self, request: gr.Request) -> Session:
         """The session of the tab that calls."""
@@ -37,17 +36,10 @@ class Desk(NamedTuple):
         session = self.session(request)
         return session, self.studio.of(session.domain)
 
-    def bar(self, one: Progress) -> Updates:
-        """How far a job is."""
-        return {self.shown.bar: views.bar(one.what, one.done, one.total)}
-
-    def told(self, text: str, error: bool = False) -> Updates:
-        """A line, and no work under way."""
-        return {self.shown.message: views.message(text, error), self.shown.bar: views.IDLE}
-
     def done(self, session: Session, text: str) -> Updates:
-        """The same where work ends that another action may have followed: its error stays."""
-        return {self.shown.bar: views.IDLE} if session.failed else self.told(text)
+        """A line where work ends that another action may have followed: its error stays."""
+        report = self.page.report
+        return {report.bar: views.IDLE} if session.failed else report.told(text)
 
     def choices(self, studio: Studio) -> list[tuple[str, str]]:
         """Title and key of every direction."""
@@ -56,21 +48,24 @@ class Desk(NamedTuple):
     def restored(self, studio: Studio, snapshot: Snapshot) -> Updates:
         """The controls as they were."""
         entries = studio.gallery.listing().entries
-        updates: Updates = {self.asked.chosen: [key for key in snapshot.slots if key in entries]}
-        parts = zip(self.asked.values, snapshot.values, strict=True)
+        updates: Updates = {self.page.chosen: [key for key in snapshot.slots if key in entries]}
+        parts = zip(self.page.values, snapshot.values, strict=True)
         updates |= {component: gr.update(value=value) for component, value in parts}
-        for slider, key, value in zip(
-            self.asked.slots, snapshot.slots, snapshot.values[:SLOTS], strict=True
-        ):
-            shown = key in entries
-            label = {"label": f"Strength of {entries[key].title}"} if key and shown else {}
-            updates[slider] = gr.update(visible=shown, value=value, **label)
+        for place, key, value in zip(self.page.slots, *snapshot, strict=False):
+            updates[place] = slider(entries.get(key or ""), value=value)
         return updates
 
     def own_marks(self, session: Session, studio: Studio) -> Marks:
         """The marks of the chosen directions' cards."""
         entries = studio.gallery.listing().entries
         return plans.own_marks([entries[k] for k in session.slots if k in entries], studio.top)
+
+
+def slider(entry: Entry | None, **more: Any) -> Any:
+    """The slider of a slot: that of a direction, or hidden."""
+    if entry is not None:
+        more["label"] = f"Strength of {entry.title}"
+    return gr.update(visible=entry is not None, **more)
 
 
 def paced(progress: Iterable[Progress]) -> Iterator[Progress]:
@@ -83,14 +78,14 @@ def paced(progress: Iterable[Progress]) -> Iterator[Progress]:
 
 
 def refused(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Updates]]:
-    """A handler whose errors for the user become the message of its page, by its own `told`."""
+    """A handler whose errors for the user become the message of its tab, in its `report`."""
 
     @functools.wraps(handler)
     def run(self: Any, request: gr.Request, *values: Any) -> Iterator[Updates]:
         try:
             yield from handler(self, request, *values)
         except ERRORS as error:
-            yield self.told(reason(error), error=True)
+            yield self.report.told(reason(error), error=True)
 
     return run
 
@@ -110,7 +105,7 @@ def answered(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterato
             yield from handler(self, request, *values)
         except ERRORS as error:
             session.failed = True
-            yield self.desk.told(reason(error), error=True)
+            yield self.report.told(reason(error), error=True)
 
     return run
 

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asyrp.errors import AsyrpError
-from asyrp.settings import TrainSettings
+from asyrp.settings import Region, TrainSettings, checked_region
 from asyrp.storage.files import atomic_path, parse_json
 from asyrp.storage.untrusted.texts import read_bounded
 
-FEWEST, MOST = 8, 256  # faces
+FACES, PASSES = range(8, 257), range(1, 11)
 LONGEST_TEXT = 200
 LARGEST_FILE = 10_000  # bytes that say what a training is
 BATCH = 8
@@ -23,6 +24,7 @@ class Job:
     """What to train: texts, on how many random faces, how often, from which seed.
 
     steps: of the grid on which the phases are found. domain: of its network, "" for another.
+    region: where P_t changes, () for everywhere.
     """
 
     source: str
@@ -32,6 +34,7 @@ class Job:
     seed: int = 0
     steps: int = 40
     domain: str = ""
+    region: Region = ()
 
     def __post_init__(self) -> None:
         for name, text in (("source", self.source), ("target", self.target)):
@@ -40,10 +43,11 @@ class Job:
                     f"the {name} text needs 1 to {LONGEST_TEXT} letters; got {len(text.strip())}; "
                     "write a few words, as in 'smiling face'"
                 )
-        if not FEWEST <= self.faces <= MOST:
-            raise AsyrpError(f"the number of faces lies in {FEWEST}..{MOST}; got {self.faces}")
-        if not 1 <= self.passes <= 10:
-            raise AsyrpError(f"the number of passes lies in 1..10; got {self.passes}")
+        numbers = (("faces", self.faces, FACES), ("passes", self.passes, PASSES))
+        for name, given, most in numbers:
+            if given not in most:
+                raise AsyrpError(f"the number of {name} lies in {most[0]}..{most[-1]}; got {given}")
+        object.__setattr__(self, "region", checked_region(self.region))  # JSON has lists
 
     @property
     def settings(self) -> TrainSettings:
@@ -55,19 +59,26 @@ class Job:
             validate_every=3,
             patience=6,
             seed=self.seed,
+            region=self.region,
         )
 
     @property
     def stem(self) -> str:
         """A file name that no other job has: letters of the target text, and a hash."""
-        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.target.lower())
-        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
-        return f"{'-'.join(filter(None, letters.split('-')))[:40] or 'direction'}-{digest}"
+        told = {k: v for k, v in asdict(self).items() if k != "region" or v}  # as before regions
+        digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
+        return f"{slug(self.target) or 'direction'}-{digest}"
 
     @property
     def title(self) -> str:
         """As a list names it."""
-        return f"{self.source} → {self.target}, {self.faces} faces, {self.passes} passes"
+        where = ", in a region" if self.region else ""
+        return f"{self.source} → {self.target}, {self.faces} faces, {self.passes} passes{where}"
+
+
+def slug(text: str) -> str:
+    """The letters and digits of a text, for the name of a file."""
+    return "-".join(re.findall("[a-z0-9]+", text.lower()))[:40]
 
 
 def paths(folder: Path, job: Job) -> tuple[Path, Path]:

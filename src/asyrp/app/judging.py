@@ -3,12 +3,27 @@
 from asyrp.app.jobs import Job
 from asyrp.app.training import Trained
 from asyrp.domains.base import Domain
+from asyrp.errors import AsyrpError
+from asyrp.scorers.judge import wanted
+from asyrp.settings import Region
 
 MOST_TOLD = 3  # answers
 BY_EYE = (
     "No judge looks at these pictures: compare the rows above. If little changed, try more faces "
     "or passes, or a higher strength; if other things changed, more exact words."
 )
+
+
+def region_of(domain: Domain | None, target: str) -> Region:
+    """Where the value of a target text shows (AsyrpError: no task of the domain says so)."""
+    regions = {task.target: task.region for task in domain.tasks.values()} if domain else {}
+    if not regions.get(target):
+        known = ", ".join(repr(text) for text, region in regions.items() if region)
+        raise AsyrpError(
+            f"no region is known for {target!r}; one is for: {known or 'no text here'}; change the "
+            "text, or train everywhere"
+        )
+    return regions[target]
 
 
 def judged(domain: Domain | None, job: Job, trained: Trained) -> str:
@@ -24,21 +39,17 @@ def judged(domain: Domain | None, job: Job, trained: Trained) -> str:
             gained[name, value] = int(((new == place) & (old != place)).sum())
     count = len(trained.after)
     task = next((one for one in domain.tasks.values() if one.target == job.target), None)
-    told = ""
+    opening, end, weak = "On held-out faces the judge sees anew", f" (of {count})", True
     if task is not None:
-        own = (task.attribute, task.value)
-        place = list(judge.values[task.attribute]).index(task.value)
-        has = int((after[task.attribute].argmax(1) == place).sum())
-        told = f"The judge sees {_words(*own)} on {has} of {count} held-out faces, "
-        told += f"{gained.pop(own)} of them anew. "
+        own, seen = (task.attribute, task.value), after[task.attribute].argmax(1)
+        has = int((seen == wanted(judge, *own)).sum())
+        opening = f"The judge sees {_words(*own)} on {has} of {count} held-out faces, "
+        opening += f"{gained.pop(own)} of them anew. Besides"
+        end, weak = "", has * 2 < count
     most = sorted(gained, key=lambda key: -gained[key])[:MOST_TOLD]
     others = ", ".join(f"{_words(*key)} on {gained[key]}" for key in most if gained[key])
-    told += (
-        f"{'Besides' if told else 'On held-out faces the judge sees anew'}: {others or 'nothing'}"
-    )
-    told += "." if told.startswith("The") else f" (of {count})."
-    weak = task is None or has * 2 < count
-    return f"{told} {'Try more faces or passes, or a higher strength.' if weak else ''}".strip()
+    told = f"{opening}: {others or 'nothing'}{end}."
+    return f"{told} Try more faces or passes, or a higher strength." if weak else told
 
 
 def _words(attribute: str, value: str) -> str:

@@ -9,7 +9,8 @@ from gradio.utils import get_upload_folder
 
 from asyrp.app import plans, views
 from asyrp.app.editing_tab import Editing
-from asyrp.app.handling import Desk, Updates, answered, paced
+from asyrp.app.handling import Desk, answered, paced
+from asyrp.app.layout import Updates
 from asyrp.app.pictures import Picture, read_upload, uploaded
 from asyrp.app.sessions import SLOTS, Session
 from asyrp.app.studio import Studio
@@ -23,14 +24,14 @@ class Opening:
 
     def __init__(self, desk: Desk, editing: Editing):
         self.desk, self.editing = desk, editing
-        self.shown, self.asked = desk.shown, desk.asked
+        self.page, self.report = desk.page, desk.page.report
 
     def begin(self, request: gr.Request) -> Updates:
         """A tab is opened: faces to choose from, and the directions there are now."""
         session, studio = self.desk.at(request)
         return {
-            self.asked.faces: views.faces(studio.offer(session)),
-            self.asked.chosen: gr.update(choices=self.desk.choices(studio), value=[]),
+            self.page.faces: views.faces(studio.offer(session)),
+            self.page.chosen: gr.update(choices=self.desk.choices(studio), value=[]),
         }
 
     @answered
@@ -40,10 +41,8 @@ class Opening:
         key = studio.first_direction()
         if key is None or not session.faces or session.opening or session.work is not None:
             return
-        yield {self.asked.chosen: [key]} | self.editing.choose(request, [key])
-        picture = session.faces[0]
-        yield {self.asked.faces: views.faces(session.faces, picture.name)}
-        yield from self._open(session, studio, picture)
+        yield {self.page.chosen: [key]} | self.editing.choose(request, [key])
+        yield from self._open(session, studio, session.faces[0])
         marks = self.desk.own_marks(session, studio)
         yield from self.editing.edit(request, *[1.0] * SLOTS, *marks, True, 0)
 
@@ -53,18 +52,18 @@ class Opening:
         session = self.desk.session(request)
         if domain not in (self.desk.studio.name, *self.desk.studio.others):
             raise AsyrpError("that domain is not offered here; load the page again")
-        yield {self.shown.bar: views.bar(f"loading {domain}", 0, 1)}
+        yield {self.report.bar: views.bar(f"loading {domain}", 0, 1)}
         session.clear()
         session.domain = domain
         studio = self.desk.studio.of(domain)
         emptied = {
-            self.shown.stage: views.stage(),
-            self.shown.compare: views.compare(),
-            self.shown.links: views.links({}),
-            self.shown.strip: "",
+            self.page.stage: views.stage(),
+            self.page.compare: views.compare(),
+            self.page.links: views.links({}),
+            self.page.strip: "",
         }
         yield emptied | self.begin(request) | self.editing.choose(request, [])
-        yield self.desk.told(f"These are the faces and directions of {studio.name}.")
+        yield self.report.told(f"These are the faces and directions of {studio.name}.")
         yield from self.welcome(request)
 
     @answered
@@ -76,19 +75,18 @@ class Opening:
     def _draw(self, session: Session, studio: Studio, seed: int) -> Iterator[Updates]:
         before = session.faces
         for one in paced(studio.draw(session, seed)):
-            yield self.desk.bar(one)
+            yield self.report.at(one)
         if session.faces is not before:
-            yield {self.asked.faces: views.faces(session.faces), self.shown.bar: views.IDLE}
+            yield {self.page.faces: views.faces(session.faces), self.report.bar: views.IDLE}
 
     @answered
-    def pick(self, request: gr.Request, number: Any) -> Iterator[Updates]:
+    def pick(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
         """Open one of the faces."""
         session, studio = self.desk.at(request)
+        number = getattr(event, "number", None)
         if not isinstance(number, int) or not 0 <= number < len(session.faces):
             raise AsyrpError("that face is gone; draw faces anew, or load the page again")
-        picture = session.faces[number]
-        yield {self.asked.faces: views.faces(session.faces, picture.name)}
-        yield from self._open(session, studio, picture)
+        yield from self._open(session, studio, session.faces[number])
 
     @answered
     def upload(self, request: gr.Request, path: Any) -> Iterator[Updates]:
@@ -99,7 +97,6 @@ class Opening:
             yield from self._repeat(session, studio, plans.read_run(uploaded(str(path), folder)))
             return
         picture, told = read_upload(str(path), folder, studio.size, limits, studio.align)
-        yield {self.asked.faces: views.faces(session.faces)}
         yield from self._open(session, studio, picture, told)
 
     def _repeat(self, session: Session, studio: Studio, run: plans.Run) -> Iterator[Updates]:
@@ -113,7 +110,6 @@ class Opening:
             yield from self._draw(session, studio, plans.whole(origin.get("seed"), "seed"))
         for picture in [session.work.picture] if session.work and held else session.faces:
             if dict(picture.origin) == origin:
-                yield {self.asked.faces: views.faces(session.faces, picture.name)}
                 yield from self._open(session, studio, picture, told)
                 return
         about = ", ".join(f"{key} {value}" for key, value in origin.items())
@@ -126,17 +122,17 @@ class Opening:
         self, session: Session, studio: Studio, picture: Picture, told: str = ""
     ) -> Iterator[Updates]:
         before, notes = session.work, (picture.name, "", "")
-        own = picture.shown()
         yield {
-            self.shown.compare: views.compare(own),
-            self.shown.stage: views.stage(picture.image, notes=notes),
-            self.shown.strip: "",
-            self.shown.links: views.links({}),
-            self.shown.message: views.message(told),
+            self.page.faces: views.faces(session.faces, picture.name),
+            self.page.compare: views.compare(picture.shown()),
+            self.page.stage: views.stage(picture.image, notes=notes),
+            self.page.strip: "",
+            self.page.links: views.links({}),
+            self.report.message: views.message(told),
         }
         for one in paced(studio.open(session, picture)):
-            yield self.desk.bar(one) | {
-                self.shown.stage: views.stage(picture.image, one.image, None, notes)
+            yield self.report.at(one) | {
+                self.page.stage: views.stage(picture.image, one.image, None, notes)
             }
         work = session.work
         if work is None or work is before:
@@ -146,4 +142,4 @@ class Opening:
         lines = (error, told, work.note, poor if work.error > POOR else "")
         session.about = " ".join(filter(None, lines))
         about = self.desk.done(session, session.about)
-        yield about | {self.shown.stage: self.editing.stage(work, None, "")}
+        yield about | {self.page.stage: self.editing.stage(work, None, "")}

@@ -9,6 +9,8 @@ from asyrp.app.gallery import Entry
 from asyrp.app.sessions import SLOTS, Made, Marks, Snapshot
 from asyrp.app.trajectories import Dose, Plan
 from asyrp.errors import AsyrpError
+from asyrp.method.asymmetric_process import Attribute
+from asyrp.method.direction_file import DirectionCard
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.options import Inverting
 from asyrp.storage.files import read_object
@@ -81,6 +83,10 @@ class Dosage(NamedTuple):
     entry: Entry
     strength: float
 
+    def attribute(self, t_edit: int | None = None, t_start: int | None = None) -> Attribute:
+        """As it is applied: on its card's interval unless another is given."""
+        return self.entry.saved.attribute(self.strength * self.entry.card.strength, t_edit, t_start)
+
 
 def dosages(
     slots: Sequence[str | None], entries: Mapping[str, Entry], asked: Controls
@@ -97,28 +103,39 @@ def plan_of(given: Sequence[Dosage], asked: Controls, top: int, number: int = 0)
     """
     own, marks = own_marks([one.entry for one in given], top), asked.marks
     doses = []
-    for entry, given_strength in given:
-        t_edit = entry.card.t_edit if marks.t_edit == own.t_edit else marks.t_edit
-        start = entry.card.t_start if marks.t_start == own.t_start else marks.t_start
+    for one in given:
+        card = one.entry.card
+        t_edit = card.t_edit if marks.t_edit == own.t_edit else marks.t_edit
+        start = card.t_start if marks.t_start == own.t_start else marks.t_start
         start = None if start is None else max(start, t_edit)
-        attribute = entry.saved.attribute(given_strength * entry.card.strength, t_edit, start)
-        if given_strength:
-            doses.append(Dose(entry.key, attribute))
+        if one.strength:
+            doses.append(Dose(one.entry.key, one.attribute(t_edit, start)))
     ends = [dose.attribute.t_edit for dose in doses]
     t_boost = min([marks.t_boost, *ends]) if asked.boost else 0
     return Plan(tuple(doses), t_boost, asked.seed, number)
 
 
 @dataclass(frozen=True)
-class Repeat:
-    """What repeats an edit of the page: the picture, the walk, and the inversion."""
+class Applied:
+    """A direction of an edit: the name of its file, and how it was applied."""
+
+    file: str
+    strength: float
+    t_start: int | None
+    t_edit: int
+    card: DirectionCard | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What repeats an edit of the page, as its run.json says: picture, walk, and inversion."""
 
     picture: Mapping[str, Any]
-    directions: Sequence[Mapping[str, Any]]
+    directions: Sequence[Applied]
     t_boost: int
     seed: int
     steps: int
-    inverting: Inverting
+    inverting: Inverting | None = None
 
 
 def run_json(
@@ -136,38 +153,29 @@ def run_json(
         if entry is None:
             raise AsyrpError(f"{key!r} was removed while it edited; choose directions anew")
         share = attribute.strength / (entry.card.strength or 1.0)
-        when = {"t_start": attribute.t_start, "t_edit": attribute.t_edit}
-        directions.append({"file": entry.path.name, "card": entry.card, "strength": share, **when})
-    steps = len(work.walks.grid)
-    repeat = Repeat(work.picture.origin, directions, plan.t_boost, plan.seed, steps, inverting)
-    return record("app", repeat, model, reconstruction_mse=work.error)
-
-
-class Run(NamedTuple):
-    """What a run.json of the page says: the picture's origin, and (file, strength) with marks."""
-
-    picture: Mapping[str, Any]
-    directions: Sequence[tuple[str, float]]
-    starts: Sequence[int | None]
-    ends: Sequence[int]
-    t_boost: int
-    seed: int
-    steps: int
+        how = (share, attribute.t_start, attribute.t_edit, entry.card)
+        directions.append(Applied(entry.path.name, *how))
+    grid = work.walks.grid
+    run = Run(work.picture.origin, directions, plan.t_boost, plan.seed, len(grid), inverting)
+    return record("app", run, model, reconstruction_mse=work.error)
 
 
 def read_run(path: Path) -> Run:
     """The record of an edit of the page (AsyrpError: it is none)."""
     try:
         told = read_object(path)["options"]
-        given = told["directions"]
+        directions = [
+            Applied(
+                str(one["file"]),
+                float(one["strength"]),
+                None if one["t_start"] is None else int(one["t_start"]),
+                int(one["t_edit"]),
+            )
+            for one in told["directions"]
+        ]
+        seed = whole(told["seed"], "seed of the noise")
         return Run(
-            dict(told["picture"]),
-            [(str(one["file"]), float(one["strength"])) for one in given],
-            [None if one["t_start"] is None else int(one["t_start"]) for one in given],
-            [int(one["t_edit"]) for one in given],
-            int(told["t_boost"]),
-            whole(told["seed"], "seed of the noise"),
-            int(told["steps"]),
+            dict(told["picture"]), directions, int(told["t_boost"]), seed, int(told["steps"])
         )
     except AsyrpError as error:
         raise AsyrpError(str(error).replace(str(path), path.name)) from None
@@ -184,24 +192,22 @@ def restored(run: Run, entries: Mapping[str, Entry], steps: int, top: int) -> tu
     Raises:
         AsyrpError: a direction of it is not here.
     """
-    keys = {entry.path.name: key for key, entry in entries.items()}
-    missing = [name for name, _ in run.directions if name not in keys]
+    known = {entry.path.name: entry for entry in entries.values()}
+    missing = [one.file for one in run.directions if one.file not in known]
     if missing or len(run.directions) > SLOTS:
         raise AsyrpError(
             f"the file names directions that are not here: {', '.join(map(repr, missing))}; put "
             "them into the folder of directions, or choose the domain they are of"
         )
-    slots = [keys[name] for name, _ in run.directions]
-    cards = [entries[key].card for key in slots]
-    own = own_marks([entries[key] for key in slots], top)
-    starts, ends = [t for t in run.starts if t is not None], list(run.ends)
-    if list(run.starts) == [card.t_start for card in cards]:
-        starts = [own.t_start]
-    if ends == [card.t_edit for card in cards]:
-        ends = [own.t_edit]
-    marks = Marks(starts[0] if starts else top, min(ends, default=0), run.t_boost)
-    empty = SLOTS - len(slots)
-    strengths = [one for _, one in run.directions] + [1.0] * empty
-    values = (*strengths, *marks, run.t_boost > 0, run.seed)
+    given = [(one, known[one.file]) for one in run.directions]
+    t_start, t_edit, _ = own_marks([entry for _, entry in given], top)
+    if any(one.t_start != entry.card.t_start for one, entry in given):
+        t_start = next((one.t_start for one, _ in given if one.t_start is not None), top)
+    if any(one.t_edit != entry.card.t_edit for one, entry in given):
+        t_edit = min(one.t_edit for one, _ in given)
+    empty = SLOTS - len(given)
+    slots = (*(entry.key for _, entry in given), *[None] * empty)
+    strengths = (*(one.strength for one, _ in given), *[1.0] * empty)
+    values = (*strengths, t_start, t_edit, run.t_boost, run.t_boost > 0, run.seed)
     told = f"The file's edit took {run.steps} steps, here it takes {steps}."
-    return Snapshot((*slots, *[None] * empty), values), told if run.steps != steps else ""
+    return Snapshot(slots, values), told if run.steps != steps else ""

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -94,8 +94,9 @@ def serving(
         try:
             with swept(uploads):
                 intake = Intake(uploads, studio.habits.limits.size)
-                guarded = Guarded.between(rules, intake, root_path)
-                yield _launched(page, studio, host, port, guarded)
+                guarded = Guarded(default_response_class=ORJSONResponse)
+                guarded.guard = lambda app: Prefix(Door(app, rules, intake), root_path)
+                yield _launched(page, studio, host, port, root_path, guarded)
         finally:
             page.close(verbose=False)
             os.environ.pop("GRADIO_TEMP_DIR")
@@ -105,21 +106,13 @@ def serving(
 
 
 class Guarded(App):  # type: ignore[misc]
-    """Gradio's application behind the door, which stands before all of its middleware."""
+    """Gradio's application behind a door, which stands before all of its middleware."""
 
-    rules, intake, root = Rules(), Intake(), ""
-
-    @classmethod
-    def between(cls, rules: Rules, intake: Intake, root: str) -> "Guarded":
-        """An application with a door of its own."""
-        made = cls(default_response_class=ORJSONResponse)
-        made.rules, made.intake, made.root = rules, intake, root
-        return made
+    guard: Callable[[Any], Any]
 
     def build_middleware_stack(self) -> Any:
         """Starlette's stack, and the door around it."""
-        door = Door(super().build_middleware_stack(), self.rules, self.intake)
-        return Prefix(door, self.root)
+        return self.guard(super().build_middleware_stack())
 
 
 @contextmanager
@@ -130,12 +123,14 @@ def _gone_with_us(folder: Path) -> Iterator[None]:
         yield
 
 
-def _launched(page: gr.Blocks, studio: Studio, host: str, port: int, app: Guarded) -> str:
+def _launched(
+    page: gr.Blocks, studio: Studio, host: str, port: int, root_path: str, app: Guarded
+) -> str:
     try:
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,
-            root_path=app.root or None,
+            root_path=root_path or None,
             share=False,
             quiet=True,
             prevent_thread_lock=True,

@@ -80,10 +80,17 @@ class Session:
 
     def __init__(self) -> None:
         self.closed = False
-        self.wants: dict[str, Hashable] = {}
         self.domain = ""  # "" for that of the server
         self.failed = False  # whether the last action ended with an error
         self.walking = 0  # walks under way
+        self.job: Job | None = None
+        self.trained: Path | None = None
+        self.about = self.result = ""  # lines on the picture, and on what was trained
+        self.clear()
+
+    def clear(self) -> None:
+        """End all work and let go of what belongs to the networks of one domain."""
+        self.wants: dict[str, Hashable] = {}
         self.past: list[Snapshot] = []
         self.faces: list[Picture] = []
         self.work: Work | None = None
@@ -92,11 +99,8 @@ class Session:
         self.curves: Curves | None = None
         self.marks: Marks | None = None
         self.slots: tuple[str | None, ...] = (None,) * SLOTS
-        self.job: Job | None = None
-        self.trained: Path | None = None
-        self.about = self.result = ""  # lines on the picture, and on what was trained
         self.prepared: tuple[Job, TrainingData] | None = None
-        self.found: list[Component] = []  # of the page that discovers
+        self.found: list[Component] = []  # of the tab that discovers
 
     @property
     def opening(self) -> bool:
@@ -122,14 +126,6 @@ class Session:
         """End all work and let go of the pictures."""
         self.closed = True
         self.clear()
-
-    def clear(self) -> None:
-        """The same for a tab that goes on with other networks."""
-        self.wants.clear()
-        self.past, self.found = [], []
-        self.slots, self.marks = (None,) * SLOTS, None
-        self.faces, self.work, self.made = [], None, None
-        self.strip, self.curves, self.prepared = None, None, None
 
 
 class Training(NamedTuple):

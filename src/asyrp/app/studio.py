@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from asyrp.app import plans
 from asyrp.app.gallery import BeforeAfter, Gallery, Samples
@@ -108,10 +107,10 @@ class Studio:
         """Random faces to choose from; the images of its progress are P_t of all of them."""
         ticket = session.begin("faces", ("random", seed))
         latents = random_latents(self.model, FACES, seed)
-        for count, done in enumerate(reverse_process(self.model, latents, self.grid)):
+        for count, done in enumerate(reverse_process(self.model, latents, self.grid), 1):
             if not ticket.live:
                 return
-            yield Progress("drawing faces", count + 1, len(self.grid), contact_sheet([done.x0]))
+            yield Progress("drawing faces", count, len(self.grid), contact_sheet([done.x0]))
         session.faces = random_faces(done.x, latents, seed)
 
     @torch.no_grad()
@@ -140,26 +139,18 @@ class Studio:
 
     def _reconstructed(self, picture: Picture) -> Generator[Progress, None, Work]:
         image = picture.image[None].to(self.model.device)
-        for count in (raised := Running(self._raised(picture, image))):
-            yield Progress("inverting", count, len(self.grid))
-        walks = Walks(self.model, self.grid, raised.value)
+        x, how = picture.latent, self.habits.inverting
+        if x is None:
+            x, way = image, (self.grid, how.convention, how.refinements)
+            for count, step in enumerate(invert_steps(self.model, self.model.schedule, x, *way), 1):
+                x = step.x
+                yield Progress("inverting", count, len(self.grid))
+        walks = Walks(self.model, self.grid, x)
         for count, done in enumerate(walks.walk(Plan()), 1):
             yield Progress("reconstructing", count, len(self.grid), done.x0[0])
         error = float((done.x - image).square().mean())
         note = stranger(self.model, self.name, image[0])
         return Work(picture, walks, done.x[0], error, note)
-
-    @torch.no_grad()
-    def _raised(self, picture: Picture, x: Tensor) -> Generator[int, None, Tensor]:
-        """x_T of a picture, step by step."""
-        if picture.latent is not None:
-            return picture.latent
-        how, schedule = self.habits.inverting, self.model.schedule
-        steps = invert_steps(self.model, schedule, x, self.grid, how.convention, how.refinements)
-        for count, step in enumerate(steps, 1):
-            x = step.x
-            yield count
-        return x
 
     def plan(self, session: Session, values: Sequence[Any]) -> Plan:
         """The plan that the controls ask for."""
@@ -214,7 +205,8 @@ class Studio:
             if not ticket.live:
                 return
             count = self.grid.index(Pair(done.t, done.s)) + 1
-            yield Progress("strip", count, len(self.grid), contact_sheet([done.x0]))
+            shown = contact_sheet([done.of_each(done.x0)[:, 0]])
+            yield Progress("strip", count, len(self.grid), shown)
         if ticket.live:
             session.strip = contact_sheet([walked.value])
 
@@ -232,7 +224,9 @@ class Studio:
                 time.sleep(PAUSE)
             if not ticket.live:
                 return
-            yield Progress("measuring", len(points), len(self.grid))
+            yield Progress(
+                "measuring the LPIPS curves of this picture", len(points), len(self.grid)
+            )
         if ticket.live:
             session.curves = over_time(points)
 
@@ -251,24 +245,22 @@ class Studio:
 
     def train(self, session: Session, job: Job) -> Iterator[Progress]:
         """Train a direction into the folder; a stopped one continues from its checkpoint."""
-        ticket = session.begin("training", job)
         session.job, session.trained = job, None
-        while not self._training.acquire(timeout=0.5):
-            if not ticket.live:
-                return
-            yield Progress("waiting for another training to end")
-        self.running = Training(job, session)
-        try:
-            for progress in self._trained(session, job):
+        with session.begin("training", job) as ticket:
+            while not self._training.acquire(timeout=0.5):
                 if not ticket.live:
                     return
-                self.running = Training(job, session, progress)
-                yield progress
-        finally:
-            self.running = None
-            self._training.release()
-            if ticket.live:
-                session.stop("training")
+                yield Progress("waiting for another training to end")
+            self.running = Training(job, session)
+            try:
+                for progress in self._trained(session, job):
+                    if not ticket.live:
+                        return
+                    self.running = Training(job, session, progress)
+                    yield progress
+            finally:
+                self.running = None
+                self._training.release()
 
     def _trained(self, session: Session, job: Job) -> Iterator[Progress]:
         if session.prepared is None or session.prepared[0] != job:

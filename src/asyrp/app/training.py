@@ -2,9 +2,9 @@
 
 import threading
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,11 @@ from asyrp.method.strength import STRENGTHS, response, saturation
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import UneditedTrajectory, Window, editing_window, prepare
 from asyrp.method.unedited_trajectory import joined as joined_sources
+from asyrp.settings import Region
 from asyrp.storage.images import contact_sheet
 
 _LISTENING = threading.Lock()
+Item = TypeVar("Item")
 MEASURED, PREVIEWED = 4, 4  # held-out faces for the LPIPS curves, and in a preview
 
 
@@ -40,18 +42,11 @@ class Scorers(NamedTuple):
     distance: PerceptualDistance
 
 
-class Faces(NamedTuple):
-    """Held-out faces, (n, 3, height, width), their x_T, and the unedited walk of the first four."""
-
-    images: Tensor
-    latents: Tensor
-    steps: tuple[ReverseStep, ...]
-
-
 class TrainingData(NamedTuple):
     """What is known before the first step of training; kept, so that resuming is quick.
 
-    tail: the pairs from t_start to the end, of the grid of training.
+    tail: the pairs from t_start to the end, of the grid of training. faces: held-out ones,
+    (n, 3, height, width). unknown: what the encoder warned of. region: where P_t changes.
     """
 
     guide: TextDirection
@@ -60,8 +55,9 @@ class TrainingData(NamedTuple):
     tail: Timesteps
     train: UneditedTrajectory
     validation: UneditedTrajectory
-    faces: Faces
+    faces: Tensor
     unknown: str
+    region: Region
 
 
 class Trained(NamedTuple):
@@ -103,41 +99,45 @@ def gather(tools: Scorers, job: Job) -> Generator[Progress, None, TrainingData]:
     Raises:
         AsyrpError: texts that say nothing, or phases that cannot be found.
     """
+    model, settings = tools.model, job.settings
     guide, unknown = _guide_and_warnings(tools.encoder, job)
-    latents = random_latents(tools.model, job.faces, job.seed)
+    latents = random_latents(model, job.faces, job.seed)
     cut = job.faces - max(2, min(16, job.faces // 4))
-    faces = yield from _draw(tools.model, latents[cut:], job.steps)
-    phases = yield from _phases(tools, guide, faces)
-    length = tools.model.schedule.length
-    top = tools.model.t_top
-    window = editing_window(phases.t_start, phases.t_edit, job.settings.steps, length, top)
-    train = yield from _walk_sources(tools.model, guide, latents[:cut], window)
-    validation = yield from _walk_sources(tools.model, guide, latents[cut:], window)
-    tail = below(paper_grid(job.settings.steps, length), min(phases.t_start, top))
-    return TrainingData(guide, phases, window, tail, train, validation, faces, unknown)
+    faces, steps = yield from _draw(model, latents[cut:], job.steps)
+    points = curve_points(faces[:MEASURED], latents[cut:], steps, tools.distance)
+    measured = yield from reported("measuring LPIPS curves", len(steps), points)
+    thresholds = tools.distance.thresholds
+    phases = find_intervals(over_time(measured), guide.cosine, thresholds).interval
+    length, top = model.schedule.length, model.t_top
+    window = editing_window(phases.t_start, phases.t_edit, settings.steps, length, top)
+    train = yield from _walk_sources(model, guide, latents[:cut], window)
+    validation = yield from _walk_sources(model, guide, latents[cut:], window)
+    tail = below(paper_grid(settings.steps, length), min(phases.t_start, top))
+    found = (guide, phases, window, tail, train, validation, faces)
+    return TrainingData(*found, unknown, job.region)
+
+
+def reported(what: str, total: int, items: Iterable[Item]) -> Generator[Progress, None, list[Item]]:
+    """The items of a job, each of them told as it comes."""
+    found = []
+    for one in items:
+        found.append(one)
+        yield Progress(what, len(found), total)
+    return found
 
 
 @torch.no_grad()
-def _draw(model: HSpaceUNet, latents: Tensor, steps: int) -> Generator[Progress, None, Faces]:
+def _draw(
+    model: HSpaceUNet, latents: Tensor, steps: int
+) -> Generator[Progress, None, tuple[Tensor, list[ReverseStep]]]:
+    """Faces, (n, 3, height, width), and the unedited walk of the first four."""
     walked, few = [], slice(0, MEASURED)
     grid = inversion_grid(model, steps)
     for done in reverse_process(model, latents, grid):
         x, x0 = done.x[few].clone(), done.x0[few].clone()
         walked.append(done._replace(x=x, x0=x0, x0_source=x0))
         yield Progress("drawing faces", len(walked), len(grid), contact_sheet([x0]))
-    return Faces(done.x, latents, tuple(walked))
-
-
-def _phases(
-    tools: Scorers, guide: TextDirection, faces: Faces
-) -> Generator[Progress, None, EditInterval]:
-    few = faces.images[:MEASURED]
-    points = []
-    for point in curve_points(few, faces.latents, faces.steps, tools.distance):
-        points.append(point)
-        yield Progress("measuring LPIPS curves", len(points), len(faces.steps))
-    found = find_intervals(over_time(points), guide.cosine, tools.distance.thresholds)
-    return found.interval
+    return done.x, walked
 
 
 def _walk_sources(
@@ -162,12 +162,15 @@ def train(
     steps = fit(tools.model, direction, *found)
     yield from _followed(tools.model, direction, steps, data)
     outcome: dict[str, Any] = {"images": len(data.train.latents)}
-    outcome["held_out"] = len(data.faces.images)
+    outcome["held_out"] = len(data.faces)
     (kept,) = outcomes_of(checkpoint)  # the same for a run that was stopped on the way
     if kept is not None:
         outcome |= {"batches": kept.batches, "validation_loss": kept.loss}
     direction.requires_grad_(False)
-    strength = yield from _strength(tools.model, direction, data)
+    responses = _responses(tools.model, direction, data)
+    what = "finding the strength that counts as 1"
+    made = yield from reported(what, len(STRENGTHS), responses)
+    strength = saturation(STRENGTHS, made)
     texts, known = (job.source, job.target), (data.phases, settings, outcome, strength)
     save_direction(path, direction, make_card(tools.model, texts, data.guide, *known))
     checkpoint.unlink(missing_ok=True)
@@ -175,7 +178,7 @@ def train(
     for count, x in enumerate(_edited(tools.model, direction, data, strength), 1):
         after = x
         yield Progress("editing held-out faces", count, len(data.tail))
-    return Trained(path, data.faces.images, after)
+    return Trained(path, data.faces, after)
 
 
 @torch.no_grad()
@@ -189,21 +192,18 @@ def _edited(
     """x of held-out faces after each step from t_start, where the walk begins."""
     when, grid, x = data.phases, data.tail, data.validation.latents[:most]
     whole = cast(Direction, direction)
-    act = Attribute(whole, when.t_edit, strength, grid.full, when.t_start)
+    act = Attribute(whole, when.t_edit, strength, grid.full, when.t_start, data.region)
     for done in reverse_process(model, x, grid, [act]):
         yield done.x
 
 
-def _strength(
-    model: HSpaceUNet, direction: nn.Module, data: TrainingData
-) -> Generator[Progress, None, float]:
-    """The strength at which held-out faces no longer respond."""
-    made: list[float] = []
-    for strength in STRENGTHS:
-        parts = (data.guide, data.validation, data.window.grid)
-        made.append(response(model, cast(Direction, direction), strength, *parts))
-        yield Progress("finding the strength that counts as 1", len(made), len(STRENGTHS))
-    return saturation(STRENGTHS, made)
+def _responses(model: HSpaceUNet, direction: nn.Module, data: TrainingData) -> Iterator[float]:
+    """How far held-out faces respond to each of STRENGTHS."""
+    parts = (data.guide, data.validation, data.window.grid)
+    return (
+        response(model, cast(Direction, direction), s, *parts, region=data.region)
+        for s in STRENGTHS
+    )
 
 
 def _followed(
@@ -226,4 +226,4 @@ def _followed(
 def preview(model: HSpaceUNet, direction: nn.Module, data: TrainingData) -> Tensor:
     """Held-out faces above their edits, (3, height, width)."""
     *_, after = _edited(model, direction, data, most=PREVIEWED)
-    return contact_sheet([data.faces.images[:PREVIEWED], after])
+    return contact_sheet([data.faces[:PREVIEWED], after])

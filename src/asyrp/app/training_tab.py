@@ -6,10 +6,11 @@ from typing import Any
 
 import gradio as gr
 
-from asyrp.app import charts, plans, views
-from asyrp.app.handling import ERRORS, Desk, Updates, paced, reason, refused
-from asyrp.app.jobs import Job
-from asyrp.app.layout import Trainer
+from asyrp.app import charts, layout, plans, views
+from asyrp.app.handling import QUIET, Desk, paced, refused
+from asyrp.app.jobs import FACES, PASSES, Job
+from asyrp.app.judging import region_of
+from asyrp.app.layout import Updates
 from asyrp.app.sessions import Session
 from asyrp.app.studio import Studio
 from asyrp.app.training import Progress
@@ -37,10 +38,48 @@ class Clock:
 
 
 class Learning:
-    """The handlers."""
+    """The components of the tab that trains, and their handlers; `cards` shows the gallery."""
 
-    def __init__(self, desk: Desk, trainer: Trainer, cards: Any):
-        self.desk, self.trainer, self.cards = desk, trainer, cards
+    def __init__(self, desk: Desk, cards: Any):
+        self.desk, self.cards = desk, cards
+        with gr.Row():
+            with gr.Column(scale=1, min_width=320):
+                asked = self._form(Job("face", "smiling face"))
+            with gr.Column(scale=1, min_width=320):
+                text = "One to some minutes; held-out faces appear here."
+                self.report = layout.Report("train", text)
+                self.preview = gr.HTML("", elem_id="train-preview", elem_classes="preview")
+                self.losses = gr.HTML("", elem_id="train-losses")
+        reports = [self.report.bar, self.report.message, self.preview, self.losses]
+        outputs = [*reports, *self.actions, desk.page.chosen]
+        patient = {**QUIET, "concurrency_limit": None}  # the studio lets one train at a time
+        begun = gr.on([self.train.click, asked[1].submit], self.start, asked, outputs, **patient)
+        resumed = self.again.click(self.resume, self.known, outputs, **patient)
+        for event in (begun, resumed):
+            event.then(self.listed, None, self.actions, **QUIET)
+        self.halt.click(self.stop, self.known, None, queue=False, **QUIET)
+
+    def _form(self, example: Job) -> list[Any]:
+        source = gr.Textbox(example.source, label="Source text: what the faces show")
+        label, shown = "Target text: what they should show", f"for example: {example.target}"
+        target = gr.Textbox("", label=label, placeholder=shown)
+        faces = layout.count(FACES, example.faces, "Random faces to train on", step=8)
+        passes = layout.count(PASSES, example.passes, "Passes over the faces")
+        seed = layout.seed("Seed of the faces")
+        label = "Only where the value shows (texts of a task that has a region)"
+        bound = gr.Checkbox(False, label=label)
+        label = "Running and interrupted trainings"
+        self.known = gr.Dropdown([], label=label, elem_id="known", filterable=False, visible=False)
+        with gr.Row():
+            self.train = gr.Button("Train", variant="primary", min_width=90, elem_id="train")
+            self.halt = gr.Button("Stop", variant="stop", min_width=90, interactive=False)
+            self.again = gr.Button("Resume", min_width=90, interactive=False)
+        return [source, target, faces, passes, seed, bound]
+
+    @property
+    def actions(self) -> list[Any]:
+        """What says which trainings there are, and what can be done."""
+        return [self.known, self.train, self.halt, self.again]
 
     @refused
     def start(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
@@ -48,10 +87,10 @@ class Learning:
         studio = self.desk.at(request)[1]
         source, target = (str(text).strip() for text in values[:2])
         named = ("number of faces", "number of passes", "seed of the faces")
-        faces, passes, seed = map(plans.whole, values[2:], named)
-        yield from self._train(
-            request, Job(source, target, faces, passes, seed, studio.habits.steps, studio.name)
-        )
+        faces, passes, seed = map(plans.whole, values[2:5], named)
+        region = region_of(studio.domain, target) if values[5] else ()
+        job = Job(source, target, faces, passes, seed, studio.habits.steps, studio.name, region)
+        yield from self._train(request, job)
 
     @refused
     def resume(self, request: gr.Request, stem: Any) -> Iterator[Updates]:
@@ -83,55 +122,45 @@ class Learning:
         left = session.job is not None and session.trained is None
         runs = own or any(one.session for one in found.values())
         return {
-            self.trainer.known: gr.update(choices=choices, value=value, visible=bool(choices)),
-            self.trainer.start: gr.update(interactive=not own),
-            self.trainer.stop: gr.update(interactive=runs),
-            self.trainer.resume: gr.update(interactive=bool(choices or left) and not own),
+            self.known: gr.update(choices=choices, value=value, visible=bool(choices)),
+            self.train: gr.update(interactive=not own),
+            self.halt: gr.update(interactive=runs),
+            self.again: gr.update(interactive=bool(choices or left) and not own),
         }
 
     def _train(self, request: gr.Request, job: Job) -> Iterator[Updates]:
         session, studio = self.desk.at(request)
         again = studio.unfinished(job)
-        yield self.told(
+        yield self.report.told(
             f"{job.source} → {job.target}: {'continuing from its checkpoint' if again else 'begun'}"
         ) | {
-            self.trainer.start: gr.update(interactive=False),
-            self.trainer.stop: gr.update(interactive=True),
-            self.trainer.resume: gr.update(interactive=False),
+            self.train: gr.update(interactive=False),
+            self.halt: gr.update(interactive=True),
+            self.again: gr.update(interactive=False),
         }
-        shown: Any = None
-        clock = Clock()
-        try:
-            for one in paced(studio.train(session, job)):
-                yield self._progress(one, shown, clock.left(one))
-                shown = one.image if one.image is not None else shown
-        except ERRORS as error:
-            yield self.told(reason(error), error=True) | self.listed(request)
-            return
-        yield self._ended(session, studio, job) | self.listed(request)
+        shown, clock = None, Clock()
+        for one in paced(studio.train(session, job)):
+            yield self._progress(one, shown, clock.left(one))
+            shown = one.image if one.image is not None else shown
+        yield self._ended(session, studio, job)
 
     def _progress(self, one: Progress, shown: Any, left: str) -> Updates:
-        updates = {self.trainer.bar: views.bar(one.what + left, one.done, one.total)}
+        updates = self.report.at(one, left)
         if one.note:
-            updates[self.trainer.message] = views.message(one.note)
+            updates[self.report.message] = views.message(one.note)
         if one.image is not None and one.image is not shown:
             alt = "Held-out faces, above their edits so far"
-            updates[self.trainer.preview] = views.captioned(one.image, alt)
-            updates[self.trainer.losses] = charts.losses(one.losses, one.batches)
+            updates[self.preview] = views.strip(one.image, [alt], alt)
+            updates[self.losses] = charts.losses(one.losses, one.batches)
         return updates
 
     def _ended(self, session: Session, studio: Studio, job: Job) -> Updates:
-        updates: Updates = {self.trainer.bar: views.IDLE}
         if session.trained is None or session.trained.stem != job.stem:
             told = "Stopped. Resume goes on from the last batch; so does Train with these texts."
-            return updates | self.told(told)
+            return self.report.told(told)
         told = f"Finished: {job.source} → {job.target} is now among the directions of Edit. "
         choices = gr.update(choices=self.desk.choices(studio))
-        return updates | self.told(told + session.result) | {self.desk.asked.chosen: choices}
-
-    def told(self, text: str, error: bool = False) -> Updates:
-        """A line."""
-        return {self.trainer.message: views.message(text, error)}
+        return self.report.told(told + session.result) | {self.desk.page.chosen: choices}
 
     def gallery(self, request: gr.Request) -> Iterator[Updates]:
         """The cards, with a face before and after each direction as they are walked."""

@@ -18,6 +18,7 @@ from asyrp.method.ddim import draw_noise, seeded_generators
 from asyrp.method.directions import Direction
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Timesteps
+from asyrp.method.strength_sweep import StripStep, walk_strip
 
 Recipe = tuple[tuple[tuple[str, float, Direction], ...], int | None]
 """(name, strength, direction) of those that act, and the seed of the noise, None without noise."""
@@ -53,8 +54,14 @@ class Plan:
 class Kept(NamedTuple):
     """A walk or its beginning: what each step did, and what came of it."""
 
-    recipes: tuple[Recipe, ...]
-    steps: tuple[ReverseStep, ...]
+    recipes: tuple[Recipe, ...] = ()
+    steps: tuple[ReverseStep, ...] = ()
+
+    def shared(self, wanted: Sequence[Recipe]) -> "Kept":
+        """As much of it as does what is wanted."""
+        both = zip(self.recipes, wanted, strict=False)
+        count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], both))
+        return Kept(self.recipes[:count], self.steps[:count])
 
 
 class Walks:
@@ -65,34 +72,26 @@ class Walks:
 
     def __init__(self, model: HSpaceUNet, grid: Timesteps, x: Tensor):
         self.model, self.grid, self.x = model, grid, x
-        self.plain = self.edited = Kept((), ())
+        self.plain = self.edited = Kept()
 
     def start(self, plan: Plan) -> Kept:
         """The steps of a plan that are already known."""
         wanted = [plan.recipe(pair.t) for pair in self.grid]
-        both = self.plain, self.edited  # another thread may replace one meanwhile
-        counts = [_shared(kept.recipes, wanted) for kept in both]
-        count = max(counts)
-        best = both[counts.index(count)]
-        return Kept(best.recipes[:count], best.steps[:count])
+        both = (kept.shared(wanted) for kept in (self.plain, self.edited))
+        return max(both, key=lambda kept: len(kept.steps))
 
     @torch.no_grad()
     def walk(self, plan: Plan) -> Generator[ReverseStep, None, Tensor]:
         """Yield the steps that were not known; returns the picture, (1, c, height, width)."""
-        known = self.start(plan)
-        recipes, steps = list(known.recipes), list(known.steps)
-        for done in self._rest(plan, steps):
-            recipes.append(plan.recipe(done.t))
-            steps.append(done)
-            self._keep(plan, Kept(tuple(recipes), tuple(steps)))
+        kept = self.start(plan)
+        for done in self._rest(plan, kept.steps):
+            kept = Kept((*kept.recipes, plan.recipe(done.t)), (*kept.steps, done))
+            if plan.doses or plan.t_boost:
+                self.edited = kept
+            else:
+                self.plain = kept
             yield done
-        return steps[-1].x
-
-    def _keep(self, plan: Plan, kept: Kept) -> None:
-        if plan.doses or plan.t_boost:
-            self.edited = kept
-        else:
-            self.plain = kept
+        return kept.steps[-1].x
 
     def _rest(self, plan: Plan, steps: Sequence[ReverseStep]) -> Iterator[ReverseStep]:
         rest = self.grid[len(steps) :]
@@ -107,7 +106,7 @@ class Walks:
         return reverse_process(self.model, x, rest, attributes, plan.t_boost, generators)
 
     @torch.no_grad()
-    def strip(self, plan: Plan, factors: Sequence[float]) -> Generator[ReverseStep, None, Tensor]:
+    def strip(self, plan: Plan, factors: Sequence[float]) -> Generator[StripStep, None, Tensor]:
         """Walk the plan once for each factor on all its strengths, in one batch.
 
         Returns the pictures, (len(factors), c, height, width); all with the same noise.
@@ -117,30 +116,9 @@ class Walks:
         plain = self.start(replace(plan, doses=(), t_boost=0)).steps
         known = list(takewhile(lambda done: done.t > max(top, plan.t_boost), plain))
         rest = self.grid[len(known) :]
-        x = (known[-1].x if known else self.x).expand(len(factors), *self.x.shape[1:])
-        rows = torch.tensor(factors, device=x.device).view(-1, 1, 1, 1)
-        attributes = [
-            replace(dose.attribute, direction=PerRow(dose.attribute.direction, rows))
-            for dose in plan.doses
-        ]
-        generators = [seeded_generators(1, plan.seed, plan.first)[0] for _ in factors]
-        for done in reverse_process(self.model, x, rest, attributes, plan.t_boost, generators):
+        x, acting = known[-1].x if known else self.x, [dose.attribute for dose in plan.doses]
+        edits = [[replace(a, strength=factor * a.strength) for a in acting] for factor in factors]
+        generators = seeded_generators(1, plan.seed, plan.first)
+        for done in walk_strip(self.model, x, rest, edits, plan.t_boost, generators):
             yield done
-        return done.x
-
-
-@dataclass(frozen=True)
-class PerRow:
-    """A direction with a strength of its own for every row of a batch, (b, 1, 1, 1)."""
-
-    direction: Direction
-    factors: Tensor
-
-    def __call__(self, h: Tensor, emb: Tensor, t: int) -> Tensor:
-        """factors * dh."""
-        return self.factors * self.direction(h, emb, t)
-
-
-def _shared(recipes: Sequence[Recipe], wanted: Sequence[Recipe]) -> int:
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(recipes, wanted, strict=False))
-    return sum(1 for _ in same)
+        return done.of_each(done.x)[:, 0]

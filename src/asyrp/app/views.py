@@ -1,8 +1,8 @@
 """Fragments of the page as HTML. Whatever people wrote is escaped; pictures travel as data."""
 
-import html
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +12,26 @@ from asyrp.app.gallery import Entry, Listing
 from asyrp.app.pictures import Picture, data_uri, jpeg, png
 from asyrp.storage.images import MARK
 
-escaped = html.escape
 KINDS = {".json": "application/json", ".jpg": "image/jpeg", ".png": "image/png"}
 
 
 def image(content: Tensor, alt: str, kind: str = "") -> str:
     """(3, height, width) as an <img>."""
+    return _image(data_uri(png(content)), alt, kind)
+
+
+def _image(address: str, alt: str, kind: str = "") -> str:
     return (
-        f'<img class="{kind}" src="{data_uri(png(content))}" alt="{html.escape(alt)}" '
-        'decoding="sync" draggable="false">'
+        f'<img class="{kind}" src="{address}" alt="{escape(alt)}" decoding="sync" '
+        'draggable="false">'
     )
 
 
 def tile(content: Tensor | None, name: str, note: str = "") -> str:
     """A captioned picture, or the place for one."""
     inside = image(content, f"{name} {note}".strip()) if content is not None else "<i></i>"
-    small = f"<small>{html.escape(note)}</small>" if note else ""
-    return f"<figure>{inside}<figcaption>{html.escape(name)} {small}</figcaption></figure>"
-
-
-def captioned(content: Tensor, caption: str) -> str:
-    """A picture, and what it shows below it."""
-    below = f"<figcaption>{html.escape(caption)}</figcaption>"
-    return f'<figure class="strip">{image(content, caption)}{below}</figure>'
+    small = f"<small>{escape(note)}</small>" if note else ""
+    return f"<figure>{inside}<figcaption>{escape(name)} {small}</figcaption></figure>"
 
 
 def stage(
@@ -53,13 +50,11 @@ def compare(before: str = "", after: str = "") -> str:
     """Two pictures on top of each other, as addresses, divided where the range below says."""
     if not before:
         return '<div class="compare"><i></i></div>'
-    first = f'<img src="{before}" alt="before the edit" draggable="false">'
-    if not after:
-        return f'<div class="compare">{first}</div>'
-    return (
-        f'<div class="compare">{first}<img class="after" src="{after}" alt="after the edit" '
-        'decoding="sync" draggable="false"><b></b><span>before</span><span>after</span></div>'
-    )
+    pictures = _image(before, "before the edit")
+    if after:
+        pictures += _image(after, "after the edit", "after")
+        pictures += "<b></b><span>before</span><span>after</span>"
+    return f'<div class="compare">{pictures}</div>'
 
 
 SPLIT = (
@@ -75,7 +70,7 @@ def faces(pictures: Sequence[Picture], chosen: str = "") -> str:
         pressed = "true" if one.name == chosen else "false"
         return (
             f'<button type="button" data-face="{number}" aria-pressed="{pressed}" '
-            f'aria-label="Edit {html.escape(one.name)}">{image(one.image, "")}</button>'
+            f'aria-label="Edit {escape(one.name)}">{image(one.image, "")}</button>'
         )
 
     buttons = (button(*one) for one in enumerate(pictures))
@@ -84,7 +79,7 @@ def faces(pictures: Sequence[Picture], chosen: str = "") -> str:
 
 def bar(label: str, done: int, total: int) -> str:
     """A progress bar."""
-    text = html.escape(label)
+    text = escape(label)
     share = f"{100 * done / max(1, total):.0f} %"
     return (
         f'<label class="bar"><span>{text}</span><progress max="{total}" value="{done}" '
@@ -98,7 +93,7 @@ IDLE += "</progress></label>"
 
 def message(text: str, error: bool = False) -> str:
     """A line for the user."""
-    return f'<p class="message{" error" if error else ""}">{html.escape(text)}</p>'
+    return f'<p class="message{" error" if error else ""}">{escape(text)}</p>'
 
 
 def links(downloads: Mapping[str, tuple[bytes, str]]) -> str:
@@ -106,8 +101,8 @@ def links(downloads: Mapping[str, tuple[bytes, str]]) -> str:
     if not downloads:
         return '<p class="hint">Downloads appear once an edit is finished.</p>'
     parts = (
-        f'<a download="{html.escape(name)}" href="{data_uri(content, KINDS[Path(name).suffix])}">'
-        f"Download {html.escape(what)}</a>"
+        f'<a download="{escape(name)}" href="{data_uri(content, KINDS[Path(name).suffix])}">'
+        f"Download {escape(what)}</a>"
         for name, (content, what) in downloads.items()
     )
     return f'<nav class="links" aria-label="Downloads">{"".join(parts)}</nav>'
@@ -115,7 +110,7 @@ def links(downloads: Mapping[str, tuple[bytes, str]]) -> str:
 
 def strip(content: Tensor, labels: Sequence[str], alt: str) -> str:
     """A strip of pictures, and what stands below each."""
-    below = "".join(f"<span>{html.escape(label)}</span>" for label in labels)
+    below = "".join(f"<span>{escape(label)}</span>" for label in labels)
     return f'<figure class="strip">{image(content, alt)}<figcaption>{below}</figcaption></figure>'
 
 
@@ -142,15 +137,14 @@ def edit_files(
 def card(entry: Entry, pictures: Sequence[Tensor] = ()) -> str:
     """A direction's card, with a face before and after it where they are known."""
     rows = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>"
-        for name, value in facts(entry).items()
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts(entry).items()
     )
     names = ("before", f"after {entry.title}")
     shown = "".join(image(*pair) for pair in zip(pictures, names, strict=False)) or "<i></i><i></i>"
     origin = "built in" if entry.built_in else "own"
     return (
         f'<article class="card"><div class="pair">{shown}</div>'
-        f"<h2>{html.escape(entry.title)}</h2><p>{html.escape(entry.path.name)} ({origin})</p>"
+        f"<h2>{escape(entry.title)}</h2><p>{escape(entry.path.name)} ({origin})</p>"
         f"<dl>{rows}</dl></article>"
     )
 
@@ -182,7 +176,7 @@ def gallery(listing: Listing, shown: Mapping[str, Sequence[Tensor]]) -> str:
     cards = (card(entry, shown.get(key, ())) for key, entry in listing.entries.items())
     found = "".join(cards) or '<p class="hint">No directions yet: the tab Train makes one.</p>'
     refused = "".join(
-        f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in listing.refused.items()
+        f"<li>{escape(name)}: {escape(why)}</li>" for name, why in listing.refused.items()
     )
     below = f'<p class="hint">Not usable:</p><ul class="hint">{refused}</ul>' if refused else ""
     return f'<div class="cards">{found}</div>{below}'

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asyrp.method.asymmetric_process import Attribute, intervals_of
-from asyrp.method.ddim import draw_noise, seeded_generators, step
+from asyrp.method.ddim import Step, draw_noise, seeded_generators, step
 from asyrp.method.editing import Report, as_state, inversion_grid, silent
 from asyrp.method.hspace import Encoded, HSpaceUNet
 from asyrp.method.region import confined
@@ -26,18 +26,20 @@ Edit = Sequence[Attribute]
 class StripStep(NamedTuple):
     """One step of several edits.
 
-    x: x_s of each branch, (branches, b, c, height, width). edits: which edits each branch is.
+    x, x0: x_s and P_t of each branch, (branches, b, c, height, width). edits: which edits each
+    branch is.
     """
 
     t: int
     s: int
     x: Tensor
+    x0: Tensor
     edits: tuple[tuple[int, ...], ...]
 
-    def of_each(self) -> Tensor:
-        """x_s of each edit, (edits, b, c, height, width)."""
+    def of_each(self, part: Tensor) -> Tensor:
+        """x or x0 for each edit, (edits, b, c, height, width)."""
         branch = {one: row for row, members in enumerate(self.edits) for one in members}
-        return _chosen(self.x, [branch[one] for one in range(len(branch))])
+        return _chosen(part, [branch[one] for one in range(len(branch))])
 
 
 @torch.no_grad()
@@ -73,7 +75,7 @@ def strip(
         for k, done in enumerate(walked, start=1):
             report(rows.start * len(grid) + k * len(x), len(latents) * len(grid))
             ends = done
-        return ends.of_each()
+        return ends.of_each(ends.x)
 
     return torch.cat(list(in_batches(len(latents), size, edited)), dim=1)
 
@@ -94,8 +96,9 @@ def walk_strip(
         noise = draw_noise(x, generators) if pair.t < t_boost else None
         parted = _parted(branches, edits, pair.t)
         branches = tuple(group.edits for group in parted)
-        state = _stepped(model, state, pair, parted, full_length(grid), noise)
-        yield StripStep(pair.t, pair.s, state, branches)
+        done = _stepped(model, state, pair, parted, full_length(grid), noise)
+        state = done.x
+        yield StripStep(*done, branches)
 
 
 class _Group(NamedTuple):
@@ -131,8 +134,8 @@ def _stepped(
     groups: Sequence[_Group],
     steps: int,
     noise: Tensor | None,
-) -> Tensor:
-    """x_s of each group, from x_t of each branch, (branches, b, c, height, width)."""
+) -> Step:
+    """The step of each group, from x_t of each branch, (branches, b, c, height, width)."""
     branches = [group.branch for group in groups]
     encoded = model.encode(state.flatten(0, 1), pair.t)
     eps = _chosen(model.decode(encoded).unflatten(0, state.shape[:2]), branches)
@@ -145,7 +148,7 @@ def _stepped(
             eps_x0[row] = confined(own, eps[row], regions)
     drawn = None if noise is None else noise.expand_as(eps)
     x, eta = _chosen(state, branches), float(noise is not None)
-    return step(x, torch.stack(eps_x0), eps, model.schedule, pair, drawn, eta).x
+    return step(x, torch.stack(eps_x0), eps, model.schedule, pair, drawn, eta)
 
 
 def _edited(

@@ -1,25 +1,26 @@
 """CLIP through transformers, the text-image encoder of the paper (Kwon et al. 2023)."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.precision import autocast
-from asyrp.scorers.preprocessing import View, pixels_for, processor_settings, view_of
-from asyrp.scorers.pretrained import opening, pretrained, tried
-from asyrp.scorers.templates import imagenet_templates
+from asyrp.scorers.preprocessing import View, processor_settings, view_of
+from asyrp.scorers.pretrained import Frozen, opening, pretrained, tried
+from asyrp.storage.shipped import shipped
 from asyrp.storage.untrusted.revisions import pinned
 
 DEFAULT = "openai/clip-vit-base-patch16"  # as in the paper
 BATCH = 32  # texts at a time
 
 
-class ClipEncoder(nn.Module):
+class ClipEncoder(Frozen):
     """A frozen CLIP-like model of transformers as a `TextImageEncoder`.
 
     Features are float32 whatever the precision of the weights; those of texts are kept.
@@ -33,13 +34,9 @@ class ClipEncoder(nn.Module):
     text_common = 0.0  # its texts lie in CLIP's narrow cone as they are
 
     def __init__(self, model: Any, tokenizer: Any, view: View, name: str):
-        super().__init__()
-        self.precision = torch.float32
-        self.model = model.eval().requires_grad_(False)
-        self.tokenizer, self.view = tokenizer, view
-        self.name = name
+        super().__init__(model, view, name)
+        self.tokenizer, self.precision = tokenizer, torch.float32
         self._texts: dict[str, Tensor] = {}
-        self.eval()
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -48,7 +45,7 @@ class ClipEncoder(nn.Module):
 
     def image_features(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) of unit norm, differentiable."""
-        pixels = pixels_for(self.model, images, self.view)
+        pixels = self.pixels(images)
         with autocast(pixels.device, self.precision):
             found = self.model.get_image_features(pixel_values=pixels)
         return _unit(found)
@@ -79,6 +76,13 @@ class ClipEncoder(nn.Module):
             )
         device = next(self.model.parameters()).device
         return _unit(self.model.get_text_features(**tokens.to(device)))
+
+
+@cache
+def imagenet_templates() -> tuple[str, ...]:
+    """The 79 of the official code, with `{}` where the text goes (data/clip_templates.md)."""
+    path = shipped("asyrp.scorers", "data", "clip_templates.txt")
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def _unit(features: Any) -> Tensor:

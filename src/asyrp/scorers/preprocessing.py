@@ -5,7 +5,6 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -79,12 +78,6 @@ def prepare(images: Tensor, view: View) -> Tensor:
         pictures = pictures[..., top : top + view.crop[0], left : left + view.crop[1]]
     mean, std = (numbers(v, pictures).view(1, -1, 1, 1) for v in (view.mean, view.std))
     return (pictures - mean) / std
-
-
-def pixels_for(model: Any, images: Tensor, view: View) -> Tensor:
-    """`prepare`, in the precision of a network and where it is."""
-    weight = next(model.parameters())
-    return prepare(images.to(weight.device, torch.float32), view).to(weight.dtype)
 
 
 def view_of(settings: Mapping[str, Any], size: int) -> View:

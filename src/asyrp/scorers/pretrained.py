@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError, first_line, need
 from asyrp.runtime.offline import hub, network_hint
-from asyrp.scorers.preprocessing import View
+from asyrp.scorers.preprocessing import View, prepare
 from asyrp.storage.strict_loading import load_strictly
 from asyrp.storage.untrusted.pretrained import check_pretrained
 from asyrp.storage.untrusted.tensors import load_safetensors
@@ -31,6 +31,11 @@ class Frozen(nn.Module):
         super().__init__()
         self.model, self.view, self.name = model.requires_grad_(False), view, name
         self.eval()
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Pictures as it wants them, in the precision of its weights and where they are."""
+        weight = next(self.parameters())
+        return prepare(images.to(weight.device, torch.float32), self.view).to(weight.dtype)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.batching import by_batches
-from asyrp.scorers.preprocessing import pixels_for, processor_settings, view_of
+from asyrp.scorers.preprocessing import processor_settings, view_of
 from asyrp.scorers.pretrained import Frozen, opening, pretrained, tried
 
 BATCH = 8  # pictures at a time
@@ -36,8 +36,7 @@ class SemanticSegmenter(Frozen):
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1] -> class of each pixel, (b, height, width), int64."""
-        pixels = pixels_for(self.model, images, self.view)
-        logits = self.model(pixel_values=pixels).logits.float()
+        logits = self.model(pixel_values=self.pixels(images)).logits.float()
         size = images.shape[-2:]
         logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits.argmax(1)

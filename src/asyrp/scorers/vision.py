@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from asyrp.errors import AsyrpError
-from asyrp.scorers.preprocessing import pixels_for, processor_settings, view_of
+from asyrp.scorers.preprocessing import processor_settings, view_of
 from asyrp.scorers.pretrained import Frozen, opening, pretrained, tried
 
 HEADS = ("classifier.", "head.", "fc.")  # of what classifies, left aside for its features
@@ -21,7 +21,7 @@ class VisionFeatures(Frozen):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, height, width) in [-1, 1], of any size -> (b, d) float32."""
-        found = self.model(pixel_values=pixels_for(self.model, images, self.view))
+        found = self.model(pixel_values=self.pixels(images))
         pooled = getattr(found, "pooler_output", None)
         features: Tensor = found.last_hidden_state.mean(1) if pooled is None else pooled
         return features.flatten(1).float()
