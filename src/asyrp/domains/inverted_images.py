@@ -1,7 +1,7 @@
 """Images with their latents at the first edited timestep: inverted once, used by every method."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -12,8 +12,14 @@ from torch import Tensor
 from asyrp.domains.base import Domain, Images, Split, Task
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import EDIT_STEPS, Pictures
-from asyrp.method.asymmetric_process import Attribute, Shift, asymmetric, reverse_process
-from asyrp.method.ddim import seeded_generators
+from asyrp.method.asymmetric_process import (
+    Attribute,
+    ReverseStep,
+    Shift,
+    asymmetric,
+    reverse_process,
+)
+from asyrp.method.ddim import Step, seeded_generators
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Timesteps, below, pairs, paper_grid
@@ -25,8 +31,8 @@ REFINEMENTS = 1  # of the inversion, as `asyrp edit` has by default
 BATCH = 16
 
 Generators = Sequence[torch.Generator]
-Editing = Callable[[Tensor, slice, Generators], Tensor]
-"""(latents of some rows, those rows, a generator each) -> edited images."""
+Walk = Callable[[Tensor, slice, Generators], Iterable[Step | ReverseStep]]
+"""(latents of some rows, those rows, a generator each) -> steps, whose last x are the edits."""
 
 
 class InvertedImages(NamedTuple):
@@ -62,6 +68,10 @@ class InvertedImages(NamedTuple):
             latents=self.latents[chosen],
             reconstructions=self.reconstructions[chosen],
         )
+
+    def few(self, most: int) -> "InvertedImages":
+        """The first of them, as many as asked for or all."""
+        return self.rows(range(min(most, len(self.numbers))))
 
     def first(self, rows: Sequence[int], task: Task, most: int) -> "InvertedImages":
         """The first of the rows, which lack a task's value.
@@ -115,16 +125,17 @@ def grid_from(at: int, steps: int, length: int = 1000) -> Timesteps:
 
 
 @torch.no_grad()
-def batched(
-    images: InvertedImages, editing: Editing, seed: int = 0, batch_size: int = BATCH
-) -> Tensor:
+def batched(images: InvertedImages, walk: Walk) -> Tensor:
     """Edit images some at a time; image number i draws from a generator of its own."""
 
     def work(rows: slice) -> Tensor:
-        generators = [seeded_generators(1, seed, number)[0] for number in images.numbers[rows]]
-        return editing(images.latents[rows], rows, generators)
+        generators = [seeded_generators(1, 0, number)[0] for number in images.numbers[rows]]
+        x = images.latents[rows]
+        for done in walk(x, rows, generators):
+            x = done.x
+        return x
 
-    return torch.cat(list(in_batches(len(images.numbers), batch_size, work)))
+    return torch.cat(list(in_batches(len(images.numbers), BATCH, work)))
 
 
 def edited(
@@ -137,12 +148,10 @@ def edited(
     """Images walked down their grid with edits, (n, c, height, width)."""
     grid = images.grid(model.schedule.length)
 
-    def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-        for done in reverse_process(model, x, grid, attributes, t_boost, generators, shift):
-            x = done.x
-        return x
+    def walk(x: Tensor, _: slice, generators: Generators) -> Iterable[ReverseStep]:
+        return reverse_process(model, x, grid, attributes, t_boost, generators, shift)
 
-    return batched(images, editing)
+    return batched(images, walk)
 
 
 def save_inverted(path: Path, images: InvertedImages) -> None:

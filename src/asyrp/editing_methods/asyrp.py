@@ -26,18 +26,18 @@ def direction_path(folder: Path, task: Task) -> Path:
     return folder / f"direction-{task.name}.safetensors"
 
 
-def _fit(
-    domain: Domain, task: Task, inputs: Inputs, space: HSpaceUNet | None = None
+def fit(
+    domain: Domain, task: Task, inputs: Inputs, space: HSpaceUNet | None = None, keep: bool = False
 ) -> tuple[SavedDirection, Cost]:
-    """A direction trained now, and what that took; space: h is something else there."""
+    """A direction trained now, and what that took; space, keep: see `find_direction.fitted`."""
     with counted(domain.model) as cost:
-        parts = (domain, task, inputs.interval, inputs.train, inputs.settings, space)
+        parts = (domain, task, inputs.interval, inputs.train, inputs.settings, space, keep)
         return fitted(*parts).saved, cost
 
 
 def train_ft(domain: Domain, task: Task, inputs: Inputs) -> Cost:
     """Train f_t and keep it, for our own methods and the studies."""
-    saved, cost = _fit(domain, task, inputs)
+    saved, cost = fit(domain, task, inputs)
     save_direction(direction_path(inputs.folder, task), saved.direction, saved.card)
     return cost
 
@@ -57,7 +57,7 @@ def asyrp(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 
 def asyrp_anew(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """The same, trained now."""
-    saved, cost = _fit(domain, task, inputs)
+    saved, cost = fit(domain, task, inputs)
     return directed(domain.model, inputs, saved, 0, cost)
 
 
@@ -82,7 +82,7 @@ def epsilon_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """One De_t a timestep, trained and added to eps in P_t alone (appendix D.1)."""
     space = epsilon_space(domain.model)
     table = inputs._replace(settings=replace(inputs.settings, kind="timestep"))
-    saved, cost = _fit(domain, task, table, space)
+    saved, cost = fit(domain, task, table, space)
     return directed(space, inputs, saved, bytes_kept(inputs, task, "epsilon", saved), cost)
 
 

@@ -179,17 +179,12 @@ def classified(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 
 def guiding(domain: Domain, task: Task, inputs: Inputs, classifier: NoisyClassifier) -> Editor:
     """The editor that a classifier makes."""
-    judge = cast(Judge, domain.scorers.judge)
+    judge, model = cast(Judge, domain.scorers.judge), domain.model
     value = (task.attribute, wanted_value(judge, task.attribute, task.value))
 
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
-        grid, boost = images.grid(domain.model.schedule.length), inputs.interval.t_boost
-
-        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-            known = (x, grid, value, setting["scale"], boost, generators)
-            *_, last = guided(domain.model, classifier, *known)
-            return last.x
-
-        return batched(images, editing)
+        grid, boost = images.grid(model.schedule.length), inputs.interval.t_boost
+        known = (grid, value, setting["scale"], boost)
+        return batched(images, lambda x, _, noises: guided(model, classifier, x, *known, noises))
 
     return Editor(edit, SCALES, 0, Cost())

@@ -8,10 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 from asyrp.domains.base import Domain, Task
-from asyrp.domains.find_direction import fitted
-from asyrp.editing_methods.asyrp import bytes_kept, directed
+from asyrp.editing_methods.asyrp import bytes_kept, directed, fit
 from asyrp.editing_methods.base import Editor, Inputs, Method
-from asyrp.method.cost import counted
 from asyrp.runtime.resumable import result_of
 
 
@@ -20,9 +18,7 @@ def guarded(domain: Domain, task: Task, inputs: Inputs, keep: bool) -> Editor:
     rate = result_of(inputs.folder, "rate-asyrp")["rate"]
     region = () if keep else task.region
     settings = replace(inputs.settings, learning_rate=rate, region=region)
-    with counted(domain.model) as cost:
-        parts = (domain, task, inputs.interval, inputs.train, settings)
-        saved = fitted(*parts, keep=keep).saved
+    saved, cost = fit(domain, task, inputs._replace(settings=settings), keep=keep)
     stored = bytes_kept(inputs, task, "keep" if keep else "region", saved)
     return directed(domain.model, inputs, saved, stored, cost)
 
