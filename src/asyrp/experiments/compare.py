@@ -62,15 +62,13 @@ class Cell:
         seconds = time.perf_counter() - started
         write_strip(folder / f"{cell_name(self.method, self.task)}.png", domain, edits)
         reference = showing(plan, folder, task)
-        found = measured(domain, task, test, edits, reference)
         return {
             "method": self.method,
             "task": self.task,
             "rate": rate,
             **told,
             "numbers": test.numbers,
-            "values": found.values,
-            "sets": found.sets,
+            **measured(domain, task, test, edits, reference),
             "reference": reference is not None,
             "changed": changed_answers(domain, task, test, edits),
             "distance_to_target": towards_target(domain, task, test, edits),
@@ -122,8 +120,7 @@ def towards_target(
     """The share of the distance to the drawn target, of the images of a strip."""
     if "rendered_target" not in domain.gives:
         return None
-    few = images.rows(range(min(SHOWN, len(images.numbers))))
-    return shares_of_distance(domain, task, few, edits[:SHOWN])
+    return shares_of_distance(domain, task, images.few(SHOWN), edits[:SHOWN])
 
 
 def write_strip(path: Path, domain: Domain, x: Tensor) -> None:

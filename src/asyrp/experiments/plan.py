@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from asyrp.domains.base import SPLITS, Domain, Split, Task, guide_of, load_domain, task_of
 from asyrp.domains.find_direction import interval_of
 from asyrp.domains.inverted_images import (
@@ -23,10 +21,8 @@ from asyrp.editing_methods.finders import FINDER_METHODS, labels_suffice
 from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.errors import AsyrpError
 from asyrp.finders.labels import LEAST
-from asyrp.finders.prepare import EDIT_STEPS
-from asyrp.method.asymmetric_process import reverse_process
-from asyrp.method.editing_interval import EditInterval, measure_curves
-from asyrp.method.schedule import paper_grid
+from asyrp.finders.prepare import EDIT_STEPS, curves_of
+from asyrp.method.editing_interval import EditInterval
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.runtime.resumable import Stage, result_of
 from asyrp.settings import Precision, TrainSettings
@@ -157,16 +153,13 @@ class MeasureCurves:
 
     plan: Plan
 
-    @torch.no_grad()
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Curves, t_start and the phases of every task."""
         domain, steps = domain_of(self.plan), self.plan.steps
-        length = domain.model.schedule.length
         few = domain.images("validation", self.plan.curve_images)
-        images = inverted(domain.model, few, length - 1, steps)
-        walked = reverse_process(domain.model, images.latents, paper_grid(steps, length))
-        parts = (images.reconstructions, images.latents, walked, domain.distance)
-        curves = measure_curves(*parts)
+        images = inverted(domain.model, few, domain.model.schedule.length - 1, steps)
+        parts = (domain.model, images.reconstructions, images.latents, domain.distance)
+        curves = curves_of(*parts, steps)
         phases = {name: interval_of(domain, curves, task) for name, task in domain.tasks.items()}
         errors = (images.images - images.reconstructions).square().mean((1, 2, 3))
         return {

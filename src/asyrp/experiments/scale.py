@@ -117,7 +117,7 @@ class Scale:
         test, reference = lacking_kept(plan, folder, "test", task), showing(plan, folder, task)
         pool = images_kept(plan, folder, "test", task).images
         made = lines_of(domain, task, test, pool)
-        lines = [measured(domain, task, test, x, reference)._asdict() for x in made]
+        lines = [measured(domain, task, test, x, reference) for x in made]
         if "rendered_target" not in domain.gives:  # somebody else's pictures
             for one in lines[1:]:
                 one["values"] = {name: one["values"][name] for name in ALONE & one["values"].keys()}

@@ -56,8 +56,7 @@ def _theorem1(context: StudyContext) -> dict[str, Any]:
 
 
 def _diagnose(context: StudyContext) -> dict[str, Any]:
-    images = context.test_images()
-    few = images.rows(range(min(PICTURES, len(images.numbers))))
+    few = context.test_images().few(PICTURES)
     model, boost = context.domain.model, context.first.interval.t_boost
     grid = few.grid(model.schedule.length)
     return diagnose.measure(model, few.images, few.latents, grid, act_of(context.first), boost)

@@ -13,13 +13,14 @@ from asyrp.domains.base import Domain, Task
 from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.errors import AsyrpError
 from asyrp.experiments.claims import LEVEL, SECOND, Measures, Outcome, registered
+from asyrp.experiments.scale import seen_in
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing_interval import EditInterval
 from asyrp.metrics.features import FeatureNetwork, features_of
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.reporting.statistics import Estimate, of_mean
-from asyrp.scorers.judge import Judge, answers, probabilities, wanted
+from asyrp.scorers.judge import Judge, probabilities
 from asyrp.settings import TrainSettings
 
 Made = TypeVar("Made")
@@ -79,9 +80,9 @@ class StudyContext:
         task = self.first.task
         return self.test.first(self.lacking(self.test, task), task, self.count)
 
-    def validation_images(self, most: int | None = None) -> InvertedImages:
-        """Validation images (or so many) that lack the first task's value; AsyrpError for none."""
-        rows = self.lacking(self.validation, self.first.task)[:most]
+    def validation_images(self) -> InvertedImages:
+        """Validation images that lack the first task's value; AsyrpError for none."""
+        rows = self.lacking(self.validation, self.first.task)
         if not rows:
             raise AsyrpError(
                 f"settings are chosen on validation images that lack {self.first.task.value!r}; "
@@ -94,12 +95,8 @@ class StudyContext:
 
         The judge says which; Frechet distances of edits are taken to them. None for too few.
         """
-        task, parts = self.first.task, []
-        for images in (self.train, self.validation):
-            seen = answers(self.judge, images.images)[task.attribute]
-            place = wanted(self.judge, task.attribute, task.value)
-            parts.append(images.images[torch.as_tensor(seen == place)])
-        shown = torch.cat(parts)
+        every = torch.cat([self.train.images, self.validation.images])
+        shown, _ = seen_in(self.domain, self.first.task, every)
         return features_of(self.features, shown) if len(shown) >= LEAST_FID else None
 
 

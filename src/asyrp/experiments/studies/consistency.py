@@ -34,7 +34,7 @@ from asyrp.experiments.studies.common import (
 from asyrp.method.directions import global_direction, mean_direction
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure, reach
-from asyrp.reporting.statistics import Estimate, of_difference, of_mean
+from asyrp.reporting.statistics import of_difference, of_mean, of_means
 
 STEPS = (10, 20, 40, 100, 1000)
 PLAIN_UP_TO = 100  # steps up to which the transfer without the rule is walked too
@@ -55,9 +55,7 @@ def measure(context: StudyContext, steps: Sequence[int] = STEPS) -> dict[str, An
         "margin": bound_of("consistency"),
         "cosines": cosines(table),
         "edits": _edits(context, images, table),
-        "transfer": transfer(
-            context, images.rows(range(min(TRANSFER_FACES, context.count))), known
-        ),
+        "transfer": transfer(context, images.few(TRANSFER_FACES), known),
     }
 
 
@@ -170,7 +168,7 @@ def verdict(numbers: Numbers) -> Verdict:
     """Whether one dh succeeds as often as f_t on the same images, within the margin."""
     edits, one_is = numbers["edits"], noun(numbers)
     lost, second = (edits["one dh"][f"{key}_minus_f_t"] for key in ("success", "success_2"))
-    cosines = {name: over_time(numbers["cosines"][name]) for name in ("with_mean", "with_global")}
+    cosines = {name: of_means(numbers["cosines"][name]) for name in ("with_mean", "with_global")}
     with_mean, with_global = (one.value for one in cosines.values())
     succeeds = edits["f_t"]["success"].value >= SOME
     found = {
@@ -193,14 +191,6 @@ def verdict(numbers: Numbers) -> Verdict:
     )
     why = "" if succeeds else f"f_t itself succeeds on fewer than {SOME:.0%}: too few to lose any."
     return ruled("consistency", found, text, why)
-
-
-def over_time(cosines: Sequence[Estimate]) -> Estimate:
-    """The mean over timesteps of means over the same images: as wide as if all moved together."""
-    value, low, high = (
-        float(np.mean(ends)) for ends in zip(*(one[:3] for one in cosines), strict=True)
-    )
-    return Estimate(value, low, high, cosines[0].images)
 
 
 def _transferred(transfer: Numbers) -> str:

@@ -1,7 +1,7 @@
 """Layers: the same training at every block of the network, not only the bottleneck (D.3)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -36,13 +36,6 @@ STRENGTHS = (0.5, 1.0, 1.5, 2.2)  # tried at every block
 FID_DRAWS = 50
 
 
-class AtBlock(NamedTuple):
-    """What an f_t at a block does, at its own strength."""
-
-    arm: Arm
-    numbers: dict[str, Any]
-
-
 def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[str, Any]:
     """An f_t of the same kind, faces and steps at each block, judged on the same test faces.
 
@@ -51,8 +44,9 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
     """
     names = blocks(context.domain.model) if chosen is None else list(chosen)
     validation, showing = context.validation_images(), context.showing()
-    found = {name: _at(context, validation, showing, name) for name in names}
-    arms = {name: one.arm for name, one in found.items()}
+    found, arms = {}, {}
+    for name in names:
+        found[name], arms[name] = _at(context, validation, showing, name)
     middle, best = arms.pop(MIDDLE, None), None
     ahead_of_best: dict[str, Any] = {"mid_minus_best": None}
     if arms:
@@ -63,7 +57,7 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
         "task": context.first.task.name,
         "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
         "validation": len(validation.numbers),
-        "blocks": {name: one.numbers for name, one in found.items()},
+        "blocks": found,
         "best_other": best,
         **ahead_of_best,
     }
@@ -71,12 +65,12 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
 
 def _at(
     context: StudyContext, validation: InvertedImages, showing: Tensor | None, block: str
-) -> AtBlock:
-    """An f_t at a block, with the strength that suits validation faces best."""
+) -> tuple[dict[str, Any], Arm]:
+    """What an f_t at a block does, with the strength that suits validation faces best."""
     domain, first, images = context.domain, context.first, context.test_images()
     space = at_block(domain.model, block)
-    few = context.train.rows(range(min(TRAIN_FACES, len(context.train.numbers))))
-    saved = fitted(domain, first.task, first.interval, few, context.settings, space).saved
+    parts = (first.interval, context.train.few(TRAIN_FACES), context.settings, space)
+    saved = fitted(domain, first.task, *parts).saved
 
     def edits(kept: InvertedImages, place: int) -> Tensor:
         acts = [saved.attribute(STRENGTHS[place])]
@@ -96,7 +90,7 @@ def _at(
     }
     if showing is not None and len(best) >= LEAST_FID:
         numbers["fid"] = fid(showing, features_of(context.features, best), False, draws=FID_DRAWS)
-    return AtBlock(arm, numbers)
+    return numbers, arm
 
 
 @of_json
