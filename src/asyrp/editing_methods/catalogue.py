@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from functools import partial
 
-from asyrp.editing_methods.asyrp import asyrp, asyrp_anew, averaged, epsilon_edit, symmetric_edit
+from asyrp.editing_methods.asyrp import (
+    asyrp,
+    asyrp_anew,
+    averaged,
+    epsilon_edit,
+    guarded,
+    symmetric_edit,
+)
 from asyrp.editing_methods.base import EditingMethod, Method
 from asyrp.editing_methods.classifier_guidance import classified, classified_anew
 from asyrp.editing_methods.diffusionclip import diffusionclip
 from asyrp.editing_methods.finders import FINDER_METHODS
 from asyrp.editing_methods.image_guidance import mixed, painted
-from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.editing_methods.label_swap import swapped
 from asyrp.lookup import look_up
 
@@ -46,6 +52,16 @@ METHODS: Mapping[str, EditingMethod] = {
         Method("swap", "DDIM, condition swapped", swapped, CONDITION, given=ANSWER),
     )
 }
+
+KEEP, REGION = (partial(guarded, keep=keep) for keep in (True, False))
+TEXTS, PLACE = "the other edits' texts to keep", "a polygon where the value shows"
+GUARDED: Mapping[str, EditingMethod] = {
+    "keep": Method(
+        "keep", "f_t, texts to keep", KEEP, frozenset({"second task"}), "direction", TEXTS
+    ),
+    "region": Method("region", "f_t, a region", REGION, frozenset({"region"}), "direction", PLACE),
+}
+"""What keeps the rest of a picture, beside plain f_t (`--keep`, `--region`)."""
 
 
 def method_of(name: str) -> EditingMethod:

@@ -16,9 +16,8 @@ from asyrp.domains.inverted_images import (
     save_inverted,
 )
 from asyrp.editing_methods.base import Inputs, why_not
-from asyrp.editing_methods.catalogue import METHODS, method_of
+from asyrp.editing_methods.catalogue import GUARDED, METHODS, method_of
 from asyrp.editing_methods.finders import FINDER_METHODS, labels_suffice
-from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.errors import AsyrpError
 from asyrp.finders.labels import LEAST
 from asyrp.finders.prepare import EDIT_STEPS, curves_of
