@@ -144,8 +144,7 @@ class Shown:
         """Write source-TASK.png and, where the domain draws them, target-TASK.png."""
         domain = domain_of(self.plan)
         task = task_of(domain, self.task)
-        test = images_kept(self.plan, folder, "test", task)
-        images = test.rows(domain.lacking(test.clean, task)[:SHOWN])
+        images = lacking_kept(self.plan, folder, "test", task).few(SHOWN)
         write_strip(folder / f"source-{task.name}.png", domain, images.images)
         drawn = "rendered_target" in domain.gives
         if drawn:

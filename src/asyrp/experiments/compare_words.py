@@ -34,11 +34,8 @@ def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[
     """Whether f_t makes more clean edits than others do, and reaches unseen domains."""
     if REFERENCE not in methods:
         return []
-    found = [
-        _claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], m)
-        for m in methods
-        if m != REFERENCE
-    ]
+    others = [m for m in methods if m != REFERENCE]
+    found = [_claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], m) for m in others]
     if unseen := groups_of(tasks).get("unseen"):
         both = [pooled(cells, REFERENCE, unseen, k) for k in ("success", "success_2")]
         found.append(_claimed("unseen", both))

@@ -95,9 +95,8 @@ def adversarial(domain: Domain, task: Task, x: Tensor) -> Tensor:
     for _ in range(PUSHES):
         at = found.detach().requires_grad_()
         with torch.enable_grad():
-            (push,) = torch.autograd.grad(
-                (domain.encoder.image_features(at) @ (target - source)).sum(), at
-            )
+            seen = domain.encoder.image_features(at) @ (target - source)
+            (push,) = torch.autograd.grad(seen.sum(), at)
         moved = found + 2 * REACH / PUSHES * push.sign()
         found = as_saved(domain, torch.minimum(torch.maximum(moved, x - REACH), x + REACH))
     return found

@@ -25,7 +25,7 @@ from asyrp.settings import TrainSettings
 
 Made = TypeVar("Made")
 Numbers = Mapping[str, Any]
-"""The result of a study as JSON data."""
+"""The result of a study, with its estimates as such."""
 
 
 class Learned(NamedTuple):

@@ -26,7 +26,6 @@ from asyrp.experiments.studies.common import (
     edit_images,
     means,
     noun,
-    of_json,
     ranged,
     ruled,
     shares,
@@ -84,7 +83,7 @@ def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
 def _edits(
     context: StudyContext, images: InvertedImages, table: Mapping[int, Tensor]
 ) -> dict[str, Any]:
-    learned, mean = context.first, mean_direction([table])
+    domain, learned, mean = context.domain, context.first, mean_direction([table])
     single = global_direction(mean)
     acts = {
         "f_t": act_of(learned),
@@ -92,20 +91,14 @@ def _edits(
         "one dh": act_of(learned.with_direction(single)),
     }
     made = {name: edit_images(context, images, [act]) for name, act in acts.items()}
-    values = {
-        name: judged(context.domain, learned.task, images, edits) for name, edits in made.items()
-    }
-    return {
-        name: {
-            **means(values[name]),
-            **{
-                f"{metric}_minus_f_t": of_difference(values[name][metric], values["f_t"][metric])
-                for metric in ("success", "success_2")
-            },
-            "lpips_to_f_t": of_mean(distances(context.domain.distance, made["f_t"], edits)),
-        }
-        for name, edits in made.items()
-    }
+    seen = {name: judged(domain, learned.task, images, edits) for name, edits in made.items()}
+    found = {name: means(values) for name, values in seen.items()}
+    for name, one in found.items():
+        for metric in ("success", "success_2"):
+            lost = of_difference(seen[name][metric], seen["f_t"][metric])
+            one[f"{metric}_minus_f_t"] = lost
+        one["lpips_to_f_t"] = of_mean(distances(domain.distance, made["f_t"], made[name]))
+    return found
 
 
 def transfer(context: StudyContext, images: InvertedImages, steps: Sequence[int]) -> dict[str, Any]:
@@ -126,15 +119,10 @@ def _on_grid(
     edits = edited(model, walked, [act], boost)
     plain = walked._replace(reconstructions=edited(model, walked, [], boost))
     values = judged(context.domain, context.first.task, plain, edits)
-    moved = distances(context.domain.distance, plain.reconstructions, edits)
-    return {
-        "success": of_mean(values["success"]),
-        "leakage": of_mean(values["leakage"]),
-        "lpips": of_mean(moved),
-    }
+    values["lpips"] = distances(context.domain.distance, plain.reconstructions, edits)
+    return {name: of_mean(values[name]) for name in ("success", "leakage", "lpips")}
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Cosines over t, of training faces; change of test faces over the number of steps."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
@@ -163,7 +151,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether one dh succeeds as often as f_t on the same images, within the margin."""
     edits, one_is = numbers["edits"], noun(numbers)

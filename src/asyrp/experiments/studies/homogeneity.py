@@ -18,7 +18,6 @@ from asyrp.experiments.studies.common import (
     Verdict,
     by_both,
     noun,
-    of_json,
     plain_means,
     ruled,
     shares,
@@ -107,7 +106,6 @@ def _in_space(
     }, arm
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success and leakage on validation faces over strength; on test faces at the one chosen."""
     figure, axes = new_figure(4.4, 3.4, 2)
@@ -132,7 +130,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the clean share on other images is higher in h."""
     found, second = (numbers[key] for key in ("difference", "difference_2"))

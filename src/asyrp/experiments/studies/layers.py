@@ -19,7 +19,6 @@ from asyrp.experiments.studies.common import (
     confidence,
     means,
     noun,
-    of_json,
     ranged,
     ruled,
     shares,
@@ -93,7 +92,6 @@ def _at(
     return numbers, arm
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success, leakage and clean edits, and how real the pictures look, a row a block."""
     figure, (left, right) = new_figure(5.6, 4.4, 2)
@@ -110,7 +108,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the bottleneck makes more clean edits than the block that is best beside it."""
     clean = {name: one["clean"] for name, one in numbers["blocks"].items()}

@@ -20,7 +20,6 @@ from asyrp.experiments.studies.common import (
     by_both,
     edit_images,
     noun,
-    of_json,
     ranged,
     ruled,
     shares,
@@ -136,7 +135,6 @@ def _lacking_all(context: StudyContext, learned: Sequence[Learned]) -> InvertedI
     return test.rows(rows[: context.count])
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Log-odds over strength with the fitted line; success alone and together."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
@@ -173,7 +171,6 @@ def _in_sums(numbers: Numbers) -> list[tuple[str, str, Estimate]]:
     ]
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Straightness, and what is left of each attribute in sums."""
     r2, alone = numbers["r2"], _alone(numbers)

@@ -18,7 +18,6 @@ from asyrp.experiments.studies.common import (
     Verdict,
     confidence,
     noun,
-    of_json,
     ruled,
 )
 from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_process
@@ -191,7 +190,6 @@ def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
     return float(1 - reached.mean())
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Confidence, Frechet distance and grain over the change of the picture."""
     figure, axes = new_figure(4.6, 3.5, 3)
@@ -210,7 +208,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether noise in h leaves pictures more real than noise in eps at the same change.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asyrp.domains.inverted_images import grid_from
 from asyrp.editing_methods.other_spaces import epsilon_space
-from asyrp.experiments.studies.common import Numbers, Verdict, of_json, ruled
+from asyrp.experiments.studies.common import Numbers, Verdict, ruled
 from asyrp.finders.prepare import EDIT_STEPS
 from asyrp.method.asymmetric_process import Attribute, asymmetric, reverse_process, symmetric
 from asyrp.method.ddim import draw_noise, seeded_generators, sigma, step
@@ -140,7 +140,6 @@ def at_middle(curve: Numbers, middle: int = 500) -> Coefficients:
     return Coefficients(curve["symmetric"][row], curve["asymmetric"][row])
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """The symmetric coefficient over t, and the pictures' change over the size of the shift."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
@@ -161,7 +160,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """The claim against the coefficients and the pictures."""
     length, curves = numbers["length"], numbers["curves"]
