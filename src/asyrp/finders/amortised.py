@@ -106,9 +106,8 @@ def goals_of(
         guide = pairs[int(torch.randint(len(pairs), (), generator=generator))]
 
         def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
-            return loss_of(
-                x0, sources.x0[k, rows], sources.features[k, rows], guide, settings
-            ).total
+            wanted = (sources.x0[k, rows], sources.features[k, rows])
+            return loss_of(x0, *wanted, guide, settings).total
 
         return Goal(partial(module, guide.direction), loss)
 

@@ -57,19 +57,19 @@ def _trained(
     settings: Pairs, model: HSpaceUNet, data: FinderData, after: Tensor
 ) -> Iterator[FinderStep]:
     """f_t by the mean squared distance of P_t of the first, edited, to P_t of the second."""
-    source, target = predictions(model, data.latents, data), predictions(model, after, data)
+    (x, before), (_, wanted) = (predictions(model, some, data) for some in (data.latents, after))
     seeded = TrainSettings(seed=settings.train.seed)
     direction = new_direction(model, data.window.grid, seeded)
 
     def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
-        return functional.mse_loss(x0, target.x0[k, rows])
+        return functional.mse_loss(x0, wanted[k, rows])
 
     known = (model.fingerprint(), settings, data.window, data.latents, after)
     checkpoint = checkpoint_of(data.state, "pairs", *known)
     goal, fitting = Goal(direction, loss), settings.train
-    parts = (source.x, data.window.grid, lambda _: goal, fitting, checkpoint)
+    parts = (x, data.window.grid, lambda _: goal, fitting, checkpoint)
     explains = {"pairs": len(after), **(yield from fitted(model, direction, *parts))}
-    explains["loss_without"] = float(functional.mse_loss(source.x0, target.x0))
+    explains["loss_without"] = float(functional.mse_loss(before, wanted))
     found = _found(direction.requires_grad_(False).eval(), explains)
     total = len(batches_of(len(after), fitting))
     yield FinderStep(total, total, (found,))

@@ -134,9 +134,8 @@ def start_training(
 
     neighbour: a trained direction to begin from.
     """
-    wanted = [Wanted(guide, phases)]
-    parts = (model, wanted, pictures, validation, settings, checkpoint, processes, neighbour)
-    return start_together(*parts)
+    more = (settings, checkpoint, processes, neighbour)
+    return start_together(model, [Wanted(guide, phases)], pictures, validation, *more)
 
 
 def start_together(
@@ -198,8 +197,8 @@ def sources_of(
     # what an idle one walked is another's
     whole = joined(batches).blank(count) if idle else joined(batches, count, share.start)
     if processes.size > 1:
-        for part in (whole.latents, *whole.x0, *whole.features):  # a timestep at a time
-            part.copy_(processes.total(part))
+        for values in (whole.latents, *whole.x0, *whole.features):  # a timestep at a time
+            values.copy_(processes.total(values))
     return whole
 
 
