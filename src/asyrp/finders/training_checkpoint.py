@@ -71,7 +71,7 @@ class TrainingCheckpoint:
     steps: int
     goals: int
     processes: ProcessGroup = SINGLE_PROCESS
-    written: float = field(default_factory=time.monotonic, init=False)
+    written: float = field(default_factory=lambda: time.monotonic(), init=False)
 
     def read(self) -> Progress:
         """Where to continue."""
