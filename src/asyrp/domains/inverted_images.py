@@ -73,19 +73,6 @@ class InvertedImages(NamedTuple):
         """The first of them, as many as asked for or all."""
         return self.rows(range(min(most, len(self.numbers))))
 
-    def first(self, rows: Sequence[int], task: Task, most: int) -> "InvertedImages":
-        """The first of the rows, which lack a task's value.
-
-        Raises:
-            AsyrpError: fewer than `most`.
-        """
-        if len(rows) < most:
-            raise AsyrpError(
-                f"{task.name!r} needs {most} images of {self.split!r} that lack it; among "
-                f"{len(self.numbers)} are {len(rows)}; give more"
-            )
-        return self.rows(rows[:most])
-
     def grid(self, length: int = 1000) -> Timesteps:
         """The pairs from `at` down."""
         return grid_from(self.at, self.steps, length)
@@ -109,7 +96,13 @@ def lacking(domain: Domain, images: InvertedImages, task: Task, most: int) -> In
     Raises:
         AsyrpError: fewer than `most`.
     """
-    return images.first(domain.lacking(images.clean, task), task, most)
+    rows = domain.lacking(images.clean, task)
+    if len(rows) < most:
+        raise AsyrpError(
+            f"{task.name!r} needs {most} images of {images.split!r} that lack it; among "
+            f"{len(images.numbers)} are {len(rows)}; give more"
+        )
+    return images.rows(rows[:most])
 
 
 def grid_from(at: int, steps: int, length: int = 1000) -> Timesteps:

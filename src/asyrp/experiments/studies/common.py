@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.domains.base import Domain, Task
-from asyrp.domains.inverted_images import InvertedImages, edited
+from asyrp.domains.inverted_images import InvertedImages, edited, lacking
 from asyrp.errors import AsyrpError
 from asyrp.experiments.claims import LEVEL, SECOND, Measures, Outcome, registered
 from asyrp.experiments.scale import seen_in
@@ -71,18 +71,13 @@ class StudyContext:
         """The domain's features for Frechet distances, likewise."""
         return cast(FeatureNetwork, self.domain.scorers.features)
 
-    def lacking(self, images: InvertedImages, task: Task) -> list[int]:
-        """Rows of the images that show a task's attribute, but not its value."""
-        return self.domain.lacking(images.clean, task)
-
     def test_images(self) -> InvertedImages:
         """Test images that lack the first task's value."""
-        task = self.first.task
-        return self.test.first(self.lacking(self.test, task), task, self.count)
+        return lacking(self.domain, self.test, self.first.task, self.count)
 
     def validation_images(self) -> InvertedImages:
         """Validation images that lack the first task's value; AsyrpError for none."""
-        rows = self.lacking(self.validation, self.first.task)
+        rows = self.domain.lacking(self.validation.clean, self.first.task)
         if not rows:
             raise AsyrpError(
                 f"settings are chosen on validation images that lack {self.first.task.value!r}; "

@@ -76,8 +76,7 @@ def cosines(table: Mapping[int, Tensor]) -> dict[str, Any]:
 
 def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
     flat = functional.cosine_similarity(rows.flatten(1), other.flatten()[None], dim=1)
-    found: np.ndarray = flat.cpu().double().numpy()
-    return found
+    return flat.cpu().double().numpy()
 
 
 def _edits(

@@ -52,7 +52,7 @@ def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -
 
     Learning rates and strengths are chosen on validation images, whose luck is in the interval.
     """
-    row = context.lacking(context.train, context.first.task)[0]
+    row = context.domain.lacking(context.train.clean, context.first.task)[0]
     spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
     own, validation = context.train.rows([row]), context.validation_images()
     found, arms = {}, {}

@@ -125,8 +125,9 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
 
 
 def _lacking_all(context: StudyContext, learned: Sequence[Learned]) -> InvertedImages:
-    lacking = (set(context.lacking(context.test, one.task)) for one in learned)
-    rows, test = sorted(set.intersection(*lacking)), context.test
+    domain, test = context.domain, context.test
+    lacking = (set(domain.lacking(test.clean, one.task)) for one in learned)
+    rows = sorted(set.intersection(*lacking))
     if len(rows) < 2:
         raise AsyrpError(
             f"sums of directions need at least 2 images that lack all of them; got {len(rows)} of "
