@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -58,6 +59,11 @@ class InvertedImages(NamedTuple):
     def pictures(self) -> Pictures:
         """As training takes them."""
         return Pictures(self.reconstructions, self.latents, self.at)
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Mean squared error of each reconstruction, (n,)."""
+        return (self.images - self.reconstructions).square().mean((1, 2, 3)).cpu().numpy()
 
     def rows(self, rows: Sequence[int]) -> "InvertedImages":
         """Some of them."""

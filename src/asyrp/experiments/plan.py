@@ -160,14 +160,13 @@ class MeasureCurves:
         parts = (domain.model, images.reconstructions, images.latents, domain.distance)
         curves = curves_of(*parts, steps)
         phases = {name: interval_of(domain, curves, task) for name, task in domain.tasks.items()}
-        errors = (images.images - images.reconstructions).square().mean((1, 2, 3))
         return {
             "curves": curves._asdict(),
             "t_starts": sorted({found.t_start for found in phases.values()}),
             "phases": {name: asdict(found) for name, found in phases.items()},
             "cosines": {name: guide_of(domain, task).cosine for name, task in domain.tasks.items()},
             "thresholds": vars(domain.distance.thresholds),
-            "reconstruction_mse": errors.cpu().numpy(),
+            "reconstruction_mse": images.errors,
         }
 
 
@@ -187,8 +186,7 @@ class InvertImages:
         for start in result_of(folder, "curves")["t_starts"]:
             found = inverted(domain.model, images, start, steps)
             save_inverted(_path(folder, self.split, start), found)
-            moved = found.images - found.reconstructions
-            errors[start] = moved.square().mean((1, 2, 3)).cpu().numpy()
+            errors[start] = found.errors
         return {"count": len(images.numbers), "reconstruction_mse": errors}
 
 

@@ -93,9 +93,8 @@ def _edits(
     seen = {name: judged(domain, learned.task, images, edits) for name, edits in made.items()}
     found = {name: means(values) for name, values in seen.items()}
     for name, one in found.items():
-        for metric in ("success", "success_2"):
-            lost = of_difference(seen[name][metric], seen["f_t"][metric])
-            one[f"{metric}_minus_f_t"] = lost
+        for key in ("success", "success_2"):
+            one[f"{key}_minus_f_t"] = of_difference(seen[name][key], seen["f_t"][key])
         one["lpips_to_f_t"] = of_mean(distances(domain.distance, made["f_t"], made[name]))
     return found
 

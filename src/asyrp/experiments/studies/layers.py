@@ -46,18 +46,16 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
     found, arms = {}, {}
     for name in names:
         found[name], arms[name] = _at(context, validation, showing, name)
-    middle, best = arms.pop(MIDDLE, None), None
-    ahead_of_best: dict[str, Any] = {"mid_minus_best": None}
-    if arms:
-        best = max(arms, key=lambda name: arms[name].scores.mean(1).max())
-    if arms and middle:
-        ahead_of_best = ahead(middle, list(arms.values()), "mid_minus_best")
+    middle = arms.pop(MIDDLE, None)
+    best = max(arms, key=lambda name: arms[name].scores.mean(1).max(), default=None)
+    ahead_of_best = ahead(middle, [*arms.values()], "mid_minus_best") if arms and middle else {}
     return {
         "task": context.first.task.name,
         "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
         "validation": len(validation.numbers),
         "blocks": found,
         "best_other": best,
+        "mid_minus_best": None,
         **ahead_of_best,
     }
 

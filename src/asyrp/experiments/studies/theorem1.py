@@ -58,10 +58,8 @@ def measured(model: HSpaceUNet, x: Tensor, pair: Pair, eta: float, shift: Tensor
     both = step(x, eps + shift, eps + shift, model.schedule, pair, noise, eta).x
     alone = step(x, eps + shift, eps, model.schedule, pair, noise, eta).x
     moved, scale = shift.expand_as(x), float((shift * shift).sum()) * len(x)
-    return Coefficients(
-        float(((both - plain) * moved).sum()) / scale,
-        float(((alone - plain) * moved).sum()) / scale,
-    )
+    found = [float(((x - plain) * moved).sum()) / scale for x in (both, alone)]
+    return Coefficients(*found)
 
 
 @torch.no_grad()
