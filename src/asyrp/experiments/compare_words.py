@@ -125,7 +125,7 @@ def dose_rows(doses: Doses) -> list[dict[str, Any]]:
 
 def named(colour: Sequence[int]) -> str:
     """(255, 0, 16) -> '#FF0010'."""
-    return "#" + "".join(f"{level:02X}" for level in colour)
+    return f"#{bytes(colour).hex().upper()}"
 
 
 def unseen(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:

@@ -78,9 +78,7 @@ class Plan:
         return {"train": train, "validation": validation, "test": self.pool}
 
 
-@cache
-def _loaded(spec: str, device: str, dtype: Precision) -> Domain:
-    return load_domain(spec, device, dtype)
+_loaded = cache(load_domain)
 
 
 def domain_of(plan: Plan) -> Domain:
