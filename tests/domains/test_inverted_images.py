@@ -25,7 +25,7 @@ from asyrp.errors import AsyrpError
 from asyrp.experiments.distance_to_target import shares_of_distance
 from asyrp.experiments.measure import judged
 from asyrp.method.asymmetric_process import Attribute, reverse_process
-from asyrp.method.ddim import seeded_generators
+from asyrp.method.ddim import Step, seeded_generators
 from asyrp.method.direction_file import DirectionCard, SavedDirection
 from asyrp.method.directions import GlobalDirection
 from asyrp.method.editing import edit
@@ -137,11 +137,12 @@ def test_an_edit_from_the_middle_scales_dh_as_a_whole_walk_does(
 def test_a_faces_noise_is_its_own_whatever_its_neighbours(
     domain: Domain, faces: InvertedImages
 ) -> None:
-    def editing(x: torch.Tensor, rows: slice, generators: Generators) -> torch.Tensor:
-        return torch.stack([torch.randn(3, generator=g) for g in generators])
+    def walk(x: torch.Tensor, rows: slice, generators: Generators) -> list[Step]:
+        drawn = torch.stack([torch.randn(3, generator=g) for g in generators])
+        return [Step(0, -1, drawn, drawn)]
 
-    whole = batched(faces, editing)
-    assert torch.equal(whole[[3, 1]], batched(faces.rows([3, 1]), editing))
+    whole = batched(faces, walk)
+    assert torch.equal(whole[[3, 1]], batched(faces.rows([3, 1]), walk))
     assert not torch.equal(whole[0], whole[1])
     act = Attribute(GlobalDirection(torch.zeros(domain.model.h_shape)), 200, trained_steps=STEPS)
     few = faces.rows([2])

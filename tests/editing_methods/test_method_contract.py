@@ -12,9 +12,8 @@ from asyrp.domains.base import Domain, Task
 from asyrp.domains.inverted_images import InvertedImages, edited, inverted
 from asyrp.editing_methods.asyrp import train_ft
 from asyrp.editing_methods.base import Editor, Inputs, Method, Setting, why_not
-from asyrp.editing_methods.catalogue import METHODS, method_of
+from asyrp.editing_methods.catalogue import GUARDED, METHODS, method_of
 from asyrp.editing_methods.classifier_guidance import classifier_path, trained
-from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.errors import AsyrpError
 from asyrp.experiments import training
 from asyrp.experiments.plan import Plan

@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from asyrp.domains.base import Task
 from asyrp.domains.inverted_images import InvertedImages, inverted
 from asyrp.editing_methods import finders
 from asyrp.editing_methods.base import Inputs
@@ -81,18 +82,13 @@ def test_a_finder_sees_labels_of_the_judge_or_drawn_targets(domain: Shapes, inpu
 def test_of_several_directions_the_one_and_the_way_that_succeed_are_taken(
     monkeypatch: pytest.MonkeyPatch, domain: Shapes, inputs: Inputs
 ) -> None:
-    def success(
-        domain: Shapes,
-        task: Task,
-        images: InvertedImages,
-        saved: SavedDirection,
-        strength: float,
-        inputs: Inputs,
-    ) -> float:
+    def edited(model: object, images: InvertedImages, acts: list[Any], boost: int) -> Tensor:
         assert images.split == "train"
-        return float(saved.direction.dh.detach().mean() * -strength)
+        made: Tensor = acts[0].direction.dh.detach() * -acts[0].strength
+        return made
 
-    monkeypatch.setattr(finders, "success", success)
+    monkeypatch.setattr(finders, "edited", edited)
+    monkeypatch.setattr(finders, "labels_of", lambda domain, task, made: made)
     card = DirectionCard("", "", 200, 50, 6, "")
     many = [
         SavedDirection(GlobalDirection(torch.full((2, 1, 1), v)), card) for v in (1.0, 3.0, 2.0)

@@ -43,8 +43,8 @@ class Mean:
         return (a - b).abs().flatten(1).mean(1)
 
 
-def about(value: float, width: float = 0.05) -> dict[str, object]:
-    return plain(Estimate(value, value - width, value + width, 24, 0))
+def about(value: float, width: float = 0.05) -> Estimate:
+    return Estimate(value, value - width, value + width, 24, 0)
 
 
 def test_a_grid_from_a_timestep_has_it_and_the_lower_ones() -> None:
@@ -70,14 +70,14 @@ def test_coefficients_are_the_equations(eta: float, pair: Pair) -> None:
 
 
 def test_theorem_1_on_a_network(model: HSpaceUNet) -> None:
-    found = plain(theorem1.measure(model, noise(2, 3, 16, 16), 512, Mean(), steps=60))
+    found = theorem1.measure(model, noise(2, 3, 16, 16), 512, Mean(), steps=60)
     assert set(found["curves"]) == {f"{n} steps, eta {e}" for n in (1000, 50, 40) for e in (0, 1)}
     assert all(curve["largest_error"] < 1e-4 for curve in found["curves"].values())
     middle = theorem1.at_middle(found["curves"]["40 steps, eta 0"])
     assert middle.symmetric == pytest.approx(-0.146, abs=0.004)
     for rows in found["pictures"].values():
         for row in rows.values():
-            assert row["both"]["value"] < row["P_t alone"]["value"]
+            assert row["both"].value < row["P_t alone"].value
     text = theorem1.verdict(found).text
     assert "-0.14" in text
     theorem1.plot(found).canvas.draw()

@@ -54,10 +54,10 @@ def values_of(kept: InvertedImages, clean: float) -> dict[str, np.ndarray]:
 
 
 def test_without_validation_images_that_lack_the_value_nothing_is_chosen() -> None:
-    assert context_of().validation_images(3).numbers == (0, 1, 2)
-    assert context_of().validation_images(9).split == "validation"
+    assert context_of().validation_images().numbers == (0, 1, 2, 3, 4)
+    assert context_of().validation_images().split == "validation"
     with pytest.raises(AsyrpError, match="none of 5 does; raise --validation-faces"):
-        context_of(nothing).validation_images(3)
+        context_of(nothing).validation_images()
 
 
 def test_homogeneity_chooses_on_validation_faces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.method.text_direction import TextDirection
-from asyrp.metrics.answers import changed, clean, leaked, matrix, succeeded
+from asyrp.metrics.answers import changed, clean, leaked, succeeded
 from asyrp.metrics.directional import directional_similarity
 from asyrp.metrics.features import (
     EncoderFeatures,
@@ -23,6 +23,7 @@ from asyrp.metrics.features import (
 from asyrp.metrics.frechet import fid, fid_of, kid, kid_of
 from asyrp.metrics.perceptual import distances, diversity, neighbour_pairs
 from asyrp.metrics.structure import mean_iou
+from asyrp.metrics.table import summarised
 from conftest import noise
 
 
@@ -76,11 +77,11 @@ def test_success_and_leakage_counted_by_hand() -> None:
 
 
 def test_the_matrix_leaves_out_what_shows_too_rarely() -> None:
-    rows = {"edit": changed(BEFORE, AFTER, {**SHOWN, "eyes": np.array([True] + [False] * 3)})}
-    found = matrix(rows)
-    assert list(found["edit"]) == ["hair"]
-    assert found["edit"]["hair"].value == pytest.approx(1 / 3)
-    assert found["edit"]["hair"].images == 3
+    rows = changed(BEFORE, AFTER, {**SHOWN, "eyes": np.array([True] + [False] * 3)})
+    found = summarised(rows)
+    assert list(found) == ["hair"]
+    assert found["hair"].value == pytest.approx(1 / 3)
+    assert found["hair"].images == 3
 
 
 def test_mean_iou_counted_pixel_by_pixel() -> None:

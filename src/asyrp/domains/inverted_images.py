@@ -1,10 +1,11 @@
 """Images with their latents at the first edited timestep: inverted once, used by every method."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -12,8 +13,14 @@ from torch import Tensor
 from asyrp.domains.base import Domain, Images, Split, Task
 from asyrp.errors import AsyrpError
 from asyrp.finders.prepare import EDIT_STEPS, Pictures
-from asyrp.method.asymmetric_process import Attribute, Shift, asymmetric, reverse_process
-from asyrp.method.ddim import seeded_generators
+from asyrp.method.asymmetric_process import (
+    Attribute,
+    ReverseStep,
+    Shift,
+    asymmetric,
+    reverse_process,
+)
+from asyrp.method.ddim import Step, seeded_generators
 from asyrp.method.editing import invert
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.schedule import Timesteps, below, pairs, paper_grid
@@ -25,8 +32,8 @@ REFINEMENTS = 1  # of the inversion, as `asyrp edit` has by default
 BATCH = 16
 
 Generators = Sequence[torch.Generator]
-Editing = Callable[[Tensor, slice, Generators], Tensor]
-"""(latents of some rows, those rows, a generator each) -> edited images."""
+Walk = Callable[[Tensor, slice, Generators], Iterable[Step | ReverseStep]]
+"""(latents of some rows, those rows, a generator each) -> steps, whose last x are the edits."""
 
 
 class InvertedImages(NamedTuple):
@@ -53,6 +60,11 @@ class InvertedImages(NamedTuple):
         """As training takes them."""
         return Pictures(self.reconstructions, self.latents, self.at)
 
+    @property
+    def errors(self) -> np.ndarray:
+        """Mean squared error of each reconstruction, (n,)."""
+        return (self.images - self.reconstructions).square().mean((1, 2, 3)).cpu().numpy()
+
     def rows(self, rows: Sequence[int]) -> "InvertedImages":
         """Some of them."""
         chosen = torch.as_tensor(rows, dtype=torch.long)
@@ -63,18 +75,9 @@ class InvertedImages(NamedTuple):
             reconstructions=self.reconstructions[chosen],
         )
 
-    def first(self, rows: Sequence[int], task: Task, most: int) -> "InvertedImages":
-        """The first of the rows, which lack a task's value.
-
-        Raises:
-            AsyrpError: fewer than `most`.
-        """
-        if len(rows) < most:
-            raise AsyrpError(
-                f"{task.name!r} needs {most} images of {self.split!r} that lack it; among "
-                f"{len(self.numbers)} are {len(rows)}; give more"
-            )
-        return self.rows(rows[:most])
+    def few(self, most: int) -> "InvertedImages":
+        """The first of them, as many as asked for or all."""
+        return self.rows(range(min(most, len(self.numbers))))
 
     def grid(self, length: int = 1000) -> Timesteps:
         """The pairs from `at` down."""
@@ -99,7 +102,13 @@ def lacking(domain: Domain, images: InvertedImages, task: Task, most: int) -> In
     Raises:
         AsyrpError: fewer than `most`.
     """
-    return images.first(domain.lacking(images.clean, task), task, most)
+    rows = domain.lacking(images.clean, task)
+    if len(rows) < most:
+        raise AsyrpError(
+            f"{task.name!r} needs {most} images of {images.split!r} that lack it; among "
+            f"{len(images.numbers)} are {len(rows)}; give more"
+        )
+    return images.rows(rows[:most])
 
 
 def grid_from(at: int, steps: int, length: int = 1000) -> Timesteps:
@@ -115,16 +124,17 @@ def grid_from(at: int, steps: int, length: int = 1000) -> Timesteps:
 
 
 @torch.no_grad()
-def batched(
-    images: InvertedImages, editing: Editing, seed: int = 0, batch_size: int = BATCH
-) -> Tensor:
+def batched(images: InvertedImages, walk: Walk) -> Tensor:
     """Edit images some at a time; image number i draws from a generator of its own."""
 
     def work(rows: slice) -> Tensor:
-        generators = [seeded_generators(1, seed, number)[0] for number in images.numbers[rows]]
-        return editing(images.latents[rows], rows, generators)
+        generators = [seeded_generators(1, 0, number)[0] for number in images.numbers[rows]]
+        x = images.latents[rows]
+        for done in walk(x, rows, generators):
+            x = done.x
+        return x
 
-    return torch.cat(list(in_batches(len(images.numbers), batch_size, work)))
+    return torch.cat(list(in_batches(len(images.numbers), BATCH, work)))
 
 
 def edited(
@@ -137,12 +147,10 @@ def edited(
     """Images walked down their grid with edits, (n, c, height, width)."""
     grid = images.grid(model.schedule.length)
 
-    def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-        for done in reverse_process(model, x, grid, attributes, t_boost, generators, shift):
-            x = done.x
-        return x
+    def walk(x: Tensor, _: slice, generators: Generators) -> Iterable[ReverseStep]:
+        return reverse_process(model, x, grid, attributes, t_boost, generators, shift)
 
-    return batched(images, editing)
+    return batched(images, walk)
 
 
 def save_inverted(path: Path, images: InvertedImages) -> None:

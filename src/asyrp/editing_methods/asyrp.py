@@ -1,4 +1,6 @@
-"""Asyrp itself: f_t in P_t alone, its means, and the variants that the paper argues against."""
+"""Asyrp itself: f_t in P_t alone, its means, what keeps the rest of a picture (options of ours),
+and the variants that the paper argues against.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +29,11 @@ def direction_path(folder: Path, task: Task) -> Path:
 
 
 def _fit(
-    domain: Domain, task: Task, inputs: Inputs, space: HSpaceUNet | None = None
+    domain: Domain, task: Task, inputs: Inputs, space: HSpaceUNet | None = None, keep: bool = False
 ) -> tuple[SavedDirection, Cost]:
-    """A direction trained now, and what that took; space: h is something else there."""
+    """A direction trained now, and what that took; space, keep: see `find_direction.fitted`."""
     with counted(domain.model) as cost:
-        parts = (domain, task, inputs.interval, inputs.train, inputs.settings, space)
+        parts = (domain, task, inputs.interval, inputs.train, inputs.settings, space, keep)
         return fitted(*parts).saved, cost
 
 
@@ -69,6 +71,16 @@ def averaged(domain: Domain, task: Task, inputs: Inputs, name: str) -> Editor:
         made = table if name == "mean" else global_direction(table)
     mean = SavedDirection(made, saved.card)
     return directed(domain.model, inputs, mean, bytes_kept(inputs, task, name, mean), cost)
+
+
+def guarded(domain: Domain, task: Task, inputs: Inputs, keep: bool) -> Editor:
+    """f_t at the rate of plain f_t; keep: the other tasks' texts, else within the region."""
+    rate = result_of(inputs.folder, "rate-asyrp")["rate"]
+    region = () if keep else task.region
+    settings = replace(inputs.settings, learning_rate=rate, region=region)
+    saved, cost = _fit(domain, task, inputs._replace(settings=settings), keep=keep)
+    stored = bytes_kept(inputs, task, "keep" if keep else "region", saved)
+    return directed(domain.model, inputs, saved, stored, cost)
 
 
 def symmetric_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:

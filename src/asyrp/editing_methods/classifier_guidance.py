@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -40,10 +41,8 @@ class NoisyClassifier(nn.Module):
     def __init__(self, sizes: Mapping[str, int], length: int = 1000) -> None:
         super().__init__()
         self.sizes, self.length = dict(sizes), length
-        inputs = (3, *WIDTHS[:-1])
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(inputs, WIDTHS, strict=True)
-        )
+        pairs = pairwise((3, *WIDTHS))
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairs)
         self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in WIDTHS)
         self.times = nn.ModuleList(nn.Linear(32, 2 * width) for width in WIDTHS)
         self.out = nn.Linear(WIDTHS[-1] * 16, sum(self.sizes.values()))
@@ -179,17 +178,12 @@ def classified(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 
 def guiding(domain: Domain, task: Task, inputs: Inputs, classifier: NoisyClassifier) -> Editor:
     """The editor that a classifier makes."""
-    judge = cast(Judge, domain.scorers.judge)
+    judge, model = cast(Judge, domain.scorers.judge), domain.model
     value = (task.attribute, wanted_value(judge, task.attribute, task.value))
 
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
-        grid, boost = images.grid(domain.model.schedule.length), inputs.interval.t_boost
-
-        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-            known = (x, grid, value, setting["scale"], boost, generators)
-            *_, last = guided(domain.model, classifier, *known)
-            return last.x
-
-        return batched(images, editing)
+        grid, boost = images.grid(model.schedule.length), inputs.interval.t_boost
+        known = (grid, value, setting["scale"], boost)
+        return batched(images, lambda x, _, noises: guided(model, classifier, x, *known, noises))
 
     return Editor(edit, SCALES, 0, Cost())

@@ -1,7 +1,7 @@
 """Finders of directions as methods of editing: one data, tuning and test for all of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -43,32 +43,27 @@ def labels_suffice(domain: Domain, task: Task, x: Tensor) -> bool:
     return int(torch.bincount(labels_of(domain, task, x), minlength=2).min()) >= LEAST
 
 
-@dataclass(frozen=True)
-class Found:
-    """The method that edits by what a finder finds."""
+def found(domain: Domain, task: Task, inputs: Inputs, finder: Finder) -> Editor:
+    """Find on the training images, choose one of several directions on a few of them."""
+    with counted(domain.model) as cost:
+        data = data_of(domain, task, inputs, finder)
+        answers = last_of(asked(finder, domain, task, inputs).find(domain.model, data))
+        saved = [saved_of(one, inputs) for one in answers]
+        best, sign = chosen(domain, task, inputs, saved) if len(saved) > 1 else (0, 1.0)
+    several = [{"strength": sign * one["strength"]} for one in SPREADS]
+    stored = bytes_kept(inputs, task, f"{type(finder).__name__}-{best}", saved[best])
+    ready = directed(domain.model, inputs, saved[best], stored, cost)
+    return ready._replace(settings=tuple(several) if len(saved) > 1 else STRENGTHS)
 
-    finder: Finder
 
-    def __call__(self, domain: Domain, task: Task, inputs: Inputs) -> Editor:
-        """Find on the training images, choose one of several directions on a few of them."""
-        with counted(domain.model) as cost:
-            data = data_of(domain, task, inputs, self.finder)
-            found = last_of(self.finder_of(domain, task, inputs).find(domain.model, data))
-            saved = [saved_of(one, inputs) for one in found]
-            best, sign = chosen(domain, task, inputs, saved) if len(saved) > 1 else (0, 1.0)
-        several = [{"strength": sign * one["strength"]} for one in SPREADS]
-        stored = bytes_kept(inputs, task, f"{type(self.finder).__name__}-{best}", saved[best])
-        ready = directed(domain.model, inputs, saved[best], stored, cost)
-        return ready._replace(settings=tuple(several) if len(saved) > 1 else STRENGTHS)
-
-    def finder_of(self, domain: Domain, task: Task, inputs: Inputs) -> Finder:
-        """The finder; one of texts learns those of the other tasks, and is asked for this one's."""
-        if not isinstance(self.finder, Amortised):
-            return self.finder
-        others = [one for one in domain.tasks.values() if one.name != task.name]
-        path = inputs.folder / f"texts-{task.name}.csv"
-        write_text(path, csv_text([{"source": o.source, "target": o.target} for o in others]))
-        return Amortised(path, (f"{task.source}:{task.target}",), self.finder.train)
+def asked(finder: Finder, domain: Domain, task: Task, inputs: Inputs) -> Finder:
+    """The finder; one of texts learns those of the other tasks, and is asked for this one's."""
+    if not isinstance(finder, Amortised):
+        return finder
+    others = [one for one in domain.tasks.values() if one.name != task.name]
+    path = inputs.folder / f"texts-{task.name}.csv"
+    write_text(path, csv_text([{"source": o.source, "target": o.target} for o in others]))
+    return Amortised(path, (f"{task.source}:{task.target}",), finder.train)
 
 
 def data_of(domain: Domain, task: Task, inputs: Inputs, finder: Finder) -> FinderData:
@@ -78,21 +73,14 @@ def data_of(domain: Domain, task: Task, inputs: Inputs, finder: Finder) -> Finde
     window = editing_window(interval.t_start, interval.t_edit, steps, length, train.at)
     labels = after = None
     if isinstance(finder, Jacobian):  # a Jacobian at a time
-        train = train.rows(range(min(FEW, len(train.numbers))))
+        train = train.few(FEW)
     if "labels" in finder.needs:
         labels = labels_of(domain, task, train.images)
     if "after" in finder.needs:
         train = train.rows(domain.lacking(train.clean, task))
         after = answers_of(domain, task, train)
-    return FinderData(
-        train.latents,
-        window,
-        images=train.images,
-        labels=labels,
-        after=after,
-        encoder=domain.encoder,
-        steps=steps,
-    )
+    given = (train.latents, window, train.images, labels, after, domain.encoder)
+    return FinderData(*given, steps=steps)
 
 
 def answers_of(domain: Domain, task: Task, images: InvertedImages) -> Tensor:
@@ -114,26 +102,18 @@ def chosen(
 ) -> tuple[int, float]:
     """Which of several directions, and which way, the judge sees the value by most often."""
     train = inputs.train.rows(domain.lacking(inputs.train.clean, task)[:FEW])
+
+    def success(one: SavedDirection, strength: float) -> float:
+        acts = [one.attribute(strength)]
+        made = edited(domain.model, train, acts, inputs.interval.t_boost)
+        return float(np.mean(labels_of(domain, task, made).numpy()))
+
     seen: Mapping[tuple[int, float], float] = {
-        (place, sign): max(success(domain, task, train, one, sign * size, inputs) for size in TRIED)
+        (place, sign): max(success(one, sign * size) for size in TRIED)
         for place, one in enumerate(saved)
         for sign in (1.0, -1.0)
     }
     return max(seen, key=lambda key: seen[key])
-
-
-def success(
-    domain: Domain,
-    task: Task,
-    images: InvertedImages,
-    saved: SavedDirection,
-    strength: float,
-    inputs: Inputs,
-) -> float:
-    """The share of images in which the judge then sees the value."""
-    acts = [saved.attribute(strength)]
-    made = edited(domain.model, images, acts, inputs.interval.t_boost)
-    return float(np.mean(labels_of(domain, task, made).numpy()))
 
 
 JUDGED, DRAWN, TEXTS = (frozenset({one}) for one in ("judge", "rendered_target", "third task"))
@@ -146,7 +126,7 @@ PREDICTION = Jacobian("prediction", COMPONENTS, timesteps=2)
 BOTTLENECK = Jacobian("bottleneck", COMPONENTS, timesteps=2)
 
 FINDER_METHODS: Mapping[str, Method] = {
-    name: Method(name, title, Found(finder), needs, given=given)
+    name: Method(name, title, partial(found, finder=finder), needs, given=given)
     for name, title, finder, needs, given in (
         ("labels", "class means (Haas)", MEANS, JUDGED, LABELLED),
         ("boundary", "SVM's normal (BoundaryDiffusion)", BOUNDARY, JUDGED, LABELLED),

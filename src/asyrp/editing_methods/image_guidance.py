@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asyrp.domains.base import Domain, Renderer, Task
-from asyrp.domains.inverted_images import Generators, InvertedImages, batched
+from asyrp.domains.inverted_images import InvertedImages, batched
 from asyrp.editing_methods.base import Editor, Inputs, Setting
 from asyrp.method.cost import Cost
 from asyrp.method.ddim import Step, draw_noise, generate, noised, step
@@ -104,12 +104,9 @@ def painted(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
         guides, model = painted_answers(domain, task, images), domain.model
         t_begin, grid = math.ceil(setting["begin"] * images.at), images.grid(model.schedule.length)
-
-        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-            *_, last = sdedit(model, guides[rows], grid, t_begin, generators)
-            return last.x
-
-        return batched(images, editing)
+        return batched(
+            images, lambda x, rows, noises: sdedit(model, guides[rows], grid, t_begin, noises)
+        )
 
     return Editor(edit, BEGINS, 0, Cost())
 
@@ -119,13 +116,7 @@ def mixed(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 
     def edit(images: InvertedImages, setting: Setting) -> Tensor:
         guides, model = painted_answers(domain, task, images), domain.model
-        grid, factor = images.grid(model.schedule.length), int(setting["factor"])
-
-        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
-            t_end = inputs.interval.t_edit
-            *_, last = ilvr(model, x, guides[rows], grid, factor, t_end, generators)
-            return last.x
-
-        return batched(images, editing)
+        known = (images.grid(model.schedule.length), int(setting["factor"]), inputs.interval.t_edit)
+        return batched(images, lambda x, rows, noises: ilvr(model, x, guides[rows], *known, noises))
 
     return Editor(edit, FACTORS, 0, Cost())

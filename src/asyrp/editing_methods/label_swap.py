@@ -45,11 +45,10 @@ def swapped(domain: Domain, task: Task, inputs: Inputs) -> Editor:
         under = len(below(whole, math.ceil(setting["begin"] * (length - 1))))
         grid = whole[-max(2, under) :]
 
-        def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
+        def walk(_: Tensor, rows: slice, generators: Generators) -> Iterator[ReverseStep]:
             known = (images.images[rows], grid, inputs.interval.t_boost, generators)
-            *_, last = swap_condition(source, target, *known)
-            return last.x
+            return swap_condition(source, target, *known)
 
-        return batched(images, editing)
+        return batched(images, walk)
 
     return Editor(edit, BEGINS, 0, Cost())

@@ -35,11 +35,7 @@ class _Wrapped:
         """(c, h', w') of what stands for h."""
         with torch.no_grad():
             zeros = torch.zeros(1, *self.model.image_shape, device=self.model.device)
-            return tuple(self.encode(zeros, 0).h.shape[1:])
-
-    def encode(self, x: Tensor, t: int | Tensor) -> Encoded:
-        """The network up to what stands for h."""
-        return self.model.encode(x, t)
+            return tuple(self.encode(zeros, 0).h.shape[1:])  # that of the kind of cut
 
 
 class _EpsilonSpace(_Wrapped):

@@ -1,6 +1,5 @@
 """One cell of the comparison: one method on one task, trained, tuned, and tested."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,6 @@ from asyrp.experiments.training import rate_kept, searched, training_stages
 from asyrp.experiments.tuning import Arm, arm_of, score
 from asyrp.method.cost import counted, encoder_share, spent
 from asyrp.metrics.answers import changed
-from asyrp.runtime.cpu import finish
 from asyrp.runtime.resumable import Stage
 from asyrp.scorers.judge import answers, shown
 from asyrp.storage.images import contact_sheet, write_png
@@ -55,28 +53,24 @@ class Cell:
         ready = method_of(self.method).prepare(domain, task, inputs)
         test, share = lacking_kept(plan, folder, "test", task), encoder_share(domain.model)
         arm, told = self.tuned(folder, ready)
-        started = time.perf_counter()
         with counted(domain.model) as editing:
             edits = ready.edit(test, ready.settings[arm.best])
-            finish(edits.device)
-        seconds = time.perf_counter() - started
+        shown, drawn = (test.few(SHOWN), edits[:SHOWN]), "rendered_target" in domain.gives
         write_strip(folder / f"{cell_name(self.method, self.task)}.png", domain, edits)
         reference = showing(plan, folder, task)
-        found = measured(domain, task, test, edits, reference)
         return {
             "method": self.method,
             "task": self.task,
             "rate": rate,
             **told,
             "numbers": test.numbers,
-            "values": found.values,
-            "sets": found.sets,
+            **measured(domain, task, test, edits, reference),
             "reference": reference is not None,
             "changed": changed_answers(domain, task, test, edits),
-            "distance_to_target": towards_target(domain, task, test, edits),
+            "distance_to_target": shares_of_distance(domain, task, *shown) if drawn else None,
             "stored": ready.stored,
             "training": spent(ready.training, share),
-            "editing": {**spent(editing, share), "seconds": seconds},
+            "editing": spent(editing, share),
         }
 
     def tuned(self, folder: Path, ready: Editor) -> tuple[Arm, dict[str, Any]]:
@@ -116,16 +110,6 @@ def changed_answers(
     return changed(before, answers(judge, edits), visible)
 
 
-def towards_target(
-    domain: Domain, task: Task, images: InvertedImages, edits: Tensor
-) -> np.ndarray | None:
-    """The share of the distance to the drawn target, of the images of a strip."""
-    if "rendered_target" not in domain.gives:
-        return None
-    few = images.rows(range(min(SHOWN, len(images.numbers))))
-    return shares_of_distance(domain, task, few, edits[:SHOWN])
-
-
 def write_strip(path: Path, domain: Domain, x: Tensor) -> None:
     """The first pictures side by side."""
     write_png(path, contact_sheet([pictures_of(domain.model, x[:SHOWN])]))
@@ -147,8 +131,7 @@ class Shown:
         """Write source-TASK.png and, where the domain draws them, target-TASK.png."""
         domain = domain_of(self.plan)
         task = task_of(domain, self.task)
-        test = images_kept(self.plan, folder, "test", task)
-        images = test.rows(domain.lacking(test.clean, task)[:SHOWN])
+        images = lacking_kept(self.plan, folder, "test", task).few(SHOWN)
         write_strip(folder / f"source-{task.name}.png", domain, images.images)
         drawn = "rendered_target" in domain.gives
         if drawn:

@@ -120,7 +120,8 @@ def _judged(plan: Plan, found: Compared) -> list[str]:
     methods, tasks, cells, parts = plan.methods, found.tasks, found.cells, []
     if REFERENCE in methods and len(methods) > 1:
         for name, some in compare_table.groups_of(tasks).items():
-            parts += [f"Asyrp's f_t minus each method on the same images, {_OF[name]}:"]
+            of = f"{_OF[name]}, percentage points"
+            parts += [f"Asyrp's f_t minus each method on the same images, {of}:"]
             parts += [markdown(compare_table.gains(cells, methods, some))]
     for metric in compare_table.SHARES:
         parts += [f"{compare_table.TITLES.get(metric, metric).capitalize()} of each edit, %:"]
@@ -133,11 +134,7 @@ _GROUPS = {
     "seen": "The {} edits to values that the network was trained on:",
     "unseen": "The {} edits to values that it never saw:",
 }
-_OF = {
-    "all": "all edits, percentage points",
-    "seen": "seen values, percentage points",
-    "unseen": "unseen values, percentage points",
-}
+_OF = {"all": "all edits", "seen": "seen values", "unseen": "unseen values"}
 _DISTANCE = (
     "Share of the distance to the target, %: how far a picture moved towards the drawn target, in "
     "the pixels where source and target differ (100 is the target, 0 no change towards it; of "

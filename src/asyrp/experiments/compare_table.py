@@ -12,7 +12,7 @@ from asyrp.editing_methods.catalogue import method_of
 from asyrp.experiments.retrained import luck_of
 from asyrp.metrics.calibration import LINES, Table, calibrated
 from asyrp.reporting.figures import COLORS, MARKS, heat, new_figure, reach
-from asyrp.reporting.statistics import Estimate, of_mean, of_strata
+from asyrp.reporting.statistics import Estimate, of_mean, of_means, of_strata
 from asyrp.reporting.tables import percent
 from asyrp.reporting.tuned import Tuned, of_tuned_strata
 
@@ -81,7 +81,9 @@ def overall(cells: Cells, names: Sequence[str], tasks: Sequence[Task]) -> Table:
             known = cells[name, some[0].name]
             per_image = {m: pooled(cells, name, some, m) for m in known["values"] if m not in ASIDE}
             scored = [one for one in some if cells[name, one.name].get("reference", True)]
-            sets = {m: mean_of_sets(cells, name, scored, m) for m in known["sets"] if scored}
+            kept = [cells[name, one.name]["sets"] for one in scored]
+            every = {m: [Estimate(**one[m]) for one in kept] for m in known["sets"] if kept}
+            sets = {m: of_means(estimates) for m, estimates in every.items()}
             title = name if name in LINES else method_of(name).title
             found[title] = {**per_image, **sets}
     return found
@@ -91,19 +93,6 @@ def scaled(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:
     """What the methods do over tasks, above the three lines of the scale."""
     rows, lines = (overall(cells, names, tasks) for names in (methods, LINES))
     return calibrated(rows, lines, "method", TITLES, PERCENT)
-
-
-def mean_of_sets(cells: Cells, method: str, tasks: Sequence[Task], name: str) -> Estimate:
-    """FID or KID, the mean over tasks.
-
-    Tasks share images, so the ends of the interval are the means of the tasks' ends: as wide as if
-    all tasks moved together.
-    """
-    found = [cells[method, task.name]["sets"][name] for task in tasks]
-    value, low, high = (
-        float(np.mean([one[key] for one in found])) for key in ("value", "low", "high")
-    )
-    return Estimate(value, low, high, found[0]["images"], found[0]["seed"])
 
 
 def costs(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[dict[str, Any]]:

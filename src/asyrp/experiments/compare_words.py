@@ -34,11 +34,8 @@ def claims(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> list[
     """Whether f_t makes more clean edits than others do, and reaches unseen domains."""
     if REFERENCE not in methods:
         return []
-    found = [
-        _claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], m)
-        for m in methods
-        if m != REFERENCE
-    ]
+    others = [m for m in methods if m != REFERENCE]
+    found = [_claimed("compare", [gain(cells, m, tasks, k) for k in CLEAN], m) for m in others]
     if unseen := groups_of(tasks).get("unseen"):
         both = [pooled(cells, REFERENCE, unseen, k) for k in ("success", "success_2")]
         found.append(_claimed("unseen", both))
@@ -128,7 +125,7 @@ def dose_rows(doses: Doses) -> list[dict[str, Any]]:
 
 def named(colour: Sequence[int]) -> str:
     """(255, 0, 16) -> '#FF0010'."""
-    return "#" + "".join(f"{level:02X}" for level in colour)
+    return f"#{bytes(colour).hex().upper()}"
 
 
 def unseen(cells: Cells, methods: Sequence[str], tasks: Sequence[Task]) -> str:

@@ -13,7 +13,7 @@ from asyrp.domains.inverted_images import InvertedImages, edited
 from asyrp.editing_methods.asyrp import trained
 from asyrp.experiments.distance_to_target import differing, levels, shares_of_distance, targets_of
 from asyrp.experiments.measure import judged
-from asyrp.experiments.plan import Plan, domain_of, images_kept, interval_kept
+from asyrp.experiments.plan import Plan, domain_of, interval_kept, lacking_kept
 from asyrp.metrics.directional import directional_similarity
 from asyrp.reporting.statistics import of_mean
 from asyrp.runtime.resumable import Stage
@@ -34,8 +34,7 @@ class DoseResponse:
         domain = domain_of(self.plan)
         task = task_of(domain, self.task)
         saved, boost = trained(domain, task, folder), interval_kept(folder, task).t_boost
-        test = images_kept(self.plan, folder, "test", task)
-        images = test.rows(domain.lacking(test.clean, task)[:IMAGES])
+        images = lacking_kept(self.plan, folder, "test", task).few(IMAGES)
         rows = [{"strength": 0.0, **colours(domain, task, images, images.reconstructions)}]
         for strength in STRENGTHS:
             edits = edited(domain.model, images, [saved.attribute(strength)], boost)

@@ -1,6 +1,7 @@
 """Leakage at equal success: each method at the strength at which all of them succeed as often."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,14 +55,12 @@ def leakage_at(tried: Sequence[Trial], success: float) -> float:
 
     tried: no edit first.
     """
-    low = tried[0]
-    for high in tried:
+    for low, high in pairwise([tried[0], *tried]):
         if high.success >= success:
             rise = high.success - low.success
             part = (success - low.success) / rise if rise > 0 else 0.0
             return low.leakage + part * (high.leakage - low.leakage)
-        low = high
-    return low.leakage
+    return tried[-1].leakage
 
 
 def _share(leak: float | None, plain: float | None) -> str | None:

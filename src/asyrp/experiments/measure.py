@@ -1,6 +1,6 @@
 """Edits of inverted images, measured by a domain's scorers."""
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +14,6 @@ from asyrp.method.latent_space import Pixels
 from asyrp.metrics.of_image import Pictures
 from asyrp.metrics.perceptual import distances
 from asyrp.metrics.table import Scorers, Wish, features_in, of_sets, per_image
-from asyrp.reporting.statistics import Estimate
-
-
-class Measured(NamedTuple):
-    """metric -> value of each image, and metric -> estimate of whole sets."""
-
-    values: dict[str, np.ndarray]
-    sets: dict[str, Estimate]
 
 
 def wish_of(task: Task) -> Wish | None:
@@ -31,14 +23,18 @@ def wish_of(task: Task) -> Wish | None:
 
 def measured(
     domain: Domain, task: Task, images: InvertedImages, edits: Tensor, showing: Tensor | None = None
-) -> Measured:
-    """Every metric of the edits; showing: other pictures with the value, for Frechet distances."""
+) -> dict[str, dict[str, Any]]:
+    """Every metric of the edits: "values" of each image, (n,), and estimates of whole "sets".
+
+    showing: other pictures with the value, for Frechet distances.
+    """
     pictures = Pictures(images.images, edits, images.reconstructions, showing)
     scorers = domain.scorers._replace(guide=guide_of(domain, task))
     values = per_image(pictures, scorers, wish_of(task))
     values |= seconded(domain, task, images, edits, values)
     values["lpips"] = distances(domain.distance, images.images, edits)
-    return Measured(values, of_sets([pictures], scorers, features_in([pictures], scorers)))
+    sets = of_sets([pictures], scorers, features_in([pictures], scorers))
+    return {"values": values, "sets": sets}
 
 
 def judged(

@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from asyrp.domains.base import SPLITS, Domain, Split, Task, guide_of, load_domain, task_of
 from asyrp.domains.find_direction import interval_of
 from asyrp.domains.inverted_images import (
@@ -18,15 +16,12 @@ from asyrp.domains.inverted_images import (
     save_inverted,
 )
 from asyrp.editing_methods.base import Inputs, why_not
-from asyrp.editing_methods.catalogue import METHODS, method_of
+from asyrp.editing_methods.catalogue import GUARDED, METHODS, method_of
 from asyrp.editing_methods.finders import FINDER_METHODS, labels_suffice
-from asyrp.editing_methods.keeping_the_rest import GUARDED
 from asyrp.errors import AsyrpError
 from asyrp.finders.labels import LEAST
-from asyrp.finders.prepare import EDIT_STEPS
-from asyrp.method.asymmetric_process import reverse_process
-from asyrp.method.editing_interval import EditInterval, measure_curves
-from asyrp.method.schedule import paper_grid
+from asyrp.finders.prepare import EDIT_STEPS, curves_of
+from asyrp.method.editing_interval import EditInterval
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.runtime.resumable import Stage, result_of
 from asyrp.settings import Precision, TrainSettings
@@ -83,9 +78,7 @@ class Plan:
         return {"train": train, "validation": validation, "test": self.pool}
 
 
-@cache
-def _loaded(spec: str, device: str, dtype: Precision) -> Domain:
-    return load_domain(spec, device, dtype)
+_loaded = cache(load_domain)
 
 
 def domain_of(plan: Plan) -> Domain:
@@ -157,25 +150,21 @@ class MeasureCurves:
 
     plan: Plan
 
-    @torch.no_grad()
     def __call__(self, folder: Path) -> Mapping[str, Any]:
         """Curves, t_start and the phases of every task."""
         domain, steps = domain_of(self.plan), self.plan.steps
-        length = domain.model.schedule.length
         few = domain.images("validation", self.plan.curve_images)
-        images = inverted(domain.model, few, length - 1, steps)
-        walked = reverse_process(domain.model, images.latents, paper_grid(steps, length))
-        parts = (images.reconstructions, images.latents, walked, domain.distance)
-        curves = measure_curves(*parts)
+        images = inverted(domain.model, few, domain.model.schedule.length - 1, steps)
+        parts = (domain.model, images.reconstructions, images.latents, domain.distance)
+        curves = curves_of(*parts, steps)
         phases = {name: interval_of(domain, curves, task) for name, task in domain.tasks.items()}
-        errors = (images.images - images.reconstructions).square().mean((1, 2, 3))
         return {
             "curves": curves._asdict(),
             "t_starts": sorted({found.t_start for found in phases.values()}),
             "phases": {name: asdict(found) for name, found in phases.items()},
             "cosines": {name: guide_of(domain, task).cosine for name, task in domain.tasks.items()},
             "thresholds": vars(domain.distance.thresholds),
-            "reconstruction_mse": errors.cpu().numpy(),
+            "reconstruction_mse": images.errors,
         }
 
 
@@ -195,8 +184,7 @@ class InvertImages:
         for start in result_of(folder, "curves")["t_starts"]:
             found = inverted(domain.model, images, start, steps)
             save_inverted(_path(folder, self.split, start), found)
-            moved = found.images - found.reconstructions
-            errors[start] = moved.square().mean((1, 2, 3)).cpu().numpy()
+            errors[start] = found.errors
         return {"count": len(images.numbers), "reconstruction_mse": errors}
 
 

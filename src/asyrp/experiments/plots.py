@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from asyrp.method.editing_interval import Found
 from asyrp.method.protocols import Thresholds
-from asyrp.reporting.figures import COLORS
+from asyrp.reporting.figures import COLORS, new_figure
 from asyrp.storage.files import atomic_path
 
 BLUE, ORANGE = COLORS[:2]
@@ -15,8 +15,7 @@ BLUE, ORANGE = COLORS[:2]
 
 def plot_curves(found: Found, cosine: float, thresholds: Thresholds) -> Figure:
     """LPIPS(x, P_t) and LPIPS(x, x_t) over t, with the levels and timesteps read off them."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, (axes,) = new_figure()
     lines = (
         (found.curves.x0, BLUE, "LPIPS(x, P_t)", found.t_edit.t, "t_edit"),
         (found.curves.xt, ORANGE, "LPIPS(x, x_t)", found.t_boost.t, "t_boost"),

@@ -80,37 +80,30 @@ def _told(
 ) -> dict[str, Any]:
     """What `side_by_side` reads: the claims, and of each comparison a row a method."""
     edits = {name: len(plan.tasks) for name, (plan, _) in compared.items()}
-    every = {name: _overall(*one) for name, one in compared.items()}
-    return {"domain": domain, "edits": edits, "claims": rows, **every}
-
-
-def _overall(plan: Plan, found: Compared) -> list[dict[str, Any]]:
-    rows = compare_table.overall(found.cells, plan.methods, found.tasks)
-    return [{"method": title, **row} for title, row in rows.items()]
+    found: dict[str, Any] = {"domain": domain, "edits": edits, "claims": rows}
+    for name, (plan, one) in compared.items():
+        methods = compare_table.overall(one.cells, plan.methods, one.tasks)
+        found[name] = [{"method": title, **row} for title, row in methods.items()]
+    return found
 
 
 def _preface(plan: Plan, stages: Sequence[Stage], kept: Path, workers: int) -> str:
     work_seconds = sum(seconds_of(kept, stage.name) for stage in stages)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     precision = str(precision_of(plan.dtype, plan.device)).removeprefix("torch.")
-    curves = result_of(kept, "curves")
+    runs, curves = runs_of(kept), result_of(kept, "curves")
+    times = "one run" if len(runs) == 1 else f"{len(runs)} runs, the later ones going on,"
+    minutes = f"{times} of {sum(run.seconds for run in runs) / 60:.0f} minutes"
     error = ranged(of_mean(curves["reconstruction_mse"]), 5)
     return (
         "Written by `asyrp reproduce` (`make reproduce`); no number here is typed by hand. "
         f"Domain: {plan.domain}. {len(stages)} stages, {work_seconds / 60:.0f} minutes of work by "
         f"one thread each, in {workers} processes on a {platform.machine()} CPU with "
-        f"{versions}, products in {precision}: {_runs(kept)}. Editing "
+        f"{versions}, products in {precision}: {minutes} by the clock. Editing "
         f"begins at t = {', '.join(map(str, curves['t_starts']))}; reconstructions from T have a "
         f"mean squared error of {error} in [-1, 1]. Intervals: {HOW}. "
         "Every image draws its noise from a generator of its own."
     )
-
-
-def _runs(kept: Path) -> str:
-    runs = runs_of(kept)
-    minutes = sum(run.seconds for run in runs) / 60
-    how = "one run" if len(runs) == 1 else f"{len(runs)} runs, the later ones going on,"
-    return f"{how} of {minutes:.0f} minutes by the clock"
 
 
 def verdicts(

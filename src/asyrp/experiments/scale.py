@@ -95,9 +95,8 @@ def adversarial(domain: Domain, task: Task, x: Tensor) -> Tensor:
     for _ in range(PUSHES):
         at = found.detach().requires_grad_()
         with torch.enable_grad():
-            (push,) = torch.autograd.grad(
-                (domain.encoder.image_features(at) @ (target - source)).sum(), at
-            )
+            seen = domain.encoder.image_features(at) @ (target - source)
+            (push,) = torch.autograd.grad(seen.sum(), at)
         moved = found + 2 * REACH / PUSHES * push.sign()
         found = as_saved(domain, torch.minimum(torch.maximum(moved, x - REACH), x + REACH))
     return found
@@ -117,7 +116,7 @@ class Scale:
         test, reference = lacking_kept(plan, folder, "test", task), showing(plan, folder, task)
         pool = images_kept(plan, folder, "test", task).images
         made = lines_of(domain, task, test, pool)
-        lines = [measured(domain, task, test, x, reference)._asdict() for x in made]
+        lines = [measured(domain, task, test, x, reference) for x in made]
         if "rendered_target" not in domain.gives:  # somebody else's pictures
             for one in lines[1:]:
                 one["values"] = {name: one["values"][name] for name in ALONE & one["values"].keys()}

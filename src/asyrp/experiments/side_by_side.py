@@ -59,7 +59,7 @@ def side_by_side(domains: Sequence[Mapping[str, Any]]) -> str:
         f"Written by `asyrp reproduce`, a run a domain; numbers, intervals, figures: "
         f"{', '.join(links)}.",
         "## The claims of the paper",
-        markdown(_joined(domains, "claims", "claim", _verdict)),
+        markdown(_joined(domains, "claims", "claim", lambda row: str(row["here"]))),
         "*Holds* and *fails* are decided by rules that were written before the numbers, "
         "*undecided* means that the numbers allow both answers, or that measures or judges differ.",
     ]
@@ -82,10 +82,6 @@ def _joined(
         {first: name, **{domain: column.get(name) for domain, column in columns.items()}}
         for name in names
     ]
-
-
-def _verdict(row: Mapping[str, Any]) -> str:
-    return str(row["here"])
 
 
 def _shares(row: Mapping[str, Any]) -> str:

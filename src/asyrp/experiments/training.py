@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from asyrp.domains.base import Task, task_of
 from asyrp.editing_methods.asyrp import train_ft
 from asyrp.editing_methods.base import Method, Prepare
@@ -21,7 +19,7 @@ from asyrp.experiments.plan import Plan, domain_of, inputs_kept, lacking_kept
 from asyrp.experiments.tuning import score
 from asyrp.method.cost import encoder_share, spent
 from asyrp.runtime.resumable import Stage, result_of
-from asyrp.storage.files import atomic_path
+from asyrp.storage.files import save_tensors
 
 F_T = "asyrp"
 COMMON = ("curves", "train", "validation")
@@ -95,8 +93,7 @@ class TrainClassifier:
         """Write classifier.safetensors."""
         task, rate = first_task(self.plan), rate_kept(folder, "classifier")
         made = trained(domain_of(self.plan), inputs_kept(self.plan, folder, task, rate))
-        with atomic_path(classifier_path(folder)) as temporary:
-            save_file(dict(made.state_dict()), temporary)
+        save_tensors(classifier_path(folder), made.state_dict(), {})
         return {}
 
 

@@ -1,11 +1,10 @@
 """One f_t for many texts: it takes the text direction dT as input, and dh is linear in dT."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from asyrp.errors import AsyrpError
 from asyrp.finders.base import FinderData, FinderStep, FoundDirection
 from asyrp.finders.catalogue import Amortised
-from asyrp.finders.fitting import Goal, batches_of, fitted, told
+from asyrp.finders.fitting import Goal, batches_of, fitted
 from asyrp.finders.unfinished import checkpoint_of
 from asyrp.method.clip_loss import loss_of
 from asyrp.method.direction_file import restored
@@ -87,8 +86,7 @@ def find(settings: Amortised, model: HSpaceUNet, data: FinderData) -> Iterator[F
     checkpoint = checkpoint_of(data.state, "amortised", *parts)
     goals = goals_of(module, sources, pairs, fitting.seed)
     job = (sources.latents, data.window.grid, goals, fitting, checkpoint)
-    explains: dict[str, Any] = {"text_pairs": len(pairs)}
-    explains |= yield from told(fitted(model, module, *job), fitting.epochs)
+    explains = {"text_pairs": len(pairs), **(yield from fitted(model, module, *job))}
     found = [answer(module, one, pairs, explains) for one in asked]
     total = len(batches_of(sources.images, fitting))
     yield FinderStep(total, total, tuple(found))
@@ -108,9 +106,8 @@ def goals_of(
         guide = pairs[int(torch.randint(len(pairs), (), generator=generator))]
 
         def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
-            return loss_of(
-                x0, sources.x0[k, rows], sources.features[k, rows], guide, settings
-            ).total
+            wanted = (sources.x0[k, rows], sources.features[k, rows])
+            return loss_of(x0, *wanted, guide, settings).total
 
         return Goal(partial(module, guide.direction), loss)
 
@@ -121,14 +118,13 @@ def answer(
     module: AmortisedDirection,
     guide: TextDirection,
     pairs: Sequence[TextDirection],
-    explains: dict[str, object],
+    explains: Mapping[str, object],
 ) -> FoundDirection:
     """The direction of a text pair."""
     source, target = guide.asked
-    name = "-".join(target.lower().split())
     about = {**explains, "trained_on": any(one.asked == guide.asked for one in pairs)}
     told = (about, (source, target), guide.encoder.name, guide.cosine)
-    return FoundDirection(name, module.of(guide.direction), *told)
+    return FoundDirection("-".join(target.lower().split()), module.of(guide.direction), *told)
 
 
 def parsed(text: str) -> Texts:

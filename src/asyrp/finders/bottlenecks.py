@@ -67,22 +67,15 @@ class Bottlenecks:
         return found
 
 
-class Predictions(NamedTuple):
+def predictions(model: HSpaceUNet, latents: Tensor, data: FinderData) -> tuple[Tensor, Tensor]:
     """x where the editing interval begins, (n, c, height, width), and every P_t, (k, n, ...)."""
 
-    x: Tensor
-    x0: Tensor
-
-
-def predictions(model: HSpaceUNet, latents: Tensor, data: FinderData) -> Predictions:
-    """P_t of images along their unedited way down."""
-
-    def walked(rows: slice) -> Predictions:
+    def walked(rows: slice) -> tuple[Tensor, Tensor]:
         steps = list(unedited_steps(model, latents[rows].to(model.device), data.window))
-        return Predictions(steps[0].x, torch.stack([one.x0 for one in steps]))
+        return steps[0].x, torch.stack([one.x0 for one in steps])
 
-    parts = list(in_batches(len(latents), data.batch_size, walked))
-    return Predictions(torch.cat([p.x for p in parts]), torch.cat([p.x0 for p in parts], dim=1))
+    x, x0 = zip(*in_batches(len(latents), data.batch_size, walked), strict=True)
+    return torch.cat(x), torch.cat(x0, dim=1)
 
 
 def recorded(

@@ -1,9 +1,9 @@
 """An f_t trained along the edited walk, for any loss between P_t as edited and as wanted."""
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +38,10 @@ def fitted(
     goal_of: Callable[[int], Goal],
     fitting: Fitting,
     checkpoint: Path | None = None,
-) -> Iterator[FinderStep]:
+) -> Generator[FinderStep, None, dict[str, float]]:
     """Train a module in place, one step of Adam for each timestep; yields every batch.
+
+    Returns the mean loss of the last epoch by its name, nothing where all was done before.
 
     Args:
         x: of the images where the grid begins, (n, c, height, width).
@@ -50,7 +52,7 @@ def fitted(
         AsyrpError: a loss is not finite, or the checkpoint is of another training.
     """
     optimiser = torch.optim.Adam(module.parameters(), lr=fitting.learning_rate)
-    order, done = batches_of(len(x), fitting), 0
+    order, done, means = batches_of(len(x), fitting), 0, list[float]()
     if checkpoint is not None and checkpoint.exists():
         done = int(load_state(checkpoint, {"module": module}, optimiser).header["batches"])
     for batch in range(done, len(order)):
@@ -69,7 +71,10 @@ def fitted(
             raise AsyrpError("the loss is not finite: training diverged; lower the learning rate")
         if checkpoint is not None:
             save_state(checkpoint, {"module": module}, optimiser, {"batches": str(batch + 1)})
-        yield FinderStep(batch + 1, len(order), loss=sum(losses) / len(losses))
+        means.append(sum(losses) / len(losses))
+        yield FinderStep(batch + 1, len(order), loss=means[-1])
+    last = means[-max(1, len(means) // fitting.epochs) :]
+    return {"loss": round(sum(last) / len(last), 6)} if last else {}
 
 
 def batches_of(count: int, fitting: Fitting) -> list[Tensor]:
@@ -77,13 +82,3 @@ def batches_of(count: int, fitting: Fitting) -> list[Tensor]:
     generator = torch.Generator().manual_seed(fitting.seed)
     epochs = [torch.randperm(count, generator=generator) for _ in range(fitting.epochs)]
     return [rows for epoch in epochs for rows in epoch.split(fitting.batch_size)]
-
-
-def told(steps: Iterator[FinderStep], epochs: int) -> Generator[FinderStep, None, dict[str, Any]]:
-    """Pass the steps on; returns the mean loss of the last epoch, nothing where all was done."""
-    losses = []
-    for one in steps:
-        losses.append(cast(float, one.loss))
-        yield one
-    last = losses[-max(1, len(losses) // epochs) :]
-    return {"loss": round(sum(last) / len(last), 6)} if last else {}

@@ -52,10 +52,14 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
     found: dict[int, Basis] = {}
     before: Basis | None = None
     likeness: list[float] = []
-    states = by_batches(
-        lambda x: _states(model, data, times, x), data.batch_size, data.latents, dim=1
-    )
-    for t, x in zip(times, states, strict=True):
+
+    def states(x: Tensor) -> Tensor:
+        """x_t at those timesteps of the unedited way down, (k, b, c, height, width)."""
+        steps = unedited_steps(model, x.to(model.device), data.window)
+        return torch.stack([one.x for one in steps if one.t in times])
+
+    walked = by_batches(states, data.batch_size, data.latents, dim=1)
+    for t, x in zip(times, walked, strict=True):
         basis = _kept(settings, model, data, x, t, start)
         if before is not None:  # in the order and with the signs of the timestep before
             pairing = matched(before.rows @ basis.rows.T)
@@ -73,12 +77,6 @@ def find(settings: Jacobian, model: HSpaceUNet, data: FinderData) -> Iterator[Fi
         explains = {"singular_values": sizes, **told}
         answers.append(FoundDirection(f"jacobian-{i + 1}", frozen_table(model, table), explains))
     yield FinderStep(len(times), len(times), tuple(answers))
-
-
-def _states(model: HSpaceUNet, data: FinderData, times: Sequence[int], x: Tensor) -> Tensor:
-    """x_t of images at some timesteps of their unedited way down, (k, b, c, height, width)."""
-    steps = unedited_steps(model, x.to(model.device), data.window)
-    return torch.stack([one.x for one in steps if one.t in times])
 
 
 def evenly(grid: Sequence[Pair], count: int) -> list[int]:

@@ -55,12 +55,9 @@ def find(settings: Labels, model: HSpaceUNet, data: FinderData) -> Iterator[Find
         "converged": all(one.converged for one in found.values()),
         "images": {"without": int((labels == 0).sum()), "with": int(labels.sum())},
     }
-    answer = FoundDirection(
-        f"{settings.attribute}-{settings.value}",
-        frozen_table(model, table),
-        explains,
-        (f"not {settings.value}", settings.value),
-    )
+    name = f"{settings.attribute}-{settings.value}"
+    texts = (f"not {settings.value}", settings.value)
+    answer = FoundDirection(name, frozen_table(model, table), explains, texts)
     yield FinderStep(total, total, (answer,))
 
 
@@ -101,11 +98,8 @@ def separated(h: Tensor, labels: np.ndarray, settings: Labels) -> Separation:
             classifier, rows, labels, cv=folds, scoring="balanced_accuracy"
         )
         classifier.fit(rows, labels)
-    dh = (
-        apart
-        if settings.estimate == "means"
-        else along(torch.from_numpy(classifier.coef_[0]), apart)
-    )
+    normal = None if settings.estimate == "means" else torch.from_numpy(classifier.coef_[0])
+    dh = apart if normal is None else along(normal, apart)
     converged = not any("converge" in str(one.message) for one in told)
     return Separation(dh, float(scores.mean()), converged)
 

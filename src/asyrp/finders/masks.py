@@ -14,7 +14,8 @@ from asyrp.storage.images import read_image
 
 def picture_mask(path: Path, size: tuple[int, int]) -> Tensor:
     """How light a picture is at each pixel, (height, width) in [0, 1]; AsyrpError if black."""
-    return checked(_light(read_image(path, size), size), f"the mask {str(path)!r}")
+    light = fitted_to(read_image(path, size).mean(0).add(1).div(2), size)
+    return checked(light, f"the mask {str(path)!r}")
 
 
 def segment_mask(segmenting: Segmenting, pictures: Tensor, classes: Sequence[int]) -> Tensor:
@@ -37,7 +38,3 @@ def checked(mask: Tensor, what: str) -> Tensor:
     if not mask.max() > 0:
         raise AsyrpError(f"{what} covers nothing of the image; name another part")
     return mask
-
-
-def _light(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    return fitted_to(picture.mean(0).add(1).div(2), size)

@@ -11,9 +11,10 @@ from asyrp.finders.base import FinderData, FinderStep, FoundDirection, frozen_ta
 from asyrp.finders.bottlenecks import predictions, recorded
 from asyrp.finders.catalogue import Pairs
 from asyrp.finders.clip_training import new_direction
-from asyrp.finders.fitting import Goal, batches_of, fitted, told
+from asyrp.finders.fitting import Goal, batches_of, fitted
 from asyrp.finders.unfinished import checkpoint_of
 from asyrp.method.hspace import HSpaceUNet
+from asyrp.runtime.generators import Running
 from asyrp.settings import TrainSettings
 
 
@@ -40,15 +41,11 @@ def _mean(
     """
     total, count = 2 * len(after), len(after)
     first = yield from recorded(model, data.latents, data, total)
-    steps = recorded(model, after, data, total)
-    try:
-        while True:
-            yield next(steps)._replace(done=count)
-    except StopIteration as ended:
-        second = ended.value
+    for step in (walked := Running(recorded(model, after, data, total))):
+        yield step._replace(done=count)
     table, alike = {}, {}
     for t in first.times:
-        difference = second.at(t) - first.at(t)
+        difference = walked.value.at(t) - first.at(t)
         dh = difference.mean(0)
         share = dh.square().sum() / difference.square().sum(1).mean().clamp_min(1e-12)
         table[t], alike[t] = first.shaped(dh), round(float(share), 4)
@@ -60,20 +57,19 @@ def _trained(
     settings: Pairs, model: HSpaceUNet, data: FinderData, after: Tensor
 ) -> Iterator[FinderStep]:
     """f_t by the mean squared distance of P_t of the first, edited, to P_t of the second."""
-    source, target = predictions(model, data.latents, data), predictions(model, after, data)
+    (x, before), (_, wanted) = (predictions(model, some, data) for some in (data.latents, after))
     seeded = TrainSettings(seed=settings.train.seed)
     direction = new_direction(model, data.window.grid, seeded)
 
     def loss(x0: Tensor, k: int, rows: Tensor) -> Tensor:
-        return functional.mse_loss(x0, target.x0[k, rows])
+        return functional.mse_loss(x0, wanted[k, rows])
 
     known = (model.fingerprint(), settings, data.window, data.latents, after)
     checkpoint = checkpoint_of(data.state, "pairs", *known)
     goal, fitting = Goal(direction, loss), settings.train
-    parts = (source.x, data.window.grid, lambda _: goal, fitting, checkpoint)
-    explains: dict[str, Any] = {"pairs": len(after)}
-    explains |= yield from told(fitted(model, direction, *parts), fitting.epochs)
-    explains["loss_without"] = float(functional.mse_loss(source.x0, target.x0))
+    parts = (x, data.window.grid, lambda _: goal, fitting, checkpoint)
+    explains = {"pairs": len(after), **(yield from fitted(model, direction, *parts))}
+    explains["loss_without"] = float(functional.mse_loss(before, wanted))
     found = _found(direction.requires_grad_(False).eval(), explains)
     total = len(batches_of(len(after), fitting))
     yield FinderStep(total, total, (found,))

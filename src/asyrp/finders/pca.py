@@ -45,12 +45,9 @@ def find(settings: Pca, model: HSpaceUNet, data: FinderData) -> Iterator[FinderS
     for i in range(components):
         table = {t: bottlenecks.shaped(c.spread[i] * c.rows[i]) for t, c in per_time.items()}
         shares = {t: round(float(c.share[i]), 5) for t, c in per_time.items()}
-        explains = {"variance": next(iter(shares.values())) if joint else shares}
-        found.append(
-            FoundDirection(
-                f"pca-{i + 1}", frozen_table(model, table), {**explains, "over": settings.over}
-            )
-        )
+        variance = next(iter(shares.values())) if joint else shares
+        explains = {"variance": variance, "over": settings.over}
+        found.append(FoundDirection(f"pca-{i + 1}", frozen_table(model, table), explains))
     yield FinderStep(total, total, tuple(found))
 
 

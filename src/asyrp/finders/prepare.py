@@ -1,6 +1,6 @@
 """Whole jobs between files and the engine, shared by the commands and the demo."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,9 +134,8 @@ def start_training(
 
     neighbour: a trained direction to begin from.
     """
-    wanted = [Wanted(guide, phases)]
-    parts = (model, wanted, pictures, validation, settings, checkpoint, processes, neighbour)
-    return start_together(*parts)
+    more = (settings, checkpoint, processes, neighbour)
+    return start_together(model, [Wanted(guide, phases)], pictures, validation, *more)
 
 
 def start_together(
@@ -190,27 +189,16 @@ def sources_of(
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> UneditedTrajectory:
     """The unedited walks of pictures in memory; each process of a group walks its share."""
-    clean = part.images.to(model.device) if settings.clip_source == "clean" else None
-    own = processes.share(len(part))
-    if own.start == own.stop:  # more processes than pictures
-        own = slice(0, 1)
-    rows = None if clean is None else clean[own]
-    batches = prepare(model, guide, part.latents[own], window, settings.batch_size, rows)
-    return team_sources(batches, len(part), processes)
-
-
-def team_sources(
-    own: Iterable[UneditedTrajectory], count: int, processes: ProcessGroup
-) -> UneditedTrajectory:
-    """The sources of all pictures, from batches of each process's share; filled in place."""
-    share = processes.share(count)
-    if share.start == share.stop:  # what it walked is another's
-        whole = joined(own).blank(count)
-    else:
-        whole = joined(own, count, share.start)
+    share, count = processes.share(len(part)), len(part)
+    idle = share.start == share.stop  # more processes than pictures
+    own = slice(0, 1) if idle else share
+    clean = part.images.to(model.device)[own] if settings.clip_source == "clean" else None
+    batches = prepare(model, guide, part.latents[own], window, settings.batch_size, clean)
+    # what an idle one walked is another's
+    whole = joined(batches).blank(count) if idle else joined(batches, count, share.start)
     if processes.size > 1:
-        for part in (whole.latents, *whole.x0, *whole.features):  # a timestep at a time
-            part.copy_(processes.total(part))
+        for values in (whole.latents, *whole.x0, *whole.features):  # a timestep at a time
+            values.copy_(processes.total(values))
     return whole
 
 

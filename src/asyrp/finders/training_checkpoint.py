@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 
 from asyrp.errors import AsyrpError
 from asyrp.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from asyrp.storage.files import header_of
 from asyrp.storage.training_state import load_state, save_state
-from asyrp.storage.untrusted.tensors import open_safetensors
 
 SECONDS = 15.0  # between checkpoints within a batch; a timestep that is under way comes on top
 
@@ -50,33 +51,27 @@ class Outcome(NamedTuple):
 
 def outcomes_of(path: Path) -> list[Outcome | None]:
     """The best try of each goal by a checkpoint; None for those that were never validated."""
-    with open_safetensors(path) as file:
-        header = file.metadata()
+    header = header_of(path)
     pairs = zip(json.loads(header["best"]), json.loads(header["lowest"]), strict=True)
     return [Outcome(*pair) if math.isfinite(pair[1]) else None for pair in pairs]
 
 
+@dataclass
 class TrainingCheckpoint:
     """The checkpoint of a run; without a path it keeps nothing.
 
-    Args:
-        kept: the modules. identity: what a checkpoint must share with the run that continues from
-            it. steps: of a batch. goals: how many.
+    kept: the modules. identity: what a checkpoint must share with the run that continues from it.
+    steps: of a batch. goals: how many. written: when it was last, by a clock of its own.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        kept: Mapping[str, nn.Module],
-        optimiser: torch.optim.Optimizer,
-        identity: dict[str, str],
-        steps: int,
-        goals: int,
-        processes: ProcessGroup = SINGLE_PROCESS,
-    ):
-        self.path, self.kept, self.optimiser, self.identity = path, kept, optimiser, identity
-        self.steps, self.goals, self.processes = steps, goals, processes
-        self.written = time.monotonic()
+    path: Path | None
+    kept: Mapping[str, nn.Module]
+    optimiser: torch.optim.Optimizer
+    identity: dict[str, str]
+    steps: int
+    goals: int
+    processes: ProcessGroup = SINGLE_PROCESS
+    written: float = field(default_factory=lambda: time.monotonic(), init=False)
 
     def read(self) -> Progress:
         """Where to continue."""

@@ -155,12 +155,10 @@ class TrainingRun:
     def validate(self, sources: UneditedTrajectory, learning: Sequence[int]) -> dict[int, Losses]:
         """Each goal's loss at the last timestep of its interval, by when the edit is whole."""
         part = sources.take(self.processes.share(sources.images))
+        size = self.settings.batch_size
         sums = torch.zeros(len(learning), 3, device=sources.x0.device)
-        for found in in_batches(
-            part.images,
-            self.settings.batch_size,
-            lambda rows: self._sums(part.take(rows), learning),
-        ):
+        parts = in_batches(part.images, size, lambda rows: self._sums(part.take(rows), learning))
+        for found in parts:
             sums += found
         whole = self.processes.total(sums) / sources.images
         return {i: Losses(*row) for i, row in zip(learning, whole, strict=True)}

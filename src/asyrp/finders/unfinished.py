@@ -20,8 +20,7 @@ def kept(
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_tensors(path, work(), {})
-    found: Mapping[str, Tensor] = load_safetensors(path)
-    return found
+    return load_safetensors(path)
 
 
 def key_of(*parts: object) -> str:

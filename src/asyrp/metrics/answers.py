@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asyrp.reporting.statistics import Estimate, of_runs
 from asyrp.scorers.judge import Answers, Shown
 
 
@@ -36,23 +35,6 @@ def mean_of_known(rows: np.ndarray) -> np.ndarray:
 def clean(success: np.ndarray, leaks: np.ndarray) -> np.ndarray:
     """(n,) 1 where the edit succeeded and nothing else changed: one number to choose by."""
     return np.where(np.nan_to_num(leaks) == 0, success, 0.0)
-
-
-def matrix(
-    rows: Mapping[str, Mapping[str, np.ndarray]], seed: int = 0
-) -> dict[str, dict[str, Estimate]]:
-    """edit -> attribute -> share of images whose answer changed; those that never show are out.
-
-    rows: edit -> attribute -> (n,), or (runs, n).
-    """
-    return {
-        edit: {
-            name: of_runs(np.atleast_2d(values), seed)
-            for name, values in changes.items()
-            if shown_in(values) > 1
-        }
-        for edit, changes in rows.items()
-    }
 
 
 def shown_in(values: np.ndarray) -> int:

@@ -133,7 +133,10 @@ def over_runs(
 def leakage_matrix(
     runs: Sequence[Pictures], judge: Judge, wish: Wish, seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
-    """Rows edit and reconstruction: attribute -> share of images whose judged value changed."""
+    """Rows edit and reconstruction: attribute -> share of images whose judged value changed.
+
+    Those that show in fewer than two images are left out.
+    """
     sources, _, back = runs[0][:3]
     before = answers(judge, sources)
     shown = shown_in_both(judge, before, *wish[:2])
@@ -141,7 +144,7 @@ def leakage_matrix(
     rows = {"edit": {name: np.stack([one[name] for one in edited]) for name in edited[0]}}
     if back is not None:
         rows["reconstruction"] = judged.changed(before, answers(judge, back), shown)
-    return judged.matrix(rows, seed)
+    return {edit: summarised(changes, seed) for edit, changes in rows.items()}
 
 
 class Features(NamedTuple):
@@ -180,10 +183,8 @@ def of_sets(
     """
     found: dict[str, Estimate] = {}
     if features is not None:
-        found |= {
-            "fid": frechet.fid(*features, seed=seed),
-            "kid": frechet.kid(*features, seed=seed),
-        }
+        found["fid"] = frechet.fid(*features, seed=seed)
+        found["kid"] = frechet.kid(*features, seed=seed)
     if scorers.spread is not None:
         count = len(runs[0].sources)
         pairs = neighbour_pairs(count)
@@ -220,7 +221,7 @@ def of_groups(
 
 
 def summarised(values: Values, seed: int = 0) -> dict[str, Estimate]:
-    """metric -> mean with its interval; values: (n,) or (runs, n)."""
+    """metric -> mean with its interval, of two images or more; values: (n,) or (runs, n)."""
     return {
         name: of_runs(np.atleast_2d(row), seed)
         for name, row in values.items()

@@ -124,6 +124,12 @@ def of_strata(
     return around(value, [part_of(moves), *more], len(ids), count * yes)
 
 
+def of_means(means: Sequence[Estimate]) -> Estimate:
+    """The mean of means over the same images, as wide as if all of them moved together."""
+    value, low, high = (float(np.mean(ends)) for ends in zip(*(m[:3] for m in means), strict=True))
+    return Estimate(value, low, high, means[0].images, means[0].seed)
+
+
 def of_pairs(values: np.ndarray, pairs: np.ndarray, count: int) -> Estimate:
     """The mean of a value of pairs of images, some of which share an image (Aronow et al. 2015).
 

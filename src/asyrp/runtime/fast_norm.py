@@ -46,8 +46,7 @@ class _Normalised(torch.autograd.Function):
         given = (x, weight, bias, b, c, height * width, groups, eps)
         y, mean, inverse = torch.native_group_norm(*given)
         ctx.save_for_backward(x, weight, mean, inverse)
-        found: Tensor = y
-        return found
+        return y
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -66,8 +65,7 @@ class _Normalised(torch.autograd.Function):
             return found
 
         def each(of_groups: Tensor) -> Tensor:
-            found: Tensor = of_groups.repeat_interleave(x.shape[1] // groups, dim=1)
-            return found
+            return of_groups.repeat_interleave(x.shape[1] // groups, dim=1)
 
         places = (2, 3)
         u = over_group(grad.sum(places, dtype=torch.float32))

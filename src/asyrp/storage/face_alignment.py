@@ -4,6 +4,7 @@ A point (x, y) is the complex number x + iy, in pixels, y downwards; pixels have
 halves. Turning, scaling and shifting is then z -> a z + b (a similarity).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,11 +143,15 @@ def _unit(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
 
 
+def _by_channel(values: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """(height, width, channels), each channel changed as a picture of its own."""
+    maps = map(Image.fromarray, np.ascontiguousarray(np.moveaxis(values, 2, 0)))
+    return np.stack([np.asarray(change(one)) for one in maps], axis=2)
+
+
 def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
     """(n, n, channels) -> (side, side, channels) by Lanczos."""
-    maps = [Image.fromarray(one).resize((side, side), Image.Resampling.LANCZOS) for one in
-            np.ascontiguousarray(np.moveaxis(values, 2, 0))]  # fmt: skip
-    return np.stack([np.asarray(one) for one in maps], axis=2)
+    return _by_channel(values, lambda one: one.resize((side, side), Image.Resampling.LANCZOS))
 
 
 def _spread(change: np.ndarray) -> np.ndarray:
@@ -171,14 +176,9 @@ def _added(photo: Image.Image, square: Square, moved: np.ndarray) -> Image.Image
     width, height = min(right, photo.width) - left, min(bottom, photo.height) - top
     step = side / square.edge
     back = _affine(step, step * (complex(left, top) - square.corner))
-    maps = [
-        Image.fromarray(np.ascontiguousarray(moved[..., channel])).transform(
-            (width, height), Image.Transform.AFFINE, back, Image.Resampling.BICUBIC
-        )
-        for channel in range(3)
-    ]
+    how = ((width, height), Image.Transform.AFFINE, back, Image.Resampling.BICUBIC)
     result = np.array(photo)
     part = result[top : top + height, left : left + width]
-    sums = part + 255 * np.stack([np.asarray(one) for one in maps], axis=2)
+    sums = part + 255 * _by_channel(moved, lambda one: one.transform(*how))
     part[...] = sums.round().clip(0, 255)
     return Image.fromarray(result)

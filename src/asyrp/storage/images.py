@@ -90,9 +90,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
     except Exception as error:  # a damaged file fails in any way
         suffix = path.suffix.lower() if isinstance(path, Path) else ""
-        do = (
-            "remove it" if suffix in ("", *SUFFIXES) else f"{suffix} is not read; convert it to PNG"
-        )
+        known = suffix in ("", *SUFFIXES)
+        do = "remove it" if known else f"{suffix} is not read; convert it to PNG"
         raise AsyrpError(
             f"{str(path)!r} is not a readable image ({first_line(error)}); {do}"
         ) from error

@@ -140,9 +140,8 @@ def _told(folder: Path) -> set[tuple[str, str]]:
     """Names and digests."""
     found: set[tuple[str, str]] = set()
     with suppress(OSError, ValueError):
-        for line in (
-            read_bounded(folder / WRITTEN, LARGEST_LIST).decode(errors="replace").split("\n")
-        ):
+        lines = read_bounded(folder / WRITTEN, LARGEST_LIST).decode(errors="replace")
+        for line in lines.split("\n"):
             digest, _, name = line.partition(" ")
             with suppress(ValueError, RecursionError):
                 found.add((str(json.loads(name)), digest))

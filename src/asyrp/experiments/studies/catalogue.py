@@ -23,7 +23,14 @@ from asyrp.experiments.studies import (
     robustness,
     theorem1,
 )
-from asyrp.experiments.studies.common import Learned, Numbers, StudyContext, Verdict, act_of
+from asyrp.experiments.studies.common import (
+    Learned,
+    Numbers,
+    StudyContext,
+    Verdict,
+    act_of,
+    of_json,
+)
 from asyrp.experiments.training import direction_stages
 from asyrp.lookup import look_up
 from asyrp.method.text_conditioning import FixedPrompt
@@ -56,28 +63,27 @@ def _theorem1(context: StudyContext) -> dict[str, Any]:
 
 
 def _diagnose(context: StudyContext) -> dict[str, Any]:
-    images = context.test_images()
-    few = images.rows(range(min(PICTURES, len(images.numbers))))
+    few = context.test_images().few(PICTURES)
     model, boost = context.domain.model, context.first.interval.t_boost
     grid = few.grid(model.schedule.length)
     return diagnose.measure(model, few.images, few.latents, grid, act_of(context.first), boost)
 
 
+def _study(title: str, module: Any, **more: Any) -> Study:
+    """The study of a module, which draws and judges results as JSON has them."""
+    plot, verdict = of_json(module.plot), of_json(module.verdict)
+    return Study(title, **{"measure": module.measure, "plot": plot, "verdict": verdict, **more})
+
+
 STUDIES: Mapping[str, Study] = {
-    "theorem1": Study("Theorem 1", _theorem1, theorem1.plot, theorem1.verdict, 0, judged=False),
-    "homogeneity": Study("Homogeneity", homogeneity.measure, homogeneity.plot, homogeneity.verdict),
-    "linearity": Study("Linearity", linearity.measure, linearity.plot, linearity.verdict, 3),
-    "robustness": Study(
-        "Robustness", robustness.measure, robustness.plot, robustness.verdict, least=LEAST_FID
-    ),
-    "consistency": Study("Consistency", consistency.measure, consistency.plot, consistency.verdict),
-    "layers": Study("Layers", layers.measure, layers.plot, layers.verdict),
-    "intervals": Study(
-        "Intervals", intervals.measure, intervals.plot, intervals.verdict, least=LEAST_FID
-    ),
-    "diagnose": Study(
-        "Where an edit gets lost", _diagnose, diagnose.plot, diagnose.verdict, judged=False
-    ),
+    "theorem1": _study("Theorem 1", theorem1, measure=_theorem1, tasks=0, judged=False),
+    "homogeneity": _study("Homogeneity", homogeneity),
+    "linearity": _study("Linearity", linearity, tasks=3),
+    "robustness": _study("Robustness", robustness, least=LEAST_FID),
+    "consistency": _study("Consistency", consistency),
+    "layers": _study("Layers", layers),
+    "intervals": _study("Intervals", intervals, least=LEAST_FID),
+    "diagnose": _study("Where an edit gets lost", diagnose, measure=_diagnose, judged=False),
 }
 
 

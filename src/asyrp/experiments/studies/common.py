@@ -10,21 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from asyrp.domains.base import Domain, Task
-from asyrp.domains.inverted_images import InvertedImages, edited
+from asyrp.domains.inverted_images import InvertedImages, edited, lacking
 from asyrp.errors import AsyrpError
 from asyrp.experiments.claims import LEVEL, SECOND, Measures, Outcome, registered
+from asyrp.experiments.scale import seen_in
 from asyrp.method.asymmetric_process import Attribute
 from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing_interval import EditInterval
 from asyrp.metrics.features import FeatureNetwork, features_of
 from asyrp.metrics.frechet import LEAST_FID
 from asyrp.reporting.statistics import Estimate, of_mean
-from asyrp.scorers.judge import Judge, answers, probabilities, wanted
+from asyrp.scorers.judge import Judge, probabilities
 from asyrp.settings import TrainSettings
 
 Made = TypeVar("Made")
 Numbers = Mapping[str, Any]
-"""The result of a study as JSON data."""
+"""The result of a study, with its estimates as such."""
 
 
 class Learned(NamedTuple):
@@ -70,18 +71,13 @@ class StudyContext:
         """The domain's features for Frechet distances, likewise."""
         return cast(FeatureNetwork, self.domain.scorers.features)
 
-    def lacking(self, images: InvertedImages, task: Task) -> list[int]:
-        """Rows of the images that show a task's attribute, but not its value."""
-        return self.domain.lacking(images.clean, task)
-
     def test_images(self) -> InvertedImages:
         """Test images that lack the first task's value."""
-        task = self.first.task
-        return self.test.first(self.lacking(self.test, task), task, self.count)
+        return lacking(self.domain, self.test, self.first.task, self.count)
 
-    def validation_images(self, most: int | None = None) -> InvertedImages:
-        """Validation images (or so many) that lack the first task's value; AsyrpError for none."""
-        rows = self.lacking(self.validation, self.first.task)[:most]
+    def validation_images(self) -> InvertedImages:
+        """Validation images that lack the first task's value; AsyrpError for none."""
+        rows = self.domain.lacking(self.validation.clean, self.first.task)
         if not rows:
             raise AsyrpError(
                 f"settings are chosen on validation images that lack {self.first.task.value!r}; "
@@ -94,12 +90,8 @@ class StudyContext:
 
         The judge says which; Frechet distances of edits are taken to them. None for too few.
         """
-        task, parts = self.first.task, []
-        for images in (self.train, self.validation):
-            seen = answers(self.judge, images.images)[task.attribute]
-            place = wanted(self.judge, task.attribute, task.value)
-            parts.append(images.images[torch.as_tensor(seen == place)])
-        shown = torch.cat(parts)
+        every = torch.cat([self.train.images, self.validation.images])
+        shown, _ = seen_in(self.domain, self.first.task, every)
         return features_of(self.features, shown) if len(shown) >= LEAST_FID else None
 
 

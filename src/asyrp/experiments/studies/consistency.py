@@ -26,7 +26,6 @@ from asyrp.experiments.studies.common import (
     edit_images,
     means,
     noun,
-    of_json,
     ranged,
     ruled,
     shares,
@@ -34,7 +33,7 @@ from asyrp.experiments.studies.common import (
 from asyrp.method.directions import global_direction, mean_direction
 from asyrp.metrics.perceptual import distances
 from asyrp.reporting.figures import COLORS, MARKS, lines, new_figure, reach
-from asyrp.reporting.statistics import Estimate, of_difference, of_mean
+from asyrp.reporting.statistics import of_difference, of_mean, of_means
 
 STEPS = (10, 20, 40, 100, 1000)
 PLAIN_UP_TO = 100  # steps up to which the transfer without the rule is walked too
@@ -55,9 +54,7 @@ def measure(context: StudyContext, steps: Sequence[int] = STEPS) -> dict[str, An
         "margin": bound_of("consistency"),
         "cosines": cosines(table),
         "edits": _edits(context, images, table),
-        "transfer": transfer(
-            context, images.rows(range(min(TRANSFER_FACES, context.count))), known
-        ),
+        "transfer": transfer(context, images.few(TRANSFER_FACES), known),
     }
 
 
@@ -79,14 +76,13 @@ def cosines(table: Mapping[int, Tensor]) -> dict[str, Any]:
 
 def _cosines(rows: Tensor, other: Tensor) -> np.ndarray:
     flat = functional.cosine_similarity(rows.flatten(1), other.flatten()[None], dim=1)
-    found: np.ndarray = flat.cpu().double().numpy()
-    return found
+    return flat.cpu().double().numpy()
 
 
 def _edits(
     context: StudyContext, images: InvertedImages, table: Mapping[int, Tensor]
 ) -> dict[str, Any]:
-    learned, mean = context.first, mean_direction([table])
+    domain, learned, mean = context.domain, context.first, mean_direction([table])
     single = global_direction(mean)
     acts = {
         "f_t": act_of(learned),
@@ -94,20 +90,13 @@ def _edits(
         "one dh": act_of(learned.with_direction(single)),
     }
     made = {name: edit_images(context, images, [act]) for name, act in acts.items()}
-    values = {
-        name: judged(context.domain, learned.task, images, edits) for name, edits in made.items()
-    }
-    return {
-        name: {
-            **means(values[name]),
-            **{
-                f"{metric}_minus_f_t": of_difference(values[name][metric], values["f_t"][metric])
-                for metric in ("success", "success_2")
-            },
-            "lpips_to_f_t": of_mean(distances(context.domain.distance, made["f_t"], edits)),
-        }
-        for name, edits in made.items()
-    }
+    seen = {name: judged(domain, learned.task, images, edits) for name, edits in made.items()}
+    found = {name: means(values) for name, values in seen.items()}
+    for name, one in found.items():
+        for key in ("success", "success_2"):
+            one[f"{key}_minus_f_t"] = of_difference(seen[name][key], seen["f_t"][key])
+        one["lpips_to_f_t"] = of_mean(distances(domain.distance, made["f_t"], made[name]))
+    return found
 
 
 def transfer(context: StudyContext, images: InvertedImages, steps: Sequence[int]) -> dict[str, Any]:
@@ -128,15 +117,10 @@ def _on_grid(
     edits = edited(model, walked, [act], boost)
     plain = walked._replace(reconstructions=edited(model, walked, [], boost))
     values = judged(context.domain, context.first.task, plain, edits)
-    moved = distances(context.domain.distance, plain.reconstructions, edits)
-    return {
-        "success": of_mean(values["success"]),
-        "leakage": of_mean(values["leakage"]),
-        "lpips": of_mean(moved),
-    }
+    values["lpips"] = distances(context.domain.distance, plain.reconstructions, edits)
+    return {name: of_mean(values[name]) for name in ("success", "leakage", "lpips")}
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Cosines over t, of training faces; change of test faces over the number of steps."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
@@ -165,12 +149,11 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether one dh succeeds as often as f_t on the same images, within the margin."""
     edits, one_is = numbers["edits"], noun(numbers)
     lost, second = (edits["one dh"][f"{key}_minus_f_t"] for key in ("success", "success_2"))
-    cosines = {name: over_time(numbers["cosines"][name]) for name in ("with_mean", "with_global")}
+    cosines = {name: of_means(numbers["cosines"][name]) for name in ("with_mean", "with_global")}
     with_mean, with_global = (one.value for one in cosines.values())
     succeeds = edits["f_t"]["success"].value >= SOME
     found = {
@@ -193,14 +176,6 @@ def verdict(numbers: Numbers) -> Verdict:
     )
     why = "" if succeeds else f"f_t itself succeeds on fewer than {SOME:.0%}: too few to lose any."
     return ruled("consistency", found, text, why)
-
-
-def over_time(cosines: Sequence[Estimate]) -> Estimate:
-    """The mean over timesteps of means over the same images: as wide as if all moved together."""
-    value, low, high = (
-        float(np.mean(ends)) for ends in zip(*(one[:3] for one in cosines), strict=True)
-    )
-    return Estimate(value, low, high, cosines[0].images)
 
 
 def _transferred(transfer: Numbers) -> str:

@@ -18,7 +18,6 @@ from asyrp.experiments.studies.common import (
     Verdict,
     by_both,
     noun,
-    of_json,
     plain_means,
     ruled,
     shares,
@@ -53,7 +52,7 @@ def measure(context: StudyContext, passes: int = PASSES, rates: Rates = RATES) -
 
     Learning rates and strengths are chosen on validation images, whose luck is in the interval.
     """
-    row = context.lacking(context.train, context.first.task)[0]
+    row = context.domain.lacking(context.train.clean, context.first.task)[0]
     spaces = {"h": context.domain.model, "eps": epsilon_space(context.domain.model)}
     own, validation = context.train.rows([row]), context.validation_images()
     found, arms = {}, {}
@@ -107,7 +106,6 @@ def _in_space(
     }, arm
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success and leakage on validation faces over strength; on test faces at the one chosen."""
     figure, axes = new_figure(4.4, 3.4, 2)
@@ -132,7 +130,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the clean share on other images is higher in h."""
     found, second = (numbers[key] for key in ("difference", "difference_2"))

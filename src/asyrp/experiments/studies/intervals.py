@@ -22,7 +22,6 @@ from asyrp.experiments.studies.common import (
     by_both,
     edit_images,
     noun,
-    of_json,
     plain_means,
     ranged,
     ruled,
@@ -144,7 +143,6 @@ def high_frequencies(images: Tensor) -> np.ndarray:
     return found
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success, clean edits and Frechet distance on validation faces, the automatic one marked."""
     metrics = {"success": "success", "clean": "clean edits", "fid": "Frechet distance"}
@@ -164,7 +162,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the automatic choice is as good as the best cell, and whether boosting helps."""
     some = max(one.value for one in numbers["clean"].values()) >= SOME

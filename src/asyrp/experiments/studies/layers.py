@@ -1,7 +1,7 @@
 """Layers: the same training at every block of the network, not only the bottleneck (D.3)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,7 +19,6 @@ from asyrp.experiments.studies.common import (
     confidence,
     means,
     noun,
-    of_json,
     ranged,
     ruled,
     shares,
@@ -36,13 +35,6 @@ STRENGTHS = (0.5, 1.0, 1.5, 2.2)  # tried at every block
 FID_DRAWS = 50
 
 
-class AtBlock(NamedTuple):
-    """What an f_t at a block does, at its own strength."""
-
-    arm: Arm
-    numbers: dict[str, Any]
-
-
 def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[str, Any]:
     """An f_t of the same kind, faces and steps at each block, judged on the same test faces.
 
@@ -51,32 +43,31 @@ def measure(context: StudyContext, chosen: Sequence[str] | None = None) -> dict[
     """
     names = blocks(context.domain.model) if chosen is None else list(chosen)
     validation, showing = context.validation_images(), context.showing()
-    found = {name: _at(context, validation, showing, name) for name in names}
-    arms = {name: one.arm for name, one in found.items()}
-    middle, best = arms.pop(MIDDLE, None), None
-    ahead_of_best: dict[str, Any] = {"mid_minus_best": None}
-    if arms:
-        best = max(arms, key=lambda name: arms[name].scores.mean(1).max())
-    if arms and middle:
-        ahead_of_best = ahead(middle, list(arms.values()), "mid_minus_best")
+    found, arms = {}, {}
+    for name in names:
+        found[name], arms[name] = _at(context, validation, showing, name)
+    middle = arms.pop(MIDDLE, None)
+    best = max(arms, key=lambda name: arms[name].scores.mean(1).max(), default=None)
+    ahead_of_best = ahead(middle, [*arms.values()], "mid_minus_best") if arms and middle else {}
     return {
         "task": context.first.task.name,
         "train_faces": min(TRAIN_FACES, len(context.train.numbers)),
         "validation": len(validation.numbers),
-        "blocks": {name: one.numbers for name, one in found.items()},
+        "blocks": found,
         "best_other": best,
+        "mid_minus_best": None,
         **ahead_of_best,
     }
 
 
 def _at(
     context: StudyContext, validation: InvertedImages, showing: Tensor | None, block: str
-) -> AtBlock:
-    """An f_t at a block, with the strength that suits validation faces best."""
+) -> tuple[dict[str, Any], Arm]:
+    """What an f_t at a block does, with the strength that suits validation faces best."""
     domain, first, images = context.domain, context.first, context.test_images()
     space = at_block(domain.model, block)
-    few = context.train.rows(range(min(TRAIN_FACES, len(context.train.numbers))))
-    saved = fitted(domain, first.task, first.interval, few, context.settings, space).saved
+    parts = (first.interval, context.train.few(TRAIN_FACES), context.settings, space)
+    saved = fitted(domain, first.task, *parts).saved
 
     def edits(kept: InvertedImages, place: int) -> Tensor:
         acts = [saved.attribute(STRENGTHS[place])]
@@ -96,10 +87,9 @@ def _at(
     }
     if showing is not None and len(best) >= LEAST_FID:
         numbers["fid"] = fid(showing, features_of(context.features, best), False, draws=FID_DRAWS)
-    return AtBlock(arm, numbers)
+    return numbers, arm
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Success, leakage and clean edits, and how real the pictures look, a row a block."""
     figure, (left, right) = new_figure(5.6, 4.4, 2)
@@ -116,7 +106,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether the bottleneck makes more clean edits than the block that is best beside it."""
     clean = {name: one["clean"] for name, one in numbers["blocks"].items()}

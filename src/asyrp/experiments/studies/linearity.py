@@ -20,7 +20,6 @@ from asyrp.experiments.studies.common import (
     by_both,
     edit_images,
     noun,
-    of_json,
     ranged,
     ruled,
     shares,
@@ -126,8 +125,9 @@ def sums(context: StudyContext) -> list[dict[str, Any]]:
 
 
 def _lacking_all(context: StudyContext, learned: Sequence[Learned]) -> InvertedImages:
-    lacking = (set(context.lacking(context.test, one.task)) for one in learned)
-    rows, test = sorted(set.intersection(*lacking)), context.test
+    domain, test = context.domain, context.test
+    lacking = (set(domain.lacking(test.clean, one.task)) for one in learned)
+    rows = sorted(set.intersection(*lacking))
     if len(rows) < 2:
         raise AsyrpError(
             f"sums of directions need at least 2 images that lack all of them; got {len(rows)} of "
@@ -136,7 +136,6 @@ def _lacking_all(context: StudyContext, learned: Sequence[Learned]) -> InvertedI
     return test.rows(rows[: context.count])
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Log-odds over strength with the fitted line; success alone and together."""
     figure, (left, right) = new_figure(5.2, 3.6, 2)
@@ -173,7 +172,6 @@ def _in_sums(numbers: Numbers) -> list[tuple[str, str, Estimate]]:
     ]
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Straightness, and what is left of each attribute in sums."""
     r2, alone = numbers["r2"], _alone(numbers)

@@ -1,6 +1,6 @@
 """Robustness: random shifts of h keep pictures real, random shifts of eps do not (section 5.3)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,9 @@ from asyrp.experiments.studies.common import (
     Verdict,
     confidence,
     noun,
-    of_json,
     ruled,
 )
-from asyrp.method.asymmetric_process import Attribute, reverse_process
+from asyrp.method.asymmetric_process import Attribute, ReverseStep, reverse_process
 from asyrp.method.ddim import draw_noise, seeded_generators
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.metrics.features import features_of
@@ -76,15 +75,13 @@ def noisy_edit(
     interval, grid = context.first.interval, images.grid(space.schedule.length)
     like = torch.zeros(1, *space.h_shape, device=images.latents.device)
 
-    def editing(x: Tensor, rows: slice, generators: Generators) -> Tensor:
+    def walk(x: Tensor, rows: slice, generators: Generators) -> Iterator[ReverseStep]:
         seeds = [seeded_generators(1, 7, number)[0] for number in images.numbers[rows]]
         noise = Noise(draw_noise(like.expand(len(x), *like.shape[1:]), seeds), size)
         act = Attribute(noise, interval.t_edit, 1.0, grid.full, interval.t_start)
-        for done in reverse_process(space, x, grid, [act], interval.t_boost, generators):
-            x = done.x
-        return x
+        return reverse_process(space, x, grid, [act], interval.t_boost, generators)
 
-    return as_saved(context.domain, batched(images, editing))
+    return as_saved(context.domain, batched(images, walk))
 
 
 def seeing(domain: Domain) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
@@ -193,7 +190,6 @@ def _unreached(moved: Sequence[np.ndarray], level: float) -> float:
     return float(1 - reached.mean())
 
 
-@of_json
 def plot(numbers: Numbers) -> Figure:
     """Confidence, Frechet distance and grain over the change of the picture."""
     figure, axes = new_figure(4.6, 3.5, 3)
@@ -212,7 +208,6 @@ def plot(numbers: Numbers) -> Figure:
     return figure
 
 
-@of_json
 def verdict(numbers: Numbers) -> Verdict:
     """Whether noise in h leaves pictures more real than noise in eps at the same change.
 

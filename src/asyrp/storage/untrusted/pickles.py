@@ -48,9 +48,8 @@ def foreign_names(path: Path) -> list[str]:
 def _names(path: Path) -> Iterator[str]:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
-            first = io.BytesIO(
-                file.read(LARGEST_INDEX)
-            )  # in memory: no length in it can ask for more
+            # in memory: no length in it can ask for more
+            first = io.BytesIO(file.read(LARGEST_INDEX))
         for _ in range(OLD_PICKLES):
             yield from _of_pickle(first)
         return
