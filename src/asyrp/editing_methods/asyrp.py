@@ -1,6 +1,4 @@
-"""Asyrp itself: f_t in P_t alone, its means, what keeps the rest of a picture (options of ours),
-and the variants that the paper argues against.
-"""
+"""Asyrp itself: f_t in P_t alone, its means, and the variants that the paper argues against."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +26,7 @@ def direction_path(folder: Path, task: Task) -> Path:
     return folder / f"direction-{task.name}.safetensors"
 
 
-def _fit(
+def fit(
     domain: Domain, task: Task, inputs: Inputs, space: HSpaceUNet | None = None, keep: bool = False
 ) -> tuple[SavedDirection, Cost]:
     """A direction trained now, and what that took; space, keep: see `find_direction.fitted`."""
@@ -39,7 +37,7 @@ def _fit(
 
 def train_ft(domain: Domain, task: Task, inputs: Inputs) -> Cost:
     """Train f_t and keep it, for our own methods and the studies."""
-    saved, cost = _fit(domain, task, inputs)
+    saved, cost = fit(domain, task, inputs)
     save_direction(direction_path(inputs.folder, task), saved.direction, saved.card)
     return cost
 
@@ -59,7 +57,7 @@ def asyrp(domain: Domain, task: Task, inputs: Inputs) -> Editor:
 
 def asyrp_anew(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """The same, trained now."""
-    saved, cost = _fit(domain, task, inputs)
+    saved, cost = fit(domain, task, inputs)
     return directed(domain.model, inputs, saved, 0, cost)
 
 
@@ -73,16 +71,6 @@ def averaged(domain: Domain, task: Task, inputs: Inputs, name: str) -> Editor:
     return directed(domain.model, inputs, mean, bytes_kept(inputs, task, name, mean), cost)
 
 
-def guarded(domain: Domain, task: Task, inputs: Inputs, keep: bool) -> Editor:
-    """f_t at the rate of plain f_t; keep: the other tasks' texts, else within the region."""
-    rate = result_of(inputs.folder, "rate-asyrp")["rate"]
-    region = () if keep else task.region
-    settings = replace(inputs.settings, learning_rate=rate, region=region)
-    saved, cost = _fit(domain, task, inputs._replace(settings=settings), keep=keep)
-    stored = bytes_kept(inputs, task, "keep" if keep else "region", saved)
-    return directed(domain.model, inputs, saved, stored, cost)
-
-
 def symmetric_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """The same f_t in both halves of the step, which Theorem 1 says will do little."""
     saved, stored = trained(domain, task, inputs.folder), _bytes_of_ft(inputs, task)
@@ -94,7 +82,7 @@ def epsilon_edit(domain: Domain, task: Task, inputs: Inputs) -> Editor:
     """One De_t a timestep, trained and added to eps in P_t alone (appendix D.1)."""
     space = epsilon_space(domain.model)
     table = inputs._replace(settings=replace(inputs.settings, kind="timestep"))
-    saved, cost = _fit(domain, task, table, space)
+    saved, cost = fit(domain, task, table, space)
     return directed(space, inputs, saved, bytes_kept(inputs, task, "epsilon", saved), cost)
 
 

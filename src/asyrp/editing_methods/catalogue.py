@@ -3,19 +3,13 @@
 from collections.abc import Mapping
 from functools import partial
 
-from asyrp.editing_methods.asyrp import (
-    asyrp,
-    asyrp_anew,
-    averaged,
-    epsilon_edit,
-    guarded,
-    symmetric_edit,
-)
+from asyrp.editing_methods.asyrp import asyrp, asyrp_anew, averaged, epsilon_edit, symmetric_edit
 from asyrp.editing_methods.base import EditingMethod, Method
 from asyrp.editing_methods.classifier_guidance import classified, classified_anew
 from asyrp.editing_methods.diffusionclip import diffusionclip
 from asyrp.editing_methods.finders import FINDER_METHODS
 from asyrp.editing_methods.image_guidance import mixed, painted
+from asyrp.editing_methods.keeping_the_rest import guarded
 from asyrp.editing_methods.label_swap import swapped
 from asyrp.lookup import look_up
 
