@@ -2,8 +2,8 @@
 
 Run: python benchmarks/training.py [--domain photographs-64] [--only NAME ...]
 Every variant trains one task and edits the validation images that lack its value, at growing
-strengths. It prints a line each and writes docs/training-tried.md, with a table a domain; what was
-done is not done again.
+strengths. It prints a line each and writes docs/training-tried.md, with a table a domain, from what
+lies beside it as JSON; what was done is not done again.
 """
 
 import passive  # noqa: F401  # before torch loads
@@ -14,7 +14,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,9 +102,9 @@ class Options:
     task: str = "smiling"
     """The task that is trained."""
     out: Path = Path("build/training")
-    """Folder for what is kept between runs."""
+    """Folder for inverted images, which are not made again."""
     docs: Path = Path("docs")
-    """Folder for training-tried.md."""
+    """Folder of training-tried.md and training-tried.json."""
     only: tuple[str, ...] = ()
     """Variants to run; default: all that have not run yet."""
     images: int = 40
@@ -117,16 +117,17 @@ def main(options: Options) -> None:
     """Run what is not done yet."""
     set_up_torch()
     options.out.mkdir(parents=True, exist_ok=True)
-    kept = options.out / f"{options.domain}.json"
-    rows = json.loads(kept.read_text()) if kept.exists() else {}
+    kept = options.docs / "training-tried.json"
+    tried = json.loads(kept.read_text()) if kept.exists() else {}
+    rows = tried.setdefault(options.domain, {})
     domain = load_domain(options.domain, dtype=options.dtype)
     for variant in VARIANTS:
         if variant.name not in (options.only or VARIANTS_BY_NAME) or variant.name in rows:
             continue
-        rows[variant.name] = {**measure(domain, variant, options), "variant": asdict(variant)}
+        rows[variant.name] = measure(domain, variant, options)
         print(line(variant.name, rows[variant.name]), end="", flush=True)
-        write_json(kept, rows)
-    write_text(options.docs / "training-tried.md", page(options))
+        write_json(kept, tried)
+    write_text(options.docs / "training-tried.md", page(tried, options.images))
 
 
 VARIANTS_BY_NAME = {variant.name: variant for variant in VARIANTS}
@@ -146,7 +147,10 @@ def measure(domain: Domain, variant: Variant, options: Options) -> dict[str, obj
     found["largest_step"] = round(max(made) / float(np.median(made)), 1)
     found["alike"] = round(alike(job.direction), 3)
     direction = cast(Direction, job.direction.requires_grad_(False))
-    return found | {"rows": [*looked(domain, task, direction, settings, interval, options)]}
+    rows = [*looked(domain, task, direction, settings, interval, options)]
+    tried = [Trial(0.0, 0.0), *(Trial(shown, leaks) for _, shown, leaks in rows)]
+    there = any(one.success >= ENOUGH for one in tried)
+    return found | {"rows": rows, "at enough": leakage_at(tried, ENOUGH) if there else None}
 
 
 def images_of(
@@ -200,12 +204,12 @@ def looked(
             return
 
 
-def page(options: Options) -> str:
-    """training-tried.md, of all domains that were measured."""
+def page(tried: Mapping[str, Mapping[str, Any]], images: int) -> str:
+    """training-tried.md: domain -> variant -> what was measured."""
     head = (
         "# Settings of training that were tried\n\n"
         "Written by `python benchmarks/training.py`: one edit, trained on 48 images unless a "
-        f"variant says else, judged on those of {options.images}\nvalidation images that lack the "
+        f"variant says else, judged on those of {images}\nvalidation images that lack the "
         "value. Under *strength*: judged to show it / other attributes changed beyond the\n"
         "reconstruction, in %, at growing strengths until 90 % show it. *at 90 %*: what changes "
         "where 90 % do, on a line between\nstrengths. *step*: the largest optimiser step over the "
@@ -216,11 +220,10 @@ def page(options: Options) -> str:
         "in what it says; a point or two of leakage lies within the luck of a seed.\n"
     )
     parts = [head]
-    for path in sorted(options.out.glob("*.json")):
-        rows = json.loads(path.read_text())
+    for domain, rows in sorted(tried.items()):
         ordered = {name: rows[name] for name in VARIANTS_BY_NAME if name in rows}
         parts.append(
-            f"\n## {path.stem}\n\n| variant | s | step | alike | strength: shown / others "
+            f"\n## {domain}\n\n| variant | s | step | alike | strength: shown / others "
             "| at 90 % |\n|---|---|---|---|---|---|\n"
         )
         parts += [line(name, row) for name, row in ordered.items()]
@@ -230,9 +233,7 @@ def page(options: Options) -> str:
 def line(name: str, row: Mapping[str, Any]) -> str:
     """A variant in the table."""
     cells = [f"{s:g}: {100 * shown:.0f} / {100 * leaks:.1f}" for s, shown, leaks in row["rows"]]
-    tried = [Trial(0.0, 0.0), *(Trial(shown, leaks) for _, shown, leaks in row["rows"])]
-    there = any(one.success >= ENOUGH for one in tried)
-    told = f"{100 * leakage_at(tried, ENOUGH):.1f}" if there else "never"
+    told = "never" if row["at enough"] is None else f"{100 * row['at enough']:.1f}"
     first = [name, row["seconds"], row["largest_step"], f"{100 * row['alike']:.0f}"]
     return f"| {' | '.join(map(str, [*first, ', '.join(cells[-4:]), told]))} |\n"
 
