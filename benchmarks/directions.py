@@ -7,11 +7,11 @@ or, as the drawn faces' were, --domain avatars-64 --budget 0.035 --train 128
 A direction is trained on training images that lack its value, and bound to where the value shows if
 the domain says so. Its strength is that at which the judge, which guided nothing, sees the value on
 90 % of validation images. Its card also has how much of the text an image has to show, by the
-guide, where each validation image takes the first of the tried strengths that shows it: as much as
-a budget of leakage allows, if that is 90 % of the images, else what leads to 90 % with the least
-leakage. Success and what else changed are measured once, on test images, and travel on the card.
-Directions go into the domain's folder; docs/directions-DOMAIN.md, what it is made of as JSON, and a
-sheet of samples, unchosen, into docs.
+guide, where each validation image takes the least of `asyrp edit`'s five strengths that shows it:
+as much as a budget of leakage allows, if that is 90 % of the images, else what leads to 90 % with
+the least leakage. Success and what else changed are measured once, on test images, and travel on
+the card. Directions go into the domain's folder; docs/directions-DOMAIN.md, what it is made of as
+JSON, and a sheet of samples, unchosen, into docs.
 """
 
 import passive  # noqa: F401  # before torch loads
@@ -52,9 +52,8 @@ from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
 from directions_page import BROKEN, WORTH, page
-from directions_strength import SHARE, Look, best_of, least_reading, means_at, strength_of
+from directions_strength import Look, least_reading, means_at, strength_of, up_to_enough
 
-BEYOND = 2  # strengths that are tried past the first that is enough
 SAMPLES = 8  # of a sheet
 RARE = 8  # times as many images are looked through for values that nearly all lack
 TRAIN = TrainSettings(
@@ -76,8 +75,8 @@ class Options:
     """Images to choose the strength on."""
     test: int = 64
     """Images to measure on."""
-    strengths: tuple[float, ...] = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
-    """Strengths to choose from, tried upwards."""
+    strengths: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
+    """Strengths that are tried upwards until one is enough."""
     budget: float = 0.055
     """Leakage on validation images up to which more success is preferred."""
     training: TrainSettings = field(default_factory=lambda: TRAIN)
@@ -119,9 +118,21 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     validation = scene(domain, task, "validation", options.validation, interval, options)
     test = scene(domain, task, "test", options.test, interval, options)
     saved, told = trained(domain, task, guide, interval, options)
-    looks = looked(domain, task, validation, saved, guide, options)
+
+    def look(strength: float) -> Look:
+        path = options.out / f"{task.name}-{strength:g}.safetensors"
+        if not path.is_file():
+            made = edits(domain, validation, saved, strength).half().contiguous()
+            save_file({"x": made}, path)
+        x = load_file(path)["x"].float()
+        found = Look(strength, reading(guide, x), judged(domain, task, validation, x))
+        print(task.name, strength, found.success, found.leakage, flush=True)
+        return found
+
+    looks = [*up_to_enough(map(look, options.strengths))]
     best = strength_of(looks)
-    least = least_reading(looks, options.budget)
+    tried = [look(round(factor * best, 4)) for factor in FACTORS]
+    least = least_reading(tried, options.budget)
     final = as_needed(domain, test, saved, guide, best, least)
     found = judged(domain, task, test, final)
     every = judged(domain, replace(task, follows=()), test, final)
@@ -129,12 +140,12 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     measured = {name: of_mean(found[name]) for name in ("success", "leakage", "clean", "lpips")}
     measured |= {"leakage_all": of_mean(every["leakage"]), "leakage_back": of_mean(back["leakage"])}
     shares = {name: measured[name].value for name in ("success", "leakage", "leakage_back")}
-    tried = {look.strength: [look.success, look.leakage] for look in looks}
-    needed = None if least is None else means_at(looks, least)
-    told |= {"test": {"images": len(test.numbers), **shares}, "strengths": tried, "needed": needed}
+    shown = {look.strength: [look.success, look.leakage] for look in (*looks, *tried)}
+    needed = None if least is None else means_at(tried, least)
+    told |= {"test": {"images": len(test.numbers), **shares}, "strengths": shown, "needed": needed}
     texts = (task.source, task.target)
     card = make_card(domain.model, texts, guide, interval, options.training, told, best)
-    success, leakage = needed or tried[best_of(looks)]
+    success, leakage = needed or shown[best]
     ships = success >= WORTH[0] and leakage <= WORTH[1] and task.name not in BROKEN
     if ships:
         path = place_of(domain, task.name)
@@ -148,35 +159,12 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
         "interval": [interval.t_start, interval.t_edit],
         "strength": best,
         "enough": least,
-        "validation": {"one strength": tried[best_of(looks)], "as needed": needed},
+        "validation": {"one strength": shown[best], "as needed": needed},
         "trained": {"along": options.training.along, "images": told["images"]},
         "looked": {"images": len(validation.numbers), "budget": options.budget},
         "images": len(test.numbers),
         **{name: value._asdict() for name, value in measured.items()},
     }
-
-
-def looked(
-    domain: Domain,
-    task: Task,
-    images: InvertedImages,
-    saved: SavedDirection,
-    guide: TextDirection,
-    options: Options,
-) -> list[Look]:
-    """Strengths upwards, to BEYOND of them past the first that suffices SHARE of the images."""
-    looks: list[Look] = []
-    for strength in options.strengths:
-        path = options.out / f"{task.name}-{strength:g}.safetensors"
-        if not path.is_file():
-            save_file({"x": edits(domain, images, saved, strength).half().contiguous()}, path)
-        made = load_file(path)["x"].float()
-        look = Look(strength, reading(guide, made), judged(domain, task, images, made))
-        print(task.name, strength, look.success, look.leakage, flush=True)
-        looks.append(look)
-        if sum(one.success >= SHARE for one in looks) > BEYOND:
-            break
-    return looks
 
 
 def as_needed(

@@ -29,8 +29,8 @@ two that were tried. `asyrp edit` gives each image 0.5 to 1.5 times that: the le
 text-image encoder reads the text in it as clearly as *enough* says (the cosine with the texts'
 direction). *Enough* is what leads to the most success within a budget of leakage on validation
 images, else to {share:.0%} with the least leakage. *One strength* and *as needed* are success and
-leakage on these same validation images, so they flatter: at the first tried strength that suffices
-{share:.0%}, and with each image's own.
+leakage on these same validation images, so they flatter: at that strength (of drawn faces at the
+first that was tried and suffices), and with each image's own.
 
 The columns behind *images* are of test images that lack the value: shares in %, 95 % intervals.
 Earlier directions of some of these tasks were measured on the same test images, and the budget

@@ -1,6 +1,6 @@
 """How strong a direction is: one strength for most validation images, and what each image needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,14 @@ class Look(NamedTuple):
         return float(np.nanmean(self.values["leakage"]))
 
 
+def up_to_enough(looks: Iterable[Look]) -> Iterator[Look]:
+    """Looks until one at which SHARE of the images show the value."""
+    for look in looks:
+        yield look
+        if look.success >= SHARE:
+            return
+
+
 def strength_of(looks: Sequence[Look]) -> float:
     """The strength at which SHARE of the images show the value, on a line between two.
 
@@ -41,12 +49,6 @@ def strength_of(looks: Sequence[Look]) -> float:
         return strengths[int(np.argmax(shown)) if after is None else 0]
     part = (SHARE - shown[after - 1]) / (shown[after] - shown[after - 1])
     return round(strengths[after - 1] + part * (strengths[after] - strengths[after - 1]), 2)
-
-
-def best_of(looks: Sequence[Look]) -> float:
-    """The first of the tried strengths that is enough for SHARE of the images, else the best."""
-    there = [look.strength for look in looks if look.success >= SHARE]
-    return there[0] if there else max(looks, key=lambda look: look.success).strength
 
 
 def least_reading(looks: Sequence[Look], budget: float) -> float | None:

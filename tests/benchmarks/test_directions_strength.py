@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from directions_strength import Look, best_of, least_reading, means_at, strength_of
+from directions_strength import Look, least_reading, means_at, strength_of, up_to_enough
 
 
 def look(strength: float, readings: list[float], success: list[int], leakage: list[float]) -> Look:
@@ -22,9 +22,14 @@ LOOKS = [
 
 def test_one_strength_lies_on_a_line_between_two() -> None:
     assert strength_of(LOOKS) == pytest.approx(1.8)  # 50 % at 1, 100 % at 2
-    assert best_of(LOOKS) == 2.0
     assert strength_of(LOOKS[1:]) == 2.0
-    assert strength_of(LOOKS[:1]) == best_of(LOOKS[:1]) == 1.0  # never enough: the most
+    assert strength_of(LOOKS[:1]) == 1.0  # never enough: the most
+
+
+def test_no_more_is_tried_than_what_is_enough() -> None:
+    looks = iter(LOOKS)
+    assert [look.strength for look in up_to_enough(looks)] == [1.0, 2.0]
+    assert next(looks).strength == 3.0
 
 
 def test_each_image_takes_what_it_needs() -> None:
