@@ -146,7 +146,9 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
     texts = (task.source, task.target)
     card = make_card(domain.model, texts, guide, interval, options.training, told, best)
     success, leakage = needed or shown[best]
-    ships = success >= WORTH[0] and leakage <= WORTH[1] and task.name not in BROKEN
+    ships = (
+        success >= WORTH[0] and leakage <= WORTH[1] and f"{domain.name}/{task.name}" not in BROKEN
+    )
     if ships:
         path = place_of(domain, task.name)
         path.parent.mkdir(exist_ok=True)

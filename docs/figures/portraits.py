@@ -21,9 +21,9 @@ PHOTOGRAPHS = {
     "biden": "Joe Biden\n(P. Souza, White House)",
     "obama": "Barack Obama\n(P. Souza, White House)",
 }
-DIRECTIONS = ("smiling", "serious", "glasses", "mouth-open")
+DIRECTIONS = ("smiling", "serious", "mouth-open")
 AROUND = 1.1  # sides of the aligned square that are shown around its middle
-PIXELS = 256
+PIXELS = 192
 
 
 def edited(direction: str, out: Path) -> Path:
@@ -47,7 +47,7 @@ def head(photograph: Path, aligned: Path) -> np.ndarray:
 def main(out: Path) -> None:
     """A row a photograph: as it is, and each edit."""
     columns = ("the photograph", *DIRECTIONS)
-    figure = Figure((1.9 * len(columns), 2 * len(PHOTOGRAPHS)), layout="constrained")
+    figure = Figure((1.5 * len(columns), 1.6 * len(PHOTOGRAPHS)), layout="constrained")
     axes = figure.subplots(len(PHOTOGRAPHS), len(columns))
     with TemporaryDirectory() as folder:
         made = [edited(name, Path(folder) / name) for name in DIRECTIONS]
