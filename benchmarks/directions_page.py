@@ -1,7 +1,7 @@
 """The page of the directions that ship, from what benchmarks/directions.py measured."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,7 +54,7 @@ strength{follows}.
 """
 
 
-def page(domain: Domain, rows: Sequence[Mapping[str, Any]]) -> str:
+def page(domain: Domain, rows: Sequence[dict[str, Any]]) -> str:
     """directions-DOMAIN.md."""
     head = HEAD.format(
         domain=domain.name,

@@ -28,7 +28,8 @@ from asyrp.method.direction_file import SavedDirection
 from asyrp.method.editing import edit, inversion_grid, invert, riser
 from asyrp.method.hspace import HSpaceUNet
 from asyrp.method.inversion.choose import INVERSIONS, Name, inversion_of, top_of
-from asyrp.metrics.table import Pictures, Scorers, Wish, per_image
+from asyrp.metrics.of_image import Pictures
+from asyrp.metrics.table import Scorers, Wish, per_image
 from asyrp.reporting.statistics import HOW, Estimate, of_mean
 from asyrp.reporting.tables import markdown, percent
 from asyrp.storage.json_files import write_json, write_text

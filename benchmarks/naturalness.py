@@ -120,12 +120,12 @@ def measure(
     showing = of_value(domain, task)
     first, then = known(images.images), known(edits)
     moved = np.linalg.norm(first - then, axis=1)
-    fids = [measured(domain, task, images, x, showing).sets["fid"] for x in (images.images, edits)]
+    both = [measured(domain, task, images, x, showing)["sets"] for x in (images.images, edits)]
     return {
         "images": len(images.numbers),
         "showing": len(showing),
-        "before": fids[0],
-        "after": fids[1],
+        "before": both[0]["fid"],
+        "after": both[1]["fid"],
         "same": of_mean((moved < limit).astype(float)),
         "distance": of_mean(moved),
     }

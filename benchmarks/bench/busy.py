@@ -68,7 +68,7 @@ def busy(count: int) -> Iterator[None]:
 
 def slowdown(part: Mapping[str, Any], beside: int = 1) -> float:
     """The most times longer that an edit takes beside busy processes, with all threads."""
-    medians = {
+    medians: dict[tuple[int, int], float] = {
         (row["images"], row["beside"]): row["seconds"]["median"]
         for row in part["rows"]
         if row["threads"] == part["threads"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,8 +50,8 @@ class ReducedWalk:
         act = Attribute(shift_of(some), SHIFTED, trained_steps=self.steps)
         works: dict[str, meter.Work] = {}
         for name, model in models.items():
-            works[f"inversion, {name}"] = lambda m=model: latents_of(m, x, self.steps)
-            works[f"editing, {name}"] = lambda m=model: edit(m, z, [act], self.steps)
+            works[f"inversion, {name}"] = partial(latents_of, model, x, self.steps)
+            works[f"editing, {name}"] = partial(edit, model, z, [act], self.steps)
         kinds = {work: KINDS["bfloat16"] for work in works if "bfloat16" in work}
         clocks = meter.alternate(works, self.runs, self.size, kinds)
         rows = {
@@ -102,7 +103,7 @@ class ReducedTraining:
             work: {name: [] for name in KINDS} for work in ("inversion", "training")
         }
         for turn in range(self.runs):
-            for name in KINDS if turn % 2 == 0 else reversed(KINDS):
+            for name in [*KINDS][:: 1 if turn % 2 == 0 else -1]:
                 domain = domains[name]
                 took, training = timed(lambda d=domain: self._inverted(d, train, interval))  # type: ignore[misc]
                 seconds["inversion"][name].append(took)

@@ -6,7 +6,7 @@ nothing but the order of work: on validation faces to choose by, on test faces t
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -30,7 +30,8 @@ from asyrp.method.second_order import walk_second_order
 from asyrp.method.strength import saturating
 from asyrp.method.text_direction import TextDirection, new_text_direction
 from asyrp.method.unedited_trajectory import editing_window
-from asyrp.metrics.table import Pictures, Scorers, Wish, per_image
+from asyrp.metrics.of_image import Pictures
+from asyrp.metrics.table import Scorers, Wish, per_image
 from asyrp.networks import load_model
 from asyrp.scorers.load import load_distance, load_encoder
 from asyrp.settings import TrainSettings, official
@@ -80,7 +81,7 @@ class Traded:
             "task": TASK,
             "faces": self.faces,
             "chosen_on": self.chosen_on,
-            "phases": PHASES._asdict(),
+            "phases": asdict(PHASES),
             "editing": {"naive_seconds": naive["editing"], "ways": edits},
             "training": {"naive_seconds": naive["training"], "subsets": rows, "starts": begun},
         }
