@@ -93,8 +93,8 @@ def page(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         "has\nnone. All of them are here, in the order of their variance.\n\n"
         f"{markdown(rows)}\n![Components](images/components.png)\n\n"
         "*Four samples a component, from minus to plus; the middle is unedited. To the eye the "
-        "first few open and\nclose a smile; what the later ones do hardly shows, whatever the "
-        "encoder says.*\n"
+        "first two turn the head and\nits light, the next two open and close a smile; what the "
+        "later ones do hardly shows, whatever the encoder says.*\n"
     )
 
 
