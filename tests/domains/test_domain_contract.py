@@ -100,9 +100,9 @@ def test_its_images_are_inverted_and_measured(domain: Domain) -> None:
     values = judged(domain, task, images, images.reconstructions)
     assert {"success", "leakage", "clean", "lpips"} <= values.keys()
     found = measured(domain, task, images, images.images)
-    assert found.values["lpips"] == pytest.approx(0, abs=1e-5)
-    assert found.values["leakage"] == pytest.approx(0)
-    assert found.sets["fid"].value == pytest.approx(0, abs=1e-3)
+    assert found["values"]["lpips"] == pytest.approx(0, abs=1e-5)
+    assert found["values"]["leakage"] == pytest.approx(0)
+    assert found["sets"]["fid"].value == pytest.approx(0, abs=1e-3)
 
 
 def test_a_name_that_makes_no_domain_is_refused(tmp_path: Path) -> None:
