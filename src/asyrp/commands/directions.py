@@ -15,7 +15,7 @@ from asyrp.storage.files import atomic_folder
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.results import check_results
 
-COLUMNS = "{:16} {:10} {:28} {:>8} {:>8}"
+COLUMNS = "{:16} {:12} {:28} {:>8} {:>8}"
 SAMPLES = 4  # of a strip
 
 
