@@ -20,6 +20,7 @@ import passive  # noqa: F401  # before torch loads
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ from asyrp.method.editing import latents_of
 from asyrp.method.editing_interval import EditInterval
 from asyrp.method.enough import FACTORS, reading
 from asyrp.method.text_direction import TextDirection
-from asyrp.reporting.statistics import of_mean
+from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
@@ -111,44 +112,26 @@ def main(options: Options) -> None:
 
 
 def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
-    """Train, choose strengths, measure and show one direction."""
+    """Train, choose strengths, measure and keep one direction; its row of the page."""
     interval = cached_interval(domain, task, options)
     options = replace(options, training=replace(options.training, region=task.region))
     guide = guide_of(domain, task, keep=True)
     validation = scene(domain, task, "validation", options.validation, interval, options)
     test = scene(domain, task, "test", options.test, interval, options)
     saved, told = trained(domain, task, guide, interval, options)
-
-    def look(strength: float) -> Look:
-        path = options.out / f"{task.name}-{strength:g}.safetensors"
-        if not path.is_file():
-            made = edits(domain, validation, saved, strength).half().contiguous()
-            save_file({"x": made}, path)
-        x = load_file(path)["x"].float()
-        found = Look(strength, reading(guide, x), judged(domain, task, validation, x))
-        print(task.name, strength, found.success, found.leakage, flush=True)
-        return found
-
+    look = partial(looked, domain, task, validation, saved, guide, options)
     looks = [*up_to_enough(map(look, options.strengths))]
     best = strength_of(looks)
     tried = [look(round(factor * best, 4)) for factor in FACTORS]
     least = least_reading(tried, options.budget)
-    final = as_needed(domain, test, saved, guide, best, least)
-    found = judged(domain, task, test, final)
-    every = judged(domain, replace(task, follows=()), test, final)
-    back = judged(domain, task, test, test.reconstructions.float())
-    measured = {name: of_mean(found[name]) for name in ("success", "leakage", "clean", "lpips")}
-    measured |= {"leakage_all": of_mean(every["leakage"]), "leakage_back": of_mean(back["leakage"])}
-    shares = {name: measured[name].value for name in ("success", "leakage", "leakage_back")}
-    shown = {look.strength: [look.success, look.leakage] for look in (*looks, *tried)}
+    shown = {one.strength: [one.success, one.leakage] for one in (*looks, *tried)}
     needed = None if least is None else means_at(tried, least)
+    measured = measured_on(domain, task, test, as_needed(domain, test, saved, guide, best, least))
+    shares = {name: measured[name].value for name in ("success", "leakage", "leakage_back")}
     told |= {"test": {"images": len(test.numbers), **shares}, "strengths": shown, "needed": needed}
     texts = (task.source, task.target)
     card = make_card(domain.model, texts, guide, interval, options.training, told, best)
-    success, leakage = needed or shown[best]
-    ships = (
-        success >= WORTH[0] and leakage <= WORTH[1] and f"{domain.name}/{task.name}" not in BROKEN
-    )
+    ships = worth(domain, task, *(needed or shown[best]))
     if ships:
         path = place_of(domain, task.name)
         path.parent.mkdir(exist_ok=True)
@@ -167,6 +150,43 @@ def work(domain: Domain, task: Task, options: Options) -> dict[str, Any]:
         "images": len(test.numbers),
         **{name: value._asdict() for name, value in measured.items()},
     }
+
+
+def looked(
+    domain: Domain,
+    task: Task,
+    images: InvertedImages,
+    saved: SavedDirection,
+    guide: TextDirection,
+    options: Options,
+    strength: float,
+) -> Look:
+    """Images at a strength; edits that were made before are read again."""
+    path = options.out / f"{task.name}-{strength:g}.safetensors"
+    if not path.is_file():
+        save_file({"x": edits(domain, images, saved, strength).half().contiguous()}, path)
+    x = load_file(path)["x"].float()
+    found = Look(strength, reading(guide, x), judged(domain, task, images, x))
+    print(task.name, strength, found.success, found.leakage, flush=True)
+    return found
+
+
+def measured_on(
+    domain: Domain, task: Task, images: InvertedImages, made: Tensor
+) -> dict[str, Estimate]:
+    """Success, leakage (of all attributes too, and the reconstruction's own), clean and LPIPS."""
+    found = judged(domain, task, images, made)
+    every = judged(domain, replace(task, follows=()), images, made)
+    back = judged(domain, task, images, images.reconstructions.float())
+    told = {name: of_mean(found[name]) for name in ("success", "leakage", "clean", "lpips")}
+    more = {"leakage_all": every["leakage"], "leakage_back": back["leakage"]}
+    return told | {name: of_mean(values) for name, values in more.items()}
+
+
+def worth(domain: Domain, task: Task, success: float, leakage: float) -> bool:
+    """Whether a direction with this success and leakage, on validation images, ships."""
+    whole = f"{domain.name}/{task.name}" not in BROKEN
+    return whole and success >= WORTH[0] and leakage <= WORTH[1]
 
 
 def as_needed(

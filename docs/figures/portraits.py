@@ -31,7 +31,9 @@ def edited(direction: str, out: Path) -> Path:
     photos = str(IMAGES / "photographs")
     asked = ["--domain", "photographs-64", "--images", photos, "--align", "celeba"]
     with contextlib.redirect_stdout(None):
-        cli.main(["edit", *asked, "--direction", direction, "--out", str(out)])
+        failed = cli.main(["edit", *asked, "--direction", direction, "--out", str(out)])
+    if failed:
+        raise SystemExit(failed)
     return out
 
 
