@@ -52,6 +52,7 @@ from asyrp.runtime.cpu import set_up_torch
 from asyrp.settings import Precision, TrainSettings
 from asyrp.storage.images import contact_sheet, write_png
 from asyrp.storage.json_files import write_json, write_text
+from asyrp.storage.results import new_folder
 from directions_page import BROKEN, WORTH, page
 from directions_strength import Look, least_reading, means_at, strength_of, up_to_enough
 
@@ -95,7 +96,7 @@ def main(options: Options) -> None:
     set_up_torch()
     domain = load_domain(options.domain, dtype=options.dtype)
     options = replace(options, out=options.out / domain.name)
-    told = options.docs / f"directions-{domain.name}.json"
+    told = new_folder(options.docs) / f"directions-{domain.name}.json"
     found = json.loads(told.read_text()) if told.is_file() else {}
     missed = [name for name, task in domain.tasks.items() if not task.unseen and name not in found]
     for name in options.tasks or missed:

@@ -34,6 +34,7 @@ STEPS, T_EDIT, WALKED = 6, 500, 3  # a grid on which three timesteps are edited
 DEFAULT_STEPS, DEFAULT_WALKED = TrainSettings().steps, 10  # of the default grid, from T to 500
 CHILD = """
 import sys
+sys.path.insert(0, sys.argv.pop(1))
 from asyrp.cli import main
 from bench.meter import peak_bytes
 code = main(sys.argv[1:])
@@ -95,8 +96,10 @@ def trained(count: int, store: bool) -> dict[str, Any]:
         words += ["--t-start", 999, "--t-edit", T_EDIT, "--t-boost", 0, "--validation", 0]
         words += ["--train.steps", STEPS, "--train.epochs", 1, "--out", folder / "d.safetensors"]
         words += ["--store", folder / "store"] if store else []
-        command = [sys.executable, "-c", CHILD, *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     code, peak = map(int, done.stdout.rpartition("\n=")[2].split())
     if code:
         raise SystemExit(done.stderr)
