@@ -30,6 +30,7 @@ from bench.subjects import tiny_unet
 
 SIDE = 256
 PICTURE = 3 * SIDE * SIDE * 4  # bytes of one in float32
+BATCH = 16  # images that are inverted at a time
 STEPS, T_EDIT, WALKED = 6, 500, 3  # a grid on which three timesteps are edited
 DEFAULT_STEPS, DEFAULT_WALKED = TrainSettings().steps, 10  # of the default grid, from T to 500
 CHILD = """
@@ -64,7 +65,7 @@ def main(options: Memory) -> None:
 
 def works(options: Memory) -> list[tuple[str, Any]]:
     """Every measurement by name."""
-    parts: list[tuple[str, Any]] = [("few-memory", lambda: trained(2, False))]
+    parts: list[tuple[str, Any]] = [("batch", lambda: trained(BATCH, True))]
     for count in options.images:
         parts.append((f"{count}-memory", lambda n=count: trained(n, False)))
         parts.append((f"{count}-store", lambda n=count: trained(n, True)))
@@ -117,13 +118,13 @@ def pictures(folder: Path, count: int) -> None:
 
 
 def in_memory(count: int, walked: int) -> int:
-    """Bytes of pictures, their latents and every P_t of the unedited walk, without a store."""
-    return count * (2 + walked) * PICTURE
+    """Bytes of pictures, latents, where the walk begins and every P_t of it, without a store."""
+    return count * (3 + walked) * PICTURE
 
 
 def page(found: Mapping[str, Mapping[str, Any]], options: Memory) -> str:
     """docs/training-memory.md."""
-    base = found["few-memory"]["bytes"]
+    base = found["batch"]["bytes"]
     rows: list[Row] = []
     for count in options.images:
         for way in ("memory", "store"):
@@ -163,16 +164,17 @@ Training holds three things.
    {gigabytes(slope)} GB, or {gigabytes(lean)} GB with `--train.checkpointing`. Where a GPU's memory
    does not suffice, the batch is divided and its gradients are added up; the direction stays the
    same to rounding.
-3. For every image to train on, without `--store`: the picture, its latent, and P_t at each of the
-   k timesteps of the editing interval, (2 + k) x {PICTURE / 1e6:.3f} MB. The default grid of
-   {DEFAULT_STEPS} steps has k = {DEFAULT_WALKED} from T to {T_EDIT}: 1,000 images take
-   {gigabytes(whole)} GB. With `--store` they lie on the disk, and memory holds those of one batch.
-   `--train.along noised` keeps the pictures alone.
+3. For every image to train on, without `--store`: the picture, its latent, x where
+   editing begins, and P_t at each of the k timesteps of the interval, (3 + k) x
+   {PICTURE / 1e6:.3f} MB. The default grid of {DEFAULT_STEPS} steps has k = {DEFAULT_WALKED} from T
+   to {T_EDIT}: 1,000 images take {gigabytes(whole)} GB. With `--store` they lie on the disk, and
+   memory holds those of one batch. `--train.along noised` keeps the pictures alone.
 
 ## Images
 
 `asyrp train` with a network of a few thousand weights, so that images weigh; k = {WALKED}. By
-arithmetic: what the same command takes for 2 images, and (2 + k) x {PICTURE / 1e6:.3f} MB an image.
+arithmetic: what the same command takes for one batch of {BATCH}, and (3 + k) x
+{PICTURE / 1e6:.3f} MB an image.
 
 {markdown(rows)}
 

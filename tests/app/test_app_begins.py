@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from asyrp.commands.app import begin
+from asyrp.commands.app_studio import studio_of
 from asyrp.errors import AsyrpError
-from asyrp.options import App
+from asyrp.options import App, Network
 
 
 def test_it_speaks_before_torch_and_gradio_are_loaded() -> None:
@@ -37,3 +38,9 @@ def test_a_folder_of_directions_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AsyrpError, match="needs a folder"):
         begin(App(port=0, directions=tmp_path / "file"))
+
+
+def test_a_network_of_other_pictures_is_not_guided_by_drawn_faces(tmp_path: Path) -> None:
+    network = Network(model=str(tmp_path))
+    with pytest.raises(AsyrpError, match="needed --encoder: clip"):
+        studio_of(App(network=network))

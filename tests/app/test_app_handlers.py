@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from app_doubles import finish, new_studio
+from app_doubles import STEPS, finish, new_studio
 from asyrp.app.pictures import Picture
 from asyrp.app.studio import Studio
+from asyrp.method.editing_interval import EditInterval
 from conftest import noise
 
 pytest.importorskip("gradio", reason="needs Gradio: pip install 'asyrp[app]'")
@@ -23,10 +24,10 @@ import gradio as gr  # noqa: E402
 from asyrp.app import layout  # noqa: E402
 from asyrp.app.editing_tab import Editing  # noqa: E402
 from asyrp.app.handling import Desk  # noqa: E402
-from asyrp.app.jobs import CHECKPOINT  # noqa: E402
+from asyrp.app.jobs import CHECKPOINT, Job  # noqa: E402
 from asyrp.app.opening_tab import Opening  # noqa: E402
 from asyrp.app.page import build  # noqa: E402
-from asyrp.app.training import Progress  # noqa: E402
+from asyrp.app.training import Progress, Scorers, TrainingData, gather  # noqa: E402
 from asyrp.app.training_tab import Clock, Learning  # noqa: E402
 
 ANN, BOB = (SimpleNamespace(session_hash=name) for name in ("ann", "bob"))
@@ -347,3 +348,21 @@ def test_another_domain_begins_anew(bench: Bench, tmp_path: Path) -> None:
     assert (session.work, set(session.slots)) == (None, {None})
     assert bench.studio.of("two") is other
     assert other.sessions is bench.studio.sessions
+
+
+def test_a_domains_own_interval_is_trained_on(bench: Bench) -> None:
+    job = Job("face", "smile", faces=8, passes=1, steps=STEPS)
+
+    def gathered(tools: Scorers) -> TrainingData:
+        steps = gather(tools, job)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                found: TrainingData = stop.value
+                return found
+
+    tools = bench.studio.tools
+    own = EditInterval(700, 300)
+    assert gathered(tools._replace(interval=own)).phases == own
+    assert gathered(tools).phases != own

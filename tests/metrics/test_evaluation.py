@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from asyrp.cli import main
+from asyrp.commands.evaluate import wish_of
 from asyrp.errors import AsyrpError
 from asyrp.method.protocols import Thresholds
 from asyrp.metrics.table import (
@@ -28,6 +30,7 @@ from asyrp.metrics.table import (
     summarised,
     too_small,
 )
+from asyrp.options.evaluate import Evaluate
 from asyrp.reporting.statistics import Estimate, of_mean
 from asyrp.storage.images import from_uint8, read_folder, write_png
 from conftest import noise
@@ -281,6 +284,14 @@ def test_the_command_measures_a_perfect_edit_and_repeats_itself(tmp_path: Path) 
     page = (tmp_path / "a" / "table.md").read_text()
     assert "## Answers that changed" in page
     assert (tmp_path / "a" / "leakage.png").stat().st_size > 5000
+
+
+def test_what_a_domain_says_goes_along_is_no_leakage() -> None:
+    asked = Evaluate("images", (Path("edits"),), Path("out"), attribute="Smiling", value="yes")
+    assert wish_of(asked) == Wish("Smiling", "yes")
+    own = wish_of(replace(asked, domain="photographs-64"))
+    assert own == Wish("Smiling", "yes", ("High_Cheekbones", "Mouth_Slightly_Open"))
+    assert wish_of(replace(asked, attribute="", value="", domain="photographs-64")) is None
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,12 @@ MEASURED, PREVIEWED = 4, 4  # held-out faces for the LPIPS curves, and in a prev
 
 
 class Scorers(NamedTuple):
-    """The networks that training needs."""
+    """The networks that training needs; interval: where directions act, None to measure it."""
 
     model: HSpaceUNet
     encoder: TextImageEncoder
     distance: PerceptualDistance
+    interval: EditInterval | None = None
 
 
 class TrainingData(NamedTuple):
@@ -104,10 +105,12 @@ def gather(tools: Scorers, job: Job) -> Generator[Progress, None, TrainingData]:
     latents = random_latents(model, job.faces, job.seed)
     cut = job.faces - max(2, min(16, job.faces // 4))
     faces, steps = yield from _draw(model, latents[cut:], job.steps)
-    points = curve_points(faces[:MEASURED], latents[cut:], steps, tools.distance)
-    measured = yield from reported("measuring LPIPS curves", len(steps), points)
-    thresholds = tools.distance.thresholds
-    phases = find_intervals(over_time(measured), guide.cosine, thresholds).interval
+    phases = tools.interval
+    if phases is None:
+        points = curve_points(faces[:MEASURED], latents[cut:], steps, tools.distance)
+        measured = yield from reported("measuring LPIPS curves", len(steps), points)
+        thresholds = tools.distance.thresholds
+        phases = find_intervals(over_time(measured), guide.cosine, thresholds).interval
     length, top = model.schedule.length, model.t_top
     window = editing_window(phases.t_start, phases.t_edit, settings.steps, length, top)
     train = yield from _walk_sources(model, guide, latents[:cut], window)

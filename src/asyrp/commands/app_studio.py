@@ -12,7 +12,7 @@ from asyrp.app.pictures import Limits, Photo, Picture
 from asyrp.app.studio import FACES, Habits, Studio
 from asyrp.app.training import Scorers
 from asyrp.commands.align import square_of
-from asyrp.commands.common import network
+from asyrp.commands.common import check_guides, network
 from asyrp.domains.base import Domain, built_in, load_domain, source_of
 from asyrp.errors import AsyrpError, MissingExtra
 from asyrp.method.latent_space import Pixels
@@ -37,6 +37,7 @@ def studio_of(options: App) -> Studio:
             others = [other for other in built_in() if other != name]
             studio.others = {other: partial(_of_domain, options, other) for other in others}
         return studio
+    check_guides(options)
     model = network(options.network)
     tools = Scorers(model, encoder_for(model, guides.encoder), distance_for(model, guides.distance))
     return _studio(options, tools)
@@ -44,7 +45,9 @@ def studio_of(options: App) -> Studio:
 
 def _of_domain(options: App, name: str) -> Studio:
     domain = load_domain(name, options.network.device, options.network.dtype)
-    tools = Scorers(domain.model, domain.encoder, domain.distance)
+    intervals = {task.interval for task in domain.tasks.values()}
+    interval = intervals.pop() if len(intervals) == 1 else None
+    tools = Scorers(domain.model, domain.encoder, domain.distance, interval)
     source = source_of(name)
     aligned = getattr(source, "ALIGNED", None) == "celeba"
     align = _aligner(domain.model.image_shape[-1]) if aligned else None

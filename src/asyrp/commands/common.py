@@ -24,6 +24,7 @@ from asyrp.method.schedule import paper_grid
 from asyrp.networks import load_model
 from asyrp.networks.latent_pipeline import Prompt
 from asyrp.options import Applying, Network
+from asyrp.options.app import App
 from asyrp.options.editing import Intervals, Train
 from asyrp.options.finding import Find
 from asyrp.options.shared import Unasked
@@ -141,7 +142,7 @@ def check_device(name: str) -> str:
     return name
 
 
-def check_guides(options: Find | Intervals | Train, measured: bool = True) -> None:
+def check_guides(options: App | Find | Intervals | Train, measured: bool = True) -> None:
     """Raise AsyrpError where nobody asked for what guides a network of other pictures.
 
     measured: whether the distance is looked at.

@@ -19,7 +19,7 @@ from asyrp.commands.evaluate_report import (
 )
 from asyrp.commands.forecast import foreseen, is_asked
 from asyrp.commands.judges import NONE, partiality, questions_of, scorers_of
-from asyrp.domains.base import source_of
+from asyrp.domains.base import load_domain, source_of
 from asyrp.errors import AsyrpError
 from asyrp.experiments.plots import save_figure
 from asyrp.metrics.calibration import measured_lines
@@ -61,7 +61,7 @@ def run(options: Evaluate) -> dict[str, Any]:
     check(options)
     check_results(options.out, Path(options.images), FILES)
     questions = questions_for(options)
-    wish = Wish(options.attribute, options.value) if options.attribute else None
+    wish = wish_of(options)
     scorers = scorers_of(options, questions)
     if scorers.judge is not None and wish is not None:
         place_of(scorers.judge.values, *wish[:2])  # an AsyrpError where it knows no such value
@@ -119,6 +119,16 @@ def on_domain(options: Evaluate) -> Evaluate:
     names = source_of(options.domain).NETWORKS
     guides = Guides(names.encoder, names.distance)
     return replace(options, judge=options.domain, guides=guides)
+
+
+def wish_of(options: Evaluate) -> Wish | None:
+    """What the edit should have done; what goes along is what a domain's own task says."""
+    if not options.attribute:
+        return None
+    asked = (options.attribute, options.value)
+    tasks = load_domain(options.domain).tasks.values() if options.domain else ()
+    due = (task.follows for task in tasks if (task.attribute, task.value) == asked)
+    return Wish(*asked, next(due, ()))
 
 
 def _rows(result: Result) -> list[dict[str, object]]:

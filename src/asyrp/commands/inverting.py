@@ -70,8 +70,13 @@ class FolderImages(Sequence[Tensor]):
         return FolderImages(self.paths[rows], self.model, held)
 
     def stacked(self) -> Tensor:
-        """All of them, (n, c, height, width)."""
-        return torch.stack([*self]) if self.held is None else self.held
+        """All of them, (n, c, height, width); their memory is taken once."""
+        if self.held is not None:
+            return self.held
+        whole = self[0].new_empty((len(self), *self[0].shape))
+        for row, x in enumerate(self):
+            whole[row] = x
+        return whole
 
 
 def folder_images(folder: Path, model: HSpaceUNet, most: int | None = None) -> FolderImages:
