@@ -157,7 +157,7 @@ def facts(entry: Entry) -> dict[str, str]:
         "Edits from t to t": f"{start} to {one.t_edit}",
         "Boosts below t": str(one.t_boost),
         "Steps": str(one.trained_steps),
-        "Dose": f"{one.strength:g}",
+        "Strength": f"{one.strength:g}",
         "Text cosine": f"{one.text_cosine:.3f}" if one.text_cosine else "",
         "Guided by": one.encoder,
         "Kind": str(training.get("kind", "")),

@@ -53,9 +53,10 @@ class Network:
     """Which network, where and how precise."""
 
     model: str = "avatars-64"
-    """Built-in name (avatars-64); preset (celeba-hq, lsun-church, lsun-bedroom, afhq-dog, metfaces,
-    ffhq, celeba-hq-p2, imagenet-256); diffusers folder; original DDPM or ADM checkpoint; URL of one
-    as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256, @REVISION behind it)."""
+    """Built-in name (avatars-64, photographs-64); preset (celeba-hq, lsun-church, lsun-bedroom,
+    afhq-dog, metfaces, ffhq, celeba-hq-p2, imagenet-256); diffusers folder; original DDPM or ADM
+    checkpoint; URL of one as "https://...#sha256=HEX"; or Hub id (google/ddpm-ema-celebahq-256,
+    @REVISION behind it)."""
     device: str = "cpu"
     """Torch device, as in cpu, cuda or cuda:1; a GPU is used only where it is named."""
     dtype: Precision = "float32"
@@ -113,8 +114,9 @@ class Guides:
     """The networks that guide and measure."""
 
     encoder: str = Unasked("avatars-64-clip")
-    """Text-image encoder: avatars-64-clip (built in, knows drawn faces alone); clip (the paper's
-    CLIP ViT-B/16), for photographs; or a CLIP-like model of transformers, a folder or Hub id."""
+    """Text-image encoder: avatars-64-clip or photographs-64-clip (built in, know drawn faces or
+    photographs of faces alone); clip (the paper's CLIP ViT-B/16), for photographs; or a CLIP-like
+    model of transformers, a folder or Hub id."""
     distance: str = Unasked("st-lpips-alex")
     """Perceptual distance: st-lpips-alex (built in, its thresholds are of drawn faces); lpips-alex
     (the paper's), for photographs; lpips-vgg; or a file of weights for LPIPS."""
