@@ -486,6 +486,7 @@ def test_a_photograph_is_put_back_with_its_edited_face(tab: Any, tmp_path: Path)
     page = tab()
     page.get_by_label("Domain").click()
     page.get_by_role("option", name="photographs-64").click()
+    page.get_by_label("face → serious face", exact=True).first.wait_for()  # none of drawn faces
     message(page, "Edited in")
     page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
     page.locator("#stage", has_text="astronaut.jpg").wait_for()
