@@ -168,7 +168,7 @@ Training holds three things.
    editing begins, and P_t at each of the k timesteps of the interval, (3 + k) x
    {PICTURE / 1e6:.3f} MB. The default grid of {DEFAULT_STEPS} steps has k = {DEFAULT_WALKED} from T
    to {T_EDIT}: 1,000 images take {gigabytes(whole)} GB. With `--store` they lie on the disk, and
-   memory holds those of one batch. `--train.along noised` keeps the pictures alone.
+   memory holds those of one batch. `--train.along noised` keeps only the pictures.
 
 ## Images
 
