@@ -24,7 +24,6 @@ TASKS = {
     "square": Task("square", "shape", "square", "form", "square"),
     "red": Task("red", "shape", "red shape", "colour", "red", of_colour=True),
 }
-TARGETS = tuple(task.target for task in TASKS.values())
 
 
 class Encoder:

@@ -45,7 +45,7 @@ class Discovering:
         domain = studio.domain
         search = Search(components, samples, interval_of(studio), seed)
         if domain is not None:
-            texts = tuple(source_of(domain.name).TARGETS)
+            texts = tuple(task.target for task in source_of(domain.name).TASKS.values())
             search = search._replace(noun=domain.noun, texts=texts)
         ticket = session.begin("discovery", search.checked())
         yield {self.rows: "", **self.report.told("Looking at samples.")}

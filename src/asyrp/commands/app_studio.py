@@ -13,7 +13,7 @@ from asyrp.app.studio import FACES, Habits, Studio
 from asyrp.app.training import Scorers
 from asyrp.commands.align import square_of
 from asyrp.commands.common import check_guides, network
-from asyrp.domains.base import Domain, built_in, load_domain, source_of
+from asyrp.domains.base import Domain, built_in, load_domain, own_interval, source_of
 from asyrp.errors import AsyrpError, MissingExtra
 from asyrp.method.latent_space import Pixels
 from asyrp.method.schedule import check_steps
@@ -45,8 +45,7 @@ def studio_of(options: App) -> Studio:
 
 def _of_domain(options: App, name: str) -> Studio:
     domain = load_domain(name, options.network.device, options.network.dtype)
-    intervals = {task.interval for task in domain.tasks.values()}
-    interval = intervals.pop() if len(intervals) == 1 else None
+    interval = own_interval(domain.tasks.values())
     tools = Scorers(domain.model, domain.encoder, domain.distance, interval)
     source = source_of(name)
     aligned = getattr(source, "ALIGNED", None) == "celeba"

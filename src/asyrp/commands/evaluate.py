@@ -19,7 +19,7 @@ from asyrp.commands.evaluate_report import (
 )
 from asyrp.commands.forecast import foreseen, is_asked
 from asyrp.commands.judges import NONE, partiality, questions_of, scorers_of
-from asyrp.domains.base import load_domain, source_of
+from asyrp.domains.base import source_of
 from asyrp.errors import AsyrpError
 from asyrp.experiments.plots import save_figure
 from asyrp.metrics.calibration import measured_lines
@@ -126,7 +126,7 @@ def wish_of(options: Evaluate) -> Wish | None:
     if not options.attribute:
         return None
     asked = (options.attribute, options.value)
-    tasks = load_domain(options.domain).tasks.values() if options.domain else ()
+    tasks = source_of(options.domain).TASKS.values() if options.domain else ()
     due = (task.follows for task in tasks if (task.attribute, task.value) == asked)
     return Wish(*asked, next(due, ()))
 

@@ -132,8 +132,8 @@ def texts_of(options: Find) -> list[str]:
     if options.names is not None:
         return read_texts(options.names)
     sources = map(source_of, built_in())
-    own = (one.TARGETS for one in sources if one.NETWORKS.encoder == options.guides.encoder)
-    return list(next(own, ()))
+    own = (one.TASKS for one in sources if one.NETWORKS.encoder == options.guides.encoder)
+    return [task.target for task in next(own, {}).values()]
 
 
 def named(

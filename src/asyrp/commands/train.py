@@ -14,8 +14,8 @@ from asyrp.commands.forecast import foresee, training_passes
 from asyrp.commands.inverting import drawn, folder_images, inverter_of, open_store
 from asyrp.commands.outputs import check_direction, on_domain
 from asyrp.commands.recipes import MOST_MEASURED, followed, phases_of, tell
+from asyrp.commands.train_on_domain import on_tasks, tasks_of, texts_to_keep
 from asyrp.commands.training_pictures import InFolder, Samples
-from asyrp.domains.avatars.captions import others
 from asyrp.errors import AsyrpError, printable
 from asyrp.finders.clip_training import begin_from, new_direction
 from asyrp.finders.prepare import (
@@ -67,14 +67,16 @@ def run(options: Train) -> dict[str, Any]:
     """Write the directions; their checkpoint lies beside them until they are finished."""
     options = on_domain(options)
     check(options)
+    tasks = tasks_of(options)
+    options = on_tasks(options, tasks)
     model, files = network(options.network), files_of(options)
     measured = None in (options.t_start, options.t_edit, options.t_boost)
     check_guides(options, measured)
     encoder = encoder_for(model, options.guides.encoder)
     guides = []
     for target in options.target:
-        keep = dict.fromkeys((*options.keep, *(others(target) if options.keep_others else ())))
-        guides.append(new_text_direction(encoder, options.source, target, keep=tuple(keep)))
+        keep = texts_to_keep(options, tasks, target)
+        guides.append(new_text_direction(encoder, options.source, target, keep=keep))
     options = followed(options, model, guides)
     check_covers(options.training.region, model)
     begun = neighbour_of(model, options.begin_from, options.training)

@@ -147,7 +147,7 @@ class Source(Protocol):
 
     NAME: str
     NETWORKS: Networks
-    TARGETS: Sequence[str]  # the target texts of its tasks
+    TASKS: Mapping[str, Task]  # by name, also those that its judge does not read well
     KNOWS: str  # what its pictures show
     STRANGE: float  # `domains.membership.denoising_error` above which a picture is none of them
 
@@ -207,9 +207,22 @@ def task_of(domain: Domain, name: str) -> Task:
 
 def guide_of(domain: Domain, task: Task, keep: bool = False) -> TextDirection:
     """The text pair of a task; keep: what the other tasks are about, but what goes with this."""
-    due = (task.attribute, *task.follows)
-    others = [one.target for one in domain.tasks.values() if keep and one.attribute not in due]
+    others = others_of(domain.tasks.values(), task.target) if keep else ()
     return new_text_direction(domain.encoder, task.source, task.target, keep=others)
+
+
+def others_of(tasks: Iterable[Task], target: str) -> list[str]:
+    """Target texts of the tasks that are not about what `target` changes, or what goes with it."""
+    every = list(tasks)
+    own = [task for task in every if task.target == target]
+    due = {name for task in own for name in (task.attribute, *task.follows)}
+    return [task.target for task in every if task.attribute not in due and task.target != target]
+
+
+def own_interval(tasks: Iterable[Task]) -> EditInterval | None:
+    """The interval on which all tasks edit, where they have one."""
+    found = {task.interval for task in tasks}
+    return found.pop() if len(found) == 1 else None
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:

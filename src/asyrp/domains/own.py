@@ -97,9 +97,9 @@ class OwnSource:
         return self.file.networks
 
     @property
-    def TARGETS(self) -> tuple[str, ...]:
-        """The target texts of its tasks."""
-        return tuple(task.target for task in self.file.tasks.values())
+    def TASKS(self) -> Mapping[str, Task]:
+        """Its tasks by name."""
+        return self.file.tasks
 
     def load(self, device: str = "cpu", dtype: Precision = "float32") -> OwnDomain:
         """The domain with its networks loaded."""

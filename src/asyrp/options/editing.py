@@ -84,7 +84,10 @@ class Train:
     keep: Annotated[tuple[str, ...], Repeated] = ()
     """What should stay as it is, as in 'face with glasses'; several times for several things."""
     keep_others: bool = False
-    """Keep all attributes of avatars-64 that the target says nothing of."""
+    """Keep what the other tasks of --domain are about; without one, all attributes of drawn faces
+    that the target says nothing of."""
+    bound: bool = False
+    """Edit only where --domain says that the target shows: --train.region of its task."""
     images: Annotated[Path | None, unset("--random is needed", "PATH")] = None
     """Folder of images to train on, 64 or more."""
     random: int = 0

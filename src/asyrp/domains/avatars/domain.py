@@ -77,9 +77,6 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-TARGETS = tuple(task.target for task in TASKS.values())
-
-
 @dataclass(frozen=True)
 class Avatars:
     """Drawn faces; see `asyrp.domains.base.Domain`."""

@@ -122,9 +122,6 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-TARGETS = tuple(task.target for task in TASKS.values())
-
-
 class PhotographJudge:
     """Reads the attributes that it reads well off pictures."""
 
