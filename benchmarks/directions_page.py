@@ -19,8 +19,6 @@ ALONG = {
 WORTH = (0.8, 0.15)  # least success and most leakage, on validation images, of one that ships
 BROKEN = {"photographs-64/glasses": "glasses smear the eyes"}  # to the eye, whatever is counted
 NOTES = {
-    "avatars-64": "Beard, glasses, moustache, raised brows, surprised and wink have *enough* by an "
-    "earlier\nrule: the first strength of the search at which an image reads enough.\n",
     "photographs-64": "How *enough* is chosen was mended after a look at test images of smiling "
     "and serious.\n",
 }

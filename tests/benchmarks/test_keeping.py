@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keeping import halves, page, row_of
+from keeping import TENFOLD, halves, page, row_of
 
 
 def told(keep: float, both: float, success: float = 0.9) -> dict[str, Any]:
@@ -10,9 +10,11 @@ def told(keep: float, both: float, success: float = 0.9) -> dict[str, Any]:
         "texts": "face → smiling face",
         "images": 32,
         "back": [0.0, 0.0],
-        "neither": [[0.1, 0.5, 0.06], [0.2, 1.0, 0.12]],
-        "texts to keep": [[0.3, success, keep]],
-        "both": [[0.2, 0.9, both]],
+        "mirrored": 0.04,
+        "neither": [[0.1, 0.5, 0.06, 0.2], [0.2, 1.0, 0.12, 0.4]],
+        "texts to keep": [[0.3, success, keep, 0.1]],
+        "both": [[0.2, 0.9, both, 0.2]],
+        TENFOLD: [[3.0, 1.0, 0.1, 0.1]],
     }
 
 
@@ -22,6 +24,8 @@ def test_leakage_is_compared_where_all_ways_succeed_as_often() -> None:
     assert row["neither"] == "10.6"  # on the line from 6.0 at 50 % to 12.0 at 100 %
     assert row["texts to keep"] == "4.9 (46%)"
     assert row["both"] == "2.5 (23%)"
+    assert row["moved, texts to keep"] == "28%"  # 0.098 of 0.353
+    assert row["mirrored"] == "4.0"
 
 
 def test_edits_that_one_way_hardly_makes_are_not_compared() -> None:
@@ -32,4 +36,6 @@ def test_edits_that_one_way_hardly_makes_are_not_compared() -> None:
 
 
 def test_the_page_counts_what_halves() -> None:
-    assert "halves in 1 of 2 edits" in page("shapes", {"a": told(0.05, 0.04), "b": told(0.1, 0.1)})
+    found = page("shapes", {"a": told(0.05, 0.04), "b": told(0.1, 0.1)}, "a")
+    assert "moves 25% as far along the texts to keep, and leaks 9.8%" in found
+    assert "halves in 1 of 2 edits" in found
