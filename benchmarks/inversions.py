@@ -11,6 +11,7 @@ import passive  # noqa: F401  # before torch loads
 # isort: split
 
 import json
+import os
 import platform
 import time
 from dataclasses import asdict, dataclass
@@ -227,8 +228,10 @@ def section(have: Bench, rows: list[dict[str, Any]]) -> str:
 
 def page(parts: list[str]) -> str:
     """inversions.md."""
+    asked = "ASYRP_PHOTOGRAPHS=DIR " if "ASYRP_PHOTOGRAPHS" in os.environ else ""
     return (
-        "# Inversions measured\n\nWritten by `python benchmarks/inversions.py`. Errors in [-1, 1]; "
+        f"# Inversions measured\n\nWritten by `{asked}python benchmarks/inversions.py`. "
+        "Errors in [-1, 1]; "
         f"shares in %. Intervals: {HOW}.\n\n"
         + "\n".join(parts)
         + "\n- *success*, *others changed*: answers of the judge after the edit, without boosting "

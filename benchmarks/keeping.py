@@ -182,19 +182,19 @@ def halves(told: Mapping[str, Any]) -> bool:
 
 ABOUT = """# What keeps the rest of a photograph
 
-Written by `python benchmarks/keeping.py`. Directions of {name}, trained on noised copies of 256
-photographs that lack the value: with neither, with the texts of the domain's other edits to keep
-(`--keep`), and with these and the region where the value shows (`--train.region`). *success* is
-what all three reach; under it, the share of the judge's other attributes that change there, in %,
+Written by `ASYRP_PHOTOGRAPHS=DIR python benchmarks/keeping.py`. Directions of {name}, trained on
+noised copies of 256 photographs that lack the value: with neither, with the texts of the domain's
+other edits to keep (`--keep`), and with these and the region where the value shows
+(`--train.region`). *success* is what all three reach; under it, the share of the judge's other attributes that change there, in %,
 and of that with neither. Validation photographs; what goes with a value by the labels does not
 count. It at least halves in {halved} of {tasks} edits.
 
 Why not in more: *moved* is how far edits go along the texts to keep, by the encoder that guided
 them, in % of *neither*, where they succeed as often. The texts hold back the whole direction at a
 given strength, and little of it at equal success. Weighing them more moves edits less in the eyes
-of the encoder (below the table), but not of the judge: what the judge sees change, as shadows
-around a mouth, is not what the encoder sees. And much of it is undecided: *mirrored* is the share
-of its answers, in %, that changes in mirrored photographs, in which nothing has changed.
+of the encoder (below the table), but not of the judge, which sees other things change than the
+encoder does. And its answers are not sure: *mirrored* is the share of them, in %, that changes in
+mirrored photographs, whose attributes are the same.
 """
 
 

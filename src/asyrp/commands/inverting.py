@@ -73,7 +73,8 @@ class FolderImages(Sequence[Tensor]):
         """All of them, (n, c, height, width); their memory is taken once."""
         if self.held is not None:
             return self.held
-        whole = self[0].new_empty((len(self), *self[0].shape))
+        first = self[0]
+        whole = first.new_empty((len(self), *first.shape))
         for row, x in enumerate(self):
             whole[row] = x
         return whole

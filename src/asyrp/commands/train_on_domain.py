@@ -6,6 +6,7 @@ from dataclasses import replace
 from asyrp.domains.avatars.captions import others
 from asyrp.domains.base import Task, others_of, own_interval, source_of
 from asyrp.errors import AsyrpError
+from asyrp.method.editing_interval import EditInterval
 from asyrp.options.editing import Train
 from asyrp.settings import Region
 
@@ -22,9 +23,12 @@ def on_tasks(options: Train, tasks: Tasks) -> Train:
     """The options with the region and the interval of a domain's tasks; what was asked for stays.
 
     Raises:
-        AsyrpError: --bound, and the targets are not known to show in one region.
+        AsyrpError: --bound, and a region was given or the targets are not known to show in one; or
+            timesteps that were asked for do not fit the interval.
     """
     if options.bound:
+        if options.training.region:
+            raise AsyrpError("got --bound and --train.region; needed one of them")
         region = _region(options, tasks)
         options = replace(options, training=replace(options.training, region=region))
     interval = own_interval(tasks.values())
@@ -32,16 +36,24 @@ def on_tasks(options: Train, tasks: Tasks) -> Train:
         return options
     asked = (options.t_start, options.t_edit, options.t_boost)
     own = (interval.t_start, interval.t_edit, interval.t_boost)
-    start, end, boost = (b if a is None else a for a, b in zip(asked, own, strict=True))
-    return replace(options, t_start=start, t_edit=end, t_boost=boost)
+    when = EditInterval(*(b if a is None else a for a, b in zip(asked, own, strict=True)))
+    return replace(options, t_start=when.t_start, t_edit=when.t_edit, t_boost=when.t_boost)
 
 
 def texts_to_keep(options: Train, tasks: Tasks, target: str) -> tuple[str, ...]:
     """Those of --keep, and with --keep-others what the domain's other tasks are about.
 
     Without a domain these are the attributes of drawn faces.
+
+    Raises:
+        AsyrpError: --keep-others, and the target is of no task, so that its own might be kept.
     """
     more: list[str] = []
+    if options.keep_others and tasks and target not in tasks:
+        raise AsyrpError(
+            f"--keep-others needs a target of a task of --domain; got {target!r}; known: "
+            f"{', '.join(map(repr, tasks))}; say what to keep: --keep TEXT"
+        )
     if options.keep_others:
         more = others_of(tasks.values(), target) if tasks else others(target)
     return tuple(dict.fromkeys((*options.keep, *more)))
