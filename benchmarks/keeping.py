@@ -185,9 +185,9 @@ ABOUT = """# What keeps the rest of a photograph
 Written by `ASYRP_PHOTOGRAPHS=DIR python benchmarks/keeping.py`. Directions of {name}, trained on
 noised copies of 256 photographs that lack the value: with neither, with the texts of the domain's
 other edits to keep (`--keep`), and with these and the region where the value shows
-(`--train.region`). *success* is what all three reach; under it, the share of the judge's other attributes that change there, in %,
-and of that with neither. Validation photographs; what goes with a value by the labels does not
-count. It at least halves in {halved} of {tasks} edits.
+(`--train.region`). *success* is what all three reach; under it, the share of the judge's other
+attributes that change there, in %, and of that with neither. Validation photographs; what goes with
+a value by the labels does not count. It at least halves in {halved} of {tasks} edits.
 
 Why not in more: *moved* is how far edits go along the texts to keep, by the encoder that guided
 them, in % of *neither*, where they succeed as often. The texts hold back the whole direction at a
